@@ -1,0 +1,64 @@
+"""Notebooks that know who is looking: ``app_meta()`` is the request behind the running cell.
+
+    from jupyter_app_meta import app_meta
+
+    user = app_meta().require_user()
+    print(f"Welcome {user['username']}!")
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .datastructures import URL, Cookies, Headers, QueryParams
+from .errors import AppMetaError, BadStamp, NotAuthenticated, NotPicklable, PolicyError, UnknownField, UnknownVersion
+from .kernel.context import app_meta, session
+from .model import AppMeta, HTTPRequest, SessionInfo, User
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "URL",
+    "AppMeta",
+    "AppMetaError",
+    "BadStamp",
+    "Cookies",
+    "HTTPRequest",
+    "Headers",
+    "NotAuthenticated",
+    "NotPicklable",
+    "PolicyError",
+    "QueryParams",
+    "SessionInfo",
+    "UnknownField",
+    "UnknownVersion",
+    "User",
+    "app_meta",
+    "session",
+]
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """``%load_ext jupyter_app_meta``: the magics, and threads that know who started them."""
+    from .kernel import magic, threads
+
+    magic.register(shell)
+    threads.pin()
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """``%unload_ext jupyter_app_meta``: undo what loading did."""
+    from .kernel import magic, threads
+
+    magic.unregister(shell)
+    threads.unpin()
+
+
+def _jupyter_server_extension_points() -> list[dict[str, Any]]:
+    """Tell jupyter_server where the server half is."""
+    from .server.app import AppMetaExtension
+
+    return [{"module": "jupyter_app_meta", "app": AppMetaExtension}]

@@ -1,0 +1,96 @@
+"""``jupyter app-meta``: look after a server that tells its kernels who is looking.
+
+    jupyter app-meta check                           what is forwarded, and what is wrong or risky
+    jupyter app-meta kernelspec install --sys-prefix register this environment's request-aware kernel
+    jupyter app-meta kernelspec remove --sys-prefix  undo that
+
+Exit status: 0 all is well, 1 a fault was found or something failed, 2 the command line is wrong.
+Only ``check`` needs jupyter_server, and it says so where there is none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from .. import __version__
+from . import kernelspec
+from .options import Refused, nearest
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    parser, leaves = _parsers()
+    arguments, rest = parser.parse_known_args(argv)
+    try:
+        if arguments.command == "check":
+            return _check(arguments, rest)
+        if rest:
+            raise Refused(nearest(rest[0], leaves[arguments.action]))
+        return _kernelspec(arguments)
+    except Refused as refusal:
+        print(f"jupyter app-meta: {refusal}", file=sys.stderr)
+        return refusal.status
+
+
+def _check(arguments: argparse.Namespace, rest: list[str]) -> int:
+    from . import check
+
+    report = check.report(arguments.config, rest)
+    print(report.as_json() if arguments.json else report.as_table())
+    return 1 if report.faults else 0
+
+
+def _kernelspec(arguments: argparse.Namespace) -> int:
+    place = kernelspec.Place(arguments.name, arguments.user, sys.prefix if arguments.sys_prefix else arguments.prefix)
+    if arguments.action == "remove":
+        print(f"Removed the kernel {place.name} from {kernelspec.remove(place)}")
+    else:
+        print(f"Installed the kernel {place.name} in {kernelspec.install(place, arguments.display_name)}")
+    return 0
+
+
+def _parsers() -> tuple[argparse.ArgumentParser, dict[str, list[str]]]:
+    """Return the parser, and the options of each ``kernelspec`` action for the hint in an error."""
+    parser = argparse.ArgumentParser(prog="jupyter app-meta", description=__doc__, allow_abbrev=False)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="check | kernelspec")
+    _add_check(commands)
+    actions = _add_kernelspec(commands)
+    return parser, {name: list(leaf._option_string_actions) for name, leaf in actions.items()}
+
+
+def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    check = commands.add_parser(
+        "check",
+        allow_abbrev=False,
+        help="say what is forwarded, and what is wrong or risky",
+        description="Reads the configuration that `jupyter server` would read and says in one table whether the "
+        "server half is enabled, which kernels are request-aware, what is forwarded, and what is risky. "
+        "Options of `jupyter server`, such as --AppMetaExtension.cookies_allow=theme, are taken as it takes them.",
+    )
+    check.add_argument("--config", metavar="FILE", help="the configuration file to read in place of the usual ones")
+    check.add_argument("--json", action="store_true", help="print JSON for machines")
+
+
+def _add_kernelspec(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> dict[str, argparse.ArgumentParser]:
+    family = commands.add_parser("kernelspec", help="register this environment's request-aware kernel")
+    actions = family.add_subparsers(dest="action", required=True, metavar="install | remove")
+    install = actions.add_parser("install", allow_abbrev=False, help="register this environment's Python as a kernel")
+    install.add_argument("--display-name", metavar="NAME", help="the name that people see")
+    remove = actions.add_parser("remove", allow_abbrev=False, help="remove a kernel that `install` registered")
+    for leaf in (install, remove):
+        _add_place(leaf)
+    return {"install": install, "remove": remove}
+
+
+def _add_place(parser: argparse.ArgumentParser) -> None:
+    place = parser.add_mutually_exclusive_group(required=True)
+    place.add_argument("--prefix", metavar="DIR", help="in DIR/share/jupyter/kernels: the server's environment")
+    place.add_argument("--sys-prefix", action="store_true", help="in this environment")
+    place.add_argument("--user", action="store_true", help="for this user, in all environments")
+    parser.add_argument("--name", default=kernelspec.DEFAULT_NAME, help="the kernel's name (default: %(default)s)")

@@ -1,0 +1,25 @@
+"""What a command line is refused with: one line, and the nearest name that there is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class Refused(Exception):
+    """The command cannot be done; the message is one line, ``status`` the exit status."""
+
+    def __init__(self, message: str, status: int = 2) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def nearest(argument: str, known: Iterable[str]) -> str:
+    """Return the refusal of an unknown argument, with the nearest known one."""
+    if not argument.startswith("-"):
+        return f"unexpected argument {argument!r}."
+    name = argument.partition("=")[0]
+    known = sorted(set(known))
+    near = get_close_matches(name, known, 1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else f"the options are {', '.join(known)}."
+    return f"unknown option {name}; {hint}"

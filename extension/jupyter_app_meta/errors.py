@@ -1,0 +1,54 @@
+"""What can go wrong, one class per cause.
+
+AppMetaError
+├── NotAuthenticated      ``require_user()`` found nobody it may trust
+├── UnknownField          ``%app_meta`` was asked for something a request does not have
+├── NotPicklable          a request must not leave its process
+├── PolicyError           an option of ``AppMetaExtension`` has an unusable value
+└── BadStamp              a stamp cannot be believed
+    └── UnknownVersion    ... because a newer server wrote it
+"""
+
+from __future__ import annotations
+
+
+class AppMetaError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class NotAuthenticated(AppMetaError, PermissionError):
+    """The running code has no authenticated user."""
+
+
+class UnknownField(AppMetaError, LookupError):
+    """A field was asked for that does not exist; the message lists those that do."""
+
+
+class NotPicklable(AppMetaError, TypeError):
+    """A request was about to be pickled; pass the plain values that are needed instead."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(
+            f"{kind} cannot be pickled: it belongs to the request of one visitor. "
+            "Pass plain values instead, for example dict(request.user)."
+        )
+
+
+class PolicyError(AppMetaError, ValueError):
+    """An option has an unusable value.
+
+    ``option`` is the trait's name, ``problem`` a sentence that says how to mend it.
+    """
+
+    def __init__(self, option: str, problem: str) -> None:
+        super().__init__(f"AppMetaExtension.{option}: {problem}")
+        self.option = option
+        self.problem = problem
+
+
+class BadStamp(AppMetaError, ValueError):
+    """A stamp is missing a part, damaged, or not signed with this kernel's key."""
+
+
+class UnknownVersion(BadStamp):
+    """A stamp has a major version that this kernel half does not read."""

@@ -1,0 +1,223 @@
+"""What an author sees: AppMeta, HTTPRequest, User, SessionInfo. Frozen values, masked reprs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Any, Literal, NoReturn
+
+from starlette.datastructures import Address
+
+from .datastructures import URL, Confined, Cookies, Headers, QueryParams
+from .errors import NotAuthenticated
+
+Mode = Literal["edit", "run", "test", "script"]
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+def freeze(value: Any) -> Any:
+    """Return a JSON value with read-only mappings and tuples in place of dicts and lists."""
+    if isinstance(value, Mapping):
+        return MappingProxyType({key: freeze(item) for key, item in value.items()})
+    if isinstance(value, list | tuple):
+        return tuple(freeze(item) for item in value)
+    return value
+
+
+class Record(Confined):
+    """Mapping access to the fields of a dataclass: ``record["name"]`` is ``record.name``."""
+
+    __slots__ = ()
+
+    def keys(self) -> tuple[str, ...]:
+        """The names of the fields."""
+        return tuple(item.name for item in fields(self))  # type: ignore[arg-type]  # mixed into dataclasses only
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self.keys():
+            raise KeyError(name)
+        return getattr(self, name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return the field, or the default where there is no such field or it is None."""
+        value = getattr(self, name, None) if name in self.keys() else None
+        return default if value is None else value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def __len__(self) -> int:
+        return len(self.keys())
+
+
+class User(dict[str, Any]):
+    """Who made the request: a read-only dict with attribute access, ready for ``json.dumps``.
+
+    Fields: is_authenticated, username, name, display_name, initials, color, kind (``user``,
+    ``service``, ``anonymous``), groups (tuple of names), admin, is_owner (None where it cannot be
+    known), assurance (``hub``, ``provider``, ``shared-secret``, ``none``), and whatever the
+    identity provider or the deployer adds. A field that the server withholds is None.
+    """
+
+    __slots__ = ()
+
+    defaults: Mapping[str, Any] = MappingProxyType(
+        {
+            "is_authenticated": False,
+            "username": None,
+            "name": None,
+            "display_name": None,
+            "initials": None,
+            "color": None,
+            "kind": "anonymous",
+            "groups": (),
+            "admin": False,
+            "is_owner": None,
+            "assurance": "none",
+        }
+    )
+
+    def __init__(self, values: Mapping[str, Any] = NOTHING, /, **more: Any) -> None:
+        merged = {**self.defaults, **values, **more}
+        super().__init__({**merged, "groups": tuple(merged["groups"] or ())})
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"the user has no {name!r}, only: {', '.join(self)}") from None
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self]
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError("User is read-only: take dict(user) for a copy that you can change.")
+
+    __setattr__ = __delattr__ = __setitem__ = __delitem__ = _refuse  # type: ignore[assignment]  # read-only
+    pop = popitem = clear = update = setdefault = __ior__ = _refuse  # type: ignore[assignment]  # read-only
+
+    def __copy__(self) -> User:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> User:
+        return self
+
+    def __reduce__(self) -> tuple[type[User], tuple[dict[str, Any]]]:
+        return User, (dict(self),)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo(Record):
+    """Where the code runs: ``client_id`` names the browser tab, stable over a reconnect.
+
+    ``session_id`` and ``path`` are those of the Jupyter session (the open notebook); each is None
+    where it is not known.
+    """
+
+    client_id: str | None = None
+    session_id: str | None = None
+    kernel_id: str | None = None
+    path: str | None = None
+
+
+class Names(tuple[str, ...]):
+    """Names of withheld or dropped items, as ``headers.cookie``; ``"cookie" in names`` works too."""
+
+    __slots__ = ()
+
+    def __contains__(self, name: object) -> bool:
+        return any(name in (item, item.partition(".")[2]) for item in self)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class HTTPRequest(Record):
+    """The HTTP request behind the running code, as far as the server's policy lets it through.
+
+    ``url``, ``query_params`` and ``path_params`` are the visitor's page where ``via`` is
+    ``"page"``, and the kernel connection's own where it is ``"socket"``; ``headers``, ``cookies``
+    and ``user`` are always those of the live connection. ``redacted`` lists what the policy
+    withheld, ``truncated`` what did not fit into the stamp.
+    """
+
+    method: str
+    url: URL
+    base_url: URL
+    headers: Headers = field(default_factory=Headers)
+    query_params: QueryParams = field(default_factory=QueryParams)
+    path_params: Mapping[str, str] = field(default_factory=dict)
+    cookies: Cookies = field(default_factory=Cookies)
+    user: User | None = None
+    client: Address | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    via: Literal["page", "socket"] = "socket"
+    redacted: Names = Names()
+    truncated: Names = Names()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path_params", freeze(self.path_params))
+        object.__setattr__(self, "meta", freeze(self.meta))
+
+    def __repr__(self) -> str:
+        username = self.user["username"] if self.user else None
+        return (
+            f"HTTPRequest(method={self.method!r}, url={self.url!r}, user={username!r}, "
+            f"headers={self.headers!r}, cookies={self.cookies!r}, via={self.via!r})"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AppMeta(Record):
+    """A snapshot for the code that asked: which request caused it, and in what setting.
+
+    ``mode`` is ``"edit"`` in Lab, Notebook or a console, ``"run"`` in a dashboard, ``"test"``
+    under ``fake_request``, ``"script"`` where no server stamped the message.
+    """
+
+    request: HTTPRequest | None = None
+    mode: Mode = "script"
+    session: SessionInfo = field(default_factory=SessionInfo)
+
+    @property
+    def user(self) -> User | None:
+        """The request's user; None without a request."""
+        return self.request.user if self.request else None
+
+    @property
+    def cookies(self) -> Cookies | None:
+        """The request's cookies; None without a request."""
+        return self.request.cookies if self.request else None
+
+    def require_user(self) -> User:
+        """Return the authenticated user.
+
+        Raises NotAuthenticated, whose message says why there is none and what to do.
+        """
+        user = self.user
+        if user is not None and user["is_authenticated"]:
+            return user
+        raise NotAuthenticated(_why_nobody(self))
+
+    def keys(self) -> tuple[str, ...]:
+        """The names that ``[]`` takes: the fields and the two shortcuts."""
+        return ("request", "user", "cookies", "mode", "session")
+
+
+def _why_nobody(meta: AppMeta) -> str:
+    if meta.request is None:
+        return (
+            "No request is known for this code: it runs outside a Jupyter server that has "
+            "jupyter-app-meta enabled, or in a thread that nobody's request started. Check the "
+            "server with 'jupyter app-meta check'; in tests use "
+            "jupyter_app_meta.testing.fake_request(user=...)."
+        )
+    if meta.user is None:
+        return (
+            "The server did not tell who made this request: its identity provider gave no user, "
+            "or the user did not fit into the stamp (see request.truncated)."
+        )
+    return (
+        "The visitor is not authenticated: this server runs with authentication disabled. "
+        "Set a token, a password or an identity provider."
+    )

@@ -1,0 +1,1 @@
+"""The server half: captures requests, filters them, and stamps what browsers send to kernels."""

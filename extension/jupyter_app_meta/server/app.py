@@ -1,0 +1,173 @@
+"""The server extension: traits → one frozen Policy; wires the rooms of the server half together.
+
+A wrong option stops the server: half a privacy policy is none.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+from difflib import get_close_matches
+from typing import Any, NoReturn
+
+from jupyter_server.extension.application import ExtensionApp
+from jupyter_server.serverapp import ServerApp
+from traitlets import Bool, Integer, List, TraitError, Unicode
+
+from .. import __version__, wire
+from ..errors import PolicyError
+from ..policy import USER_FIELDS, Policy
+from .managers import wrap_kernel_manager, wrap_session_manager
+from .origins import Origins
+from .stamping import stamped
+from .stamps import Desk
+
+
+class AppMetaExtension(ExtensionApp):
+    """Tells kernels which request caused each message, as far as these options let it through."""
+
+    name = "jupyter_app_meta"
+    description = "Tells kernels which request caused each message."
+    version = __version__
+    load_other_extensions = True
+
+    user_fields = List(
+        Unicode(),
+        default_value=list(USER_FIELDS),
+        help="The fields of the user that kernels may see. Fewer names narrow it; a narrowed list also "
+        "drops the fields that an identity provider adds.",
+    ).tag(config=True)
+    headers_allow = List(
+        Unicode(),
+        help="Patterns of further request headers that kernels may see, such as 'referer' or 'x-ab-*'. "
+        "Identity headers of a proxy need their exact name; credentials are never opened by this.",
+    ).tag(config=True)
+    unsafe_headers = List(
+        Unicode(), help="Exact names of credential headers that kernels may see. Logged at each start."
+    ).tag(config=True)
+    cookies_allow = List(
+        Unicode(),
+        help="Patterns of cookies that kernels may see of any visitor, such as 'theme' or 'ab_*'. "
+        "Credentials are never opened by this.",
+    ).tag(config=True)
+    unsafe_cookies = List(
+        Unicode(), help="Exact names of credential cookies that kernels may see. Logged at each start."
+    ).tag(config=True)
+    unsafe_query = List(
+        Unicode(), help="Exact names of credential query parameters that kernels may see. Logged at each start."
+    ).tag(config=True)
+    trusted_proxies = List(
+        Unicode(),
+        help="Networks (CIDR) of the reverse proxies in front of this server. Only their forwarded "
+        "headers and their user_header are believed.",
+    ).tag(config=True)
+    user_header = Unicode(
+        help="The header in which a trusted proxy names the user, such as X-Forwarded-User. Ignored "
+        "unless the request comes from one of trusted_proxies."
+    ).tag(config=True)
+    stamp_limit = Integer(
+        wire.DEFAULT_LIMIT,
+        min=wire.MIN_LIMIT,
+        max=wire.MAX_LIMIT,
+        help="The most bytes that one request may take in a message. What does not fit is dropped whole.",
+    ).tag(config=True)
+    tcp_nodelay = Bool(
+        True, help="Switch off Nagle's algorithm on kernel connections, which delays replies by up to 40 ms."
+    ).tag(config=True)
+
+    def policy(self) -> Policy:
+        """Return the policy of these options; raises PolicyError for a value that cannot be."""
+        narrowed = set(self.user_fields) != set(USER_FIELDS)
+        return Policy.of(
+            user_fields=self.user_fields if narrowed else None,
+            headers_allow=self.headers_allow,
+            unsafe_headers=self.unsafe_headers,
+            cookies_allow=self.cookies_allow,
+            unsafe_cookies=self.unsafe_cookies,
+            unsafe_query=self.unsafe_query,
+            secret_query=getattr(self.serverapp, "extra_log_scrub_param_keys", ()),
+            trusted_proxies=self.trusted_proxies,
+            user_header=self.user_header,
+        )
+
+    def _config_file_name_default(self) -> str:
+        return "jupyter_app_meta_config"
+
+    def _link_jupyter_server_extension(self, serverapp: ServerApp) -> None:
+        try:
+            super()._link_jupyter_server_extension(serverapp)
+            self.refuse_unknown_options()
+            self.policy()
+        except (TraitError, PolicyError) as error:
+            self._refuse(serverapp, error)
+
+    def refuse_unknown_options(self) -> None:
+        """Raise PolicyError for a configured name that is no option, with the nearest one."""
+        known = self.class_trait_names(config=True)
+        for name in self.config.get(type(self).__name__, {}):
+            if name not in known:
+                near = get_close_matches(name, known, 1)
+                hint = f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(OPTIONS)}."
+                raise PolicyError(name, f"there is no such option; {hint}")
+
+    def _refuse(self, serverapp: ServerApp, error: Exception) -> NoReturn:
+        # jupyter_server only logs what an extension raises, and would serve without the policy.
+        serverapp.log.critical("jupyter-app-meta refuses to start. %s", error)
+        raise SystemExit(1) from error
+
+    def initialize_settings(self) -> None:
+        """Wire everything as soon as the loop runs: all other extensions have loaded by then."""
+        os.environ.pop(wire.KEY_VARIABLE, None)  # kernels of this server have their own keys
+        self.announce()
+        assert self.serverapp is not None
+        self.serverapp.io_loop.add_callback(self.wire)
+
+    async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
+        self.wire()
+
+    def wire(self) -> None:
+        """Wrap the connection class and the managers that are configured now; once is enough."""
+        app = self.serverapp
+        assert app is not None
+        settings = app.web_app.settings
+        desk = settings.setdefault("app_meta_desk", self._desk(app))
+        wrap_kernel_manager(app.kernel_manager, desk)
+        wrap_session_manager(app.session_manager, desk)
+        connection = stamped(settings["kernel_websocket_connection_class"], desk)
+        settings["kernel_websocket_connection_class"] = connection
+        app.kernel_websocket_connection_class = connection
+
+    def _desk(self, app: ServerApp) -> Desk:
+        secret = hmac.digest(app.web_app.settings["cookie_secret"], b"jupyter-app-meta client ids", "sha256")
+        origins = Origins(app.kernel_manager.__contains__)
+        return Desk(self.policy(), origins, self.log, secret, self.stamp_limit, self.tcp_nodelay)
+
+    def announce(self) -> None:
+        """Log in one line what is forwarded, and one line for each option that needs a second look."""
+        self.log.info("jupyter-app-meta forwards %s.", self._summary())
+        for name in ("unsafe_headers", "unsafe_cookies", "unsafe_query"):
+            if values := getattr(self, name):
+                self.log.warning("AppMetaExtension.%s forwards credentials to kernels: %s", name, ", ".join(values))
+        for warning in self.warnings():
+            self.log.warning("%s", warning)
+
+    def warnings(self) -> list[str]:
+        """Return what is risky in these options and the server's, a sentence each."""
+        found = []
+        if self.user_header and not self.trusted_proxies:
+            found.append("AppMetaExtension.user_header is ignored: set AppMetaExtension.trusted_proxies too.")
+        session: Any = self.config.get("Session", {})
+        if session.get("key") is not None and not session.get("key"):
+            found.append("Session.key is empty, so no message can be signed: kernels will know no request.")
+        elif session.get("key") or session.get("keyfile"):
+            found.append("Session.key is fixed, so all kernels share one key and can sign for each other.")
+        return found
+
+    def _summary(self) -> str:
+        fields = "user" if set(self.user_fields) == set(USER_FIELDS) else f"user ({', '.join(self.user_fields)})"
+        headers = ", ".join(["common headers", *self.headers_allow])
+        cookies = ", ".join(["the owner's harmless cookies", *(f"{name} of anybody" for name in self.cookies_allow)])
+        return f"{fields}; page URL and query without credentials; {headers}; {cookies}"
+
+
+OPTIONS = tuple(AppMetaExtension.class_own_traits(config=True))

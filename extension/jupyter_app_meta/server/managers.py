@@ -1,0 +1,209 @@
+"""Wraps the server's kernel and session managers: where kernels start, and who opens notebooks.
+
+Everything is wrapped on the instances that the server uses, once, and calls what was there. A
+page is believed only while the very task of its handler is running: jupyter_server's CallContext
+also reaches the background tasks that a visitor's request happened to start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from jupyter_server import CallContext
+from jupyter_server.base.handlers import APIHandler, JupyterHandler
+from jupyter_server.gateway.managers import GatewayKernelManager
+from tornado.websocket import WebSocketHandler
+
+from .. import queries, wire
+from ..model import SessionInfo
+from ..policy import Page
+from . import capture, identity
+from .stamping import stamp_client
+from .stamps import Desk, Stamps
+
+MARK = "_app_meta_wrapped"
+
+# Shells that show many documents: their bare address says nothing about any one of them.
+SHELLS = ("lab", "tree", "notebooks", "consoles", "edit", "terminals", "doc", "retro", "nbclassic")
+
+
+def wrap_kernel_manager(manager: Any, desk: Desk) -> None:
+    """Wrap what makes a server's kernels, and those that it has already; a second call changes nothing."""
+    if getattr(manager, MARK, False):
+        return
+    setattr(manager, MARK, True)
+    make = manager.kernel_manager_factory
+
+    @wraps(make)
+    def factory(*args: Any, **kwargs: Any) -> Any:
+        return _adopt(make(*args, **kwargs), desk)
+
+    manager.kernel_manager_factory = factory
+    for kernel_id in manager.list_kernel_ids():
+        _adopt(manager.get_kernel(kernel_id), desk)
+
+
+def _adopt(kernel: Any, desk: Desk) -> Any:
+    """Wrap one kernel's manager: its start and its clients."""
+    if getattr(kernel, MARK, False):
+        return kernel
+    setattr(kernel, MARK, True)
+    start, client = kernel.start_kernel, kernel.client
+
+    @wraps(start)
+    def start_kernel(*args: Any, **kwargs: Any) -> Any:
+        kwargs = _start_arguments(kernel, desk, kwargs)
+        _note_opener(kwargs.get("kernel_id"), desk)
+        return start(*args, **kwargs)
+
+    @wraps(client)
+    def make_client(*args: Any, **kwargs: Any) -> Any:
+        made = client(*args, **kwargs)
+        stamps = _origin(kernel, desk)
+        return stamp_client(made, stamps) if stamps else made
+
+    kernel.start_kernel, kernel.client = start_kernel, make_client
+    return kernel
+
+
+def _start_arguments(kernel: Any, desk: Desk, kwargs: dict[str, Any]) -> dict[str, Any]:
+    env = kwargs.get("env")
+    if env is not None:
+        kwargs = {**kwargs, "env": clean_environment(env, desk)}
+    if isinstance(kernel, GatewayKernelManager):
+        # The gateway keeps its kernel's Session key to itself, so the kernel gets one of ours.
+        kernel.app_meta_key = secrets.token_hex(32).encode()
+        kwargs = {**kwargs, "env": {**(kwargs.get("env") or {}), wire.KEY_VARIABLE: kernel.app_meta_key.decode()}}
+    return kwargs
+
+
+def clean_environment(env: Mapping[str, str], desk: Desk) -> Mapping[str, str]:
+    """Return a kernel's environment in which Voila's copies of the URL have no credentials."""
+    secret, unsafe = desk.policy.secret_query, desk.policy.unsafe_query
+    changed = {}
+    if url := env.get("VOILA_REQUEST_URL"):
+        changed["VOILA_REQUEST_URL"] = queries.without_secrets(url, secret, unsafe)
+    if query := env.get("QUERY_STRING"):
+        changed["QUERY_STRING"] = queries.without_secrets(f"?{query}", secret, unsafe).removeprefix("?")
+    return {**env, **changed} if changed else env
+
+
+def working_handler() -> JupyterHandler | None:
+    """Return the handler whose own task is running; None in tasks that it started, and elsewhere."""
+    handler = CallContext.get(CallContext.JUPYTER_HANDLER)
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return None
+    frame = getattr(task.get_coro() if task else None, "cr_frame", None)
+    # tornado runs each handler in a task of its own, whose coroutine is handler._execute.
+    owner = frame.f_locals.get("self") if frame and frame.f_code.co_name == "_execute" else None
+    return handler if handler is not None and owner is handler else None
+
+
+def _note_opener(kernel_id: str | None, desk: Desk) -> None:
+    handler = working_handler()
+    if kernel_id is None or handler is None or handler.request.method != "GET":
+        return
+    if isinstance(handler, APIHandler | WebSocketHandler):
+        return
+    who = identity.visitor(handler, desk.policy)
+    path = next(iter(handler.path_args), None)
+    desk.origins.render(kernel_id, who.key, _own_page(handler), handler, path if isinstance(path, str) else None)
+
+
+def _own_page(handler: JupyterHandler) -> Page:
+    params = {name: str(value) for name, value in handler.path_kwargs.items() if value is not None}
+    return Page(handler.request.full_url(), params, "run")
+
+
+def _origin(kernel: Any, desk: Desk) -> Stamps | None:
+    """Return the stamps of the page whose handler started this kernel and is still at work on it."""
+    handler = CallContext.get(CallContext.JUPYTER_HANDLER)
+    kernel_id = getattr(kernel, "kernel_id", None)
+    if handler is None or kernel_id is None or desk.origins.opener(kernel_id) is not handler or handler._finished:
+        return None
+    who = identity.visitor(handler, desk.policy)
+    session = SessionInfo(kernel_id=kernel_id)
+    key = getattr(kernel, "app_meta_key", None) or kernel.session.key
+    return Stamps(desk, wire.derive_key(key), capture.raw_request(handler, who.user), who.key, session)
+
+
+def wrap_session_manager(manager: Any, desk: Desk) -> None:
+    """Wrap the calls that open and look up sessions; a second call changes nothing."""
+    if getattr(manager, MARK, False):
+        return
+    setattr(manager, MARK, True)
+    for name in ("create_session", "get_session"):
+        setattr(manager, name, _watched(getattr(manager, name), desk, _note_session))
+    manager.list_sessions = _watched(manager.list_sessions, desk, _note_sessions)
+
+
+def _watched(method: Callable[..., Any], desk: Desk, note: Callable[[Any, Desk], None]) -> Callable[..., Any]:
+    @wraps(method)
+    async def watched(*args: Any, **kwargs: Any) -> Any:
+        result = await method(*args, **kwargs)
+        try:
+            note(result, desk)
+        except Exception as error:
+            desk.log.warning("jupyter-app-meta: a session's page stays unknown (%s).", type(error).__name__)
+        return result
+
+    return watched
+
+
+def _note_session(model: Mapping[str, Any], desk: Desk) -> None:
+    """Note a session that a call opens or asks for by name; its page is the call's Referer."""
+    kernel_id, path = model["kernel"]["id"], model.get("path")
+    desk.origins.name(kernel_id, model["id"], path)
+    handler = working_handler()
+    page = _referer(handler) if handler else None
+    if handler and page and (_shows(page, path, handler) or not _is_shell(page, handler)):
+        _see(kernel_id, page, handler, desk)
+
+
+def _see(kernel_id: str, page: Page, handler: JupyterHandler, desk: Desk) -> None:
+    # Lab drops the query from its address once it has started; Notebook keeps it.
+    stripped = "?" not in page.url and _below(page, handler).startswith("/lab/")
+    desk.origins.see(kernel_id, identity.visitor(handler, desk.policy).key, page, stripped=stripped)
+
+
+def _note_sessions(models: list[Mapping[str, Any]], desk: Desk) -> None:
+    """Note all sessions; a page that asks for all of them belongs to the one that its address names."""
+    handler = working_handler()
+    page = _referer(handler) if handler else None
+    for model in models:
+        desk.origins.name(model["kernel"]["id"], model["id"], model.get("path"))
+        if handler and page and _shows(page, model.get("path"), handler):
+            _see(model["kernel"]["id"], page, handler, desk)
+
+
+def _referer(handler: JupyterHandler) -> Page | None:
+    """Return the page that made a call, where its own browser says so and it is of this server."""
+    headers = handler.request.headers
+    try:
+        parts = urlsplit(headers.get("Referer", ""))
+    except ValueError:
+        return None
+    foreign = headers.get("Sec-Fetch-Site", "same-origin") != "same-origin" or parts.netloc != handler.request.host
+    if foreign or parts.scheme not in ("http", "https") or not parts.path.startswith(handler.base_url):
+        return None
+    return Page(parts._replace(fragment="").geturl())
+
+
+def _shows(page: Page, path: str | None, handler: JupyterHandler) -> bool:
+    """Whether a page's address ends with a notebook's path."""
+    return bool(path) and _below(page, handler).endswith(f"/{path}")
+
+
+def _is_shell(page: Page, handler: JupyterHandler) -> bool:
+    return _below(page, handler).lstrip("/").partition("/")[0] in SHELLS
+
+
+def _below(page: Page, handler: JupyterHandler) -> str:
+    return "/" + unquote(urlsplit(page.url).path).removeprefix(handler.base_url).strip("/")

@@ -1,0 +1,131 @@
+"""Which page belongs to which kernel, and the open notebook's name; bounded, dropped with the kernel.
+
+1. A page that the server renders (a dashboard) belongs to the kernel that its handler started,
+   for as long as that kernel lives.
+2. Any other page is known from the Referer of the calls that open or look up a Jupyter session. It
+   belongs to a kernel *and* an identity, until that identity's last connection to the kernel ends.
+3. Two known pages for one pair mean that the page is unknown.
+4. Each change raises the kernel's version, so that connections know that their stamps are stale.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ..policy import Page
+
+MAX_IDENTITIES = 1000
+MAX_PAGES = 8
+
+
+@dataclass(slots=True)
+class _Kernel:
+    """What is known of one kernel."""
+
+    version: int = 0
+    opener: weakref.ref[Any] | None = None
+    rendered: tuple[str, Page] | None = None
+    path: str | None = None
+    seen: dict[str, list[Page]] = field(default_factory=dict)
+    connections: Counter[str] = field(default_factory=Counter)
+    sessions: dict[str, str | None] = field(default_factory=dict)
+
+
+class Origins:
+    """What is known of each kernel; ``alive`` tells whether a kernel id still exists."""
+
+    def __init__(self, alive: Callable[[str], bool]) -> None:
+        self._alive = alive
+        self._kernels: dict[str, _Kernel] = {}
+
+    def __len__(self) -> int:
+        return len(self._kernels)
+
+    def render(self, kernel_id: str, identity: str, page: Page, handler: object, path: str | None = None) -> None:
+        """Note that a handler renders a page (of the notebook ``path``) with a kernel that it is about to start."""
+        self._prune()
+        kernel = self._touch(kernel_id)
+        kernel.rendered = (identity, page)
+        kernel.opener = weakref.ref(handler)
+        kernel.path = path
+
+    def see(self, kernel_id: str, identity: str, page: Page, *, stripped: bool = False) -> None:
+        """Note that an identity opened or looked up the kernel's session from a page.
+
+        A ``stripped`` page is what became of the same address with a query.
+        """
+        kernel = self._kernels.setdefault(kernel_id, _Kernel())
+        known = kernel.seen.get(identity, [])
+        pages = [old for old in known if not (stripped and old.url.startswith(f"{page.url}?"))]
+        if page not in pages:
+            pages = [*pages, page][-MAX_PAGES:]
+        if pages != known and (known or len(kernel.seen) < MAX_IDENTITIES):
+            kernel.seen[identity] = pages
+            kernel.version += 1
+
+    def name(self, kernel_id: str, session_id: str, path: str | None) -> None:
+        """Note the Jupyter session that a kernel belongs to, and its path."""
+        known = self._kernels.get(kernel_id)
+        if known is None or known.sessions.get(session_id, "") != path:
+            self._prune()
+            self._touch(kernel_id).sessions[session_id] = path
+
+    def connect(self, kernel_id: str, identity: str) -> None:
+        """Note a new connection."""
+        self._kernels.setdefault(kernel_id, _Kernel()).connections[identity] += 1
+
+    def disconnect(self, kernel_id: str, identity: str) -> None:
+        """Note the end of a connection; the pages of an identity's last one are forgotten."""
+        kernel = self._kernels.get(kernel_id)
+        if kernel is None:
+            return
+        kernel.connections[identity] -= 1
+        if kernel.connections[identity] <= 0:
+            del kernel.connections[identity]
+            kernel.seen.pop(identity, None)
+            kernel.version += 1
+
+    def page(self, kernel_id: str, identity: str) -> Page | None:
+        """Return the one page that this identity is known to look at, None where it is not known."""
+        kernel = self._kernels.get(kernel_id, _Kernel())
+        pages = list(kernel.seen.get(identity, ()))
+        if kernel.rendered is not None and kernel.rendered[0] == identity:
+            pages.append(kernel.rendered[1])
+        return pages[0] if len(pages) == 1 else None
+
+    def opener(self, kernel_id: str) -> object | None:
+        """Return the handler that renders with this kernel, while it exists."""
+        reference = self._kernels.get(kernel_id, _Kernel()).opener
+        return reference() if reference else None
+
+    def mode(self, kernel_id: str) -> Literal["edit", "run"]:
+        """Return ``"run"`` for a kernel that the server started to render a page."""
+        return "run" if self._kernels.get(kernel_id, _Kernel()).rendered else "edit"
+
+    def session(self, kernel_id: str) -> Mapping[str, str | None]:
+        """Return the session_id and path of a kernel that belongs to one session, or renders one notebook."""
+        kernel = self._kernels.get(kernel_id, _Kernel())
+        if len(kernel.sessions) != 1:
+            return {"path": None if kernel.sessions else kernel.path}
+        session_id, path = next(iter(kernel.sessions.items()))
+        return {"session_id": session_id, "path": path}
+
+    def version(self, kernel_id: str) -> int:
+        """Return a number that is another one after each change."""
+        kernel = self._kernels.get(kernel_id)
+        return kernel.version if kernel else 0
+
+    def _touch(self, kernel_id: str) -> _Kernel:
+        kernel = self._kernels.setdefault(kernel_id, _Kernel())
+        kernel.version += 1
+        return kernel
+
+    def _prune(self) -> None:
+        """Drop the kernels that are gone. A kernel that a handler is just starting is kept."""
+        for kernel_id in list(self._kernels):
+            if not self._alive(kernel_id) and self.opener(kernel_id) is None:
+                del self._kernels[kernel_id]

@@ -1,0 +1,196 @@
+"""Stamps every message that a browser sends to a kernel: the only file that touches kernel traffic.
+
+1. Connection classes are wrapped, not replaced; a class that is wrapped already stays as it is.
+2. Work is done at ``Session.send`` and ``send_raw``: content and buffers pass untouched. Other
+   classes (gateways) have no Session of the kernel: there the frame is taken apart.
+3. Only the browser's channels are stamped, not what the server itself asks the kernel.
+4. An error of ours is logged, and the connection works as if we were not there.
+5. A connection's ZMQ identity and buffer belong to its visitor: the session_id that a client
+   presents names one of *that visitor's* connections, and nobody else's.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from jupyter_server.services.kernels.connection.base import (
+    deserialize_binary_message,
+    deserialize_msg_from_ws_v1,
+    serialize_binary_message,
+    serialize_msg_to_ws_v1,
+)
+from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
+
+from .. import wire
+from ..model import SessionInfo
+from . import capture, identity
+from .stamps import Desk, Json, Stamps
+
+V1 = "v1.kernel.websocket.jupyter.org"
+
+
+def stamped(base: type, desk: Desk) -> type:
+    """Return a connection class that stamps what its browser sends; a stamped class is returned as it is."""
+    if getattr(base, "app_meta_desk", None) is not None:
+        return base
+    traffic = _zmq_methods(base) if issubclass(base, ZMQChannelsWebsocketConnection) else _frame_methods(base)
+    names = {"__module__": base.__module__, "__qualname__": base.__qualname__, "__doc__": base.__doc__}
+    return type(base)(base.__name__, (base,), {**names, **_lifecycle(base), **traffic, "app_meta_desk": desk})
+
+
+def stamp_client(client: Any, stamps: Stamps) -> Any:
+    """Make one kernel client of the server stamp what it sends, and no other client of that kernel."""
+    session = client.session.clone()
+    send = session.send
+
+    def stamped_send(stream: Any, msg_or_type: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(msg_or_type, Mapping):
+            msg_or_type = stamps.message(dict(msg_or_type))
+        return send(stream, msg_or_type, *args, **kwargs)
+
+    session.send = stamped_send
+    client.session = session
+    return client
+
+
+def _lifecycle(base: Any) -> Json:
+    """The methods of every connection class: who it is, when it is prepared, opened and closed."""
+
+    async def prepare(self: Any) -> None:
+        self._app_meta_stamps = None
+        self._app_meta_who = identity.nobody()
+        with _harmless(self.log):
+            self._app_meta_who = identity.visitor(self.websocket_handler, self.app_meta_desk.policy)
+        if hasattr(base, "prepare"):
+            await base.prepare(self)
+        with _harmless(self.log):
+            _arm(self)
+
+    def connect(self: Any) -> Any:
+        with _harmless(self.log):
+            _opened(self)
+        return base.connect(self)
+
+    def disconnect(self: Any) -> Any:
+        with _harmless(self.log):
+            _closed(self)
+        return base.disconnect(self)
+
+    return {"prepare": prepare, "connect": connect, "disconnect": disconnect}
+
+
+def _zmq_methods(base: Any) -> Json:
+    async def _register_session(self: Any) -> None:
+        claimed, scoped = self.session.session, _tab(self)
+        self.session.session = scoped
+        try:
+            await base._register_session(self)
+        finally:
+            self.session.session = claimed  # what clients see in headers stays their own
+            self.session.bsession = scoped.encode()
+
+    def handle_incoming_message(self: Any, incoming_msg: Any) -> None:
+        if self.subprotocol == V1 and _absurd(incoming_msg):
+            self.log.warning("Ignoring a message that claims more parts than it has bytes.")
+            return
+        base.handle_incoming_message(self, incoming_msg)
+
+    return {"_register_session": _register_session, "handle_incoming_message": handle_incoming_message}
+
+
+def _frame_methods(base: Any) -> Json:
+    def handle_incoming_message(self: Any, incoming_msg: Any) -> Any:
+        protocol = getattr(self.websocket_handler, "selected_subprotocol", None)
+        stamps = self._app_meta_stamps
+        return base.handle_incoming_message(self, stamp_frame(incoming_msg, protocol, stamps) if stamps else incoming_msg)
+
+    return {"handle_incoming_message": handle_incoming_message}
+
+
+def stamp_frame(frame: str | bytes, subprotocol: str | None, stamps: Stamps) -> str | bytes:
+    """Return a WebSocket frame with the stamp in its message; one that cannot be read passes as it is."""
+    with suppress(Exception):
+        if subprotocol == V1 and isinstance(frame, bytes) and not _absurd(frame):
+            channel, parts = deserialize_msg_from_ws_v1(frame)
+            return serialize_msg_to_ws_v1(stamps.parts(parts), channel)
+        if isinstance(frame, bytes):
+            return serialize_binary_message(stamps.message(deserialize_binary_message(frame)))
+        message = json.loads(frame)
+        return json.dumps(stamps.message(message)) if isinstance(message, dict) else frame
+    return frame
+
+
+def _absurd(frame: Any) -> bool:
+    """Whether a v1 frame claims more parts than it has bytes: to read it would take for ever."""
+    return isinstance(frame, bytes) and int.from_bytes(frame[:8], "little") > max(len(frame), 64)
+
+
+def _tab(connection: Any) -> str:
+    """Return the name of a browser tab: a visitor's own, stable while it presents the same session_id."""
+    who = connection._app_meta_who
+    return connection.app_meta_desk.client_id(connection.kernel_id, who.claim, connection.session.session)
+
+
+def _arm(connection: Any) -> None:
+    """Make a prepared connection stamp its messages."""
+    who = connection._app_meta_who
+    session = SessionInfo(client_id=_tab(connection), kernel_id=connection.kernel_id)
+    raw = capture.raw_request(connection.websocket_handler, who.user)
+    stamps = Stamps(connection.app_meta_desk, _key(connection), raw, who.key, session)
+    connection._app_meta_stamps = stamps
+    if isinstance(connection, ZMQChannelsWebsocketConnection):
+        _wrap_session(connection, stamps)
+
+
+def _key(connection: Any) -> bytes | None:
+    """Return the key that the kernel verifies with: one given at its start, else its Session's."""
+    given = getattr(connection.kernel_manager, "app_meta_key", None)
+    if given is None and isinstance(connection, ZMQChannelsWebsocketConnection):
+        given = connection.session.key
+    return wire.derive_key(given)
+
+
+def _wrap_session(connection: Any, stamps: Stamps) -> None:
+    session = connection.session
+    send, send_raw = session.send, session.send_raw
+
+    def from_browser(stream: Any) -> bool:
+        return any(stream is channel for channel in connection.channels.values())
+
+    def stamped_send(stream: Any, msg_or_type: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(msg_or_type, dict) and from_browser(stream):
+            msg_or_type = stamps.message(msg_or_type)
+        return send(stream, msg_or_type, *args, **kwargs)
+
+    def stamped_send_raw(stream: Any, msg_list: list[Any], *args: Any, **kwargs: Any) -> Any:
+        return send_raw(stream, stamps.parts(msg_list) if from_browser(stream) else msg_list, *args, **kwargs)
+
+    session.send, session.send_raw = stamped_send, stamped_send_raw
+
+
+def _opened(connection: Any) -> None:
+    desk: Desk = connection.app_meta_desk
+    if desk.nodelay:
+        connection.websocket_handler.set_nodelay(True)
+    if not getattr(connection, "_app_meta_open", False):
+        connection._app_meta_open = True
+        desk.origins.connect(connection.kernel_id, connection._app_meta_who.key)
+
+
+def _closed(connection: Any) -> None:
+    if getattr(connection, "_app_meta_open", False):
+        connection._app_meta_open = False
+        connection.app_meta_desk.origins.disconnect(connection.kernel_id, connection._app_meta_who.key)
+
+
+@contextmanager
+def _harmless(log: logging.Logger) -> Iterator[None]:
+    """Log an error of ours by its kind alone (its text may hold a visitor's data) and go on."""
+    try:
+        yield
+    except Exception as error:
+        log.warning("jupyter-app-meta: a connection goes unstamped (%s).", type(error).__name__)

@@ -1,0 +1,122 @@
+"""The stamps of one connection: which payload it has now, and a message with its stamp.
+
+The client's own ``app_meta`` is replaced wherever it was written. Metadata that is not a JSON
+object passes as it is, so that malformed input ends exactly as it does without us. An error costs
+a message its stamp, never more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from .. import wire
+from ..model import AppMeta, SessionInfo
+from ..policy import Policy, RawRequest
+from .origins import Origins
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What is needed to stamp: the policy, the pages, and the limits of this server."""
+
+    policy: Policy
+    origins: Origins
+    log: logging.Logger
+    secret: bytes
+    limit: int = wire.DEFAULT_LIMIT
+    nodelay: bool = True
+
+    def client_id(self, kernel_id: str, claim: str, session_id: str) -> str:
+        """Return a name for a browser tab that stays over its reconnects, and is nobody else's."""
+        text = json.dumps([kernel_id, claim, session_id]).encode()
+        return hmac.new(self.secret, text, hashlib.sha256).hexdigest()[:32]
+
+
+class Stamps:
+    """The stamps of one connection. They are made anew when its page or notebook is found or lost."""
+
+    def __init__(self, desk: Desk, key: bytes | None, raw: RawRequest, identity: str, session: SessionInfo) -> None:
+        self._desk, self._key, self._raw, self._identity, self._session = desk, key, raw, identity, session
+        self._version = -1
+        self._signer: wire.Signer | None = None
+        self._warned = False
+
+    def signer(self) -> wire.Signer | None:
+        """Return the signer of the connection's present payload; None where there is no key."""
+        version = self._desk.origins.version(self._session.kernel_id or "")
+        if version != self._version:
+            self._signer = wire.Signer(self._key, self._payload()) if self._key else None
+            self._version = version
+        return self._signer
+
+    def _payload(self) -> str:
+        desk, kernel_id = self._desk, self._session.kernel_id or ""
+        mode = desk.origins.mode(kernel_id)
+        page = desk.origins.page(kernel_id, self._identity)
+        request = desk.policy.request(self._raw, page, dashboard=mode == "run")
+        session = SessionInfo(**{**dict(self._session), **desk.origins.session(kernel_id)})
+        return wire.encode(AppMeta(request, mode, session), desk.limit)
+
+    def message(self, msg: Json) -> Json:
+        """Return an unpacked message with our stamp for the client's own, if any."""
+        metadata = msg.get("metadata")
+        if not isinstance(metadata, dict):
+            return msg
+        clean = {key: value for key, value in metadata.items() if key != wire.FIELD}
+        with self._never_raising():
+            ids = _ids(msg.get("header"))
+            signer = self.signer() if ids else None
+            if ids and signer:
+                clean[wire.FIELD] = signer.stamp(*ids)
+        return {**msg, "metadata": clean}
+
+    def parts(self, parts: list[Any]) -> list[Any]:
+        """Return the packed parts [header, parent, metadata, content, *buffers] with our stamp."""
+        metadata = _object(parts[2]) if len(parts) >= 4 else None
+        if metadata is None:
+            return parts
+        forged = metadata.pop(wire.FIELD, None) is not None
+        packed = None
+        with self._never_raising():
+            packed = self._pack(metadata, _ids(_object(parts[0])))
+        if packed is None:
+            packed = json.dumps(metadata).encode() if forged else parts[2]
+        return [*parts[:2], packed, *parts[3:]]
+
+    def _pack(self, metadata: Json, ids: tuple[str, str] | None) -> bytes | None:
+        signer = self.signer() if ids else None
+        return signer.splice(metadata, *ids) if ids and signer else None
+
+    @contextmanager
+    def _never_raising(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if not self._warned:
+                self._warned = True
+                self._desk.log.warning("jupyter-app-meta: messages go unstamped (%s).", type(error).__name__)
+
+
+def _ids(header: object) -> tuple[str, str] | None:
+    if not isinstance(header, dict):
+        return None
+    msg_id, msg_type = header.get("msg_id"), header.get("msg_type")
+    return (msg_id, msg_type) if isinstance(msg_id, str) and isinstance(msg_type, str) else None
+
+
+def _object(part: Any) -> Json | None:
+    """Return a part as the kernel would read it; None where it is no JSON object."""
+    try:
+        value = json.loads(bytes(part).decode("utf-8", "replace"))
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
