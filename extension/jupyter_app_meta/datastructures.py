@@ -34,6 +34,11 @@ class Confined:
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise NotPicklable(type(self).__name__)
 
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        from .kernel import display  # only a notebook shows rich forms
+
+        return display.bundle(self)
+
 
 def masked(name: str, names: Iterable[str]) -> str:
     """Return a repr that has the names and no value."""

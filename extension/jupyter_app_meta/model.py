@@ -107,6 +107,8 @@ class User(dict[str, Any]):
     def __reduce__(self) -> tuple[type[User], tuple[dict[str, Any]]]:
         return User, (dict(self),)
 
+    _repr_mimebundle_ = Confined._repr_mimebundle_
+
 
 @dataclass(frozen=True, slots=True)
 class SessionInfo(Record):

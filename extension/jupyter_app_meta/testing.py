@@ -1,62 +1,192 @@
-"""A fake request for authors' own tests: ``with fake_request(user="alice"): ...``."""
+"""A fake request for authors' own tests, in scripts, pytest and notebooks alike; no server is asked.
+
+It is a block, or decorates a function (plain, ``async def`` or generator)::
+
+    with fake_request(user="alice"): ...
+
+    @fake_request(user="alice", query={"region": "emea"})
+    def test_greeting(): ...
+
+A pytest fixture uses the block, and the whole test sees the request::
+
+    @pytest.fixture
+    def alice():
+        with fake_request(user="alice") as meta:
+            yield meta
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
-from urllib.parse import urlencode
+import inspect
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import AbstractContextManager
+from contextvars import ContextVar
+from functools import wraps
+from typing import Any, TypeVar, cast
+from urllib.parse import urlencode, urljoin
 
 from .datastructures import URL, Cookies, Headers, QueryParams
 from .kernel.context import bound
 from .model import AppMeta, HTTPRequest, SessionInfo, User
 
-Multi = Mapping[str, str | Sequence[str]]
-
 BASE_URL = "http://testserver/"
 
+Function = TypeVar("Function", bound=Callable[..., Any])
+Steps = Generator[Any, Any, Any]
+AsyncSteps = AsyncGenerator[Any, Any]
 
-@contextmanager
+# The blocks that are open in this context. It is not an attribute of a fake: one fake may be
+# entered twice, and by two tasks at a time.
+_open: ContextVar[tuple[AbstractContextManager[AppMeta], ...]] = ContextVar("jupyter_app_meta_open_fakes", default=())
+
+
 def fake_request(
     *,
     user: str | Mapping[str, Any] | None = None,
-    headers: Multi | None = None,
-    cookies: Mapping[str, str] | None = None,
-    query: Multi | None = None,
+    headers: Mapping[str, object] | None = None,
+    cookies: Mapping[str, object] | None = None,
+    query: Mapping[str, object] | None = None,
     path_params: Mapping[str, str] | None = None,
     meta: Mapping[str, Any] | None = None,
     url: str = BASE_URL,
-    session: Mapping[str, str] | None = None,
-) -> Iterator[AppMeta]:
-    """Run a block, or a decorated function, as if this request had caused it; ``mode`` is ``"test"``.
+    session: Mapping[str, str | None] | None = None,
+) -> FakeRequest:
+    """Return a fake: code in its ``with`` block, or in a function that it decorates, sees this request.
 
     ``user`` is a username, a mapping of user fields, or None for nobody; a user is authenticated
     unless the mapping says ``is_authenticated=False``. A list in ``headers`` or ``query`` repeats
-    the item. It works in scripts, pytest and notebooks alike, and asks no server.
+    the item. ``url`` may be relative; ``query`` replaces its query. The ``mode`` is ``"test"``.
     """
-    params = QueryParams(_pairs(query or {}))
-    address = URL(url).replace(query=urlencode(params.multi_items())) if params else URL(url)
+    address, params = _address(url, query)
     request = HTTPRequest(
         method="GET",
-        url=URL(str(address)),
-        base_url=URL(BASE_URL),
+        url=address,
+        base_url=URL(urljoin(str(address), "/")),
         headers=Headers(_pairs(headers or {})),
-        query_params=params or QueryParams(URL(url).query),
+        query_params=params,
         path_params=path_params or {},
-        cookies=Cookies(cookies or {}),
+        cookies=Cookies({name: str(value) for name, value in (cookies or {}).items()}),
         user=_user(user),
         meta=meta or {},
         via="page",
     )
-    with bound(AppMeta(request, "test", SessionInfo(**{"client_id": "test", **(session or {})}))) as fake:
-        yield fake
+    return FakeRequest(AppMeta(request, "test", SessionInfo(**{"client_id": "test", **(session or {})})))
 
 
-def _pairs(items: Multi) -> list[tuple[str, str]]:
+class FakeRequest:
+    """A context manager and decorator, to be used as often, as deep and by as many tasks as you like.
+
+    A decorated generator sees the request in its own body only, not in the code that it yields to.
+    """
+
+    __slots__ = ("meta",)
+
+    def __init__(self, meta: AppMeta) -> None:
+        self.meta = meta
+
+    def __enter__(self) -> AppMeta:
+        block = bound(self.meta)
+        meta = block.__enter__()
+        _open.set((*_open.get(), block))
+        return meta
+
+    def __exit__(self, *error: object) -> None:
+        *outer, block = _open.get()
+        _open.set(tuple(outer))
+        block.__exit__(None, None, None)
+
+    def __call__(self, function: Function) -> Function:
+        """Return the function, of the same kind and signature, as one that runs under this request."""
+        if isinstance(function, type) or not callable(function):
+            raise TypeError("fake_request decorates functions: put it on each method, or use it as a context manager.")
+        return cast(Function, wraps(function)(_wrapper(self, function)))
+
+    def __repr__(self) -> str:
+        return f"FakeRequest({self.meta.request!r})"
+
+
+def _wrapper(fake: FakeRequest, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function of the same kind, so that pytest and frameworks treat it alike."""
+    if inspect.iscoroutinefunction(function):
+        return _coroutine(fake, function)
+    if inspect.isgeneratorfunction(function):
+        return _generator(fake, function)
+    if inspect.isasyncgenfunction(function):
+        return _async_generator(fake, function)
+
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        with fake:
+            return function(*args, **kwargs)
+
+    return wrapper
+
+
+def _coroutine(fake: FakeRequest, function: Callable[..., Any]) -> Callable[..., Any]:
+    async def wrapper(*args: Any, **kwargs: Any) -> Any:
+        with fake:
+            return await function(*args, **kwargs)
+
+    return wrapper
+
+
+def _generator(fake: FakeRequest, function: Callable[..., Any]) -> Callable[..., Any]:
+    def wrapper(*args: Any, **kwargs: Any) -> Steps:
+        return (yield from _EachStep(fake, function(*args, **kwargs)))
+
+    return wrapper
+
+
+def _async_generator(fake: FakeRequest, function: Callable[..., Any]) -> Callable[..., Any]:
+    async def wrapper(*args: Any, **kwargs: Any) -> AsyncSteps:
+        steps: AsyncSteps = function(*args, **kwargs)
+        following = steps.asend(None)
+        while True:
+            with fake:
+                try:
+                    item = await following
+                except StopAsyncIteration:
+                    return
+            try:
+                following = steps.asend((yield item))
+            except GeneratorExit:
+                with fake:
+                    await steps.aclose()
+                raise
+            except BaseException as error:
+                following = steps.athrow(error)  # the generator's to handle, as in ``yield from``
+
+    return wrapper
+
+
+class _EachStep(Generator[Any, Any, Any]):
+    """A generator whose every step runs under the fake, while whoever drives it does not."""
+
+    def __init__(self, fake: FakeRequest, steps: Steps) -> None:
+        self._fake = fake
+        self._steps = steps
+
+    def send(self, value: Any) -> Any:
+        with self._fake:
+            return self._steps.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        with self._fake:
+            return self._steps.throw(*error)
+
+
+def _address(url: str, query: Mapping[str, object] | None) -> tuple[URL, QueryParams]:
+    address = URL(urljoin(BASE_URL, url))
+    if query is None:
+        return address, QueryParams(address.query)
+    params = QueryParams(_pairs(query))
+    return URL(str(address.replace(query=urlencode(params.multi_items())))), params
+
+
+def _pairs(items: Mapping[str, object]) -> list[tuple[str, str]]:
     return [
         (name, str(value))
         for name, values in items.items()
-        for value in ([values] if isinstance(values, str) else values)
+        for value in (values if isinstance(values, list | tuple) else [values])
     ]
 
 

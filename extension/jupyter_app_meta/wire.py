@@ -19,14 +19,15 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, get_args
+from urllib.parse import urlencode, urlsplit
 
 from starlette.datastructures import Address
 
 from .datastructures import URL, Cookies, Headers, QueryParams
 from .errors import BadStamp, UnknownVersion
-from .model import AppMeta, HTTPRequest, Names, SessionInfo, User
+from .model import AppMeta, HTTPRequest, Mode, Names, SessionInfo, User
 
 FIELD = "app_meta"
 VERSION = "1.0"
@@ -35,9 +36,18 @@ DEFAULT_LIMIT = 16 * 1024
 MAX_LIMIT = 64 * 1024
 MIN_LIMIT = 1024
 
-_NAMES_SHARE = 8  # at most one part in eight of the limit goes to the names of withheld items
+Json = dict[str, Any]
+Pairs = list[tuple[str, str]]
+Name = tuple[str, str | None]  # ("headers", "accept"); ("method", None) for what has no names
+Item = tuple[str, str | None, Any]
+
+_NAMES_SHARE = 8  # one part in eight of the limit, each, for the names of what was withheld and dropped
 _NAME_LENGTH = 100
+_MODES: tuple[Mode, ...] = get_args(Mode)
+_REPEATED = ("query", "headers", "cookies")
+_CORE = ("is_authenticated", "username", "kind", "admin", "is_owner", "assurance")
 _version_format = re.compile(r"[0-9]{1,4}(\.[0-9]{1,4})*")
+_dumps = json.JSONEncoder(separators=(",", ":"), default=dict).encode
 
 
 def derive_key(secret: bytes | None) -> bytes | None:
@@ -78,7 +88,9 @@ def verify(key: bytes | None, msg_id: str, msg_type: str, stamp: object) -> str:
         raise BadStamp("The kernel has no key, so no stamp can be believed.")
     if not isinstance(stamp, dict):
         raise BadStamp("The stamp is not an object.")
-    version, payload, mac = (_text(stamp, name) for name in ("v", "payload", "mac"))
+    version, payload, mac = (stamp.get(name) for name in ("v", "payload", "mac"))
+    if not (isinstance(version, str) and isinstance(payload, str) and isinstance(mac, str)):
+        raise BadStamp("The stamp lacks a part.")
     if not _version_format.fullmatch(version) or not mac.isascii():
         raise BadStamp("The stamp is damaged.")
     if version.partition(".")[0] != VERSION.partition(".")[0]:
@@ -99,13 +111,6 @@ def _signed(key: bytes, version: str, payload: str, msg_id: str, msg_type: str, 
     return hmac.compare_digest(state.hexdigest(), mac)
 
 
-def _text(stamp: dict[str, Any], name: str) -> str:
-    value = stamp.get(name)
-    if not isinstance(value, str):
-        raise BadStamp(f"The stamp has no {name!r}.")
-    return value
-
-
 def _keyed(key: bytes, version: str, payload: str) -> hmac.HMAC:
     state = hmac.new(key, digestmod=hashlib.sha256)
     state.update(_part(version) + _part(payload))
@@ -119,104 +124,156 @@ def _part(text: str) -> bytes:
 
 
 def encode(meta: AppMeta, limit: int = DEFAULT_LIMIT) -> str:
-    """Return the payload, at most ``limit`` characters of ASCII JSON.
+    """Return the payload, at most ``limit`` (from MIN_LIMIT on) characters of ASCII JSON.
 
-    What does not fit is dropped whole (cookies, headers, query, meta, page, at last the user) and
-    listed in ``truncated``.
+    What does not fit is dropped whole, all values of a repeated name together, and listed in
+    ``truncated``: the least important first, the user last.
     """
-    plain: dict[str, Any] = {"mode": meta.mode, "session": dict(meta.session)}
+    items = list(_by_importance(meta))
+    redacted, truncated = (_clipped(names) for names in _names(meta))
+    payload = _packed(meta, items, redacted, truncated)
+    if len(payload) <= limit:
+        return payload
+    # The length is that of a payload without items, plus at most `share` for the names of what is
+    # dropped, plus at most the cost of each item that is kept.
+    share = limit // _NAMES_SHARE
+    redacted = _as_many(redacted, share)
+    kept, dropped = _choose(items, limit - share - len(_packed(meta, [], redacted, [])))
+    return _packed(meta, kept, redacted, _as_many([*truncated, *dropped], share))
+
+
+def _names(meta: AppMeta) -> tuple[Names, Names]:
+    return (meta.request.redacted, meta.request.truncated) if meta.request else (Names(), Names())
+
+
+def _by_importance(meta: AppMeta) -> Iterator[Item]:
+    """Yield what may be dropped on its own, the most important first; each value of a repeated name."""
     request = meta.request
+    user = request.user if request and request.user is not None else {}
+    if user:
+        yield "user", None, {name: user[name] for name in _CORE if name in user}
+    yield from (("session", name, meta.session[name]) for name in meta.session)
     if request is None:
-        return _dumps({**plain, "request": None})
-    budget = limit - _size(plain) - 256
-    names, spent = _bounded_names(request.redacted, limit // _NAMES_SHARE)
-    fitted, dropped = _fit(request, budget - spent - limit // _NAMES_SHARE)
-    truncated, _ = _bounded_names([*request.truncated, *dropped], limit // _NAMES_SHARE)
-    return _dumps({**plain, "request": {**fitted, "redacted": names, "truncated": truncated}})
+        return
+    yield "method", None, request.method
+    yield "via", None, request.via
+    yield "client", None, request.client
+    yield "base_url", None, str(request.base_url)
+    yield "url", None, str(request.url.replace(query=""))  # "query" has it: neither can lack what the other has
+    yield from (("user", name, value) for name, value in user.items() if name not in _CORE)
+    yield from (("path_params", *item) for item in request.path_params.items())
+    yield from (("meta", *item) for item in request.meta.items())
+    yield from (("query", *item) for item in request.query_params.multi_items())
+    yield from (("headers", *item) for item in request.headers.items())
+    yield from (("cookies", *item) for item in request.cookies.items())
 
 
-def _fit(request: HTTPRequest, budget: int) -> tuple[dict[str, Any], list[str]]:
-    """Return as many items as fit, the most important first, and the names of the others."""
-    kept: dict[str, Any] = {"headers": [], "query": [], "cookies": [], "path_params": {}, "meta": {}}
-    dropped: list[str] = []
-    for kind, name, value in _by_importance(request):
-        cost = _size(value) + len(name) + 8
-        if cost > budget:
-            dropped.append(f"{kind}.{name}" if name else kind)
-            continue
-        budget -= cost
-        if not name:
-            kept[kind] = value
-        elif isinstance(kept[kind], dict):
-            kept[kind][name] = value[1]
+def _choose(items: Sequence[Item], room: int) -> tuple[list[Item], list[str]]:
+    """Return the items that fit into so many characters together, and the names of the others."""
+    costs: dict[Name, int] = {}
+    for kind, name, value in items:
+        costs[kind, name] = costs.get((kind, name), 0) + len(_dumps([name or kind, value])) + 1
+    kept: set[Name] = set()
+    for item, cost in costs.items():
+        if cost <= room and (item[0] != "user" or item[1] is None or ("user", None) in kept):
+            room -= cost
+            kept.add(item)
+    dropped = [kind if name is None else f"{kind}.{name}" for kind, name in costs if (kind, name) not in kept]
+    return [item for item in items if item[:2] in kept], _clipped(dropped)
+
+
+def _packed(meta: AppMeta, items: Iterable[Item], redacted: Sequence[str], truncated: Sequence[str]) -> str:
+    """Return the payload that has these items, and nothing or a blank in the place of others."""
+    fields: Json = {"session": {}, "method": "", "via": "socket", "client": None, "base_url": "", "url": ""}
+    fields |= {"user": None, "path_params": {}, "meta": {}, "query": [], "headers": [], "cookies": []}
+    for kind, name, value in items:
+        if name is None:
+            fields[kind] = value
+        elif kind in _REPEATED:
+            fields[kind].append((name, value))
         else:
-            kept[kind].append(value)
-    return kept, dropped
+            fields[kind][name] = value
+    session = fields.pop("session")
+    request = {**fields, "redacted": redacted, "truncated": truncated} if meta.request else None
+    return _dumps({"mode": _mode(meta.mode), "session": session, "request": request})
 
 
-def _by_importance(request: HTTPRequest) -> Iterator[tuple[str, str, Any]]:
-    yield "user", "", dict(request.user) if request.user is not None else None
-    yield "method", "", request.method
-    yield "via", "", request.via
-    yield "client", "", list(request.client) if request.client else None
-    yield "base_url", "", str(request.base_url)
-    yield "url", "", str(request.url.replace(query=""))
-    yield from (("path_params", name, [name, value]) for name, value in request.path_params.items())
-    yield from (("meta", name, [name, value]) for name, value in request.meta.items())
-    yield from (("query", name, [name, value]) for name, value in request.query_params.multi_items())
-    yield from (("headers", name, [name, value]) for name, value in request.headers.items())
-    yield from (("cookies", name, [name, value]) for name, value in request.cookies.items())
+def _as_many(names: list[str], room: int) -> list[str]:
+    """Return as many names as fit as a JSON list into so many characters; a last entry counts the others."""
+    room -= 40  # the brackets and the last entry
+    for count, name in enumerate(names):
+        room -= len(_dumps(name)) + 1
+        if room < 0:
+            return [*names[:count], f"(and {len(names) - count} more)"]
+    return names
 
 
-def _bounded_names(names: Any, budget: int) -> tuple[list[str], int]:
-    """Return the names, each clipped, as many as fit, with a last entry that counts the others."""
-    kept: list[str] = []
-    spent = 24
-    for position, name in enumerate(names):
-        clipped = name if len(name) <= _NAME_LENGTH else name[: _NAME_LENGTH - 1] + "…"
-        spent += _size(clipped) + 2
-        if spent > budget:
-            return [*kept, f"(and {len(names) - position} more)"], spent
-        kept.append(clipped)
-    return kept, spent
-
-
-def _size(value: Any) -> int:
-    return len(_dumps(value))
-
-
-def _dumps(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), default=dict)
+def _clipped(names: Iterable[str]) -> list[str]:
+    return [name if len(name) <= _NAME_LENGTH else name[: _NAME_LENGTH - 1] + "…" for name in names]
 
 
 def decode(payload: str) -> AppMeta:
     """Return what a verified payload says; raise BadStamp where it is not of the expected form."""
     try:
         plain = json.loads(payload)
-        request = plain["request"]
-        session = {name: plain["session"].get(name) for name in SessionInfo.__dataclass_fields__}
-        mode = plain["mode"] if plain["mode"] in ("edit", "run") else "script"
-        return AppMeta(request and _request(request), mode, SessionInfo(**session))
+        request, session = plain["request"], plain["session"]
+        named = {name: _optional_text(session.get(name)) for name in SessionInfo.__dataclass_fields__}
+        return AppMeta(None if request is None else _request(request), _mode(plain["mode"]), SessionInfo(**named))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise BadStamp("The stamp's payload is not of the expected form.") from error
 
 
-def _request(plain: dict[str, Any]) -> HTTPRequest:
-    params = QueryParams([(name, value) for name, value in plain["query"]])
-    url = URL(plain.get("url") or "")
-    user, client = plain.get("user"), plain.get("client")
+def _request(plain: Json) -> HTTPRequest:
+    query = _pairs(plain["query"])
+    user, client = plain["user"], plain["client"]
     return HTTPRequest(
-        method=plain.get("method") or "",
-        url=url.replace(query=str(params)) if params else url,  # type: ignore[arg-type]  # replace keeps the class
-        base_url=URL(plain.get("base_url") or ""),
-        headers=Headers((name, value) for name, value in plain["headers"]),
-        query_params=params,
-        path_params=dict(plain["path_params"]),
-        cookies=Cookies((name, value) for name, value in plain["cookies"]),
-        user=None if user is None else User(user),
-        client=None if client is None else Address(*client),
-        meta=dict(plain["meta"]),
-        via="page" if plain.get("via") == "page" else "socket",
-        redacted=Names(plain["redacted"]),
-        truncated=Names(plain["truncated"]),
+        method=_text(plain["method"]),
+        url=_url(plain["url"], query),
+        base_url=_url(plain["base_url"]),
+        headers=Headers(_pairs(plain["headers"])),
+        query_params=QueryParams(query),
+        path_params=_object(plain["path_params"]),
+        cookies=Cookies(_pairs(plain["cookies"])),
+        user=None if user is None else User(_object(user)),
+        client=None if client is None else _client(client),
+        meta=_object(plain["meta"]),
+        via="page" if plain["via"] == "page" else "socket",
+        redacted=Names(map(_text, plain["redacted"])),
+        truncated=Names(map(_text, plain["truncated"])),
     )
+
+
+def _url(value: object, query: Pairs | None = None) -> URL:
+    """Return a URL with its query; one that did not fit into the stamp has none either."""
+    text = _text(value)
+    parts = urlsplit(text)  # parses it here, rather than in an author's cell
+    return URL(parts._replace(query=urlencode(query)).geturl() if query and text else text)
+
+
+def _mode(value: object) -> Mode:
+    return next((mode for mode in _MODES if mode == value), "script")
+
+
+def _client(value: Any) -> Address:
+    host, port = value
+    return Address(_text(host), int(port))
+
+
+def _pairs(value: Any) -> Pairs:
+    return [(_text(name), _text(item)) for name, item in value]
+
+
+def _object(value: object) -> Json:
+    if isinstance(value, dict):
+        return value
+    raise TypeError("not an object")
+
+
+def _optional_text(value: object) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    raise TypeError("not a text")

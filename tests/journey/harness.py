@@ -266,10 +266,11 @@ class Socket:
     def until(self, wanted: Callable[[Json], bool], timeout: float = 60) -> list[Json]:
         """Return what arrives up to the first wanted message."""
         deadline, got = time.monotonic() + timeout, []
-        while True:
+        while time.monotonic() < deadline:
             got.append(self.receive(max(0.05, deadline - time.monotonic())))
             if wanted(got[-1]):
                 return got
+        raise TimeoutError(f"not among {[message['header']['msg_type'] for message in got]}")
 
     def run(self, code: str, metadata: Any = None, channel: str = "shell", **options: Any) -> Result:
         """Run code and return what came of it."""

@@ -1,8 +1,8 @@
-"""``jupyter app-meta``: look after a server that tells its kernels who is looking.
+"""Looks after a server that tells its kernels who is looking.
 
-    jupyter app-meta check                           what is forwarded, and what is wrong or risky
-    jupyter app-meta kernelspec install --sys-prefix register this environment's request-aware kernel
-    jupyter app-meta kernelspec remove --sys-prefix  undo that
+    jupyter app-meta check                            what is forwarded, and what is wrong or risky
+    jupyter app-meta kernelspec install --sys-prefix  register this environment's request-aware kernel
+    jupyter app-meta kernelspec remove --sys-prefix   undo that
 
 Exit status: 0 all is well, 1 a fault was found or something failed, 2 the command line is wrong.
 Only ``check`` needs jupyter_server, and it says so where there is none.

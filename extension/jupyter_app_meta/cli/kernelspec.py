@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,11 +53,10 @@ def install(place: Place, display_name: str | None = None) -> Path:
     folder = place.folder()
     spec = kernel_spec(display_name or _display_name(place.name))
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{place.name}-") as staging:
-            _write(Path(staging), spec)
-            shutil.rmtree(folder, ignore_errors=True)
-            shutil.copytree(staging, folder, copy_function=shutil.copyfile)
+        if folder.is_dir():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True)
+        _write(folder, spec)
     except OSError as error:
         raise Refused(f"cannot write {folder}: {error.strerror or error}.", 1) from error
     return folder

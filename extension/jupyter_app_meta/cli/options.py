@@ -20,6 +20,6 @@ def nearest(argument: str, known: Iterable[str]) -> str:
         return f"unexpected argument {argument!r}."
     name = argument.partition("=")[0]
     known = sorted(set(known))
-    near = get_close_matches(name, known, 1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else f"the options are {', '.join(known)}."
+    near = get_close_matches(name, known, 1, cutoff=0.65)
+    hint = f"did you mean {near[0]}?" if near else "`--help` lists those that there are."
     return f"unknown option {name}; {hint}"

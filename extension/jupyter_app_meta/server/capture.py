@@ -27,8 +27,17 @@ def raw_request(handler: JupyterHandler, user: User | None) -> RawRequest:
         path_params={name: str(value) for name, value in handler.path_kwargs.items() if value is not None},
         user=user,
         client=peer(request),
-        own_cookies=frozenset((handler.identity_provider.get_cookie_name(handler),)),
+        own_cookies=own_cookies(handler),
     )
+
+
+def own_cookies(handler: JupyterHandler) -> frozenset[str]:
+    """Return the names of the cookies that log a browser in to this server, or guard its forms."""
+    provider, settings = handler.identity_provider, handler.settings
+    hubs = (getattr(provider, "hub_auth", None), settings.get("hub_auth"))
+    of_hub = (getattr(hub, "cookie_name", None) for hub in hubs)
+    names = (provider.get_cookie_name(handler), settings.get("xsrf_cookie_name"), *of_hub)
+    return frozenset(name for name in names if isinstance(name, str))
 
 
 def cookies(request: HTTPServerRequest) -> tuple[tuple[str, str], ...]:

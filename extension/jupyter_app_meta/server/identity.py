@@ -23,12 +23,24 @@ from typing import Any, NamedTuple
 from jupyter_server.base.handlers import JupyterHandler
 
 from ..model import User
-from ..policy import Policy, normal
+from ..policy import Policy
 from . import capture
 
 EXTRA_LIMIT = 4096
 
-_JUDGES = ("get_user", "_get_user", "get_user_token", "get_user_cookie", "user_from_cookie", "process_login_form")
+# Where a deployer's own code can decide who somebody is: all must be jupyter_server's for a visitor
+# to be no more than somebody who holds its token or password.
+_BY_TOKEN = ("get_user", "_get_user", "get_user_token", "get_token", "get_user_cookie", "generate_anonymous_user")
+_BY_COOKIE = (
+    *_BY_TOKEN,
+    "user_from_cookie",
+    "user_to_cookie",
+    "set_login_cookie",
+    "process_login_form",
+    "get_handlers",
+)
+_PAGE_BY_TOKEN = ("get_user", "get_user_token", "get_token", "get_user_cookie")
+_PAGE_BY_COOKIE = (*_PAGE_BY_TOKEN, "get", "post", "prepare", "set_login_cookie")
 _NAMES = ("username", "name", "display_name", "initials", "color")
 
 
@@ -46,12 +58,12 @@ class Visitor(NamedTuple):
 
 
 def visitor(handler: JupyterHandler, policy: Policy) -> Visitor:
-    """Return who is behind an authenticated handler. An identity of unknown form is nobody."""
-    user = _from_proxy(handler, policy) if _comes_by_proxy(handler, policy) else _from_server(handler)
-    if user is None:
+    """Return who is behind an authenticated handler; an identity of unknown form is nobody. Never raises."""
+    try:
+        return _visitor(handler, policy)
+    except Exception as error:
+        handler.log.warning("jupyter-app-meta: a visitor counts as nobody (%s).", type(error).__name__)
         return nobody()
-    key = f"{user['assurance']}:{user['kind']}:{user['username']}"
-    return Visitor(user, key, _claim(handler, user) or key)
 
 
 def nobody() -> Visitor:
@@ -60,38 +72,49 @@ def nobody() -> Visitor:
     return Visitor(None, key, key)
 
 
-def _comes_by_proxy(handler: JupyterHandler, policy: Policy) -> bool:
-    return bool(policy.user_header) and policy.trusts(capture.peer(handler.request))
+def _visitor(handler: JupyterHandler, policy: Policy) -> Visitor:
+    by_proxy = bool(policy.user_header) and policy.trusts(capture.peer(handler.request))
+    user = _from_proxy(handler, policy) if by_proxy else _from_server(handler)
+    if user is None:
+        return nobody()
+    key = f"{'proxy' if by_proxy else user['assurance']}:{user['kind']}:{user['username']}"
+    return Visitor(user, key, _claim(handler, user) or key)
 
 
 def _from_proxy(handler: JupyterHandler, policy: Policy) -> User | None:
-    """Return the user that a trusted proxy names; None where it names nobody, or two."""
-    names = {value.strip() for key, value in handler.request.headers.get_all() if normal(key) == policy.user_header}
-    username = next(iter(names)) if len(names) == 1 else ""
+    """Return the user that a trusted proxy names in its header; None where it names nobody, or twice.
+
+    Only the header's true name counts: proxies pass a client's own ``X_Forwarded_User`` on.
+    """
+    lines = [value for name, value in handler.request.headers.get_all() if name.lower() == policy.user_header]
+    try:
+        username = lines[0].strip().encode("latin-1").decode() if len(lines) == 1 else ""
+    except UnicodeError:
+        return None
     if not username:
         return None
     return User(_named({"username": username}), kind="user", assurance="provider", is_authenticated=True)
 
 
 def _from_server(handler: JupyterHandler) -> User | None:
-    found = handler.current_user
-    hub = _hub_model(found)
-    if hub is not None:
-        return _hub_user(hub, found)
-    values = _values(found)
+    model = _hub_model(handler)
+    if model is not None:
+        return _hub_user(model, handler.current_user)
+    values = _values(handler.current_user)
     username = values.get("username")
     if not isinstance(username, str) or not username:
         return None
     assurance = _assurance(handler)
-    return User(
-        {**_extras(values), **_named(values)},
-        assurance=assurance,
-        is_authenticated=assurance != "none",
-        kind="anonymous" if assurance == "none" else "user",
-        is_owner=True if assurance == "shared-secret" else None,
-        groups=_groups(values.get("groups")) if assurance == "provider" else (),
-        admin=assurance == "provider" and values.get("admin") is True,
-    )
+    shown = {**_extras(values), **_named(values), "assurance": assurance, "is_authenticated": assurance != "none"}
+    return User({**shown, **_standing(values, assurance)})
+
+
+def _standing(values: Mapping[str, Any], assurance: str) -> dict[str, Any]:
+    """Return what a user is allowed to be: only a deployer's provider tells more than the server itself."""
+    if assurance == "provider":
+        kind = "service" if values.get("kind") == "service" else "user"
+        return {"kind": kind, "groups": _groups(values.get("groups")), "admin": values.get("admin") is True}
+    return {"kind": "user", "is_owner": True} if assurance == "shared-secret" else {"kind": "anonymous"}
 
 
 def _values(found: object) -> dict[str, Any]:
@@ -99,8 +122,8 @@ def _values(found: object) -> dict[str, Any]:
     if isinstance(found, str):
         return {"username": found}
     if isinstance(found, Mapping):
-        values = {str(key): value for key, value in found.items()}
-        return {"username": values.get("name"), **values}
+        values = {key: value for key, value in found.items() if isinstance(key, str)}
+        return {**values, "username": values.get("username") or values.get("name")}
     if dataclasses.is_dataclass(found) and not isinstance(found, type):
         own = {item.name: getattr(found, item.name, None) for item in dataclasses.fields(found)}
         return {**own, **getattr(found, "__dict__", {})}
@@ -109,43 +132,59 @@ def _values(found: object) -> dict[str, Any]:
 
 def _named(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the name fields, filled the way jupyter_server fills them."""
-    names = {field: values[field] for field in _NAMES if isinstance(values.get(field), str) and values[field]}
+    names = {field: str(values[field]) for field in _NAMES if isinstance(values.get(field), str) and values[field]}
     name = names.get("name", names["username"])
     return {"initials": None, "color": None, **names, "name": name, "display_name": names.get("display_name", name)}
 
 
 def _extras(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the provider's own fields that are small JSON values."""
-    return {k: v for k, v in values.items() if k not in User.defaults and not k.startswith("_") and _is_small_json(v)}
+    """Return the provider's own fields that are small JSON values, as they are at this moment."""
+    own = {name: _plain(value) for name, value in values.items() if name not in User.defaults and name[:1] != "_"}
+    return {name: value for name, value in own.items() if value is not None}
 
 
-def _is_small_json(value: object) -> bool:
+def _plain(value: object) -> Any:
+    """Return a copy made of JSON values; None where there is none, or a big one."""
     try:
-        return value is not None and len(json.dumps(value, allow_nan=False)) <= EXTRA_LIMIT
+        text = json.dumps(value, allow_nan=False)
+        return json.loads(text) if len(text) <= EXTRA_LIMIT else None
     except (TypeError, ValueError, RecursionError):
-        return False
+        return None
 
 
 def _groups(value: object) -> tuple[str, ...]:
     return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list | tuple | set) else ()
 
 
-def _hub_model(found: object) -> Mapping[str, Any] | None:
-    """Return JupyterHub's model of a user or service, in either mode of jupyterhub-singleuser."""
-    model = getattr(found, "hub_user", found)
-    if isinstance(model, Mapping) and model.get("kind") in ("user", "service") and os.environ.get("JUPYTERHUB_API_URL"):
-        return model
-    return None
+def _hub_model(handler: JupyterHandler) -> Mapping[str, Any] | None:
+    """Return JupyterHub's model of a user or service; None where no Hub runs this server."""
+    model = _hub_answer(handler) if os.environ.get("JUPYTERHUB_API_URL") else None
+    return model if isinstance(model, Mapping) and model.get("kind") in ("user", "service") else None
+
+
+def _hub_answer(handler: JupyterHandler) -> object:
+    """Return what the Hub said of the user, where its own code asked.
+
+    jupyterhub-singleuser keeps it on the user, its older mode on the handler: there the user that
+    jupyter_server made of it does not tell a service from a user.
+    """
+    found: object = handler.current_user
+    cached = getattr(handler, "_hub_auth_user_cache", None)
+    if hasattr(found, "hub_user"):
+        return found.hub_user
+    if isinstance(cached, Mapping) and getattr(found, "username", found) in (cached.get("name"), cached):
+        return cached
+    asks_hub = any(hasattr(type(asker), "hub_auth") for asker in (handler.identity_provider, handler))
+    return found if asks_hub else None
 
 
 def _hub_user(model: Mapping[str, Any], found: object) -> User | None:
     username = model.get("name")
     if not isinstance(username, str) or not username:
         return None
-    shown = {field: getattr(found, field, None) for field in _NAMES} if hasattr(found, "hub_user") else {}
     owner = os.environ.get("JUPYTERHUB_USER")
     return User(
-        _named({**shown, "username": username}),
+        _named({**{field: getattr(found, field, None) for field in _NAMES}, "username": username}),
         assurance="hub",
         is_authenticated=True,
         kind=model["kind"],
@@ -159,26 +198,26 @@ def _assurance(handler: JupyterHandler) -> str:
     provider = handler.identity_provider
     if not provider.auth_enabled:
         return "none"
-    by_token = getattr(handler, "_token_authenticated", False) and _is_stock(provider, _JUDGES[:4])
-    return "shared-secret" if by_token or _is_stock(provider, _JUDGES) else "provider"
+    by_token = getattr(handler, "_token_authenticated", False) and _is_stock(provider, _BY_TOKEN, _PAGE_BY_TOKEN)
+    return "shared-secret" if by_token or _is_stock(provider, _BY_COOKIE, _PAGE_BY_COOKIE) else "provider"
 
 
-def _is_stock(provider: object, methods: tuple[str, ...]) -> bool:
-    """Whether these methods of an identity provider are jupyter_server's own."""
-    login = getattr(provider, "login_handler_class", None)
-    if login is not None and not _is_own(inspect.getattr_static(login, "get_user", None)):
-        return False
-    return all(_is_own(inspect.getattr_static(provider, method, None)) for method in methods)
+def _is_stock(provider: object, methods: tuple[str, ...], page_methods: tuple[str, ...]) -> bool:
+    """Whether these methods of an identity provider and of its login page are jupyter_server's own."""
+    return _are_own(provider, methods) and _are_own(getattr(provider, "login_handler_class", None), page_methods)
 
 
-def _is_own(method: object) -> bool:
-    function = getattr(method, "__func__", method)
-    return method is None or getattr(function, "__module__", "").split(".")[0] == "jupyter_server"
+def _are_own(thing: object, methods: tuple[str, ...]) -> bool:
+    found = (inspect.getattr_static(thing, method, None) for method in methods)
+    functions = (getattr(method, "__func__", method) for method in found if method is not None)
+    return all(
+        getattr(function, "__module__", "").split(".")[0] in ("jupyter_server", "tornado") for function in functions
+    )
 
 
 def _claim(handler: JupyterHandler, user: User) -> str | None:
-    """Return the common claim of clients without a login cookie, None for everybody else."""
-    if user["assurance"] not in ("shared-secret", "none"):
+    """Return the common claim of all who hold the server's token and have no login cookie, None for others."""
+    if user["assurance"] != "shared-secret":
         return None
     provider = handler.identity_provider
     cookie = handler.get_secure_cookie(provider.get_cookie_name(handler), **provider.get_secure_cookie_kwargs)

@@ -1,0 +1,131 @@
+"""``jupyter app-meta check``: what a server forwards, and what is wrong or risky about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from starlette.datastructures import Address
+
+from ..policy import OPEN_HEADERS, USER_FIELDS, Policy, RawRequest
+from . import kernels
+from .report import Report, Row, Status
+
+if TYPE_CHECKING:
+    from ..server.app import AppMetaExtension
+    from .configuration import Configuration
+
+WITHHELD = "all but those that look like credentials"
+FAULTS = ("AppMetaExtension.user_header",)
+WIDEST = 7  # fc00::/7 is the widest network that anybody calls their own
+REMEDIES = {
+    "enable": "`jupyter server extension enable jupyter_app_meta` enables it.",
+    "kernel": "`jupyter app-meta kernelspec install --sys-prefix` registers one.",
+    "token": "Set IdentityProvider.token, a password, or an identity provider.",
+}
+
+
+def report(config: str | None, options: list[str]) -> Report:
+    """Return the report on what this file and these options of ``jupyter server`` configure."""
+    try:
+        from . import configuration
+    except ImportError as error:
+        missing = Row(Status.FAULT, "server half", f"jupyter_server 2.14 or newer is needed here: {error}.")
+        return Report((missing, *_kernel_rows(kernels.local())))
+    configured = configuration.read(config, options)
+    rows = [*_server_half(configured)]
+    rows += _kernel_rows(configuration.kernel_specs(configured.app))
+    if configured.extension is not None:
+        rows += [*_forwarded(configured.extension), *_risks(configured.extension)]
+    return Report((*rows, *_server_risks(configured)))
+
+
+def _server_half(configured: Configuration) -> Iterator[Row]:
+    from .configuration import enabled_in
+
+    yield from (Row(Status.FAULT, "configuration", problem) for problem in configured.problems)
+    enabled, where = enabled_in(configured.app)
+    if configured.extension is not None:
+        yield Row(Status.OK, "server half", f"enabled by {where}")
+    elif not enabled and not configured.problems:
+        state = f"disabled by {where}" if where else "not enabled"
+        yield Row(Status.FAULT, "server half", f"{state}: no kernel is told anything. {REMEDIES['enable']}")
+
+
+def _kernel_rows(specs: dict[str, dict[str, Any]] | None) -> Iterator[Row]:
+    if specs is None:
+        yield Row(Status.INFO, "kernels", "run behind a gateway: run this check there as well.")
+        return
+    found = [kernels.judge(name, spec) for name, spec in specs.items()]
+    yield from (row for row, _ in found)
+    if not any(aware for _, aware in found):
+        yield Row(Status.FAULT, "kernels", f"none is request-aware by itself. {REMEDIES['kernel']}")
+
+
+def _forwarded(extension: AppMetaExtension) -> Iterator[Row]:
+    policy = extension.policy()
+    yield _forwards("user", ", ".join(name for name in USER_FIELDS if name in policy.user_fields))
+    headers = [*OPEN_HEADERS, *extension.headers_allow, *extension.unsafe_headers]
+    yield _forwards("headers", ", ".join(headers))
+    yield _forwards("owner's cookies", ", ".join([WITHHELD, *extension.unsafe_cookies]))
+    others = [*extension.cookies_allow, *extension.unsafe_cookies]
+    yield _forwards("others' cookies", ", ".join(others) or "none")
+    yield _forwards("query", ", ".join([WITHHELD, *extension.unsafe_query]))
+    yield _forwards("client address", "yes" if _tells_address(policy) else "no")
+    yield Row(Status.INFO, "options set", _options_set(extension) or "none")
+
+
+def _forwards(what: str, text: str) -> Row:
+    return Row(Status.INFO, f"forwards {what}", text)
+
+
+def _tells_address(policy: Policy) -> bool:
+    visitor = RawRequest("GET", "http://localhost/", "http://localhost/", client=Address("127.0.0.1", 1))
+    return "client" not in policy.request(visitor).redacted
+
+
+def _options_set(extension: AppMetaExtension) -> str:
+    traits = extension.traits(config=True)
+    own = {name: trait for name, trait in traits.items() if name in type(extension).class_own_traits()}
+    values = {name: getattr(extension, name) for name, trait in own.items()}
+    changed = {name: value for name, value in values.items() if value != own[name].default(extension)}
+    return "; ".join(f"{name} = {_plain(value)}" for name, value in changed.items())
+
+
+def _plain(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _risks(extension: AppMetaExtension) -> Iterator[Row]:
+    """What is risky in our own options; each of the extension's sentences begins with its option."""
+    for sentence in extension.warnings():
+        option = sentence.partition(" ")[0]
+        yield Row(Status.FAULT if option in FAULTS else Status.RISK, _short(option), sentence)
+    for option in ("unsafe_headers", "unsafe_cookies", "unsafe_query"):
+        if names := getattr(extension, option):
+            yield Row(
+                Status.RISK, option, f"hands credentials to every kernel, and so to every notebook: {', '.join(names)}."
+            )
+    for network in extension.policy().trusted_proxies:
+        if network.prefixlen < WIDEST:
+            yield Row(
+                Status.RISK, "trusted_proxies", f"{network} trusts everybody to be a proxy, and to name the user."
+            )
+
+
+def _short(option: str) -> str:
+    return option.removeprefix("AppMetaExtension.")
+
+
+def _server_risks(configured: Configuration) -> Iterator[Row]:
+    """What is risky in the server's own options, whoever the visitor is."""
+    from .configuration import authenticates
+
+    app = configured.app
+    asks = authenticates(app)
+    if asks is None:
+        yield Row(Status.INFO, "authentication", "the identity provider cannot be made here, so it is not judged.")
+    elif not asks:
+        yield Row(Status.FAULT, "authentication", f"disabled: anybody may run code, as nobody. {REMEDIES['token']}")
+    if app.allow_origin == "*" or app.allow_origin_pat in (".*", "^.*$", ".+"):
+        yield Row(Status.RISK, "allow_origin", "any website may use this server in its visitors' names.")

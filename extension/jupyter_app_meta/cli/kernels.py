@@ -1,0 +1,76 @@
+"""Which kernels know who is looking: read from their kernelspecs, and asked of their interpreters."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from .kernelspec import loads_extension
+from .report import Row, Status
+
+TIMEOUT = 30
+ASK = "import jupyter_app_meta; print(jupyter_app_meta.__version__)"
+OWN_NAMES = ("python", "python3", "python{}.{}".format(*sys.version_info))  # Jupyter starts itself for these
+LOAD = "%load_ext jupyter_app_meta"
+
+
+def local() -> dict[str, dict[str, Any]]:
+    """Return the kernelspecs that Jupyter finds from here."""
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    return {name: found["spec"] for name, found in sorted(KernelSpecManager().get_all_specs().items())}
+
+
+def judge(name: str, spec: dict[str, Any]) -> tuple[Row, bool]:
+    """Return the row of a kernel, and whether it is request-aware by itself."""
+    subject, title = f"kernel {name}", f"“{spec.get('display_name', name)}”"
+    argv = [str(part) for part in spec.get("argv") or [""]]
+    aware = loads_extension(argv)
+    if not aware and not _is_ipykernel(spec, argv):
+        return Row(Status.INFO, subject, f"{title}: not an ipykernel, so it ignores what the server tells."), False
+    version = installed(argv[0], tuple(sorted(spec.get("env", {}).items()))) if _can_ask(spec, argv) else ""
+    if version is None:
+        missing = f"jupyter-app-meta is not installed in the environment of {argv[0]}"
+        return Row(Status.RISK if aware else Status.INFO, subject, f"{title}: {missing}."), False
+    how = "request-aware" if aware else f"by `{LOAD}`"
+    return Row(Status.OK if aware else Status.INFO, subject, f"{title}: {how}{_other(version)}"), aware
+
+
+def _is_ipykernel(spec: dict[str, Any], argv: list[str]) -> bool:
+    return spec.get("language") == "python" and any("ipykernel" in part for part in argv)
+
+
+def _can_ask(spec: dict[str, Any], argv: list[str]) -> bool:
+    """Whether the kernel's interpreter is here: not behind a provisioner or a wrapping command."""
+    provisioner = (
+        (spec.get("metadata") or {}).get("kernel_provisioner", {}).get("provisioner_name", "local-provisioner")
+    )
+    return provisioner == "local-provisioner" and Path(argv[0]).name.startswith("python")
+
+
+def _other(version: str) -> str:
+    return f" (version {version}, here {__version__})" if version and version != __version__ else ""
+
+
+@lru_cache(maxsize=256)
+def installed(executable: str, env: tuple[tuple[str, str], ...] = ()) -> str | None:
+    """Return the version that an interpreter imports; None where there is none."""
+    path = sys.executable if executable in OWN_NAMES else executable
+    try:
+        answer = subprocess.run(  # noqa: S603  # the very command that the server would start
+            [path, "-c", ASK],
+            env={**os.environ, **dict(env)},
+            cwd=Path(path).anchor or "/",
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()
