@@ -129,7 +129,8 @@ def serving(
         "c.ServerApp.open_browser = False\nc.ServerApp.allow_root = True\nc.ServerApp.port_retries = 0\n"
         f"c.MultiKernelManager.default_kernel_name = {AWARE!r}\n"
     )
-    (home / "config" / "jupyter_server_config.py").write_text(preamble + config)
+    for name in ("jupyter_server_config.py", "jupyter_kernel_gateway_config.py"):
+        (home / "config" / name).write_text(preamble + config)
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, *command, f"--port={port}", *(["--debug"] if debug else []), *arguments],

@@ -107,7 +107,8 @@ def outcome(socket: Socket, frame: str | bytes) -> str:
     """Return what happens to a connection that gets this frame and then an ordinary cell."""
     try:
         socket.send_frame(frame)
-        return f"goes on: {socket.run('print(2)').text}"
+        content = {"code": "print(2)", "silent": False}
+        return f"goes on: {socket.collect(socket.send(socket.message('execute_request', content)), 5).text}"
     except (ConnectionError, OSError, websocket.WebSocketException) as error:
         return f"closed: {type(error).__name__}" if not isinstance(error, TimeoutError) else "silent"
 

@@ -1,0 +1,115 @@
+"""A real browser in JupyterLab: the greeting, the table, and another person in a second browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import PEOPLE
+from harness import Server, kernelspec, serving
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+CHROMIUM = next((path for name in ("chromium", "google-chrome") if (path := shutil.which(name))), None)
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+
+QUIET = """
+c.LabApp.news_url = None
+c.ServerApp.jpserver_extensions = {'jupyter_app_meta': True, 'jupyterlab': True, 'notebook': True}
+"""
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """JupyterLab with our notebooks, for several people."""
+    home = tmp_path_factory.mktemp("lab")
+    shutil.copytree(NOTEBOOKS, home / "root")
+    kernelspec(home, "python3-app-meta", "--ext=jupyter_app_meta", display_name="Python 3 (request-aware)")
+    with serving(home, config=PEOPLE + QUIET, token="", command=("-m", "jupyterlab")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless chromium."""
+    assert CHROMIUM, "chromium is not installed: run 'make test', which installs it"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+def log_in(browser: Browser, server: Server, person: str, **options: str) -> BrowserContext:
+    """Return a browser window of its own, in which this person is logged in."""
+    context = browser.new_context(viewport={"width": 1100, "height": 900}, locale="de-DE", **options)  # type: ignore[arg-type]  # playwright's literals
+    context.add_cookies([{"name": "person", "value": person, "url": server.url}])
+    return context
+
+
+def open_notebook(context: BrowserContext, address: str) -> Page:
+    """Open a notebook's page and wait for its kernel to be idle."""
+    page = context.new_page()
+    page.goto(address)
+    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status='idle']", timeout=60_000, state="attached")
+    return page
+
+
+def run_all(page: Page) -> str:
+    """Run all cells and return the text of the notebook."""
+    page.locator(".jp-Notebook .jp-Cell").first.click()
+    page.keyboard.press("Escape")
+    cells = page.locator(".jp-Notebook .jp-CodeCell").count()
+    page.evaluate("() => { const n = document.querySelector('.jp-Notebook'); n && n.focus && n.focus(); }")
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    page.wait_for_function(
+        "cells => [...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')]"
+        ".filter(e => /\\[\\d+\\]/.test(e.textContent)).length >= cells",
+        arg=cells,
+        timeout=60_000,
+    )
+    page.wait_for_timeout(500)
+    return page.locator(".jp-Notebook").inner_text()
+
+
+def take_picture(page: Page, path: Path) -> None:
+    """Save a picture of the notebook's top, for the README."""
+    page.locator(".jp-Notebook .jp-Cell").first.click()
+    page.add_style_tag(content=".Toastify, .jp-Notification-Toast { display: none }")
+    page.locator(".jp-Notebook .jp-WindowedPanel-outer").first.evaluate("panel => { panel.scrollTop = 0 }")
+    page.wait_for_timeout(500)
+    page.screenshot(path=path)
+
+
+def test_hello_in_lab(lab: Server, browser: Browser) -> None:
+    """JupyterLab runs 01_hello: the greeting and the table of the request are on the page, for each person their own."""
+    seen = {}
+    for person, other in (("alice", "bob"), ("bob", "alice")):
+        context = log_in(browser, lab, person)
+        page = open_notebook(context, f"{lab.url}lab/tree/01_hello.ipynb")
+        seen[person] = run_all(page)
+        assert person in seen[person].lower()
+        assert other not in seen[person].lower()
+        assert page.locator(".jp-OutputArea table").count() >= 1
+        assert page.locator(".jp-OutputArea table").filter(has_text=person).count() >= 1
+        if picture := os.environ.get("APP_META_PICTURES"):
+            take_picture(page, Path(picture) / f"hello-{person}.png")
+        context.close()
+
+
+def test_notebook_page_and_its_query(lab: Server, browser: Browser) -> None:
+    """In Notebook the page's own query reaches the cell, also after a reload with another one."""
+    context = log_in(browser, lab, "carol")
+    for region in ("emea", "apac"):
+        page = open_notebook(context, f"{lab.url}notebooks/01_hello.ipynb?region={region}")
+        page.locator(".jp-Notebook .jp-CodeCell .cm-content").first.click()
+        page.keyboard.press("Control+A")
+        page.keyboard.type("from jupyter_app_meta import app_meta; r = app_meta().request; print(r.via, dict(r.query_params))")
+        page.keyboard.press("Control+Enter")
+        page.locator(".jp-OutputArea-output").filter(has_text=f"page {{'region': '{region}'}}").first.wait_for(timeout=30_000)
+        page.close()
+    context.close()
