@@ -27,7 +27,7 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     ],
 )
 def test_forms_of_users(odd: Server, form: str, expected: dict[str, object]) -> None:
-    """A str, a dict and a subclass are users, with the fields that the provider adds; nothing secret or odd crosses."""
+    """Trap: values that cannot cross failed at run time. A str, a dict and a subclass are converted at capture."""
     visitor = odd.visitor(cookies={"person": "alice", "form": form})
     socket = visitor.connect(visitor.start_kernel())
     user = socket.who()["user"]
@@ -46,7 +46,7 @@ def test_unknown_form_is_nobody(odd: Server, form: str) -> None:
 
 
 def test_no_user_is_refused_by_the_server(odd: Server) -> None:
-    """Without a user jupyter_server opens no socket; a provider that raises ends the same way, and harms nobody."""
+    """Trap: auth by the page, none on the socket. Without a user, or when the provider raises, no socket opens."""
     visitor = odd.visitor(cookies={"person": "alice"})
     kernel = visitor.start_kernel()
     socket = visitor.connect(kernel)
@@ -57,7 +57,7 @@ def test_no_user_is_refused_by_the_server(odd: Server) -> None:
 
 
 def test_names_that_are_not_latin(odd: Server) -> None:
-    """Names of any alphabet, quotes and markup arrive as they are: nothing is ever made into code."""
+    """Trap: user data made into code that the kernel executed. Quotes and markup arrive as they are, as data."""
     from urllib.parse import quote
 
     for name in ("Zoë", "王芳", "O'Brien\"); import os #", "<script>alert(1)</script>"):

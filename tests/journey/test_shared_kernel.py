@@ -43,7 +43,7 @@ def forgeries(other: str, stolen: Any) -> list[tuple[Any, str | None]]:
 
 
 def test_two_browsers_on_one_kernel(people: Server, alice: Visitor, bob: Visitor) -> None:
-    """200 rounds of cells and widget callbacks, in random formats and with forged metadata: each sees itself."""
+    """Traps: forged facts, one process-wide current request, callbacks without a request. 200 rounds: each sees itself."""
     chance = random.Random(7)
     kernel, comm_id = alice.start_kernel(), uuid.uuid4().hex
     sockets = {

@@ -1,0 +1,239 @@
+"""``jupyter app-meta check``, run as a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Site
+
+
+def test_a_good_site_passes(site: Site) -> None:
+    """Where all is well the check says what is forwarded, and its exit status is 0."""
+    status, rows = site.check()
+    assert status == 0
+    assert rows["server half"] == ("ok", f"enabled by {site.etc}")
+    assert rows["kernel python3-app-meta"] == ("ok", "“python3-app-meta”: request-aware")
+    assert rows["kernel python3"][0] == "info"
+    assert "by `%load_ext jupyter_app_meta`" in rows["kernel python3"][1]
+    assert "accept-language" in rows["forwards headers"][1]
+    assert rows["forwards others' cookies"] == ("info", "none")
+    assert rows["forwards client address"] == ("info", "no")
+    assert rows["options set"] == ("info", "none")
+
+
+def test_the_table_is_aligned_text(site: Site) -> None:
+    """People get one table whose findings begin in one column, without colours."""
+    result = site.run("check", COLUMNS="80")
+    lines = result.stdout.splitlines()
+    assert result.returncode == 0
+    assert "\x1b" not in result.stdout
+    assert all(len(line) <= 80 or " " not in line.strip() for line in lines)
+    column = next(line for line in lines if "server half" in line).index("enabled by")
+    assert all(line[column - 2 : column] == "  " for line in lines[2:-2])
+    assert lines[-1] == "no faults, no risks."
+
+
+def test_a_disabled_server_half_is_a_fault(site: Site) -> None:
+    """A disabled extension is a fault whose row says what disabled it and how to enable it."""
+    site.enable(False)
+    status, rows = site.check()
+    assert status == 1
+    assert rows["server half"][0] == "fault"
+    assert f"disabled by {site.etc}" in rows["server half"][1]
+    assert "jupyter server extension enable" in rows["server half"][1]
+
+
+def test_no_request_aware_kernel_is_a_fault(site: Site) -> None:
+    """A site whose kernels all need %load_ext is told how to register one that does not."""
+    status, rows = site.check("--KernelSpecManager.allowed_kernelspecs=python3")
+    assert status == 1
+    assert rows["kernels"][0] == "fault"
+    assert "jupyter app-meta kernelspec install" in rows["kernels"][1]
+
+
+def test_a_kernel_without_the_package_does_not_count(site: Site) -> None:
+    """A kernelspec that loads the extension in an environment that does not have it is not request-aware."""
+    bare = site.root / "bare"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(bare)], check=True)
+    site.add_kernel("bare", str(bare / "bin/python"), "--ext=jupyter_app_meta")
+    site.add_kernel("gone", "/no/such/python", "--ext=jupyter_app_meta")
+    status, rows = site.check("--KernelSpecManager.allowed_kernelspecs={'bare', 'gone'}")
+    assert status == 1
+    assert rows["kernel bare"][0] == rows["kernel gone"][0] == "risk"
+    assert "not installed in the environment of" in rows["kernel bare"][1]
+    assert "kernels" in rows
+
+
+def test_kernels_of_a_gateway_are_not_judged(site: Site) -> None:
+    """Behind a gateway the check says that it must be run there."""
+    status, rows = site.check("--GatewayClient.url=http://127.0.0.1:1")
+    assert status == 0
+    assert "gateway" in rows["kernels"][1]
+
+
+@pytest.mark.parametrize("name", ["jupyter_server_config.py", "jupyter_app_meta_config.py", "jupyter_config.py"])
+def test_it_reads_the_files_that_the_server_reads(site: Site, name: str) -> None:
+    """Options come from every file that `jupyter server` would read, and the command line wins."""
+    site.write(name, "c.AppMetaExtension.cookies_allow = ['theme']\nc.AppMetaExtension.headers_allow = ['x-ab-*']\n")
+    status, rows = site.check("--AppMetaExtension.cookies_allow=lang")
+    assert status == 0
+    assert rows["forwards others' cookies"] == ("info", "lang")
+    assert rows["forwards headers"][1].endswith(", x-ab-*")
+    assert rows["options set"] == ("info", "cookies_allow = lang; headers_allow = x-ab-*")
+
+
+def test_a_named_file_is_read_instead(site: Site) -> None:
+    """`--config` names a file to read, as it does for `jupyter server`; one that is missing is refused."""
+    path = site.write("other.py", "c.AppMetaExtension.cookies_allow = ['theme']\n")
+    assert site.check("--config", str(path))[1]["forwards others' cookies"] == ("info", "theme")
+    result = site.run("check", "--config", f"{path}x")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == f"jupyter app-meta: there is no configuration file {path}x.\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("trusted_proxies", "somewhere"),
+        ("tcp_nodelay", "maybe"),
+        ("stamp_limit", "5"),
+        ("unsafe_cookies", "_xsrf"),
+        ("unsafe_headers", "*"),
+        ("user_fields", "shoe_size"),
+    ],
+)
+def test_a_wrong_value_is_a_fault_with_its_name(site: Site, option: str, value: str) -> None:
+    """A value that the server would refuse is a fault that names the option."""
+    status, rows = site.check(f"--AppMetaExtension.{option}={value}")
+    assert status == 1
+    assert rows["configuration"][0] == "fault"
+    assert option in rows["configuration"][1]
+
+
+def test_an_unknown_option_in_a_file_is_a_fault(site: Site) -> None:
+    """A misspelt option in a file is a fault with the nearest name."""
+    site.write("jupyter_server_config.py", "c.AppMetaExtension.cookie_allow = ['theme']\n")
+    status, rows = site.check()
+    assert status == 1
+    assert "'cookies_allow'" in rows["configuration"][1]
+
+
+def test_a_file_with_an_error_is_a_fault(site: Site) -> None:
+    """A file that the server would give up half-way is a fault with file and line, without its text."""
+    path = site.write("jupyter_server_config.py", "c.AppMetaExtension.cookies_allow = ['a']\nsecret = 'pa55word' +\n")
+    result = site.run("check")
+    assert result.returncode == 1
+    assert f"{path} is not read to its end (SyntaxError, line 2)" in result.stdout
+    assert "pa55word" not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    ("argument", "hint"),
+    [
+        ("--AppMetaExtension.cookie_allow=theme", "did you mean --AppMetaExtension.cookies_allow?"),
+        ("--AppMetaExtention.cookies_allow=theme", "did you mean --AppMetaExtension.cookies_allow?"),
+        ("--ServerApp.prot=1", "did you mean --ServerApp.port?"),
+        ("--IdentityProvider.tokn=1", "did you mean --IdentityProvider.token?"),
+        ("--confg=x", "did you mean --config?"),
+        ("--jsn", "did you mean --json?"),
+        ("--no-browsr", "did you mean --no-browser?"),
+    ],
+)
+def test_an_unknown_argument_is_refused_with_the_nearest(site: Site, argument: str, hint: str) -> None:
+    """A misspelt argument is refused in one line that has the nearest valid one."""
+    result = site.run("check", argument)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.count("\n") == 1
+    assert hint in result.stderr
+
+
+def test_options_of_the_server_are_taken(site: Site) -> None:
+    """Flags, aliases and options of `jupyter server` are accepted in each of their spellings."""
+    arguments = ["--debug", "--port=9999", "--no-browser", "--AppMetaExtension.cookies_allow", "theme"]
+    status, rows = site.check(*arguments, "--AppMetaExtension.cookies_allow=ab_*")
+    assert status == 0
+    assert rows["forwards others' cookies"] == ("info", "theme, ab_*")
+
+
+@pytest.mark.parametrize("option", ["IdentityProvider.token", "ServerApp.token"])
+def test_disabled_authentication_is_a_fault(site: Site, option: str) -> None:
+    """An empty token without a password is a fault, with a password it is none."""
+    status, rows = site.check(f"--{option}=")
+    assert status == 1
+    assert rows["authentication"][0] == "fault"
+    status, rows = site.check(f"--{option}=", "--PasswordIdentityProvider.hashed_password=argon2:x")
+    assert status == 0
+    assert "authentication" not in rows
+
+
+def test_a_user_header_needs_trusted_proxies(site: Site) -> None:
+    """A header that names the user is a fault while anybody may send it."""
+    header = "--AppMetaExtension.user_header=X-Forwarded-User"
+    status, rows = site.check(header)
+    assert (status, rows["user_header"][0]) == (1, "fault")
+    status, rows = site.check(header, "--AppMetaExtension.trusted_proxies=10.0.0.0/8")
+    assert status == 0
+    assert "user_header" not in rows
+    assert rows["forwards client address"] == ("info", "yes")
+
+
+def test_risks_are_listed_and_do_not_fail(site: Site) -> None:
+    """What is risky and may be wanted has a row each, and the exit status is 0."""
+    status, rows = site.check(
+        "--AppMetaExtension.unsafe_headers=Authorization",
+        "--AppMetaExtension.unsafe_cookies=sid",
+        "--AppMetaExtension.unsafe_query=token",
+        "--AppMetaExtension.trusted_proxies=0.0.0.0/0",
+        "--Session.key=abc",
+        "--ServerApp.allow_origin=*",
+    )
+    assert status == 0
+    risks = {subject: finding for subject, (kind, finding) in rows.items() if kind == "risk"}
+    assert set(risks) == {
+        "unsafe_headers",
+        "unsafe_cookies",
+        "unsafe_query",
+        "trusted_proxies",
+        "Session.key",
+        "allow_origin",
+    }
+    assert "Authorization" in risks["unsafe_headers"]
+
+
+def test_no_secret_is_ever_printed(site: Site) -> None:
+    """Tokens, passwords and keys appear neither in the report nor in what goes wrong, at any log level."""
+    canaries = {"JUPYTER_TOKEN": "canary-token"}
+    arguments = [
+        "--debug",
+        "--Session.key=canary-key",
+        "--PasswordIdentityProvider.hashed_password=canary-hash",
+        "--ServerApp.cookie_secret=canary-cookie",
+        "--GatewayClient.auth_token=canary-gateway",
+    ]
+    for more in ([], ["--json"], ["--ServerApp.port=canary-port"], ["--ServerApp.identity_provider_class=canary.C"]):
+        result = site.run("check", *arguments, *more, **canaries)
+        assert result.stdout
+        assert "canary" not in result.stdout + result.stderr
+
+
+def test_an_option_of_the_server_is_refused_by_name(site: Site) -> None:
+    """A wrong value of another option is a fault that names the option and not the value."""
+    status, rows = site.check("--ServerApp.port=abc")
+    assert status == 1
+    assert rows["configuration"] == ("fault", "ServerApp.port has a value that the server refuses.")
+
+
+def test_without_jupyter_server_it_says_so(site: Site) -> None:
+    """In a kernel's environment the check says that the server half is missing, and lists the kernels."""
+    (site.root / "jupyter_server.py").write_text("raise ImportError('no jupyter_server here')\n")
+    path = ":".join([str(site.root), *sys.path])
+    status, rows = site.check(PYTHONPATH=path)
+    assert status == 1
+    assert rows["server half"][0] == "fault"
+    assert "jupyter_server 2.14 or newer is needed here" in rows["server half"][1]
+    assert rows["kernel python3-app-meta"][0] == "ok"

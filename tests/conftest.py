@@ -1,0 +1,93 @@
+"""For every test: a clean Jupyter environment, no silent skips, and the other Python where there is one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Generator
+from functools import cache
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parent.parent
+FOLDERS = {
+    "JUPYTER_CONFIG_DIR": "config",
+    "JUPYTER_DATA_DIR": "data",
+    "JUPYTER_RUNTIME_DIR": "run",
+    "IPYTHONDIR": "ipython",
+}
+FOREIGN = ("JUPYTER_", "JUPYTERHUB_", "JPY_", "KERNEL_")
+
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the developer's own Jupyter settings, servers and kernels out of the tests."""
+    for name in [name for name in os.environ if name.startswith(FOREIGN)]:
+        del os.environ[name]
+    home = tempfile.mkdtemp(prefix="app-meta-")
+    config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
+    os.environ.update({variable: str(Path(home, folder)) for variable, folder in FOLDERS.items()})
+    os.environ["PYTHONNOUSERSITE"] = "1"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a skipped test into a failure where CI is true."""
+    return refuse_skip((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Turn a skipped module into a failure where CI is true."""
+    return refuse_skip((yield))
+
+
+def refuse_skip(report: Report) -> Report:
+    """Return the report, failed if it was a skip that CI must not let pass; an expected failure is none."""
+    if os.environ.get("CI") == "true" and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"CI skips nothing, but this wanted to be: {reason}"
+    return report
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests that need a Python 3.13 where there is none; the header says so."""
+    if find_python313() is None:
+        left_out = [item for item in items if item.get_closest_marker("py313")]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+
+
+def pytest_report_header() -> str:
+    """Say which other Python takes part."""
+    return f"Python 3.13 for foreign kernels: {find_python313() or 'none, so tests marked py313 are left out'}"
+
+
+@cache
+def find_python313() -> str | None:
+    """Return a Python 3.13 in which the kernel half can run."""
+    candidates = (sys.executable, str(PROJECT / ".venv-3.13/bin/python"), os.environ.get("PY313", ""))
+    return next((path for path in candidates if path and _runs_kernel_half(path)), None)
+
+
+def _runs_kernel_half(path: str) -> bool:
+    needed = "import sys, ipykernel, starlette; sys.exit(sys.version_info[:2] != (3, 13))"
+    try:
+        return subprocess.run([path, "-c", needed], capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def python313() -> str:
+    """A Python 3.13 in which the kernel half can run, for tests marked ``py313``."""
+    path = find_python313()
+    assert path is not None, "mark the test with @pytest.mark.py313"
+    return path

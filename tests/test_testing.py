@@ -1,0 +1,348 @@
+from __future__ import annotations
+
+import asyncio
+import inspect
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, assert_type
+
+import pytest
+
+import jupyter_app_meta
+from jupyter_app_meta import AppMeta, NotAuthenticated, app_meta
+from jupyter_app_meta.testing import fake_request
+
+ALICE = fake_request(user="alice")
+BOB = fake_request(user="bob")
+
+
+def who() -> str | None:
+    """Return whom the running code sees."""
+    user = app_meta().user
+    return user["username"] if user else None
+
+
+# What is faked
+
+
+def test_username_makes_an_authenticated_user() -> None:
+    """A username is enough for a user whom code may trust; the mode says that it is a test."""
+    with fake_request(user="alice") as meta:
+        assert app_meta() is meta
+        assert (meta.mode, meta.session.client_id) == ("test", "test")
+        user = meta.require_user()
+    assert (user.username, user.display_name, user.kind, user.assurance) == ("alice", "alice", "user", "provider")
+
+
+def test_mapping_sets_user_fields() -> None:
+    """A mapping sets any field, those of an identity provider too."""
+    given = {"username": "alice", "name": "Alice Liddell", "groups": ["editors"], "department": "sales"}
+    with fake_request(user=given) as meta:
+        user = meta.require_user()
+    assert (user.display_name, user.groups, user.department) == ("Alice Liddell", ("editors",), "sales")
+
+
+@pytest.mark.parametrize("field", [{"is_authenticated": False}, {"assurance": "none"}])
+def test_user_without_authentication(field: dict[str, Any]) -> None:
+    """Either way of saying that nobody vouches makes a user who is not authenticated."""
+    with fake_request(user={"username": "x", **field}) as meta:
+        assert meta.user is not None
+        assert (meta.user.is_authenticated, meta.user.kind, meta.user.assurance) == (False, "anonymous", "none")
+        with pytest.raises(NotAuthenticated):
+            meta.require_user()
+
+
+def test_no_user_is_none() -> None:
+    """Without a user there is a request, and its user is None."""
+    with fake_request(query={"region": "emea"}) as meta:
+        assert meta.request is not None
+        assert meta.user is None
+
+
+def test_values_are_turned_into_text() -> None:
+    """A request carries text: numbers become it, and a list repeats its item."""
+    with fake_request(query={"page": 2, "id": [1, 2]}, headers={"X-Depth": 3}, cookies={"size": 4}) as meta:
+        request = meta.request
+    assert request is not None
+    assert (request.query_params["page"], request.query_params.getlist("id")) == ("2", ["1", "2"])
+    assert (request.headers["x-depth"], request.cookies["size"]) == ("3", "4")
+    assert request.url.query == "page=2&id=1&id=2"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "url", "base_url", "region"),
+    [
+        ({}, "http://testserver/", "http://testserver/", None),
+        ({"url": "/dash?region=emea"}, "http://testserver/dash?region=emea", "http://testserver/", "emea"),
+        ({"url": "https://hub/x?region=emea"}, "https://hub/x?region=emea", "https://hub/", "emea"),
+        (
+            {"url": "/dash?region=a", "query": {"region": "b"}},
+            "http://testserver/dash?region=b",
+            "http://testserver/",
+            "b",
+        ),
+        ({"url": "/dash?region=a", "query": {}}, "http://testserver/dash", "http://testserver/", None),
+    ],
+)
+def test_url_and_query_agree(arguments: dict[str, Any], url: str, base_url: str, region: str | None) -> None:
+    """A relative address is completed; the URL's query and the parameters are always the same."""
+    with fake_request(**arguments) as meta:
+        request = meta.request
+    assert request is not None
+    assert (str(request.url), str(request.base_url), request.query_params.get("region")) == (url, base_url, region)
+
+
+def test_session_meta_and_path() -> None:
+    """The rest of a request can be faked as well."""
+    with fake_request(session={"path": "x.ipynb"}, meta={"tenant": "acme"}, path_params={"id": "7"}) as meta:
+        assert meta.session.path == "x.ipynb"
+        assert meta.request is not None
+        assert (meta.request.meta["tenant"], meta.request.path_params["id"]) == ("acme", "7")
+
+
+def test_repr_shows_no_value() -> None:
+    """A fake in a traceback or a parametrized test shows names only."""
+    shown = repr(
+        fake_request(user="alice", headers={"x-key": "SECRET"}, cookies={"theme": "SECRET"}, query={"q": "SECRET"})
+    )
+    assert "alice" in shown
+    assert "SECRET" not in shown
+
+
+# As a block
+
+
+def test_block_ends_with_its_error() -> None:
+    """The fake holds for the block, also where an error ends it; outside there is nobody."""
+    with suppress(ZeroDivisionError), ALICE:
+        assert who() == "alice"
+        _ = 1 / 0
+    assert app_meta() == AppMeta()
+
+
+def test_blocks_nest_and_repeat() -> None:
+    """One fake can be entered again, also inside itself and around another."""
+    for _ in range(2):
+        with ALICE, BOB:
+            assert who() == "bob"
+            with ALICE as inner, ALICE:
+                assert app_meta() is inner
+            assert who() == "bob"
+        assert who() is None
+
+
+# As a decorator
+
+
+def test_function_keeps_its_type_and_signature() -> None:
+    """A decorated function is called as before, returns what it did, and frameworks see its signature."""
+
+    @fake_request(user="alice")
+    def greet(greeting: str, mark: str = "!") -> str:
+        """Greet."""
+        return f"{greeting} {who()}{mark}"
+
+    assert assert_type(greet("Hello", mark="?"), str) == "Hello alice?"
+    assert (greet.__name__, greet.__doc__) == ("greet", "Greet.")
+    assert list(inspect.signature(greet).parameters) == ["greeting", "mark"]
+    assert who() is None
+
+
+def test_recursive_function() -> None:
+    """A decorated function may call itself."""
+
+    @ALICE
+    def count(number: int) -> list[str | None]:
+        return [who()] if number == 0 else [who(), *count(number - 1)]
+
+    assert count(3) == ["alice"] * 4
+
+
+class TestMethods:
+    """A decorated method of a test class."""
+
+    @fake_request(user="alice")
+    def test_method(self) -> None:
+        """A method sees the fake as a function does."""
+        assert who() == "alice"
+
+
+@fake_request(user="alice")
+async def test_coroutine_function() -> None:
+    """An ``async def`` test sees the fake throughout, and in what it awaits, starts and sends to a thread."""
+    assert who() == "alice"
+    await asyncio.sleep(0)
+    assert await asyncio.create_task(_later()) == "alice"
+    assert await asyncio.to_thread(who) == "alice"
+
+
+async def _later() -> str | None:
+    await asyncio.sleep(0.001)
+    return who()
+
+
+async def test_one_fake_in_many_tasks() -> None:
+    """Tasks that use the same two fakes at the same time see each its own."""
+    tasks = [fake(_later)() for fake in (ALICE, BOB) * 20]
+    assert await asyncio.gather(*tasks) == ["alice", "bob"] * 20
+    assert who() is None
+
+
+async def test_blocks_of_interleaved_tasks() -> None:
+    """A block that is open in one task does not close that of another."""
+
+    async def visit(fake: Any, wait: float) -> list[str | None]:
+        with fake:
+            await asyncio.sleep(wait)
+            return [who(), await _later()]
+
+    visits = [visit(ALICE, 0.02), visit(BOB, 0.01), visit(ALICE, 0)]
+    assert await asyncio.gather(*visits) == [["alice"] * 2, ["bob"] * 2, ["alice"] * 2]
+
+
+def test_generator_sees_the_fake_and_its_driver_does_not() -> None:
+    """The fake holds in the generator's body only: interleaved generators and their driver keep apart."""
+
+    def steps() -> Iterator[str | None]:
+        yield who()
+        yield who()
+
+    mixed = [(a, who(), b) for a, b in zip(ALICE(steps)(), BOB(steps)(), strict=True)]
+    assert mixed == [("alice", None, "bob")] * 2
+    assert inspect.isgeneratorfunction(ALICE(steps))
+
+
+def test_generator_can_be_driven_in_every_way() -> None:
+    """Sending, throwing, closing and returning reach the generator."""
+    closed: list[str | None] = []
+
+    @ALICE
+    def steps() -> Generator[Any, Any, Any]:
+        try:
+            got = yield "first"
+            with suppress(KeyError):
+                yield got
+            yield "caught"
+            return "done"
+        finally:
+            closed.append(who())
+
+    running = steps()
+    assert (next(running), running.send("sent"), running.throw(KeyError())) == ("first", "sent", "caught")
+    with pytest.raises(StopIteration, match="done"):
+        next(running)
+    abandoned = steps()
+    next(abandoned)
+    abandoned.close()
+    assert closed == ["alice", "alice"]
+    assert who() is None
+
+
+async def test_async_generator_sees_the_fake_and_its_driver_does_not() -> None:
+    """An asynchronous generator sees the fake while it awaits too; its driver never does."""
+
+    @ALICE
+    async def steps() -> AsyncIterator[str | None]:
+        yield who()
+        yield await _later()
+
+    assert inspect.isasyncgenfunction(steps)
+    assert [(seen, who()) async for seen in steps()] == [("alice", None)] * 2
+
+
+async def test_async_generator_can_be_driven_in_every_way() -> None:
+    """Sending, throwing and closing reach the asynchronous generator."""
+    closed: list[str | None] = []
+
+    @ALICE
+    async def steps() -> Any:
+        try:
+            got = yield "first"
+            with suppress(KeyError):
+                yield got
+            yield "caught"
+        finally:
+            closed.append(await _later())
+
+    running: Any = steps()
+    assert [await anext(running), await running.asend("sent"), await running.athrow(KeyError())] == [
+        "first",
+        "sent",
+        "caught",
+    ]
+    await running.aclose()
+    assert closed == ["alice"]
+    failing: Any = steps()
+    await anext(failing)
+    with pytest.raises(LookupError, match="mine"):
+        await failing.athrow(LookupError("mine"))
+    assert closed == ["alice", "alice"]
+
+
+@pytest.mark.parametrize("thing", [type("Thing", (), {}), 3])
+def test_only_functions_are_decorated(thing: Any) -> None:
+    """A class would silently lose its tests, so it is refused with the remedy."""
+    with pytest.raises(TypeError, match="put it on each method"):
+        ALICE(thing)
+
+
+# In pytest and in a script
+
+
+@pytest.fixture
+def visitor() -> Iterator[AppMeta]:
+    """A fixture that covers the whole test."""
+    with fake_request(user="carol") as meta:
+        yield meta
+
+
+@pytest.fixture
+@fake_request(user="dave")
+def greeting() -> Iterator[str]:
+    """A decorated fixture: its own code sees the request."""
+    yield f"Hello {who()}"
+    assert who() == "dave"
+
+
+def test_fixture_covers_the_test(visitor: AppMeta) -> None:
+    """A fixture that yields in a block lets the test see its request."""
+    assert app_meta() is visitor
+
+
+async def test_fixture_covers_an_asynchronous_test(visitor: AppMeta) -> None:
+    """... and an asynchronous test as well."""
+    await asyncio.sleep(0)
+    assert app_meta() is visitor
+
+
+def test_decorated_fixture_sees_the_request_itself(greeting: str) -> None:
+    """A decorated fixture sees the request before and after its yield, the test does not."""
+    assert greeting == "Hello dave"
+    assert who() is None
+
+
+@fake_request(user="alice")
+def test_decorated_test_takes_fixtures(tmp_path: Path) -> None:
+    """A decorated test asks for fixtures as any other."""
+    assert tmp_path.exists()
+    assert who() == "alice"
+
+
+def test_plain_script() -> None:
+    """A script needs neither a kernel nor a server: none of their packages is imported."""
+    script = (
+        "import sys\n"
+        "from jupyter_app_meta import app_meta\n"
+        "from jupyter_app_meta.testing import fake_request\n"
+        "with fake_request(user='alice', query={'region': 'emea'}):\n"
+        "    print(app_meta().user.username, app_meta().request.query_params['region'])\n"
+        "print(app_meta().request, app_meta().mode)\n"
+        "print({'IPython', 'ipykernel', 'jupyter_server', 'tornado', 'pytest'} & set(sys.modules))\n"
+    )
+    package = str(Path(jupyter_app_meta.__file__).parents[1])
+    command = [sys.executable, "-W", "error", "-c", f"import sys; sys.path.insert(0, {package!r})\n{script}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "alice emea\nNone script\nset()\n"
