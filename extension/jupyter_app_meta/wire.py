@@ -188,7 +188,7 @@ def _packed(meta: AppMeta, items: Iterable[Item], redacted: Sequence[str], trunc
     fields |= {"user": None, "path_params": {}, "meta": {}, "query": [], "headers": [], "cookies": []}
     for kind, name, value in items:
         if name is None:
-            fields[kind] = value
+            fields[kind] = dict(value) if kind == "user" else value
         elif kind in _REPEATED:
             fields[kind].append((name, value))
         else:

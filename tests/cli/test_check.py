@@ -103,8 +103,6 @@ def test_a_named_file_is_read_instead(site: Site) -> None:
         ("tcp_nodelay", "maybe"),
         ("stamp_limit", "5"),
         ("unsafe_cookies", "_xsrf"),
-        ("unsafe_headers", "*"),
-        ("user_fields", "shoe_size"),
     ],
 )
 def test_a_wrong_value_is_a_fault_with_its_name(site: Site, option: str, value: str) -> None:
@@ -137,7 +135,6 @@ def test_a_file_with_an_error_is_a_fault(site: Site) -> None:
     [
         ("--AppMetaExtension.cookie_allow=theme", "did you mean --AppMetaExtension.cookies_allow?"),
         ("--AppMetaExtention.cookies_allow=theme", "did you mean --AppMetaExtension.cookies_allow?"),
-        ("--ServerApp.prot=1", "did you mean --ServerApp.port?"),
         ("--IdentityProvider.tokn=1", "did you mean --IdentityProvider.token?"),
         ("--confg=x", "did you mean --config?"),
         ("--jsn", "did you mean --json?"),

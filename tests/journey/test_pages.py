@@ -7,9 +7,11 @@ import re
 import uuid
 from collections.abc import Iterator
 from html import unescape
+from pathlib import Path
 
 import nbformat
 import pytest
+import websocket
 from conftest import PEOPLE
 from harness import AWARE, WHO, Json, Server, Visitor, serving
 
@@ -108,6 +110,28 @@ def test_visitor_that_is_logged_in_by_the_page_keeps_it(tmp_path_factory: pytest
             assert seen["user"]["assurance"] == assurance
             assert later["user"]["username"] == seen["user"]["username"]
             assert (later["via"], later["query"]) == ("page", {"region": "emea"})
+
+
+@pytest.mark.parametrize(("person", "expected"), [("alice", "alice"), ("bob", None)])
+def test_progressive_rendering(tmp_path: Path, person: str, expected: str | None) -> None:
+    """Cells that a rendered page has run over a socket see that page's visitor; anybody else's socket gets nobody."""
+    (tmp_path / "root").mkdir()
+    spec = {"name": AWARE, "display_name": AWARE, "language": "python"}
+    cell = "from jupyter_app_meta import app_meta; m = app_meta(); print(m.user and m.user.username, m.mode, m.request and m.request.query_params.get('region'))"
+    notebook = nbformat.v4.new_notebook(metadata={"kernelspec": spec}, cells=[nbformat.v4.new_code_cell(cell)])
+    nbformat.write(notebook, tmp_path / "root" / "dash.ipynb")
+    with serving(tmp_path, config=PEOPLE + VOILA + "c.VoilaConfiguration.progressive_rendering = True\n", token="") as server:
+        text = server.visitor(cookies={"person": "alice"}).get("/voila/render/dash.ipynb?region=emea").text
+        kernel = re.search(r'"kernelId": ?"([^"]+)"', text)
+        assert kernel
+        visitor = server.visitor(cookies={"person": person})
+        address = f"{server.url.replace('http', 'ws')}voila/execution/{kernel.group(1)}"
+        socket = websocket.create_connection(address, cookie=visitor.cookie_line(), origin=server.url.rstrip("/"), timeout=30)
+        socket.send(json.dumps({"action": "execute", "payload": {"kernel_id": kernel.group(1)}}))
+        while (message := json.loads(socket.recv()))["action"] != "execution_result":
+            pass
+        printed = message["payload"]["output_cell"]["outputs"][0]["text"]
+        assert printed == (f"{expected} run emea\n" if expected else "None script None\n")
 
 
 def open_session(visitor: Visitor, referer: str, path: str = "nb.ipynb", **headers: str) -> str:

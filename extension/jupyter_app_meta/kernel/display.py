@@ -78,11 +78,10 @@ STYLE = """<style>
 .app-meta.app-meta th { font-weight: 600; overflow-wrap: anywhere; }
 .app-meta.app-meta tbody th { color: var(--jp-content-font-color2, inherit); min-width: 9em; width: 9em; }
 .app-meta.app-meta thead + tbody th { min-width: 20em; width: 20em; }
-.app-meta.app-meta ul { margin: 0; padding: 0; }
-.app-meta.app-meta li { background: var(--jp-layout-color2, #8883); border-radius: .3em; display: inline-block;
-  font-family: var(--jp-code-font-family, monospace); font-size: .92em; margin: 0 .4em .2em 0; padding: 0 .5em; }
+.app-meta.app-meta td code { background: var(--jp-layout-color2, #8883); border-radius: .3em; display: inline-block;
+  font-family: var(--jp-code-font-family, monospace); font-size: .92em; margin: 0 .25em .2em 0; padding: 0 .5em; }
 .app-meta.app-meta p { margin: .5em 1.1em; }
-.app-meta p code { white-space: nowrap; }
+.app-meta.app-meta p code { white-space: nowrap; }
 .app-meta details { border-top: 1px solid var(--jp-border-color2, #8886); }
 .app-meta summary { cursor: pointer; font-weight: 600; padding: .35em 1.1em; }
 </style>"""
@@ -333,5 +332,5 @@ def _html_table(table: Table) -> str:
 
 def _html_cell(cell: Cell) -> str:
     if isinstance(cell, Chips):
-        return f"<ul>{''.join(f'<li>{escape(item)}</li>' for item in cell.shown)}</ul>"
+        return " ".join(f"<code>{escape(item)}</code>" for item in cell.shown)
     return escape(cell)

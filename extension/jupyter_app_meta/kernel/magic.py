@@ -198,7 +198,7 @@ def run_faked(line: str, cell: str | None) -> FakeRequest | None:
     shell = get_ipython()
     assert shell is not None  # whose magic this is
     with fake:
-        shell.run_cell(cell)  # type: ignore[no-untyped-call]  # IPython's
+        shell.run_cell(cell)
     return None
 
 
@@ -252,7 +252,7 @@ def expose(lines: list[str]) -> list[str]:
     if len(lines) < 2 or not re.match(r"%%app_meta\s", lines[0]):
         return lines
     line = lines[0].removeprefix("%%app_meta").strip()
-    rest = cell_magic(expose(lines[1:]))  # type: ignore[no-untyped-call]  # IPython's
+    rest = cell_magic(expose(lines[1:]))
     return [f"get_ipython().run_cell_magic({MAGIC!r}, {line!r}, None)\n", *rest]
 
 

@@ -123,15 +123,28 @@ def _own_page(handler: JupyterHandler) -> Page:
 
 
 def _origin(kernel: Any, desk: Desk) -> Stamps | None:
-    """Return the stamps of the page whose handler started this kernel and is still at work on it."""
+    """Return the stamps for a client that a page's renderer makes; None for every other client of the server."""
     handler = CallContext.get(CallContext.JUPYTER_HANDLER)
     kernel_id = getattr(kernel, "kernel_id", None)
-    if handler is None or kernel_id is None or desk.origins.opener(kernel_id) is not handler or handler._finished:
+    if handler is None or kernel_id is None:
         return None
     who = identity.visitor(handler, desk.policy)
-    session = SessionInfo(kernel_id=kernel_id)
+    if not (_renders(handler, kernel_id, desk) or _continues(handler, kernel_id, who.key, desk)):
+        return None
     key = getattr(kernel, "app_meta_key", None) or kernel.session.key
-    return Stamps(desk, wire.derive_key(key), capture.raw_request(handler, who.user), who.key, session)
+    raw = capture.raw_request(handler, who.user)
+    return Stamps(desk, wire.derive_key(key), raw, who.key, SessionInfo(kernel_id=kernel_id))
+
+
+def _renders(handler: JupyterHandler, kernel_id: str, desk: Desk) -> bool:
+    """Whether a handler started this kernel and is still at work on its page."""
+    return desk.origins.opener(kernel_id) is handler and not handler._finished
+
+
+def _continues(handler: JupyterHandler, kernel_id: str, identity_key: str, desk: Desk) -> bool:
+    """Whether a handler is the socket over which a rendered page has its own cells run (progressive rendering)."""
+    own = isinstance(handler, WebSocketHandler) and handler.path_kwargs.get("kernel_id") == kernel_id
+    return own and desk.origins.mode(kernel_id) == "run" and desk.origins.page(kernel_id, identity_key) is not None
 
 
 def wrap_session_manager(manager: Any, desk: Desk) -> None:
