@@ -1,0 +1,100 @@
+# Needs python3 (3.11 or newer, with venv) and make; everything else is fetched into .venv.
+# Another interpreter: make PYTHON=/path/to/python3.12 …
+
+PYTHON ?= python3
+VENV ?= .venv
+VENV313 := $(VENV)-3.13
+VENVWHEEL := $(VENV)-wheel
+BUILD := build
+PY := $(VENV)/bin/python
+PIP_INSTALL := -m pip install -qq --disable-pip-version-check
+
+PACKAGE := $(shell find extension kernelspec -type f -not -path '*/__pycache__/*')
+INSTALLED := pyproject.toml $(wildcard kernelspec/*) $(wildcard extension/jupyter_app_meta/jupyter-config/*)
+KERNEL_TESTS := tests/kernel $(filter-out $(addprefix tests/test_,conftest.py demo.py docs.py packaging.py),$(wildcard tests/test_*.py))
+
+# What tests and servers start by name must come from the environment under test.
+in = exec env PATH="$(abspath $(1))/bin:$$PATH" $(1)/bin/python
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-main test-313 test-wheel lint format bench wheel chromium clean
+
+help: ## Say what there is to make
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+demo: $(VENV)/.demo ## Start JupyterLab on the notebooks and print the link to open
+	@$(call in,$(VENV)) tools/demo.py
+
+test: test-main test-313 test-wheel ## Run every test: here, under Python 3.13, and against the wheel
+
+test-main: $(VENV)/.test $(VENV313)/.test chromium ## Run the tests in .venv
+	$(call in,$(VENV)) -m pytest $(ARGS)
+
+test-313: $(VENV313)/.test ## Run the kernel half's tests under Python 3.13, where there is one
+	@if test -x $(VENV313)/bin/python; \
+	then $(call in,$(VENV313)) -m pytest $(KERNEL_TESTS) $(ARGS); \
+	else echo "No Python 3.13 was found (PY313=… names one): the kernel half was tested on $$($(PY) -V) only."; fi
+
+test-wheel: $(VENVWHEEL)/.test ## Build the wheel, install it into a clean environment, and test it there
+	$(call in,$(VENVWHEEL)) -m pytest tests/wheel -m wheel $(ARGS)
+
+lint: $(VENV)/.test ## Check style, import boundaries and types
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(PY) -m mypy benchmarks
+
+format: $(VENV)/.test ## Format the code
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+
+bench: $(VENV)/.test ## Measure what the README's figures say
+	$(call in,$(VENV)) -m benchmarks $(ARGS)
+
+wheel: $(BUILD)/dist/.built ## Build the wheel
+
+chromium:
+	@tools/ensure-chromium.sh
+
+clean: ## Remove what was made
+	rm -rf $(VENV) $(VENV313) $(VENVWHEEL) $(BUILD) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "Creating $(VENV) …"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(INSTALLED) | $(PY)
+	@echo "Installing jupyter-app-meta and JupyterLab into $(VENV) …"
+	@$(PY) $(PIP_INSTALL) --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.test: $(INSTALLED) | $(PY)
+	@echo "Installing jupyter-app-meta and what its tests need into $(VENV) …"
+	@$(PY) $(PIP_INSTALL) --editable '.[test]'
+	@touch $@ $(VENV)/.demo
+
+$(VENV313)/.test: $(INSTALLED) tools/find-python.sh
+	@mkdir -p $(VENV313)
+	@python=$$(tools/find-python.sh 3.13) || { touch $@; exit 0; }; \
+	echo "Installing the kernel half into $(VENV313) …"; \
+	$$python -m venv $(VENV313) && $(VENV313)/bin/python $(PIP_INSTALL) --editable '.[test-kernel]' && touch $@
+
+$(BUILD)/dist/.built: $(PACKAGE) pyproject.toml README.md LICENSE $(VENV)/.test
+	@rm -rf $(BUILD)/dist
+	$(PY) -m build --wheel --no-isolation --outdir $(BUILD)/dist . > $(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
+	@rm -f $(BUILD).log
+	@touch $@
+
+# As a deployer has it: a jupyter_server is there, then the wheel is installed beside it.
+$(VENVWHEEL)/.test: $(BUILD)/dist/.built
+	@echo "Installing the wheel into a clean environment …"
+	@rm -rf $(VENVWHEEL)
+	@$(PYTHON) -m venv $(VENVWHEEL)
+	@$(VENVWHEEL)/bin/python $(PIP_INSTALL) jupyter_server
+	@$(VENVWHEEL)/bin/python $(PIP_INSTALL) $(BUILD)/dist/*.whl
+	@$(VENVWHEEL)/bin/python $(PIP_INSTALL) 'pytest>=8.4' 'pytest-asyncio>=1.1'
+	@touch $@

@@ -1,0 +1,32 @@
+"""``python -m benchmarks [--quick] [name …]``: measure, and print Markdown tables."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from .report import machine, note, table
+
+NAMES = ("hot_loop", "big_buffers", "round_trip", "kernel_calls", "kernel_import", "idle_memory")
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main() -> None:
+    """Run the benchmarks that were named, or all of them."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure what jupyter-app-meta costs.")
+    parser.add_argument("names", nargs="*", metavar="name", choices=[*NAMES, []], help=f"one of {', '.join(NAMES)}")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds: to see that it runs, not for figures")
+    options = parser.parse_args()
+    sys.path[:0] = [str(ROOT / "extension"), str(ROOT)]
+    print(f"{machine()}{' Quick: not for figures.' if options.quick else ''}")
+    print("In brackets: quartiles, or of a ratio its bootstrap 95 % interval.")
+    for name in options.names or NAMES:
+        note(f"{name} …")
+        benchmark = import_module(f"benchmarks.{name}")
+        print(f"\n### {benchmark.TITLE}\n\n{table(benchmark.measure(options.quick))}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""What a connection costs while nothing happens on it: the server's memory, plain against stamped.
+
+Batches of connections are opened and closed, the two kinds in turns. The allocator is asked what
+it has handed out, with Python's small objects in it too (``PYTHONMALLOC=malloc``): exact to the
+byte, and OpenSSL's and ZeroMQ's share is counted. Resident memory cannot resolve a few kB among
+the hundreds that a connection of jupyter_server takes. What noise is left comes from ZeroMQ, which
+keeps a spare part of each queue, or does not.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from selectors import EVENT_READ, DefaultSelector
+from time import sleep
+
+from tests.journey.harness import BARE, Socket, Visitor
+
+from .report import Row, at_most, note
+from .servers import open_notebook, running, visitor
+from .stats import Pair, difference, spread
+
+TITLE = "Memory of idle connections"
+KINDS = {"plain": "&socket=plain", "stamped": ""}
+LIMIT = 10_000
+
+
+def measure(quick: bool = False) -> list[Row]:
+    """Return what one connection takes more when it is stamped."""
+    size, batches = (10, 4) if quick else (20, 20)
+    pairs: list[Pair] = []
+    with running(PYTHONMALLOC="malloc") as server, _drained() as selector:
+        person = visitor(server)
+        kernel_id = open_notebook(person, BARE)
+        # A kernel whose last connection ends keeps its sockets for a reconnect; so one stays.
+        anchor = _open(person, kernel_id, "plain", selector)
+        for batch in range(batches + 1):
+            note(f"memory: batch {batch} of {batches}, {size} connections of each kind")
+            kinds = ("plain", "stamped") if batch % 2 else ("stamped", "plain")
+            taken = {kind: _growth(person, kernel_id, kind, size, selector) for kind in kinds}
+            pairs.append((taken["plain"], taken["stamped"]))
+        _close([anchor], selector)
+    return [_row(pairs[1:], size)]  # the first batch fills the caches
+
+
+def _growth(person: Visitor, kernel_id: str, kind: str, size: int, selector: DefaultSelector) -> float:
+    """Return how many bytes more are in use, per connection, while a batch of them is open."""
+    before = _memory(person)
+    sockets = [_open(person, kernel_id, kind, selector) for _ in range(size)]
+    after = _memory(person)
+    _close(sockets, selector)
+    return (after - before) / size
+
+
+def _memory(person: Visitor) -> float:
+    sleep(1)  # until all is quiet, and what was closed is gone
+    person.get("/benchmarks/memory")  # the first of such requests leaves caches behind
+    return float(person.get("/benchmarks/memory").raise_for_status().json()["in_use"])
+
+
+def _open(person: Visitor, kernel_id: str, kind: str, selector: DefaultSelector) -> Socket:
+    """Open a connection and ask what JupyterLab asks first, so that it has been used."""
+    socket = person.connect(kernel_id, query=KINDS[kind])
+    socket.send(socket.message("kernel_info_request", {}))
+    tcp = socket.connection.sock
+    assert tcp is not None
+    selector.register(tcp, EVENT_READ, tcp)
+    return socket
+
+
+def _close(sockets: Sequence[Socket], selector: DefaultSelector) -> None:
+    for socket in sockets:
+        tcp = socket.connection.sock
+        assert tcp is not None
+        selector.unregister(tcp)
+        socket.connection.shutdown()
+
+
+@contextmanager
+def _drained() -> Iterator[DefaultSelector]:
+    """Read whatever comes: each tab is sent the kernel's status for the requests of all tabs."""
+    over = threading.Event()
+    with DefaultSelector() as selector:
+        thread = threading.Thread(target=_drain, args=(selector, over))
+        thread.start()
+        try:
+            yield selector
+        finally:
+            over.set()
+            thread.join()
+
+
+def _drain(selector: DefaultSelector, over: threading.Event) -> None:
+    while not over.is_set():
+        for key, _ in selector.select(0.05):
+            with suppress(OSError):  # it was closed just now
+                key.data.recv(65536)
+
+
+def _row(pairs: list[Pair], size: int) -> Row:
+    found = difference([[pair] for pair in pairs]).scaled(1000)
+    plain = spread(pair[0] for pair in pairs).scaled(1000)
+    text = f"+{found.text(1, ' kB')} on {plain.value:.0f} kB; {len(pairs)} batches of {size} of each kind"
+    return at_most("memory in use per idle connection, stamped against plain", text, found, LIMIT / 1000, " kB")
