@@ -21,11 +21,12 @@ def main() -> None:
     options = parser.parse_args()
     sys.path[:0] = [str(ROOT / "extension"), str(ROOT)]
     print(f"{machine()}{' Quick: not for figures.' if options.quick else ''}")
-    print("In brackets: quartiles, or of a ratio its bootstrap 95 % interval.")
+    print("In brackets: quartiles; of a ratio or a difference (+) its bootstrap 95 % interval.")
     for name in options.names or NAMES:
         note(f"{name} …")
         benchmark = import_module(f"benchmarks.{name}")
-        print(f"\n### {benchmark.TITLE}\n\n{table(benchmark.measure(options.quick))}", flush=True)
+        rows = benchmark.measure(options.quick)
+        print(f"\n### {benchmark.TITLE}\n\n{table(rows)}\n\n{benchmark.NOTE}", flush=True)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,11 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import os
+import re
+import sys
 from functools import lru_cache
+from tempfile import TemporaryFile
 from typing import Any
 
 from jupyter_server.base.handlers import APIHandler
@@ -62,18 +66,34 @@ class MemoryHandler(APIHandler):
 
     @web.authenticated
     def get(self) -> None:
-        """Answer what the allocator has handed out."""
+        """Answer what the allocators have handed out."""
         gc.collect()
-        self.finish({"in_use": _in_use()})
+        self.finish({"in_use": _malloc() + _pymalloc()})
 
 
 class _Mallinfo(ctypes.Structure):
     _fields_ = tuple((name, ctypes.c_size_t) for name in MALLINFO)
 
 
-def _in_use() -> int:
+def _malloc() -> int:
     """Return the bytes that malloc has handed out; needs glibc 2.33 or newer."""
     mallinfo2 = ctypes.CDLL(None).mallinfo2
     mallinfo2.restype = _Mallinfo
     info = mallinfo2()
     return int(info.uordblks) + int(info.hblkhd)
+
+
+def _pymalloc() -> int:
+    """Return the bytes of Python's small objects; CPython tells them on stderr only."""
+    stderr = os.dup(2)
+    with TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            sys._debugmallocstats()
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+        file.seek(0)
+        found = re.search(r"# bytes in allocated blocks\s*=\s*([\d,]+)", file.read().decode())
+    assert found
+    return int(found[1].replace(",", ""))

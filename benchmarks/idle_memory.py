@@ -1,8 +1,7 @@
 """What a connection costs while nothing happens on it: the server's memory, plain against stamped.
 
-Batches of connections are opened and closed, the two kinds in turns. The allocator is asked what
-it has handed out, with Python's small objects in it too (``PYTHONMALLOC=malloc``): exact to the
-byte, and OpenSSL's and ZeroMQ's share is counted. Resident memory cannot resolve a few kB among
+Batches of connections are opened and closed, the two kinds in turns. The allocators are asked
+what they have handed out: exact to the byte, and OpenSSL's and ZeroMQ's share is counted. Resident memory cannot resolve a few kB among
 the hundreds that a connection of jupyter_server takes. What noise is left comes from ZeroMQ, which
 keeps a spare part of each queue, or does not.
 """
@@ -22,6 +21,12 @@ from .servers import open_notebook, running, visitor
 from .stats import Pair, difference, spread
 
 TITLE = "Memory of idle connections"
+NOTE = (
+    "Method: batches of sockets, opened and closed in turns on one server and one kernel, each used for one "
+    "`kernel_info_request`; the server's allocators are asked what they have handed out (`mallinfo2` and "
+    "`sys._debugmallocstats`), which counts the share of OpenSSL and ZeroMQ too. What noise there is comes from the "
+    "queues of ZeroMQ."
+)
 KINDS = {"plain": "&socket=plain", "stamped": ""}
 LIMIT = 10_000
 
@@ -30,7 +35,7 @@ def measure(quick: bool = False) -> list[Row]:
     """Return what one connection takes more when it is stamped."""
     size, batches = (10, 4) if quick else (20, 20)
     pairs: list[Pair] = []
-    with running(PYTHONMALLOC="malloc") as server, _drained() as selector:
+    with running() as server, _drained() as selector:
         person = visitor(server)
         kernel_id = open_notebook(person, BARE)
         # A kernel whose last connection ends keeps its sockets for a reconnect; so one stays.

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -10,20 +8,17 @@ from typing import Any
 
 import nbformat
 import pytest
-from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
-from jupyter_client.session import Session
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell
+from people import AWARE, managed
 
-import jupyter_app_meta
-from jupyter_app_meta import AppMeta, SessionInfo, User, wire
+from jupyter_app_meta import AppMeta, SessionInfo, User
 from jupyter_app_meta.kernel.display import Withheld, bundle
 from jupyter_app_meta.policy import Page, Policy, RawRequest
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 NAMES = ("01_hello", "02_privacy", "03_shared_kernel", "04_dashboard")
-ARGV = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--ext=jupyter_app_meta"]
 
 Cell = dict[str, Any]
 Opened = AbstractAsyncContextManager["Running"]
@@ -47,21 +42,6 @@ def visitor(username: str, name: str, region: str) -> AppMeta:
 CAROL = visitor("carol", "Carol Shaw", "apac")
 DAVE = visitor("dave", "Dave Gahan", "amer")
 assert CAROL.request is not None
-
-
-class Stamping(Session):
-    """A client's session that stamps each message for the visitor of the moment, as the server half does."""
-
-    visitor: AppMeta | None = None
-
-    def msg(self, msg_type: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Return a message, stamped."""
-        message: dict[str, Any] = super().msg(msg_type, *args, **kwargs)
-        key = wire.derive_key(self.key)
-        if self.visitor is not None and key is not None:
-            stamp = wire.Signer(key, wire.encode(self.visitor)).stamp(message["msg_id"], msg_type)
-            message["metadata"][wire.FIELD] = stamp
-        return message
 
 
 class Running:
@@ -93,22 +73,13 @@ class Running:
 @pytest.fixture
 def opened(tmp_path: Path) -> Callable[[str, AppMeta | None], Opened]:
     """Open a notebook in a request-aware kernel, for a visitor or for nobody."""
-    folder = tmp_path / "kernels" / "python3-app-meta"
-    folder.mkdir(parents=True)
-    (folder / "kernel.json").write_text(json.dumps({"argv": ARGV, "display_name": "aware", "language": "python"}))
 
     @asynccontextmanager
     async def opened(name: str, visitor: AppMeta | None) -> AsyncIterator[Running]:
         notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
-        manager = AsyncKernelManager(
-            kernel_name=notebook.metadata.kernelspec.name,
-            kernel_spec_manager=KernelSpecManager(kernel_dirs=[str(folder.parent)]),
-            connection_file=str(tmp_path / "connection.json"),
-            session=Stamping(),
-        )
+        manager = managed(AsyncKernelManager, tmp_path, notebook.metadata.kernelspec.name, AWARE)
         client = NotebookClient(notebook, km=manager, timeout=60, shutdown_kernel="immediate")
-        path = os.pathsep.join([str(Path(jupyter_app_meta.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-        async with client.async_setup_kernel(cleanup_kc=True, env={**os.environ, "PYTHONPATH": path}):
+        async with client.async_setup_kernel(cleanup_kc=True):
             yield Running(notebook, client, visitor)
 
     return opened

@@ -80,7 +80,13 @@ def ask(
 
 def everything(request: HTTPRequest) -> str:
     """Return all that a request holds, in one text."""
-    parts = [request.method, str(request.url), str(request.base_url), request.headers.items(), request.client]
+    parts: list[Any] = [
+        request.method,
+        str(request.url),
+        str(request.base_url),
+        request.headers.items(),
+        request.client,
+    ]
     parts += [request.query_params.multi_items(), dict(request.cookies), dict(request.user or {}), request.meta]
     return repr([*parts, tuple(request.redacted)])
 
@@ -279,6 +285,8 @@ def test_owner_stays_owner_where_the_field_is_withheld() -> None:
         f"lang=en&auth_token={CANARY}",
         f"https://u:{CANARY}@h/",
         f"%2Flab%3Ftoken%3D{CANARY}",
+        f'{{"name": "x", "access_token" : "{CANARY}"}}',
+        f"j:%7B%22session%22%3A%22{CANARY}%22%7D",
     ],
 )
 def test_cookie_with_a_credential_in_its_value_is_withheld(value: str) -> None:
@@ -330,6 +338,14 @@ def test_page_stands_for_the_socket() -> None:
     assert dict(request.path_params) == {"path": "a.ipynb"}
     assert request.redacted == ("query.token",)
     assert ask(path_params={"kernel_id": "1"}).via == "socket"
+
+
+def test_path_parameters_lose_what_the_path_loses() -> None:
+    """A URL in the path, as proxies have it, shows its userinfo neither there nor among the parameters."""
+    nested = f"https://u:{CANARY}@h/x;jsessionid={CANARY}"
+    request = ask(url=f"http://h/proxy/{nested}", path_params={"url": nested, "name": "token=1@x.ipynb"})
+    assert CANARY not in everything(request) + repr(dict(request.path_params))
+    assert dict(request.path_params) == {"url": "https://h/x", "name": "token=1@x.ipynb"}
 
 
 def test_broken_url_is_withheld() -> None:
@@ -543,7 +559,8 @@ def test_remedy_is_true(name: str, kind: str) -> None:
     """Whoever does what the remedy says sees the value."""
     option, _, _ = remedy(f"{kind}.{name}").rpartition(".")[2].partition(" ")
     policy = Policy.of(**{option: [name]})  # type: ignore[arg-type]  # the option comes from a sentence
-    assert getattr(ask(policy, **{kind: {name: "value"}}), kind)[name] == "value"
+    fields: dict[str, Any] = {kind: {name: "value"}}
+    assert getattr(ask(policy, **fields), kind)[name] == "value"
 
 
 def test_reprs_show_no_value() -> None:
@@ -575,7 +592,12 @@ def test_any_request_is_judged(headers: Any, cookies: Any, url: str, hops: str, 
     """No request makes the policy raise, whatever stands in it."""
     lines = (*headers, ("X-Forwarded-For", hops), ("Referer", hops))
     policy = Policy.of(headers_allow=["*"], cookies_allow=["*"], trusted_proxies=PROXIES)
-    fields = {"headers": lines, "cookies": tuple(cookies), "user": user, "client": Address("10.0.0.1", 1)}
+    fields: dict[str, Any] = {
+        "headers": lines,
+        "cookies": tuple(cookies),
+        "user": user,
+        "client": Address("10.0.0.1", 1),
+    }
     for text in (url, f"http://h/{url}"):
         request = ask(policy, url=text, **fields)
         assert request.headers.keys() is not None

@@ -134,6 +134,8 @@ def test_harmless_values_stay(value: str) -> None:
         ("http://alice@localhost:1/x#part", "http://localhost:1/x"),
         ("//evil@host/x", "//host/x"),
         ("http://localhost/proxy/https://alice:pw@host/x", "http://localhost/proxy/https://host/x"),
+        ("http://localhost/proxy/https%3A%2F%2Falice%3Apw%40host/a%3Fb", "http://localhost/proxy/https://host/a%3Fb"),
+        ("http://localhost/a%20b@c%2Fd", "http://localhost/a%20b@c%2Fd"),
         ("http://localhost/x;jsessionid=1/y;v=2", "http://localhost/x/y;v=2"),
         ("http://localhost//evil@host", "http://localhost//host"),
     ],

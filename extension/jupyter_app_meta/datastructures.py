@@ -1,13 +1,14 @@
 """Starlette's request types with masked reprs, and cookies to match.
 
 Notebooks are saved with their outputs, so nothing here shows a value by itself: a repr has the
-names, and a value appears only when the author asks for that one value.
+names, and a value appears only when the author asks for that one value. Verbose tracebacks show
+the variables of our own frames: no lookup that fails has a value in one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette import datastructures as starlette
@@ -17,7 +18,6 @@ from .errors import NotPicklable
 MASK = "***"
 
 Pairs = Iterable[tuple[str, str]]
-T = TypeVar("T")
 
 
 class Confined:
@@ -25,10 +25,10 @@ class Confined:
 
     __slots__ = ()
 
-    def __copy__(self: T) -> T:
+    def __copy__(self) -> Self:
         return self
 
-    def __deepcopy__(self: T, memo: dict[int, Any]) -> T:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
@@ -45,11 +45,26 @@ def masked(name: str, names: Iterable[str]) -> str:
     return f"{name}({{{', '.join(f'{key!r}: {MASK!r}' for key in names)}}})"
 
 
+class Values(dict[str, str]):
+    """The dict in which a mapping keeps its values: a lookup that fails shows it in a verbose traceback."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return masked("Values", self)
+
+
 class Headers(Confined, starlette.Headers):
     """Request headers, case-insensitive; of a repeated header ``[]`` gives the first, ``getlist`` all."""
 
     def __init__(self, pairs: Pairs = ()) -> None:
         super().__init__(raw=[(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in pairs])
+
+    def __getitem__(self, name: str) -> str:
+        found = self.getlist(name)  # Starlette's own loop fails with another header's value in a variable
+        if not found:
+            raise KeyError(name)
+        return found[0]
 
     def mutablecopy(self) -> NoReturn:
         """Refuse: a mutable copy would show its values. Build one from ``items()``."""
@@ -63,6 +78,10 @@ class Headers(Confined, starlette.Headers):
 
 class QueryParams(Confined, starlette.QueryParams):
     """Query parameters; of a repeated one ``[]`` gives the last string, ``getlist`` all of them."""
+
+    def __init__(self, *args: Mapping[Any, Any] | list[tuple[Any, Any]] | str | bytes, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._dict = Values(self._dict)
 
     def __repr__(self) -> str:
         return masked("QueryParams", (key for key, _ in self.multi_items()))
@@ -98,7 +117,7 @@ class Cookies(Confined, Mapping[str, str]):
     __slots__ = ("_values",)
 
     def __init__(self, values: Mapping[str, str] | Pairs = ()) -> None:
-        self._values = dict(values)
+        self._values = Values(values)
 
     def __getitem__(self, name: str) -> str:
         return self._values[name]

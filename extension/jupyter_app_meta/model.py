@@ -95,8 +95,8 @@ class User(dict[str, Any]):
     def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise TypeError("User is read-only: take dict(user) for a copy that you can change.")
 
-    __setattr__ = __delattr__ = __setitem__ = __delitem__ = _refuse  # type: ignore[assignment]  # read-only
-    pop = popitem = clear = update = setdefault = __ior__ = _refuse  # type: ignore[assignment]  # read-only
+    __setattr__ = __delattr__ = __setitem__ = __delitem__ = _refuse
+    pop = popitem = clear = update = setdefault = __ior__ = _refuse
 
     def __copy__(self) -> User:
         return self

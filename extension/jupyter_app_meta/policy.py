@@ -123,7 +123,7 @@ class Policy:
             base_url=URL(queries.without_secrets(raw.base_url)),
             headers=Headers(self._headers(raw, withheld)),
             query_params=QueryParams(params),
-            path_params=page.path_params if page else raw.path_params,
+            path_params=self._path_params(page.path_params if page else raw.path_params),
             cookies=Cookies(self._cookies(raw, owner, withheld)),
             user=user,
             client=self._client(raw, withheld),
@@ -160,6 +160,9 @@ class Policy:
         url, params, secret = queries.split(text, self.secret_query, self.unsafe_query)
         withheld += [f"query.{name}" for name in secret] if url else ["url"]
         return URL(url), params
+
+    def _path_params(self, params: Mapping[str, str]) -> dict[str, str]:
+        return {name: queries.clean_path(value, self.secret_query)[0] for name, value in params.items()}
 
     def _user(self, user: User | None, withheld: list[str]) -> User | None:
         if user is None:
@@ -210,9 +213,9 @@ class Policy:
 
     def _is_harmless(self, key: str, value: str) -> bool:
         """Whether no credential stands in a cookie's value, as where a proxy joined cookies with commas."""
-        if key in self.unsafe_cookies or not ("=" in value or "@" in value or "%" in value):
+        if key in self.unsafe_cookies or value.isalnum():
             return True
-        inner = (normal(name.rpartition(",")[2]) for name in queries.assigned(value))
+        inner = (normal(name.rpartition(",")[2]) for name in (*queries.assigned(value), *queries.quoted(value)))
         joined = any(names.never_cookie(name) or matches(name, names.SECRET_COOKIES) for name in inner)
         return not joined and queries.cleaned(value, self.secret_query, self.unsafe_query) == value
 

@@ -14,7 +14,7 @@ import string
 from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
-from urllib.parse import SplitResult, parse_qsl, quote, unquote_plus, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, unquote_plus, urlencode, urlsplit
 
 SECRET_PARTS = (
     "token xsrf csrf ticket sig signature key apikey password passwords passwd pwd passphrase passcode secret "
@@ -91,6 +91,28 @@ def assigned(text: str) -> Iterator[str]:
     return (_delimiters.split(before.rstrip())[-1] for before in text.split("=")[:-1])
 
 
+def quoted(text: str) -> Iterator[str]:
+    """Return the names in JSON that stands in a text: ``a`` of ``x{"a": 1}``."""
+    plain = _unquoted(text)
+    return (before.rstrip()[:-1].rpartition('"')[2] for before in plain.split(":")[:-1] if before.rstrip()[-1:] == '"')
+
+
+def clean_path(path: str, secret: Words = ()) -> tuple[str, list[str]]:
+    """Return a path without the userinfo of URLs in it and without ``;jsessionid=…``, and the names withheld."""
+    withheld: list[str] = []
+
+    def judged(found: re.Match[str]) -> str:
+        if not is_secret(found[1], secret):
+            return found[0]
+        withheld.append(_label(found[1]))
+        return ""
+
+    plain = unquote(path)
+    if _nested_userinfo.search(plain):
+        path = _nested_userinfo.sub("//", quote(plain, safe="/:;=@&+,"))
+    return _matrix_parameter.sub(judged, path), withheld
+
+
 def is_secret(name: str, more: Words = ()) -> bool:
     """Whether a parameter's name says credential; ``more`` are further words, read the same way."""
     return len(name) > NAME_LENGTH or _any_secret([_unquoted(name).replace("\n", "-")], more)
@@ -112,7 +134,9 @@ def _says(more: frozenset[str]) -> re.Pattern[str]:
     """Return what finds a credential's name among names in lines, their parts separated by dashes."""
     parts = "|".join([*SECRET_PARTS, *SECRET_PHRASES, *(re.escape(_separated(word)) for word in sorted(more) if word)])
     ends, names = "|".join(SECRET_ENDS), "|".join(SECRET_NAMES)
-    return re.compile(rf"(?<![^-\n])(?:{parts})(?![^-\n])|(?:{ends})(?![^-\n])|(?<![^\n])(?:amp)?-?(?:{names})-?(?![^\n])")
+    return re.compile(
+        rf"(?<![^-\n])(?:{parts})(?![^-\n])|(?:{ends})(?![^-\n])|(?<![^\n])(?:amp)?-?(?:{names})-?(?![^\n])"
+    )
 
 
 def _separated(text: str) -> str:
@@ -131,7 +155,7 @@ def _clean(url: str, secret: frozenset[str], unsafe: frozenset[str], depth: int)
             withheld.append(_label(name))
         else:
             pairs.append((name, safe))
-    path, matrix = _clean_path(parts.path, secret)
+    path, matrix = clean_path(parts.path, secret)
     netloc = parts.netloc.rpartition("@")[2]
     result = SplitResult(parts.scheme, netloc, path, urlencode(pairs), "")
     changed = pairs != found or netloc != parts.netloc or path != parts.path
@@ -145,19 +169,6 @@ def _safe(name: str, value: str, secret: frozenset[str], unsafe: frozenset[str],
     if is_secret(name, secret) or cleaned(name, secret, unsafe, depth + 1) != name:
         return None
     return cleaned(value, secret, unsafe, depth + 1)
-
-
-def _clean_path(path: str, secret: frozenset[str]) -> tuple[str, list[str]]:
-    """Return a path without the userinfo of URLs in it and without ``;jsessionid=…``, and the names withheld."""
-    withheld: list[str] = []
-
-    def judged(found: re.Match[str]) -> str:
-        if not is_secret(found[1], secret):
-            return found[0]
-        withheld.append(_label(found[1]))
-        return ""
-
-    return _matrix_parameter.sub(judged, _nested_userinfo.sub("//", path)), withheld
 
 
 def _cut(text: str, secret: frozenset[str], unsafe: frozenset[str], depth: int) -> str:

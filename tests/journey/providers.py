@@ -12,7 +12,7 @@ from jupyter_server.auth import IdentityProvider, User
 class People(IdentityProvider):
     """Believes the cookie ``person``: good enough to be several people on one test server."""
 
-    def get_user(self, handler: Any) -> User | None:  # type: ignore[override]  # sync is allowed
+    def get_user(self, handler: Any) -> User | None:
         """Return the person of the cookie; None without one."""
         name = handler.get_cookie("person")
         return User(username=unquote(name), display_name=unquote(name).title()) if name else None

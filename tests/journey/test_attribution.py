@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from conftest import PEOPLE
 from harness import Server, Visitor, serving
+
+from conftest import PEOPLE
 
 
 def test_first_message_already_has_its_request(alice: Visitor) -> None:

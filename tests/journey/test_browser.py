@@ -8,13 +8,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import PEOPLE
 from harness import Server, kernelspec, serving
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from conftest import PEOPLE
+
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 CHROMIUM = next((path for name in ("chromium", "google-chrome") if (path := shutil.which(name))), None)
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 QUIET = """
 c.LabApp.news_url = None
@@ -86,7 +93,7 @@ def take_picture(page: Page, path: Path) -> None:
 
 
 def test_hello_in_lab(lab: Server, browser: Browser) -> None:
-    """JupyterLab runs 01_hello: the greeting and the table of the request are on the page, for each person their own."""
+    """JupyterLab runs 01_hello: the greeting and the request's table are on the page, for each person their own."""
     seen = {}
     for person, other in (("alice", "bob"), ("bob", "alice")):
         context = log_in(browser, lab, person)
@@ -108,8 +115,12 @@ def test_notebook_page_and_its_query(lab: Server, browser: Browser) -> None:
         page = open_notebook(context, f"{lab.url}notebooks/01_hello.ipynb?region={region}")
         page.locator(".jp-Notebook .jp-CodeCell .cm-content").first.click()
         page.keyboard.press("Control+A")
-        page.keyboard.type("from jupyter_app_meta import app_meta; r = app_meta().request; print(r.via, dict(r.query_params))")
+        page.keyboard.type(
+            "from jupyter_app_meta import app_meta; r = app_meta().request; print(r.via, dict(r.query_params))"
+        )
         page.keyboard.press("Control+Enter")
-        page.locator(".jp-OutputArea-output").filter(has_text=f"page {{'region': '{region}'}}").first.wait_for(timeout=30_000)
+        page.locator(".jp-OutputArea-output").filter(has_text=f"page {{'region': '{region}'}}").first.wait_for(
+            timeout=30_000
+        )
         page.close()
     context.close()

@@ -10,25 +10,26 @@ from harness import Server, Visitor, serving
 
 RUN = uuid.uuid4().hex[:12]
 
-HEADERS = [
-    "Authorization", "Proxy-Authorization", "X-XSRFToken", "X_XSRFTOKEN", "X-CSRF-Token", "x-auth-token",
-    "X-Access-Token", "X_Forwarded_Access_Token", "X-Amz-Security-Token", "X-JWT-Assertion", "x-goog-iap-jwt-assertion",
-    "Cf-Access-Jwt-Assertion", "X-Client-Secret", "X-API-Key", "X_Api_Key", "apikey", "X-Client-Cert", "X-SSL-Client-Cert",
-    "X-Forwarded-Client-Cert", "Set-Cookie", "SET_COOKIE", "X-Forwarded-User", "x_forwarded_user", "Remote-User", "REMOTE_USER",
-    "X-Remote-User", "X-Auth-Request-Email", "X-Forwarded-For", "Forwarded", "X-Real-IP-Copy", "X-MS-Client-Principal",
-]  # fmt: skip
-COOKIES = [
-    "session", "SESSION", "my_session", "sess", "PHPSESSID", "JSESSIONID", "connect.sid", "sid", "access_token", "AccessToken",
-    "auth", "__Host-auth", "__Host-id", "__Secure-id", "jwt", "my-jwt", "csrftoken", "XSRF-TOKEN", "remember_me",
-    "RememberMe", "jupyterhub-user-alice", "jupyterhub-hub-login", "jupyterhub-session-id", "service-dash", "username-old-host",
-    "_oauth2_proxy", "_oauth2_proxy_0", "AWSELB", "AWSELBCORS", "CF_Authorization", "cf_clearance",
-]  # fmt: skip
-QUERY = [
-    "token", "TOKEN", "Token", "access_token", "access-token", "access.token", "accessToken", "_xsrf", "xsrf", "code", "state",
-    "ticket", "sig", "signature", "key", "my_key", "apikey", "api_key", "API-KEY", "password", "secret", "client_secret",
-    "session_state", "jwt", "auth", "SAMLResponse", "SAMLRequest", "samlart", "X-Amz-Signature", "x-amz-credential",
-    "X_Amz_Date", "X-Goog-Signature", "user%5Btoken%5D", "%74oken",
-]  # fmt: skip
+HEADERS = """
+Authorization Proxy-Authorization X-XSRFToken X_XSRFTOKEN X-CSRF-Token x-auth-token X-Access-Token
+X_Forwarded_Access_Token X-Amz-Security-Token X-JWT-Assertion x-goog-iap-jwt-assertion
+Cf-Access-Jwt-Assertion X-Client-Secret X-API-Key X_Api_Key apikey X-Client-Cert X-SSL-Client-Cert
+X-Forwarded-Client-Cert Set-Cookie SET_COOKIE X-Forwarded-User x_forwarded_user Remote-User
+REMOTE_USER X-Remote-User X-Auth-Request-Email X-Forwarded-For Forwarded X-Real-IP-Copy
+X-MS-Client-Principal
+""".split()
+COOKIES = """
+session SESSION my_session sess PHPSESSID JSESSIONID connect.sid sid access_token AccessToken auth
+__Host-auth __Host-id __Secure-id jwt my-jwt csrftoken XSRF-TOKEN remember_me RememberMe
+jupyterhub-user-alice jupyterhub-hub-login jupyterhub-session-id service-dash username-old-host
+_oauth2_proxy _oauth2_proxy_0 AWSELB AWSELBCORS CF_Authorization cf_clearance
+""".split()
+QUERY = """
+token TOKEN Token access_token access-token access.token accessToken _xsrf xsrf code state ticket
+sig signature key my_key apikey api_key API-KEY password secret client_secret session_state jwt auth
+SAMLResponse SAMLRequest samlart X-Amz-Signature x-amz-credential X_Amz_Date X-Goog-Signature
+user%5Btoken%5D %74oken
+""".split()
 
 
 def canary(kind: str, position: int) -> str:
@@ -59,10 +60,14 @@ from IPython.display import display
 m = app_meta()
 assert m.request is not None
 display(m, m.request, m.request.headers, m.request.cookies, m.request.query_params, m.request.url, m.user)
-print(repr(m), str(m.request), m.request.headers.items(), dict(m.request.cookies), str(m.request.url), m.request.redacted)
+print(repr(m), str(m.request), m.request.headers.items(), dict(m.request.cookies))
+print(str(m.request.url), m.request.redacted)
 print(json.dumps(m.user), m.request.base_url)
 m
 """
+
+
+CELLS = (SHOW, "%app_meta", "%app_meta --json", "%app_meta cookies", "%app_meta headers", "m.request.nothing")
 
 
 def memory(pid: int) -> set[bytes]:
@@ -86,12 +91,11 @@ def tour(server: Server) -> tuple[bytes, set[bytes]]:
     """Do everything that shows a request, with all the secrets; return the outputs and the kernel's memory."""
     visitor, query = visit(server)
     kernel = visitor.start_kernel()
-    outputs = []
+    outputs: list[str] = []
     pid = 0
     for format in ("text", "binary", "v1"):
         socket = visitor.connect(kernel, format=format, query=query)
-        for code in (SHOW, "%app_meta", "%app_meta --json", "%app_meta cookies", "%app_meta headers", "m.request.nothing"):
-            outputs.append(str(socket.run(code).messages))
+        outputs += [str(socket.run(code).messages) for code in CELLS]
         pid = int(socket.run("import os; print(os.getpid())").text)
     return "".join(outputs).encode(), memory(pid)
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from harness import AWARE, BARE, FORMATS, Format, Json, Server, Socket, Visitor, kernelspec, serving
+
 from conftest import PEOPLE
-from harness import AWARE, BARE, FORMATS, WHO, Format, Json, Server, Socket, Visitor, kernelspec, serving
 
 PID = "import os; print(os.getpid())"
 
@@ -68,7 +69,10 @@ def shape(messages: list[Json]) -> list[tuple[object, ...]]:
             return {key: clean(item) for key, item in value.items() if key not in volatile}
         return value
 
-    return [(m["channel"], m["header"]["msg_type"], clean(m["parent_header"]), clean(m["metadata"]), clean(m["content"])) for m in messages]
+    return [
+        (m["channel"], m["header"]["msg_type"], clean(m["parent_header"]), clean(m["metadata"]), clean(m["content"]))
+        for m in messages
+    ]
 
 
 def traffic(visitor: Visitor, name: str, format: Format) -> list[tuple[object, ...]]:
@@ -82,7 +86,12 @@ def traffic(visitor: Visitor, name: str, format: Format) -> list[tuple[object, .
         except Exception:
             break
     messages = []
-    for code in ("1 + 1", "print('x')", "1/0", "from IPython.display import display; display({'text/plain': 'd'}, raw=True)"):
+    for code in (
+        "1 + 1",
+        "print('x')",
+        "1/0",
+        "from IPython.display import display; display({'text/plain': 'd'}, raw=True)",
+    ):
         messages += sorted(socket.run(code, {"cellId": "c"}).messages, key=lambda message: message["channel"])
     info = socket.message("comm_info_request", {})
     messages += sorted(socket.collect(socket.send(info)).messages, key=lambda message: message["channel"])
@@ -100,9 +109,7 @@ def without(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("name", [AWARE, BARE])
-def test_traffic_is_the_same_as_without_us(
-    people: Server, without: Server, format: Format, name: str
-) -> None:
+def test_traffic_is_the_same_as_without_us(people: Server, without: Server, format: Format, name: str) -> None:
     """What a client sees of a kernel, aware of us or not, is what it sees on a server without us."""
     cookies = {"person": "alice"}
     ours = traffic(people.visitor(cookies=cookies), name, format)
@@ -147,8 +154,10 @@ def test_plain_python_kernel_knows_its_visitor_by_import_alone(alice: Visitor) -
 
 def test_idle_kernel_is_culled_at_the_same_time(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Stamping is no activity: an idle kernel is culled when it is culled without us."""
-    culling = "c.MappingKernelManager.cull_idle_timeout = 3\nc.MappingKernelManager.cull_interval = 1\n" \
-              "c.MappingKernelManager.cull_connected = True\n"
+    culling = (
+        "c.MappingKernelManager.cull_idle_timeout = 3\nc.MappingKernelManager.cull_interval = 1\n"
+        "c.MappingKernelManager.cull_connected = True\n"
+    )
     ended = []
     for enabled in (True, False):
         with serving(tmp_path_factory.mktemp("cull"), config=PEOPLE + culling, token="", enabled=enabled) as server:
@@ -169,29 +178,3 @@ def test_server_restart_with_a_visitor_on_the_same_cookie(tmp_path: Path) -> Non
         with serving(tmp_path, config=PEOPLE, token="") as server:
             visitor = server.visitor(cookies={"person": "alice"})
             assert visitor.connect(visitor.start_kernel()).who()["user"]["username"] == "alice"
-
-
-def test_server_side_cells_of_nobody_see_nobody(tmp_path: Path) -> None:
-    """A client that the server made outside a page's handler sees None, not the last visitor."""
-    extension = (
-        "import asyncio\n"
-        "def _jupyter_server_extension_points(): return [{'module': 'scheduler'}]\n"
-        "def _load_jupyter_server_extension(app):\n"
-        "    async def job():\n"
-        "        while not app.kernel_manager.list_kernel_ids(): await asyncio.sleep(0.2)\n"
-        "        km = app.kernel_manager.get_kernel(app.kernel_manager.list_kernel_ids()[0])\n"
-        "        await asyncio.sleep(2)\n"
-        "        client = km.client(); client.start_channels(); await client.wait_for_ready(timeout=30)\n"
-        f"        client.execute({WHO.replace('print(', 'open(' + repr(str(tmp_path / 'seen')) + ', chr(119)).write(')!r})\n"
-        "    app.io_loop.add_callback(job)\n"
-    )
-    (tmp_path / "scheduler.py").write_text(extension)
-    config = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\nc.ServerApp.jpserver_extensions = {{'jupyter_app_meta': True, 'scheduler': True}}\n"
-    with serving(tmp_path, config=PEOPLE + config, token="", env={"PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}) as server:
-        visitor = server.visitor(cookies={"person": "alice"})
-        assert visitor.connect(visitor.start_kernel()).who()["user"]["username"] == "alice"
-        deadline = time.monotonic() + 30
-        while not (tmp_path / "seen").exists() and time.monotonic() < deadline:
-            time.sleep(0.2)
-        time.sleep(0.5)
-        assert '"user": null' in (tmp_path / "seen").read_text()

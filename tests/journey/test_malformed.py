@@ -8,13 +8,21 @@ from collections.abc import Iterator
 
 import pytest
 import websocket
-from conftest import PEOPLE
 from harness import V1, Format, Server, Socket, pack, serving
+
+from conftest import PEOPLE
 
 
 def message(**parts: object) -> dict[str, object]:
     """Return a cell's message with some parts replaced."""
-    header = {"msg_id": "m", "msg_type": "execute_request", "session": "s", "username": "u", "date": "", "version": "5.3"}
+    header = {
+        "msg_id": "m",
+        "msg_type": "execute_request",
+        "session": "s",
+        "username": "u",
+        "date": "",
+        "version": "5.3",
+    }
     content = {"code": "print('ran')", "silent": False, "store_history": False, "allow_stdin": False}
     plain = {"header": header, "parent_header": {}, "metadata": {}, "content": content, "buffers": []}
     return {**plain, **parts}
@@ -29,6 +37,14 @@ def v1(*parts: bytes, channel: bytes = b"shell", count: int | None = None) -> by
     return b"".join(number.to_bytes(8, "little") for number in numbers) + channel + b"".join(parts)
 
 
+def truncated(frame: str | bytes) -> bytes:
+    """Return a binary frame without its end."""
+    assert isinstance(frame, bytes)
+    return frame[:-40]
+
+
+NO_OBJECTS: list[object] = [None, "x", 1, [], [{"app_meta": 1}]]
+NO_HEADERS: list[object] = [[], None, "x", {}, {"msg_id": 1}]
 TEXT = [
     "[]",
     "{}",
@@ -40,8 +56,8 @@ TEXT = [
     '{"channel": "shell"}',
     '{"channel": "nowhere", "header": {}}',
     json.dumps({**message(), "channel": "shell", "buffers": None}),
-    *(json.dumps({**message(metadata=odd), "channel": "shell"}) for odd in ([], None, "x", 1, [{"app_meta": 1}])),
-    *(json.dumps({**message(header=odd), "channel": "shell"}) for odd in ([], None, "x", {}, {"msg_id": 1})),
+    *(json.dumps({**message(metadata=odd), "channel": "shell"}) for odd in NO_OBJECTS),
+    *(json.dumps({**message(header=odd), "channel": "shell"}) for odd in NO_HEADERS),
     json.dumps({key: value for key, value in message().items() if key != "metadata"}),
     '{"channel": "shell", "metadata": ' + "[" * 5000 + "]" * 5000 + "}",
 ]
@@ -53,7 +69,7 @@ BINARY = [
     struct.pack("!ii", 1, 8) + b"{}",
     struct.pack("!ii", 1, 8) + b"\xff\xfe",
     struct.pack("!iii", 2, 12, 4) + b"{}{}",
-    bytes(pack({**message(), "buffers": [b"x"]}, "shell", "binary"))[:-40],
+    truncated(pack({**message(), "buffers": [b"x"]}, "shell", "binary")),
 ]
 FRAMES_V1 = [
     b"",
@@ -66,17 +82,28 @@ FRAMES_V1 = [
     v1(b"[]", b"{}", b"[]", b"{}"),
     v1(b"{}", b"{}", b"\xff\xfe{}", b"{}"),
     v1(b"{}", b"{}", b"{" * 100, b"{}"),
-    v1(*(json.dumps(message()[name]).encode() for name in ("header", "parent_header", "metadata", "content")), channel=b"nowhere"),
-    v1(*(json.dumps(message()[name]).encode() for name in ("header", "parent_header", "metadata", "content")), channel=b"\xff"),
+    v1(
+        *(json.dumps(message()[name]).encode() for name in ("header", "parent_header", "metadata", "content")),
+        channel=b"nowhere",
+    ),
+    v1(
+        *(json.dumps(message()[name]).encode() for name in ("header", "parent_header", "metadata", "content")),
+        channel=b"\xff",
+    ),
     v1(json.dumps(message()["header"]).encode(), b"{}", b"null", json.dumps(message()["content"]).encode()),
-    v1(json.dumps(message()["header"]).encode(), b"{}", '{"a": 1}'.encode("utf-16"), json.dumps(message()["content"]).encode()),
+    v1(
+        json.dumps(message()["header"]).encode(),
+        b"{}",
+        '{"a": 1}'.encode("utf-16"),
+        json.dumps(message()["content"]).encode(),
+    ),
     v1(*(json.dumps(message()[name]).encode() for name in ("header", "parent_header", "metadata", "content")))[:-30],
     v1(b"{}", b"{}", b"{}", b"{}", count=3),
 ]
 CASES: list[tuple[Format, str | bytes]] = [
-    *(("text", frame) for frame in TEXT),  # type: ignore[list-item]  # a literal
-    *(("binary", frame) for frame in BINARY),  # type: ignore[list-item]  # a literal
-    *(("v1", frame) for frame in FRAMES_V1),  # type: ignore[list-item]  # a literal
+    *(("text", frame) for frame in TEXT),
+    *(("binary", frame) for frame in BINARY),
+    *(("v1", frame) for frame in FRAMES_V1),
     ("text", "x" * 11_000_000),
     ("v1", b"\x00" * 11_000_000),
 ]
@@ -116,7 +143,9 @@ def outcome(socket: Socket, frame: str | bytes) -> str:
 def test_malformed_frames_end_as_on_a_plain_server(people: Server, plain: Server) -> None:
     """Each malformed frame has the outcome that a plain server gives it; nobody else is disturbed."""
     ours, theirs = outcomes(people), outcomes(plain)
-    differences = {str(case)[:120]: (a, b) for case, a, b in zip(CASES, ours, theirs, strict=True) if _kind(a) != _kind(b)}
+    differences = {
+        str(case)[:120]: (a, b) for case, a, b in zip(CASES, ours, theirs, strict=True) if _kind(a) != _kind(b)
+    }
     assert differences == {}
     assert len({_kind(result) for result in ours}) >= 2
 

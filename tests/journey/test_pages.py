@@ -12,8 +12,9 @@ from pathlib import Path
 import nbformat
 import pytest
 import websocket
-from conftest import PEOPLE
 from harness import AWARE, WHO, Json, Server, Visitor, serving
+
+from conftest import PEOPLE
 
 DASHBOARD = """
 import os
@@ -117,16 +118,23 @@ def test_progressive_rendering(tmp_path: Path, person: str, expected: str | None
     """Cells that a rendered page has run over a socket see that page's visitor; anybody else's socket gets nobody."""
     (tmp_path / "root").mkdir()
     spec = {"name": AWARE, "display_name": AWARE, "language": "python"}
-    cell = "from jupyter_app_meta import app_meta; m = app_meta(); print(m.user and m.user.username, m.mode, m.request and m.request.query_params.get('region'))"
+    cell = (
+        "from jupyter_app_meta import app_meta; m = app_meta()\n"
+        "print(m.user and m.user.username, m.mode, m.request and m.request.query_params.get('region'))"
+    )
     notebook = nbformat.v4.new_notebook(metadata={"kernelspec": spec}, cells=[nbformat.v4.new_code_cell(cell)])
     nbformat.write(notebook, tmp_path / "root" / "dash.ipynb")
-    with serving(tmp_path, config=PEOPLE + VOILA + "c.VoilaConfiguration.progressive_rendering = True\n", token="") as server:
+    with serving(
+        tmp_path, config=PEOPLE + VOILA + "c.VoilaConfiguration.progressive_rendering = True\n", token=""
+    ) as server:
         text = server.visitor(cookies={"person": "alice"}).get("/voila/render/dash.ipynb?region=emea").text
         kernel = re.search(r'"kernelId": ?"([^"]+)"', text)
         assert kernel
         visitor = server.visitor(cookies={"person": person})
         address = f"{server.url.replace('http', 'ws')}voila/execution/{kernel.group(1)}"
-        socket = websocket.create_connection(address, cookie=visitor.cookie_line(), origin=server.url.rstrip("/"), timeout=30)
+        socket = websocket.create_connection(
+            address, cookie=visitor.cookie_line(), origin=server.url.rstrip("/"), timeout=30
+        )
         socket.send(json.dumps({"action": "execute", "payload": {"kernel_id": kernel.group(1)}}))
         while (message := json.loads(socket.recv()))["action"] != "execution_result":
             pass

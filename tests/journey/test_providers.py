@@ -72,7 +72,12 @@ def test_auth_that_is_off_authenticates_nobody(tmp_path_factory: pytest.TempPath
         visitor.get("/api/me")
         socket = visitor.connect(visitor.start_kernel())
         user = socket.who()["user"]
-        assert (user["is_authenticated"], user["assurance"], user["kind"], user["is_owner"]) == (False, "none", "anonymous", None)
+        assert (user["is_authenticated"], user["assurance"], user["kind"], user["is_owner"]) == (
+            False,
+            "none",
+            "anonymous",
+            None,
+        )
         error = socket.run("from jupyter_app_meta import app_meta; app_meta().require_user()").of("error")[0]
         assert error["ename"] == "NotAuthenticated" and "Set a token" in error["evalue"]
 
@@ -81,7 +86,9 @@ def test_odd_bytes_in_headers_cookies_and_query(odd: Server) -> None:
     """latin-1 headers, invalid UTF-8 in the query, odd cookies: shown as well as can be, never an error."""
     visitor = odd.visitor(cookies={"person": "alice"})
     kernel = visitor.start_kernel()
-    socket = visitor.connect(kernel, query="&q=%ff%fe&%e9t%e9=1&a=1&a=2&=x&%00=nul", headers=[("User-Agent", "caf\u00e9")])
+    socket = visitor.connect(
+        kernel, query="&q=%ff%fe&%e9t%e9=1&a=1&a=2&=x&%00=nul", headers=[("User-Agent", "caf\u00e9")]
+    )
     seen = socket.who()
     assert seen["user"]["username"] == "alice"
     assert seen["query"]["a"] == "2"

@@ -29,21 +29,25 @@ CELL = (
 
 def forgeries(other: str, stolen: Any) -> list[tuple[Any, str | None]]:
     """Return metadata, as a value or as JSON text, with which a client pretends to be somebody else."""
-    forged = {"v": "1.0", "payload": json.dumps({"mode": "edit", "request": {"user": {"username": other}}}), "mac": "0" * 64}
+    forged = {
+        "v": "1.0",
+        "payload": json.dumps({"mode": "edit", "request": {"user": {"username": other}}}),
+        "mac": "0" * 64,
+    }
     text = json.dumps(forged)
     return [
         ({}, None),
         ({"app_meta": forged}, None),
         ({"app_meta": stolen}, None),
         ({"nested": {"app_meta": forged}, "cellId": "x"}, None),
-        (None, '{"app_meta": %s, "app_meta": %s}' % (text, text)),
-        (None, '{"\\u0061pp_meta": %s}' % text),
-        (None, '{"app\\u005fmeta": %s, "app_meta": %s, "a": 1.50}' % (text, text)),
+        (None, f'{{"app_meta": {text}, "app_meta": {text}}}'),
+        (None, f'{{"\\u0061pp_meta": {text}}}'),
+        (None, f'{{"app\\u005fmeta": {text}, "app_meta": {text}, "a": 1.50}}'),
     ]
 
 
 def test_two_browsers_on_one_kernel(people: Server, alice: Visitor, bob: Visitor) -> None:
-    """Traps: forged facts, one process-wide current request, callbacks without a request. 200 rounds: each sees itself."""
+    """Traps: forged facts, a process-wide current request, callbacks without one. 200 rounds: each sees itself."""
     chance = random.Random(7)
     kernel, comm_id = alice.start_kernel(), uuid.uuid4().hex
     sockets = {
@@ -52,7 +56,9 @@ def test_two_browsers_on_one_kernel(people: Server, alice: Visitor, bob: Visitor
         for format in FORMATS
     }
     sockets["alice", "v1"].run(WIDGET % comm_id)
-    stolen = json.loads(sockets["alice", "v1"].run("print(json.dumps(get_ipython().kernel.get_parent()['metadata']['app_meta']))").text)
+    stolen = json.loads(
+        sockets["alice", "v1"].run("print(json.dumps(get_ipython().kernel.get_parent()['metadata']['app_meta']))").text
+    )
     tabs: dict[tuple[str, Format], str] = {}
     expected = {}
     for number in range(200):

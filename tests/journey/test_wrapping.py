@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import PEOPLE
 from harness import AWARE, Server, Socket, serving
+
+from conftest import PEOPLE
 
 OTHER = """
 from socket import IPPROTO_TCP, TCP_NODELAY
@@ -46,8 +47,10 @@ def with_module(home: Path, name: str, source: str) -> dict[str, str]:
 def test_connection_class_of_another_extension_is_wrapped(tmp_path: Path, nodelay: bool) -> None:
     """Trap: another extension's connection class silently replaced. It is kept, with its config, and stamped once."""
     env = with_module(tmp_path, "zz_other", OTHER)
-    config = PEOPLE + "c.ServerApp.jpserver_extensions = {'jupyter_app_meta': True, 'zz_other': True}\nc.Own.greeting = 'as configured'\n"
-    config += f"c.AppMetaExtension.tcp_nodelay = {nodelay}\n"
+    config = (
+        f"{PEOPLE}c.ServerApp.jpserver_extensions = {{'jupyter_app_meta': True, 'zz_other': True}}\n"
+        f"c.Own.greeting = 'as configured'\nc.AppMetaExtension.tcp_nodelay = {nodelay}\n"
+    )
     with serving(tmp_path, config=config, token="", env=env) as server:
         time.sleep(1.5)
         visitor = server.visitor(cookies={"person": "alice"})
@@ -60,7 +63,7 @@ def test_connection_class_of_another_extension_is_wrapped(tmp_path: Path, nodela
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server whose kernels run behind a kernel gateway, which keeps their Session keys to itself."""
-    behind = "c.KernelGatewayApp.auth_token = 'the-gateway-token'\nc.KernelGatewayApp.env_process_whitelist = ['PYTHONPATH']\n"
+    behind = "c.KernelGatewayApp.auth_token = 'the-gateway-token'\n"
     command = ("-m", "kernel_gateway")
     with serving(tmp_path_factory.mktemp("behind"), config=behind, command=command, token="", enabled=False) as gateway:
         front = (

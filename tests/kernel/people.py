@@ -1,4 +1,4 @@
-"""A real kernel whose messages are stamped for several people, as the server half does it."""
+"""Real kernels and clients whose messages are stamped for several people, as the server half does it."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
+from jupyter_client.session import Session
 
 from jupyter_app_meta import wire
 from jupyter_app_meta.model import AppMeta, SessionInfo, User
 from jupyter_app_meta.policy import Policy, RawRequest
 
 Json = dict[str, Any]
+Manager = TypeVar("Manager", bound=KernelManager)
 
-SEEN = "__import__('jupyter_app_meta').app_meta().user"
-"""An expression for what the running code sees."""
+AWARE = "--ext=jupyter_app_meta"
+"""The argument that loads the IPython extension."""
 
 SETUP = """
 from jupyter_app_meta import app_meta
@@ -31,24 +33,45 @@ def who():
 """
 
 
-def payload(username: str, **session: str) -> str:
-    """Return the payload that a server would write for this person."""
+def person(username: str) -> AppMeta:
+    """Return what a server says of somebody who works in a notebook."""
     user = User(username=username, name=username, kind="user", assurance="provider", is_authenticated=True)
     raw = RawRequest("GET", "http://server/lab?region=emea", "http://server/", user=user)
-    return wire.encode(AppMeta(Policy().request(raw), "edit", SessionInfo(client_id=f"tab-of-{username}", **session)))
+    return AppMeta(Policy().request(raw), "edit", SessionInfo(client_id=f"tab-of-{username}"))
+
+
+class Stamping(Session):
+    """A client's session that stamps each message for the visitor of the moment, or for nobody."""
+
+    visitor: AppMeta | None = None
+    stamp_key: bytes | None = None
+    """What signs the stamps where it is not derived from this session's own key."""
+
+    def msg(self, msg_type: str, *args: Any, **kwargs: Any) -> Json:
+        """Return a message, stamped."""
+        message: Json = super().msg(msg_type, *args, **kwargs)
+        if self.visitor is not None:
+            message["metadata"][wire.FIELD] = self.stamp(self.visitor, message)
+        return message
+
+    def stamp(self, visitor: AppMeta, message: Json) -> Json:
+        """Return the stamp of a message that this visitor causes."""
+        key = self.stamp_key or wire.derive_key(self.key)
+        assert key is not None
+        return wire.Signer(key, wire.encode(visitor)).stamp(message["msg_id"], message["msg_type"])
 
 
 class Kernel:
     """A running kernel and one client of it; each message is sent in somebody's name."""
 
-    def __init__(self, manager: KernelManager, client: BlockingKernelClient) -> None:
-        self.manager, self.client = manager, client
-        self.key = wire.derive_key(manager.session.key) or wire.derive_key(b"any") or b""
+    def __init__(self, client: BlockingKernelClient) -> None:
+        self.client = client
+        self.session: Stamping = client.session
+        self.strays: list[Json] = []  # what other messages caused than the one waited for
 
     def stamp(self, username: str, message: Json) -> Json:
         """Return the stamp of a message."""
-        header = message["header"]
-        return wire.Signer(self.key, payload(username)).stamp(header["msg_id"], header["msg_type"])
+        return self.session.stamp(person(username), message)
 
     def send(
         self,
@@ -62,12 +85,12 @@ class Kernel:
         **header: str,
     ) -> str:
         """Send a message in somebody's name, in nobody's, or with a stamp of the test's own."""
-        message = self.client.session.msg(msg_type, content)
+        self.session.visitor = person(username) if username else None
+        message = self.session.msg(msg_type, content)
         message["header"].update(header)
         message["buffers"] = buffers or []
-        given = stamp if stamp is not None else (self.stamp(username, message) if username else None)
-        if given is not None:
-            message["metadata"] = {wire.FIELD: given}
+        if stamp is not None:
+            message["metadata"] = {wire.FIELD: stamp}
         getattr(self.client, f"{channel}_channel").send(message)
         return str(message["header"]["msg_id"])
 
@@ -87,8 +110,6 @@ class Kernel:
             text += _text(message)
             if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
                 return text.strip()
-
-    strays: list[Json] = []  # noqa: RUF012  # what other messages caused; replaced for each kernel
 
     def run(self, username: str | None, code: str, **options: Any) -> str:
         """Run a cell in somebody's name and return what it printed."""
@@ -122,28 +143,35 @@ def _text(message: Json) -> str:
     return ""
 
 
-@contextmanager
-def running(
-    home: Path, *arguments: str, executable: str = sys.executable, signed: bool = True
-) -> Iterator[Kernel]:
-    """Run a kernel of an interpreter with further arguments, such as ``--ext=jupyter_app_meta``."""
-    folder = home / "kernels" / "people"
+def managed(kind: type[Manager], home: Path, name: str, *arguments: str) -> Manager:
+    """Return a manager, whose client stamps, of a kernel with further arguments, such as ``AWARE``."""
+    folder = home / "kernels" / name
     folder.mkdir(parents=True, exist_ok=True)
-    argv = [executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", *arguments]
-    (folder / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "people", "language": "python"}))
-    specs = KernelSpecManager(kernel_dirs=[str(home / "kernels")])
-    manager = KernelManager(kernel_name="people", kernel_spec_manager=specs, connection_file=str(home / "people.json"))
+    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", *arguments]
+    (folder / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": name, "language": "python"}))
+    return kind(
+        kernel_name=name,
+        kernel_spec_manager=KernelSpecManager(kernel_dirs=[str(folder.parent)]),
+        connection_file=str(home / "connection.json"),
+        session=Stamping(),
+    )
+
+
+@contextmanager
+def running(home: Path, *arguments: str, signed: bool = True) -> Iterator[Kernel]:
+    """Run a kernel with further arguments, such as ``AWARE``, with keys or without."""
+    manager = managed(KernelManager, home, "people", *arguments)
     if not signed:
-        manager.session.key = b""
-    manager.start_kernel(stdout=(home / "stdout").open("wb"), stderr=(home / "stderr").open("wb"))
-    client = manager.client()
-    client.start_channels()
-    try:
-        client.wait_for_ready(timeout=60)
-        kernel = Kernel(manager, client)
-        kernel.strays = []
-        kernel.run(None, SETUP)
-        yield kernel
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
+        manager.session.key, manager.session.stamp_key = b"", wire.derive_key(b"any")
+    with (home / "stdout").open("wb") as stdout, (home / "stderr").open("wb") as stderr:
+        manager.start_kernel(stdout=stdout, stderr=stderr)
+        client = manager.client()
+        client.start_channels()
+        try:
+            client.wait_for_ready(timeout=60)
+            kernel = Kernel(client)
+            kernel.run(None, SETUP)
+            yield kernel
+        finally:
+            client.stop_channels()
+            manager.shutdown_kernel(now=True)

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
 
 import pytest
-from people import Kernel, running
+from people import AWARE, Kernel, running
 
 from jupyter_app_meta import wire
+
+THREAD = "import threading\nout = []\nt = threading.Thread(target=lambda: out.append(who())); t.start(); t.join()"
+"""A cell's lines in which a thread tells what it sees."""
 
 
 @pytest.fixture(scope="module")
 def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
     """A kernel with the IPython extension."""
-    with running(tmp_path_factory.mktemp("aware"), "--ext=jupyter_app_meta") as kernel:
+    with running(tmp_path_factory.mktemp("aware"), AWARE) as kernel:
         yield kernel
 
 
@@ -69,7 +73,7 @@ def test_stamp_of_another_key_is_refused(kernel: Kernel) -> None:
 
 def test_kernel_without_a_key_believes_nothing(tmp_path: Path) -> None:
     """A kernel whose messages are not signed believes no stamp, not even one made with an empty key."""
-    with running(tmp_path, "--ext=jupyter_app_meta", signed=False) as kernel:
+    with running(tmp_path, AWARE, signed=False) as kernel:
         assert kernel.run("alice", "print(get_ipython().kernel.session.key, who())") == "b'' None"
 
 
@@ -90,7 +94,8 @@ def test_thread_sees_who_started_it(kernel: Kernel) -> None:
         "def work():\n    seen.append(who()); go.wait(10); seen.append(who())\n"
         "    seen.append(get_ipython().kernel.get_parent()['header']['msg_id'])\n"
         "class Own(threading.Thread):\n    def run(self): go.wait(10); seen2.append(who())\n"
-        "seen2 = []\nthreads = [threading.Thread(target=work), Own(), threading.Timer(0.2, lambda: seen2.append(who()))]\n"
+        "seen2 = []\ntimer = threading.Timer(0.2, lambda: seen2.append(who()))\n"
+        "threads = [threading.Thread(target=work), Own(), timer]\n"
         "for t in threads: t.start()",
     )
     assert kernel.run("bob", "go.set(); [t.join() for t in threads]; print(seen[:2], seen2)") == (
@@ -112,14 +117,16 @@ def test_thread_of_a_thread_sees_the_first_starter(kernel: Kernel) -> None:
 
 def test_thread_without_the_extension_sees_nobody(bare: Kernel) -> None:
     """Without the extension a thread sees None, never the latest message."""
-    code = "import threading\nout = []\nt = threading.Thread(target=lambda: out.append(who())); t.start(); t.join(); print(out, who())"
-    assert bare.run("alice", code) == "[None] alice"
+    assert bare.run("alice", f"{THREAD}\nprint(out, who())") == "[None] alice"
 
 
 def test_thread_that_nobody_started_sees_nobody(kernel: Kernel) -> None:
     """A thread that an unstamped message started is pinned to nobody."""
-    kernel.run(None, "import threading\ngo, out = threading.Event(), []\n"
-               "t = threading.Thread(target=lambda: (go.wait(10), out.append(who()))); t.start()")
+    kernel.run(
+        None,
+        "import threading\ngo, out = threading.Event(), []\n"
+        "t = threading.Thread(target=lambda: (go.wait(10), out.append(who()))); t.start()",
+    )
     assert kernel.run("bob", "go.set(); t.join(); print(out)") == "[None]"
 
 
@@ -137,7 +144,13 @@ def test_pool_worker_sees_nobody(kernel: Kernel, pool: str) -> None:
     assert kernel.run("carol", f"f = who\nprint({submit})") == "None"
 
 
-@pytest.mark.parametrize("pool", ["multiprocessing.get_context('fork').Pool(1)", "concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context('fork'))"])
+@pytest.mark.parametrize(
+    "pool",
+    [
+        "multiprocessing.get_context('fork').Pool(1)",
+        "concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context('fork'))",
+    ],
+)
 def test_forked_process_sees_nobody(kernel: Kernel, pool: str) -> None:
     """A forked worker inherits the variables of whoever forked it, and must not believe them."""
     imports = "import concurrent.futures, multiprocessing, warnings\nwarnings.simplefilter('ignore')\n"
@@ -151,7 +164,8 @@ def test_task_keeps_its_creator(kernel: Kernel) -> None:
     """An asyncio task sees who created it, also while other people's cells run."""
     kernel.run(
         "alice",
-        "import asyncio\nout = []\nasync def later():\n    for _ in range(4):\n        out.append(who()); await asyncio.sleep(0.1)\n"
+        "import asyncio\nout = []\n"
+        "async def later():\n    for _ in range(4):\n        out.append(who()); await asyncio.sleep(0.1)\n"
         "task = asyncio.ensure_future(later())",
     )
     assert kernel.run("bob", "import asyncio\nawait asyncio.sleep(0.25); print(who())") == "bob"
@@ -170,7 +184,8 @@ def test_late_callback_keeps_its_creator(kernel: Kernel) -> None:
     """A callback that the loop runs after other people's cells sees who scheduled it."""
     kernel.run(
         "alice",
-        "import asyncio\nout = []\nloop = asyncio.get_running_loop() if asyncio._get_running_loop() else asyncio.get_event_loop()\n"
+        "import asyncio\nout = []\n"
+        "loop = asyncio.get_running_loop() if asyncio._get_running_loop() else asyncio.get_event_loop()\n"
         "_ = loop.call_later(0.2, lambda: out.append(who()))\n"
         "import tornado.ioloop\n_ = tornado.ioloop.IOLoop.current().call_later(0.2, lambda: out.append(who()))",
     )
@@ -186,8 +201,6 @@ def test_callback_sees_the_sender_of_its_message(kernel: Kernel) -> None:
     )
     kernel.finish(kernel.comm("bob", "the-comm", {}))
     cell = kernel.start("alice", "out.append(who()); await asyncio.sleep(1); out.append(who()); print(out)")
-    import time
-
     time.sleep(0.3)
     kernel.comm("carol", "the-comm", {})
     kernel.comm(None, "the-comm", {})
@@ -198,10 +211,12 @@ def test_subshell_sees_the_sender_of_its_cell(kernel: Kernel) -> None:
     """Cells in a subshell see who sent them while another person's cell runs in the main shell."""
     subshell = kernel.subshell()
     cell = kernel.start("alice", "import time; time.sleep(1); print(who())")
-    import time
-
     time.sleep(0.2)
-    kernel.start("bob", "import threading; print('subshell', who(), threading.current_thread() is threading.main_thread())", subshell_id=subshell)
+    kernel.start(
+        "bob",
+        "import threading; print('subshell', who(), threading.current_thread() is threading.main_thread())",
+        subshell_id=subshell,
+    )
     assert kernel.finish(cell) == "alice"
     texts = [stray["content"]["text"] for stray in kernel.strays if stray["msg_type"] == "stream"]
     assert "subshell bob False\n" in texts
@@ -211,14 +226,22 @@ def test_cell_on_the_control_channel_sees_its_sender(kernel: Kernel) -> None:
     """A cell on the control channel sees its sender; a task that it leaves behind sees nobody."""
     kernel.run("bob", "out = [who()]", channel="control")
     assert kernel.run("alice", "print(out)") == "['bob']"
-    kernel.run("bob", "import asyncio\nout = []\n_ = asyncio.get_event_loop().call_soon(lambda: out.append(who()))", channel="control")
+    kernel.run(
+        "bob",
+        "import asyncio\nout = []\n_ = asyncio.get_event_loop().call_soon(lambda: out.append(who()))",
+        channel="control",
+    )
     kernel.run("alice", "print(who())", channel="control")
     assert kernel.run("alice", "print(out)") == "[None]"
 
 
 def test_fake_that_is_left_open_ends_with_its_message(kernel: Kernel) -> None:
     """A fake request that a cell entered and never left is not believed by the next message."""
-    kernel.run("alice", "from jupyter_app_meta.testing import fake_request\nf = fake_request(user='mallory'); _ = f.__enter__(); print(who())")
+    kernel.run(
+        "alice",
+        "from jupyter_app_meta.testing import fake_request\n"
+        "f = fake_request(user='mallory'); _ = f.__enter__(); print(who())",
+    )
     assert kernel.run("bob", "print(who())") == "bob"
 
 
@@ -236,7 +259,7 @@ def test_fake_reaches_threads_and_tasks_of_its_block(kernel: Kernel) -> None:
 
 def test_loading_the_extension_gives_an_ordinary_kernel_the_same(tmp_path: Path) -> None:
     """``%load_ext jupyter_app_meta`` pins threads in an ordinary kernel, ``%unload_ext`` undoes it."""
-    code = "import threading\nout = []\nt = threading.Thread(target=lambda: out.append(who())); t.start(); t.join(); print(out)"
+    code = f"{THREAD}\nprint(out)"
     with running(tmp_path) as kernel:
         assert kernel.run("alice", code) == "[None]"
         kernel.run("alice", "%load_ext jupyter_app_meta")
@@ -259,7 +282,7 @@ def test_gateway_key_is_used_and_not_inherited(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv(wire.KEY_VARIABLE, "given-at-the-start")
     with running(tmp_path) as kernel:
         assert kernel.run("alice", "print(who())") == "None"
-        kernel.key = wire.derive_key(b"given-at-the-start") or b""
+        kernel.session.stamp_key = wire.derive_key(b"given-at-the-start")
         assert kernel.run("alice", "print(who())") == "alice"
         assert kernel.run("alice", f"import os; print(os.environ.get({wire.KEY_VARIABLE!r}))") == "None"
 

@@ -18,7 +18,7 @@ from IPython.lib.pretty import pretty
 from starlette.datastructures import Address
 
 from jupyter_app_meta import URL, AppMeta, Cookies, Headers, HTTPRequest, QueryParams, SessionInfo, User
-from jupyter_app_meta.kernel import display
+from jupyter_app_meta.kernel import display, rendering
 from jupyter_app_meta.kernel.display import Withheld, bundle
 from jupyter_app_meta.model import Names
 from jupyter_app_meta.policy import Page, Policy, RawRequest
@@ -294,20 +294,20 @@ def test_table_is_accessible() -> None:
 
 def test_colours_follow_the_theme() -> None:
     """Every colour is the theme's, with a fallback for pages that have no theme."""
-    colours = re.findall(r"(?:color|background|border[a-z-]*): ([^;]*(?:#|var|rgb)[^;]*)[;}]", display.STYLE)
+    colours = re.findall(r"(?:color|background|border[a-z-]*): ([^;]*(?:#|var|rgb)[^;]*)[;}]", rendering.STYLE)
     assert colours
     assert all(re.search(r"var\(--jp-[a-z0-9-]+, [^)]+\)", colour) for colour in colours)
 
 
 def test_nothing_comes_from_elsewhere() -> None:
     """No script, no link, no image, no font: a saved output asks nobody for anything."""
-    assert not re.search(r"url\(|@import|http", display.STYLE)
+    assert not re.search(r"url\(|@import|http", rendering.STYLE)
 
 
 def test_text_fits_a_console() -> None:
     """The plain form is wrapped, with its labels in a column."""
     table = bundle(ALICE)["text/plain"].partition("\n\n")[0].split("\n")
-    assert all(len(line) <= display.WIDTH for line in table)
+    assert all(len(line) <= rendering.WIDTH for line in table)
     assert {len(re.match(r"  \S.*?  +|  +", line)[0]) for line in table[1:]} == {11}  # type: ignore[index]  # they match
 
 

@@ -8,11 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from people import running
+from people import AWARE, running
 
 RELEASES = ("7.0.0", "7.1.0", "7.2.0", "7.3.0")
 """The first of each minor release before the installed one, whose tests are all the others."""
 
+VARIABLE = "from contextvars import ContextVar\nprint(isinstance(get_ipython().kernel._shell_parent, ContextVar))"
 TASK = (
     "import asyncio, threading\nout = []\ngo = threading.Event()\n"
     "async def later():\n    for _ in range(3):\n        out.append(who()); await asyncio.sleep(0.1)\n"
@@ -38,10 +39,9 @@ def release(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def test_attribution(release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cells, tasks, threads and callbacks see their own person in this release too."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(release), os.environ.get("PYTHONPATH", "")]))
-    with running(tmp_path, "--ext=jupyter_app_meta") as kernel:
+    with running(tmp_path, AWARE) as kernel:
         assert str(release) in kernel.run(None, "import ipykernel; print(ipykernel.__file__)")
-        assert kernel.run(None, "from contextvars import ContextVar\n"
-                          "print(isinstance(get_ipython().kernel._shell_parent, ContextVar))") == "True"
+        assert kernel.run(None, VARIABLE) == "True"
         kernel.run("alice", TASK)
         assert [kernel.run(name, "print(who())") for name in ("bob", "carol", "bob")] == ["bob", "carol", "bob"]
         kernel.run("alice", COMM)

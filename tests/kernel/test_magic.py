@@ -3,24 +3,18 @@ from __future__ import annotations
 import ast
 import atexit
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
-from jupyter_client.blocking.client import BlockingKernelClient
-from jupyter_client.kernelspec import KernelSpecManager
-from jupyter_client.manager import KernelManager
-from jupyter_client.session import Session
+from people import AWARE, Kernel, running
 from starlette.datastructures import Address
 from traitlets.config import Config
 
-import jupyter_app_meta
 from jupyter_app_meta import (
     AppMeta,
     Cookies,
@@ -30,9 +24,8 @@ from jupyter_app_meta import (
     UnknownField,
     User,
     app_meta,
-    wire,
 )
-from jupyter_app_meta.kernel import magic
+from jupyter_app_meta.kernel import faking, magic
 from jupyter_app_meta.kernel.context import bound
 from jupyter_app_meta.model import Names
 from jupyter_app_meta.policy import Page, Policy, RawRequest
@@ -42,7 +35,7 @@ Run = Callable[..., list[Output]]
 Complete = Callable[..., list[str]]
 
 
-# A shell in this process, and a kernel whose messages a test client stamps
+# A shell in this process, and a kernel whose messages are stamped
 
 
 @pytest.fixture(scope="module")
@@ -84,58 +77,21 @@ def shell() -> Iterator[Any]:
     sys.displayhook, sys.modules["__main__"] = hook, main
 
 
-class Stamping(Session):
-    """A client's session that stamps each message for the visitor of the moment, as the server half does."""
-
-    visitor: AppMeta | None = None
-
-    def msg(self, msg_type: str, *args: Any, **kwargs: Any) -> Output:
-        """Return a message, stamped."""
-        message: Output = super().msg(msg_type, *args, **kwargs)
-        key = wire.derive_key(self.key)
-        if self.visitor is not None and key is not None:
-            stamp = wire.Signer(key, wire.encode(self.visitor)).stamp(message["msg_id"], msg_type)
-            message["metadata"][wire.FIELD] = stamp
-        return message
-
-
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BlockingKernelClient]:
-    """A client of a running request-aware kernel."""
-    home = tmp_path_factory.mktemp("kernel")
-    manager = KernelManager(
-        kernel_name="aware",
-        kernel_spec_manager=KernelSpecManager(kernel_dirs=[str(_spec(home))]),
-        connection_file=str(home / "connection.json"),
-        session=Stamping(),
-    )
-    manager.start_kernel(env={**os.environ, "PYTHONPATH": str(Path(jupyter_app_meta.__file__).parents[1])})
-    client = manager.client()
-    client.start_channels()
-    try:
-        client.wait_for_ready(timeout=60)
-        yield client
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
-
-
-def _spec(home: Path) -> Path:
-    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--ext=jupyter_app_meta"]
-    folder = home / "kernels" / "aware"
-    folder.mkdir(parents=True)
-    (folder / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "aware", "language": "python"}))
-    return folder.parent
+def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+    """A request-aware kernel."""
+    with running(tmp_path_factory.mktemp("aware"), AWARE) as kernel:
+        yield kernel
 
 
 @pytest.fixture
-def run(client: BlockingKernelClient) -> Run:
+def run(kernel: Kernel) -> Run:
     """Run a cell for a visitor, or for nobody, and return its outputs; the reply's status comes last."""
 
     def run(code: str, visitor: AppMeta | None = None) -> list[Output]:
         outputs: list[Output] = []
-        client.session.visitor = visitor
-        reply = client.execute_interactive(code, timeout=60, allow_stdin=False, output_hook=outputs.append)
+        kernel.session.visitor = visitor
+        reply = kernel.client.execute_interactive(code, timeout=60, allow_stdin=False, output_hook=outputs.append)
         return [*(item for item in map(_output, outputs) if item), {"type": "reply", **reply["content"]}]
 
     return run
@@ -147,12 +103,12 @@ def _output(message: Output) -> Output | None:
 
 
 @pytest.fixture
-def completions(client: BlockingKernelClient) -> Callable[..., list[str]]:
+def completions(kernel: Kernel) -> Callable[..., list[str]]:
     """Complete the code at its end for a visitor, and return what an editor would make of it."""
 
     def complete(code: str, visitor: AppMeta | None = None) -> list[str]:
-        client.session.visitor = visitor
-        content = client.complete(code, reply=True, timeout=60)["content"]
+        kernel.session.visitor = visitor
+        content = kernel.client.complete(code, reply=True, timeout=60)["content"]
         return [code[: content["cursor_start"]] + match for match in content["matches"]]
 
     return complete
@@ -418,9 +374,9 @@ def test_other_cells_pass_untouched(shell: Any) -> None:
     """The hooks leave every other cell as it is."""
     for cell in ("1\n", "%%time\n1\n", "%app_meta user\n", "%%app_meta\n", "%%app_metadata x\n1\n"):
         lines = cell.splitlines(keepends=True)
-        assert magic.expose(lines) == lines
+        assert faking.expose(lines) == lines
     tree = ast.parse("f('app_meta', 'x', None)\ng.run_cell_magic('time', '', None)")
-    assert ast.dump(magic.Enclose(shell).visit(tree)) == ast.dump(tree)
+    assert ast.dump(faking.Enclose(shell).visit(tree)) == ast.dump(tree)
 
 
 # The cell magic, in a shell

@@ -176,10 +176,11 @@ def test_unix_socket_has_no_peer(tmp_path: Path) -> None:
 def test_peer_behind_ipv6_has_host_and_port() -> None:
     """The four parts of an IPv6 address become the two that are asked for."""
     address = ("2001:db8::1", 4711, 0, 0)
-    context = _HTTPRequestContext(SimpleNamespace(socket=None), address, "http")
+    stream: Any = SimpleNamespace(socket=None)
+    connection: Any = SimpleNamespace(context=_HTTPRequestContext(stream, address, "http"))
     found = HTTPServerRequest(
         start_line=RequestStartLine("GET", "/", "HTTP/1.1"),
-        connection=SimpleNamespace(context=context),
+        connection=connection,
         headers=HTTPHeaders(Host="h"),
     )
     assert capture.peer(found) == Address("2001:db8::1", 4711)

@@ -392,7 +392,7 @@ def test_assurance_by_cookie(app: ServerApp, name: str) -> None:
 
 def test_patched_provider_is_not_stock(app: ServerApp) -> None:
     """A method that was replaced on the very instance is a deployer's as well."""
-    provider = PasswordIdentityProvider(token=TOKEN)
+    provider: Any = PasswordIdentityProvider(token=TOKEN)
     provider.get_user = lambda handler: ServerUser("alice")
     assert user_of(ask(app, provider))["assurance"] == "provider"
 

@@ -1,30 +1,27 @@
-"""What a request looks like in a notebook: accessible HTML and plain text.
+"""What a notebook is shown of a value: the sheet, the JSON, or the one line of an error.
 
 1. Outputs are saved with the notebook: names are shown; header, cookie and query values never.
-2. Names are the visitor's to choose: each is escaped, on one line, and without characters that
-   cannot be seen or that turn the direction of the text around.
-3. No script, no link, nothing from elsewhere; where styles are stripped, plain tables stay.
-4. Both forms render the same ``Sheet``, so that they cannot say different things.
+2. Names are the visitor's to choose: each is on one line, and without characters that cannot be
+   seen or that turn the direction of the text around. ``rendering`` escapes them.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from html import escape
-from textwrap import wrap
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from .. import policy
 from ..datastructures import MASK, URL, Cookies, Headers, QueryParams, mask_query
+from ..errors import UnknownField
 from ..model import AppMeta, HTTPRequest, Names, SessionInfo, User
+from .rendering import Cell, Chips, Rows, Sheet, Table, html, text
 
 CLIP = 120
-MOST_CHIPS = 24
+MOST_NAMES = 24
 MOST_ROWS = 50
-WIDTH = 100
 
 NO_REQUEST = (
     "No request is known for this code: it runs in a script, in nbconvert or papermill, or in a thread or pool "
@@ -32,10 +29,8 @@ NO_REQUEST = (
 )
 REMEDY = "In a browser, let 'jupyter app-meta check' say what the server lacks."
 TRY = "To try a cell as somebody, begin it with: %%app_meta user.username=alice"
-ASK = "Values stay hidden, because outputs are saved with the notebook. Ask for the one that you need: "
 EXAMPLE = "%app_meta headers accept-language"
 NONE = "none"
-NO_BREAK = "\xa0"
 
 MODES = {
     "edit": "somebody works in Lab, Notebook or a console",
@@ -58,69 +53,6 @@ VIAS = {
     "page": "the page that the visitor looks at",
     "socket": "the kernel's connection; the page is not known",
 }
-
-# A name may have dollar signs: classes by which MathJax 3 and 2 leave an element alone.
-NO_MATH = "mathjax_ignore tex2jax_ignore"
-
-# Beside each colour of JupyterLab's themes is one that suits any page; the class is doubled to
-# outweigh JupyterLab's own rules for tables in outputs.
-STYLE = """<style>
-.app-meta { border: 1px solid var(--jp-border-color2, #8886); border-radius: .5em; line-height: 1.5; max-width: 66em;
-  color: var(--jp-content-font-color1, inherit); overflow: hidden; padding-bottom: .3em; }
-.app-meta.app-meta table { border-collapse: collapse; font-size: inherit; margin: 0; table-layout: auto; width: 100%; }
-.app-meta.app-meta caption { background: var(--jp-layout-color2, #8882); border-left: .3em solid
-  var(--jp-brand-color1, #1976d2); caption-side: top; font-weight: 600; padding: .35em .8em; text-align: left; }
-.app-meta.app-meta tbody tr { background: none; border: 0 solid var(--jp-border-color2, #8886); border-top-width: 1px; }
-.app-meta.app-meta tbody:first-of-type tr:first-child { border-top-width: 0; }
-.app-meta.app-meta :is(th, td) { max-width: none; padding: .3em 1.1em; text-align: left; vertical-align: top;
-  white-space: normal; }
-.app-meta.app-meta td { overflow-wrap: anywhere; }
-.app-meta.app-meta th { font-weight: 600; overflow-wrap: anywhere; }
-.app-meta.app-meta tbody th { color: var(--jp-content-font-color2, inherit); min-width: 9em; width: 9em; }
-.app-meta.app-meta thead + tbody th { min-width: 20em; width: 20em; }
-.app-meta.app-meta td code { background: var(--jp-layout-color2, #8883); border-radius: .3em; display: inline-block;
-  font-family: var(--jp-code-font-family, monospace); font-size: .92em; margin: 0 .25em .2em 0; padding: 0 .5em; }
-.app-meta.app-meta p { margin: .5em 1.1em; }
-.app-meta.app-meta p code { white-space: nowrap; }
-.app-meta details { border-top: 1px solid var(--jp-border-color2, #8886); }
-.app-meta summary { cursor: pointer; font-weight: 600; padding: .35em 1.1em; }
-</style>"""
-
-
-@dataclass(frozen=True, slots=True)
-class Chips:
-    """Short items in a row; very many are summarised."""
-
-    items: tuple[str, ...]
-
-    @property
-    def shown(self) -> tuple[str, ...]:
-        """The items to show, the last of which may count the others."""
-        more = len(self.items) - MOST_CHIPS
-        return (*self.items[:MOST_CHIPS], f"and {more} more") if more > 0 else self.items
-
-
-Cell = str | Chips
-Rows = tuple[tuple[str, Cell], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Rows of a label and what it means; one that has a ``summary`` is folded below it."""
-
-    caption: str
-    rows: Rows
-    columns: tuple[str, str] | None = None
-    summary: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Sheet:
-    """Sentences, then tables, then a hint with an example to type."""
-
-    tables: tuple[Table, ...] = ()
-    lead: tuple[str, ...] = ()
-    example: str = ""
 
 
 class Withheld(Names):
@@ -200,6 +132,23 @@ def as_json(value: object) -> JSON:
 
 def _jsonable(value: object) -> Any:
     return dict(value) if isinstance(value, Mapping) else str(value)
+
+
+def refusal(sentence: str) -> UnknownField:
+    """Return an error that IPython shows as one line, without a traceback."""
+    error = UnknownField(sentence)
+    line = f"{type(error).__name__}: {error}"
+    error._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]  # IPython's protocol
+    return error
+
+
+def unknown(whole: str, name: str, names: Sequence[str]) -> str:
+    """Return the sentence that lists what a whole has in place of the name."""
+    near = get_close_matches(name, names, 1)
+    hint = f" Did you mean {visible(near[0])}?" if near else ""
+    listed = [visible(known) for known in names[:MOST_NAMES]]
+    more = [f"and {len(names) - MOST_NAMES} more"] if len(names) > MOST_NAMES else []
+    return f"{whole} has no '{visible(name)}'.{hint} It has: {', '.join(listed + more) or 'nothing'}."
 
 
 def _overview(request: HTTPRequest, place: Rows) -> Sheet:
@@ -290,47 +239,3 @@ def _cell(value: object) -> Cell:
     if isinstance(value, list | tuple):
         return _chips(map(str, value))
     return "–" if value is None else visible(value)
-
-
-def text(shown: Sheet) -> str:
-    """Return the plain form."""
-    lead = "\n".join(line for sentence in shown.lead for line in wrap(sentence, WIDTH))
-    hint = ASK + shown.example if shown.example else ""
-    return "\n\n".join(part for part in (lead, *map(_text_table, shown.tables), hint) if part)
-
-
-def _text_table(table: Table) -> str:
-    width = min(max(len(label) for label, _ in table.rows), WIDTH // 3)
-    heading = f"{table.summary}. {table.caption}:" if table.summary else f"{table.caption}:"
-    return "\n".join((heading, *(_text_row(label, cell, width) for label, cell in table.rows)))
-
-
-def _text_row(label: str, cell: Cell, width: int) -> str:
-    items = (item.replace(" ", NO_BREAK) for item in cell.shown) if isinstance(cell, Chips) else (cell,)
-    lines = wrap(", ".join(items), WIDTH - width - 4, break_long_words=False, break_on_hyphens=False)
-    value = f"\n{' ' * (width + 4)}".join(lines).replace(NO_BREAK, " ")
-    return f"  {label.ljust(width)}  {value}".rstrip()
-
-
-def html(shown: Sheet) -> str:
-    """Return the rich form."""
-    lead = "".join(f"<p>{escape(sentence)}</p>" for sentence in shown.lead)
-    tables = "".join(map(_html_table, shown.tables))
-    hint = f"<p>{escape(ASK)}<code>{escape(shown.example)}</code></p>" if shown.example else ""
-    return f'<div class="app-meta {NO_MATH}">{STYLE}{lead}{tables}{hint}</div>'
-
-
-def _html_table(table: Table) -> str:
-    columns = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.columns or ())
-    head = f"<thead><tr>{columns}</tr></thead>" if columns else ""
-    rows = "".join(
-        f'<tr><th scope="row">{escape(label)}</th><td>{_html_cell(cell)}</td></tr>' for label, cell in table.rows
-    )
-    body = f"<table><caption>{escape(table.caption)}</caption>{head}<tbody>{rows}</tbody></table>"
-    return f"<details><summary>{escape(table.summary)}</summary>{body}</details>" if table.summary else body
-
-
-def _html_cell(cell: Cell) -> str:
-    if isinstance(cell, Chips):
-        return " ".join(f"<code>{escape(item)}</code>" for item in cell.shown)
-    return escape(cell)

@@ -12,7 +12,16 @@ from typing import Any
 
 from . import context
 
-SHARED_WORKERS = ("concurrent.futures", "multiprocessing", "anyio", "distributed", "joblib", "ipykernel", "zmq", "tornado")
+SHARED_WORKERS = (
+    "concurrent.futures",
+    "multiprocessing",
+    "anyio",
+    "distributed",
+    "joblib",
+    "ipykernel",
+    "zmq",
+    "tornado",
+)
 
 _original_start = threading.Thread.start
 
@@ -29,11 +38,11 @@ def unpin() -> None:
         threading.Thread.start = _original_start  # type: ignore[method-assign]  # as it was
 
 
-def _start(thread: threading.Thread) -> None:
+def _start(self: threading.Thread) -> None:
     """Start the thread's activity. It must be called at most once per thread object."""
-    if not thread._started.is_set() and not _serves_many(thread):  # type: ignore[attr-defined]  # CPython's own flag
-        thread.run = _pinned(thread, thread.run, context.bound_now())  # type: ignore[method-assign]  # one thread only
-    _original_start(thread)
+    if not self._started.is_set() and not _serves_many(self):  # type: ignore[attr-defined]  # CPython's own flag
+        self.run = _pinned(self, self.run, context.bound_now())  # type: ignore[method-assign]  # one thread only
+    _original_start(self)
 
 
 def _pinned(thread: threading.Thread, run: Callable[[], None], bound: context.Bound) -> Callable[[], None]:

@@ -30,17 +30,10 @@ EXTRA_LIMIT = 4096
 
 # Where a deployer's own code can decide who somebody is: all must be jupyter_server's for a visitor
 # to be no more than somebody who holds its token or password.
-_BY_TOKEN = ("get_user", "_get_user", "get_user_token", "get_token", "get_user_cookie", "generate_anonymous_user")
-_BY_COOKIE = (
-    *_BY_TOKEN,
-    "user_from_cookie",
-    "user_to_cookie",
-    "set_login_cookie",
-    "process_login_form",
-    "get_handlers",
-)
-_PAGE_BY_TOKEN = ("get_user", "get_user_token", "get_token", "get_user_cookie")
-_PAGE_BY_COOKIE = (*_PAGE_BY_TOKEN, "get", "post", "prepare", "set_login_cookie")
+_BY_TOKEN = "get_user _get_user get_user_token get_token get_user_cookie generate_anonymous_user".split()
+_BY_COOKIE = [*_BY_TOKEN, *"user_from_cookie user_to_cookie set_login_cookie process_login_form get_handlers".split()]
+_PAGE_BY_TOKEN = "get_user get_user_token get_token get_user_cookie".split()
+_PAGE_BY_COOKIE = [*_PAGE_BY_TOKEN, *"get post prepare set_login_cookie".split()]
 _NAMES = ("username", "name", "display_name", "initials", "color")
 
 
@@ -153,7 +146,11 @@ def _plain(value: object) -> Any:
 
 
 def _groups(value: object) -> tuple[str, ...]:
-    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list | tuple | set) else ()
+    return (
+        tuple(item for item in value if isinstance(item, str))
+        if isinstance(value, list | tuple | set | frozenset)
+        else ()
+    )
 
 
 def _hub_model(handler: JupyterHandler) -> Mapping[str, Any] | None:
@@ -202,12 +199,12 @@ def _assurance(handler: JupyterHandler) -> str:
     return "shared-secret" if by_token or _is_stock(provider, _BY_COOKIE, _PAGE_BY_COOKIE) else "provider"
 
 
-def _is_stock(provider: object, methods: tuple[str, ...], page_methods: tuple[str, ...]) -> bool:
+def _is_stock(provider: object, methods: list[str], page_methods: list[str]) -> bool:
     """Whether these methods of an identity provider and of its login page are jupyter_server's own."""
     return _are_own(provider, methods) and _are_own(getattr(provider, "login_handler_class", None), page_methods)
 
 
-def _are_own(thing: object, methods: tuple[str, ...]) -> bool:
+def _are_own(thing: object, methods: list[str]) -> bool:
     found = (inspect.getattr_static(thing, method, None) for method in methods)
     functions = (getattr(method, "__func__", method) for method in found if method is not None)
     return all(

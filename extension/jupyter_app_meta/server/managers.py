@@ -23,7 +23,7 @@ from .. import queries, wire
 from ..model import SessionInfo
 from ..policy import Page
 from . import capture, identity
-from .stamping import stamp_client
+from .stamping import KEY, stamp_client
 from .stamps import Desk, Stamps
 
 MARK = "_app_meta_wrapped"
@@ -77,8 +77,9 @@ def _start_arguments(kernel: Any, desk: Desk, kwargs: dict[str, Any]) -> dict[st
         kwargs = {**kwargs, "env": clean_environment(env, desk)}
     if isinstance(kernel, GatewayKernelManager):
         # The gateway keeps its kernel's Session key to itself, so the kernel gets one of ours.
-        kernel.app_meta_key = secrets.token_hex(32).encode()
-        kwargs = {**kwargs, "env": {**(kwargs.get("env") or {}), wire.KEY_VARIABLE: kernel.app_meta_key.decode()}}
+        key = secrets.token_hex(32)
+        setattr(kernel, KEY, key.encode())
+        kwargs = {**kwargs, "env": {**(kwargs.get("env") or {}), wire.KEY_VARIABLE: key}}
     return kwargs
 
 
@@ -131,7 +132,7 @@ def _origin(kernel: Any, desk: Desk) -> Stamps | None:
     who = identity.visitor(handler, desk.policy)
     if not (_renders(handler, kernel_id, desk) or _continues(handler, kernel_id, who.key, desk)):
         return None
-    key = getattr(kernel, "app_meta_key", None) or kernel.session.key
+    key = getattr(kernel, KEY, None) or kernel.session.key
     raw = capture.raw_request(handler, who.user)
     return Stamps(desk, wire.derive_key(key), raw, who.key, SessionInfo(kernel_id=kernel_id))
 

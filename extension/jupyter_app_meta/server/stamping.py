@@ -30,10 +30,13 @@ from ..model import SessionInfo
 from . import capture, identity
 from .stamps import Desk, Json, Stamps
 
+KEY = "app_meta_key"
+"""The attribute of a kernel manager that has the key which the kernel was given at its start."""
+
 V1 = "v1.kernel.websocket.jupyter.org"
 
 
-def stamped(base: type, desk: Desk) -> type:
+def stamped(base: Any, desk: Desk) -> Any:
     """Return a connection class that stamps what its browser sends; a stamped class is returned as it is."""
     if getattr(base, "app_meta_desk", None) is not None:
         return base
@@ -106,19 +109,24 @@ def _frame_methods(base: Any) -> Json:
     def handle_incoming_message(self: Any, incoming_msg: Any) -> Any:
         protocol = getattr(self.websocket_handler, "selected_subprotocol", None)
         stamps = self._app_meta_stamps
-        return base.handle_incoming_message(self, stamp_frame(incoming_msg, protocol, stamps) if stamps else incoming_msg)
+        return base.handle_incoming_message(
+            self, stamp_frame(incoming_msg, protocol, stamps) if stamps else incoming_msg
+        )
 
     return {"handle_incoming_message": handle_incoming_message}
 
 
 def stamp_frame(frame: str | bytes, subprotocol: str | None, stamps: Stamps) -> str | bytes:
     """Return a WebSocket frame with the stamp in its message; one that cannot be read passes as it is."""
+    stamped_frame: bytes
     with suppress(Exception):
         if subprotocol == V1 and isinstance(frame, bytes) and not _absurd(frame):
             channel, parts = deserialize_msg_from_ws_v1(frame)
-            return serialize_msg_to_ws_v1(stamps.parts(parts), channel)
+            stamped_frame = serialize_msg_to_ws_v1(stamps.parts(parts), channel)
+            return stamped_frame
         if isinstance(frame, bytes):
-            return serialize_binary_message(stamps.message(deserialize_binary_message(frame)))
+            stamped_frame = serialize_binary_message(stamps.message(deserialize_binary_message(frame)))
+            return stamped_frame
         message = json.loads(frame)
         return json.dumps(stamps.message(message)) if isinstance(message, dict) else frame
     return frame
@@ -131,8 +139,9 @@ def _absurd(frame: Any) -> bool:
 
 def _tab(connection: Any) -> str:
     """Return the name of a browser tab: a visitor's own, stable while it presents the same session_id."""
-    who = connection._app_meta_who
-    return connection.app_meta_desk.client_id(connection.kernel_id, who.claim, connection.session.session)
+    who, desk = connection._app_meta_who, connection.app_meta_desk
+    name: str = desk.client_id(connection.kernel_id, who.claim, connection.session.session)
+    return name
 
 
 def _arm(connection: Any) -> None:
@@ -148,7 +157,7 @@ def _arm(connection: Any) -> None:
 
 def _key(connection: Any) -> bytes | None:
     """Return the key that the kernel verifies with: one given at its start, else its Session's."""
-    given = getattr(connection.kernel_manager, "app_meta_key", None)
+    given = getattr(connection.kernel_manager, KEY, None)
     if given is None and isinstance(connection, ZMQChannelsWebsocketConnection):
         given = connection.session.key
     return wire.derive_key(given)

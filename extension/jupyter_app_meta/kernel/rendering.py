@@ -1,0 +1,125 @@
+"""A ``Sheet`` of tables as accessible HTML and as plain text, and the style of the HTML.
+
+1. Both forms render the same sheet, so that they cannot say different things.
+2. Every text is escaped: what a visitor or a provider wrote never becomes a tag, or mathematics.
+3. No script, no link, nothing from elsewhere; where styles are stripped, plain tables stay.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from textwrap import wrap
+
+MOST_CHIPS = 24
+WIDTH = 100
+
+ASK = "Values stay hidden, because outputs are saved with the notebook. Ask for the one that you need: "
+NO_BREAK = "\xa0"
+
+# A name may have dollar signs: classes by which MathJax 3 and 2 leave an element alone.
+NO_MATH = "mathjax_ignore tex2jax_ignore"
+
+# Beside each colour of JupyterLab's themes is one that suits any page; the class is doubled to
+# outweigh JupyterLab's own rules for tables in outputs.
+STYLE = """<style>
+.app-meta { border: 1px solid var(--jp-border-color2, #8886); border-radius: .5em; line-height: 1.5; max-width: 66em;
+  color: var(--jp-content-font-color1, inherit); overflow: hidden; padding-bottom: .3em; }
+.app-meta.app-meta table { border-collapse: collapse; font-size: inherit; margin: 0; table-layout: auto; width: 100%; }
+.app-meta.app-meta caption { background: var(--jp-layout-color2, #8882); border-left: .3em solid
+  var(--jp-brand-color1, #1976d2); caption-side: top; font-weight: 600; padding: .35em .8em; text-align: left; }
+.app-meta.app-meta tbody tr { background: none; border: 0 solid var(--jp-border-color2, #8886); border-top-width: 1px; }
+.app-meta.app-meta tbody:first-of-type tr:first-child { border-top-width: 0; }
+.app-meta.app-meta :is(th, td) { max-width: none; padding: .3em 1.1em; text-align: left; vertical-align: top;
+  white-space: normal; }
+.app-meta.app-meta td { overflow-wrap: anywhere; }
+.app-meta.app-meta th { font-weight: 600; overflow-wrap: anywhere; }
+.app-meta.app-meta tbody th { color: var(--jp-content-font-color2, inherit); min-width: 9em; width: 9em; }
+.app-meta.app-meta thead + tbody th { min-width: 20em; width: 20em; }
+.app-meta.app-meta td code { background: var(--jp-layout-color2, #8883); border-radius: .3em; display: inline-block;
+  font-family: var(--jp-code-font-family, monospace); font-size: .92em; margin: 0 .25em .2em 0; padding: 0 .5em; }
+.app-meta.app-meta p { margin: .5em 1.1em; }
+.app-meta.app-meta p code { white-space: nowrap; }
+.app-meta details { border-top: 1px solid var(--jp-border-color2, #8886); }
+.app-meta summary { cursor: pointer; font-weight: 600; padding: .35em 1.1em; }
+</style>"""
+
+
+@dataclass(frozen=True, slots=True)
+class Chips:
+    """Short items in a row; very many are summarised."""
+
+    items: tuple[str, ...]
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The items to show, the last of which may count the others."""
+        more = len(self.items) - MOST_CHIPS
+        return (*self.items[:MOST_CHIPS], f"and {more} more") if more > 0 else self.items
+
+
+Cell = str | Chips
+Rows = tuple[tuple[str, Cell], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of a label and what it means; one that has a ``summary`` is folded below it."""
+
+    caption: str
+    rows: Rows
+    columns: tuple[str, str] | None = None
+    summary: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """Sentences, then tables, then a hint with an example to type."""
+
+    tables: tuple[Table, ...] = ()
+    lead: tuple[str, ...] = ()
+    example: str = ""
+
+
+def text(shown: Sheet) -> str:
+    """Return the plain form."""
+    lead = "\n".join(line for sentence in shown.lead for line in wrap(sentence, WIDTH))
+    hint = ASK + shown.example if shown.example else ""
+    return "\n\n".join(part for part in (lead, *map(_text_table, shown.tables), hint) if part)
+
+
+def _text_table(table: Table) -> str:
+    width = min(max(len(label) for label, _ in table.rows), WIDTH // 3)
+    heading = f"{table.summary}. {table.caption}:" if table.summary else f"{table.caption}:"
+    return "\n".join((heading, *(_text_row(label, cell, width) for label, cell in table.rows)))
+
+
+def _text_row(label: str, cell: Cell, width: int) -> str:
+    items = (item.replace(" ", NO_BREAK) for item in cell.shown) if isinstance(cell, Chips) else (cell,)
+    lines = wrap(", ".join(items), WIDTH - width - 4, break_long_words=False, break_on_hyphens=False)
+    value = f"\n{' ' * (width + 4)}".join(lines).replace(NO_BREAK, " ")
+    return f"  {label.ljust(width)}  {value}".rstrip()
+
+
+def html(shown: Sheet) -> str:
+    """Return the rich form."""
+    lead = "".join(f"<p>{escape(sentence)}</p>" for sentence in shown.lead)
+    tables = "".join(map(_html_table, shown.tables))
+    hint = f"<p>{escape(ASK)}<code>{escape(shown.example)}</code></p>" if shown.example else ""
+    return f'<div class="app-meta {NO_MATH}">{STYLE}{lead}{tables}{hint}</div>'
+
+
+def _html_table(table: Table) -> str:
+    columns = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.columns or ())
+    head = f"<thead><tr>{columns}</tr></thead>" if columns else ""
+    rows = "".join(
+        f'<tr><th scope="row">{escape(label)}</th><td>{_html_cell(cell)}</td></tr>' for label, cell in table.rows
+    )
+    body = f"<table><caption>{escape(table.caption)}</caption>{head}<tbody>{rows}</tbody></table>"
+    return f"<details><summary>{escape(table.summary)}</summary>{body}</details>" if table.summary else body
+
+
+def _html_cell(cell: Cell) -> str:
+    if isinstance(cell, Chips):
+        return " ".join(f"<code>{escape(item)}</code>" for item in cell.shown)
+    return escape(cell)
