@@ -11,7 +11,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -57,6 +57,7 @@ class Server:
     def __init__(self, home: Path, url: str, process: subprocess.Popen[bytes], token: str) -> None:
         self.home, self.url, self.process, self.token = home, url, process, token
         self.log_file = home / "server.log"
+        self.closing = ExitStack()
 
     @property
     def log(self) -> str:
@@ -66,6 +67,7 @@ class Server:
     def visitor(self, *, token: bool = True, **options: Any) -> Visitor:
         """Return a new browser, logged in by token unless told otherwise."""
         visitor = Visitor(self, **options)
+        self.closing.callback(visitor.http.close)
         if token and self.token:
             visitor.get("/login", params={"token": self.token})
         return visitor
@@ -85,7 +87,8 @@ class Server:
         raise TimeoutError(self.log)
 
     def stop(self) -> None:
-        """End the server and its kernels."""
+        """End the server and its kernels, and close what its visitors left open."""
+        self.closing.close()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
@@ -132,14 +135,15 @@ def serving(
     for name in ("jupyter_server_config.py", "jupyter_kernel_gateway_config.py"):
         (home / "config" / name).write_text(preamble + config)
     port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, *command, f"--port={port}", *(["--debug"] if debug else []), *arguments],
-        cwd=home / "root",
-        env=_environment(home, env or {}),
-        stdout=(home / "server.log").open("wb"),
-        stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL,
-    )
+    with (home / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, *command, f"--port={port}", *(["--debug"] if debug else []), *arguments],
+            cwd=home / "root",
+            env=_environment(home, env or {}),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+        )
     server = Server(home, f"http://127.0.0.1:{port}/", process, token)
     try:
         server.wait()
@@ -213,6 +217,7 @@ class Visitor:
             subprotocols=[V1] if format == "v1" else None,
             timeout=60,
         )
+        self.server.closing.callback(connection.shutdown)
         return Socket(connection, session_id, format)
 
 

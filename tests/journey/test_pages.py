@@ -135,6 +135,7 @@ def test_progressive_rendering(tmp_path: Path, person: str, expected: str | None
         socket = websocket.create_connection(
             address, cookie=visitor.cookie_line(), origin=server.url.rstrip("/"), timeout=30
         )
+        server.closing.callback(socket.shutdown)
         socket.send(json.dumps({"action": "execute", "payload": {"kernel_id": kernel.group(1)}}))
         while (message := json.loads(socket.recv()))["action"] != "execution_result":
             pass

@@ -84,7 +84,8 @@ class Stamps:
         metadata = _object(parts[2]) if len(parts) >= 4 else None
         if metadata is None:
             return parts
-        forged = metadata.pop(wire.FIELD, None) is not None
+        forged = wire.FIELD in metadata
+        metadata.pop(wire.FIELD, None)
         packed = None
         with self._never_raising():
             packed = self._pack(metadata, _ids(_object(parts[0])))
