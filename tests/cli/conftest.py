@@ -21,6 +21,7 @@ OTHERS = (
     "notebook",
     "voila.server_extension",
 )
+SLOW = "rfc3987_syntax"  # jsonschema works without it, and it takes as long as all of jupyter_server
 
 
 @dataclass
@@ -60,9 +61,15 @@ class Site:
         path.write_text(text)
         return path
 
+    def hide(self, module: str) -> None:
+        """Make a module unimportable for the command line."""
+        (self.root / "absent").mkdir(exist_ok=True)
+        (self.root / "absent" / f"{module}.py").write_text(f"raise ImportError('{module} is hidden')\n")
+
     def run(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         """Run ``jupyter app-meta`` with these arguments."""
         paths = {"JUPYTER_CONFIG_PATH": str(self.etc), "JUPYTER_PATH": str(self.root / "share"), "COLUMNS": "300"}
+        paths["PYTHONPATH"] = os.pathsep.join([str(self.root / "absent"), os.environ.get("PYTHONPATH", "")])
         command = [sys.executable, "-m", "jupyter_app_meta.cli", *arguments]
         return subprocess.run(command, env={**os.environ, **paths, **env}, capture_output=True, text=True, check=False)
 
@@ -80,4 +87,5 @@ def site(tmp_path: Path) -> Site:
     site = Site(tmp_path)
     site.enable()
     site.add_kernel("python3-app-meta", "python", "--ext=jupyter_app_meta")
+    site.hide(SLOW)
     return site
