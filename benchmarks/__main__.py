@@ -16,9 +16,11 @@ ROOT = Path(__file__).resolve().parent.parent
 def main() -> None:
     """Run the benchmarks that were named, or all of them."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure what jupyter-app-meta costs.")
-    parser.add_argument("names", nargs="*", metavar="name", choices=[*NAMES, []], help=f"one of {', '.join(NAMES)}")
+    parser.add_argument("names", nargs="*", metavar="name", help=f"one of {', '.join(NAMES)}; without one, all")
     parser.add_argument("--quick", action="store_true", help="fewer rounds: to see that it runs, not for figures")
     options = parser.parse_args()
+    for name in set(options.names).difference(NAMES):
+        parser.error(f"there is no benchmark {name!r}; there are {', '.join(NAMES)}.")
     sys.path[:0] = [str(ROOT / "extension"), str(ROOT)]
     print(f"{machine()}{' Quick: not for figures.' if options.quick else ''}")
     print("In brackets: quartiles; of a ratio or a difference (+) its bootstrap 95 % interval.")

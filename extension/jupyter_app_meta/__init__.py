@@ -4,6 +4,8 @@
 
     user = app_meta().require_user()
     print(f"Welcome {user['username']}!")
+
+What can be imported from here is public, and nothing here is heavy.
 """
 
 from __future__ import annotations

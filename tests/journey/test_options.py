@@ -115,6 +115,18 @@ def test_wrong_option_is_refused_at_the_start(tmp_path: Path, argument: str, say
     assert "Traceback" not in done.stderr
 
 
+def test_broken_config_file_of_ours_is_refused(tmp_path: Path) -> None:
+    """A file whose second half was not read would open more than it says: the server does not start."""
+    (tmp_path / "config").mkdir()
+    file = tmp_path / "config" / "jupyter_app_meta_config.py"
+    file.write_text(
+        "c.AppMetaExtension.cookies_allow = ['theme']\nnonsense\nc.AppMetaExtension.user_fields = ['kind']\n"
+    )
+    refused = pytest.raises(RuntimeError, match=r"refuses to start. NameError in its configuration")
+    with refused, serving(tmp_path, config=PEOPLE, token=""):
+        pass
+
+
 def test_untrusted_peer_cannot_name_the_user(tmp_path: Path) -> None:
     """Trap: an identity header trusted from any client. Without trusted_proxies the header is nothing but a claim."""
     config = PEOPLE + "c.AppMetaExtension.user_header = 'X-Forwarded-User'\n"

@@ -92,7 +92,8 @@ def test_thread_sees_who_started_it(kernel: Kernel) -> None:
         "alice",
         "import threading\ngo, seen = threading.Event(), []\n"
         "def work():\n    seen.append(who()); go.wait(10); seen.append(who())\n"
-        "    seen.append(get_ipython().kernel.get_parent()['header']['msg_id'])\n"
+        "    try: seen.append(get_ipython().kernel.get_parent()['header']['msg_id'])\n"
+        "    except LookupError: seen.append(None)  # ipykernel 7.0\n"
         "class Own(threading.Thread):\n    def run(self): go.wait(10); seen2.append(who())\n"
         "seen2 = []\ntimer = threading.Timer(0.2, lambda: seen2.append(who()))\n"
         "threads = [threading.Thread(target=work), Own(), timer]\n"
@@ -200,11 +201,12 @@ def test_callback_sees_the_sender_of_its_message(kernel: Kernel) -> None:
         "comm.get_comm_manager().register_comm(c)\n@c.on_msg\ndef _(msg): out.append(who())",
     )
     kernel.finish(kernel.comm("bob", "the-comm", {}))
-    cell = kernel.start("alice", "out.append(who()); await asyncio.sleep(1); out.append(who()); print(out)")
+    cell = kernel.start("alice", "before = who(); await asyncio.sleep(1); print(before, who())")
     time.sleep(0.3)
     kernel.comm("carol", "the-comm", {})
     kernel.comm(None, "the-comm", {})
-    assert kernel.finish(cell) == "['bob', 'alice', 'carol', None, 'alice']"
+    assert kernel.finish(cell) == "alice alice"
+    assert kernel.run("alice", "print(out, who())") == "['bob', 'carol', None] alice"
 
 
 def test_subshell_sees_the_sender_of_its_cell(kernel: Kernel) -> None:
@@ -303,4 +305,4 @@ def test_snapshot_keeps_its_value(kernel: Kernel) -> None:
 def test_output_shows_no_stamp(kernel: Kernel) -> None:
     """Stamps are not echoed: nothing that the kernel publishes has one."""
     kernel.run("alice", "print(who())")
-    assert wire.FIELD not in json.dumps(kernel.strays, default=str)
+    assert '"payload"' not in json.dumps(kernel.strays, default=str)

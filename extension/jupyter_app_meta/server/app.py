@@ -94,11 +94,12 @@ class AppMetaExtension(ExtensionApp):
         return "jupyter_app_meta_config"
 
     def _link_jupyter_server_extension(self, serverapp: ServerApp) -> None:
+        self.raise_config_file_errors = True  # else a broken file of ours is logged, and half of it holds
         try:
             super()._link_jupyter_server_extension(serverapp)
             self.refuse_unknown_options()
             self.policy()
-        except (TraitError, PolicyError) as error:
+        except Exception as error:
             self._refuse(serverapp, error)
 
     def refuse_unknown_options(self) -> None:
@@ -112,7 +113,8 @@ class AppMetaExtension(ExtensionApp):
 
     def _refuse(self, serverapp: ServerApp, error: Exception) -> NoReturn:
         # jupyter_server only logs what an extension raises, and would serve without the policy.
-        serverapp.log.critical("jupyter-app-meta refuses to start. %s", error)
+        cause = "" if isinstance(error, TraitError | PolicyError) else f"{type(error).__name__} in its configuration: "
+        serverapp.log.critical("jupyter-app-meta refuses to start. %s%s", cause, error)
         raise SystemExit(1) from error
 
     def initialize_settings(self) -> None:
