@@ -11,7 +11,7 @@ PIP_INSTALL := -m pip install -qq --disable-pip-version-check
 
 PACKAGE := $(shell find extension kernelspec -type f -not -path '*/__pycache__/*')
 INSTALLED := pyproject.toml $(wildcard kernelspec/*) $(wildcard extension/jupyter_app_meta/jupyter-config/*)
-KERNEL_TESTS := tests/kernel $(filter-out $(addprefix tests/test_,conftest.py demo.py docs.py packaging.py),$(wildcard tests/test_*.py))
+KERNEL_TESTS := tests/kernel $(filter-out $(addprefix tests/test_,conftest.py demo.py docs.py elsewhere.py packaging.py),$(wildcard tests/test_*.py))
 
 # What tests and servers start by name must come from the environment under test.
 in = exec env PATH="$(abspath $(1))/bin:$$PATH" $(1)/bin/python

@@ -1,0 +1,51 @@
+"""Without a server: nbconvert, papermill and pytest run the same code, and there is nobody."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HELLO = Path(__file__).parents[1] / "notebooks" / "01_hello.ipynb"
+TEST = """
+from jupyter_app_meta import app_meta
+from jupyter_app_meta.testing import fake_request
+
+def test_nobody():
+    assert app_meta().request is None and app_meta().user is None and app_meta().mode == "script"
+
+@fake_request(user="alice", query={"region": "emea"})
+def test_somebody():
+    assert app_meta().require_user().username == "alice" and app_meta().mode == "test"
+"""
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    """Run a program of this environment and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", *map(str, command)], cwd=cwd, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("nbconvert", "--to", "notebook", "--execute", "--output-dir", ".", "--output", "out.ipynb", HELLO),
+        ("papermill", HELLO, "out.ipynb", "--no-progress-bar"),
+    ],
+    ids=["nbconvert", "papermill"],
+)
+def test_notebook_runs_without_a_visitor(command: tuple[str | Path, ...], tmp_path: Path) -> None:
+    """A notebook that greets its visitor runs to its end without one, and greets nobody by name."""
+    run(*command, cwd=tmp_path)
+    assert "Welcome, whoever you are!" in (tmp_path / "out.ipynb").read_text()
+
+
+def test_pytest_runs_without_a_visitor(tmp_path: Path) -> None:
+    """Authors' tests see nobody, and whom they say with ``fake_request``."""
+    (tmp_path / "test_author.py").write_text(TEST)
+    assert "2 passed" in run("pytest", "-q", "test_author.py", cwd=tmp_path)
