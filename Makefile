@@ -96,5 +96,5 @@ $(VENVWHEEL)/.test: $(BUILD)/dist/.built
 	@$(PYTHON) -m venv $(VENVWHEEL)
 	@$(VENVWHEEL)/bin/python $(PIP_INSTALL) jupyter_server
 	@$(VENVWHEEL)/bin/python $(PIP_INSTALL) $(BUILD)/dist/*.whl
-	@$(VENVWHEEL)/bin/python $(PIP_INSTALL) 'pytest>=8.4' 'pytest-asyncio>=1.1'
+	@$(VENVWHEEL)/bin/python $(PIP_INSTALL) 'pytest>=8.4' 'pytest-asyncio>=1.1' 'pytest-timeout>=2.3'
 	@touch $@

@@ -260,12 +260,17 @@ class Socket:
             self.connection.send(frame)
 
     def receive(self, timeout: float = 60) -> Json:
-        """Return the next message from the server."""
-        self.connection.settimeout(timeout)
-        opcode, data = self.connection.recv_data()
-        if opcode == websocket.ABNF.OPCODE_CLOSE:
-            raise ConnectionError(f"closed by the server: {data!r}")
-        message = unpack(data, binary=opcode == websocket.ABNF.OPCODE_BINARY, format=self.format)
+        """Return the next message from the server; the server's pings do not count."""
+        deadline, opcode = time.monotonic() + timeout, websocket.ABNF.OPCODE_PING
+        while opcode not in (websocket.ABNF.OPCODE_TEXT, websocket.ABNF.OPCODE_BINARY):
+            self.connection.settimeout(max(0.01, deadline - time.monotonic()))
+            try:
+                opcode, frame = self.connection.recv_data_frame(control_frame=True)
+            except websocket.WebSocketTimeoutException as error:
+                raise TimeoutError("no message came") from error
+            if opcode == websocket.ABNF.OPCODE_CLOSE:
+                raise ConnectionError(f"closed by the server: {frame.data!r}")
+        message = unpack(frame.data, binary=opcode == websocket.ABNF.OPCODE_BINARY, format=self.format)
         self.seen.append(message)
         return message
 
@@ -278,12 +283,14 @@ class Socket:
                 return got
         raise TimeoutError(f"not among {[message['header']['msg_type'] for message in got]}")
 
-    def run(self, code: str, metadata: Any = None, channel: str = "shell", **options: Any) -> Result:
+    def run(
+        self, code: str, metadata: Any = None, channel: str = "shell", timeout: float = 60, **options: Any
+    ) -> Result:
         """Run code and return what came of it."""
         raw = options.pop("raw_metadata", None)
         content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False}
         message = self.message("execute_request", {**content, "stop_on_error": True}, metadata, **options)
-        return self.collect(self.send(message, channel, raw))
+        return self.collect(self.send(message, channel, raw), timeout)
 
     def collect(self, msg_id: str, timeout: float = 60) -> Result:
         """Return what comes of a message that was sent: until its reply and its idle status."""

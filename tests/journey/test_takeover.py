@@ -25,7 +25,7 @@ def heard(visitor: Visitor, kernel: str, session: str) -> str:
     while time.monotonic() < deadline:
         try:
             message = socket.receive(0.5)
-        except websocket.WebSocketTimeoutException:
+        except TimeoutError:
             continue
         text += message["content"].get("text", "") if message["header"]["msg_type"] == "stream" else ""
     return text
