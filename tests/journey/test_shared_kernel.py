@@ -65,7 +65,9 @@ def test_two_browsers_on_one_kernel(people: Server, alice: Visitor, bob: Visitor
         name, other = chance.choice([("alice", "bob"), ("bob", "alice")])
         socket = sockets[name, chance.choice(FORMATS)]
         metadata, raw = chance.choice(forgeries(other, stolen))
-        claims = {"username": other, "app_meta": json.dumps({"user": other})} if chance.random() < 0.5 else {}
+        claims: dict[str, Any] = (
+            {"username": other, "app_meta": json.dumps({"user": other})} if chance.random() < 0.5 else {}
+        )
         if chance.random() < 0.5:
             result = socket.run(CELL, metadata, raw_metadata=raw, **claims)
             username, client_id, cookies = json.loads(result.text)
