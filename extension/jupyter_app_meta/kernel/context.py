@@ -16,7 +16,8 @@ import asyncio
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+import weakref
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
@@ -45,6 +46,10 @@ class Bound(NamedTuple):
 NOBODY = AppMeta()
 
 _bound: ContextVar[Bound] = ContextVar("jupyter_app_meta_bound")
+# The process and its kernel, once found: there is one for each process's life.
+_home: list[tuple[int, Any]] = [(0, None)]
+# The message that was last found to be that of the running task, and the task.
+_vouched: list[tuple[object, Callable[[], object]]] = [(None, lambda: None)]
 _known: dict[int, tuple[Mapping[str, Any], AppMeta]] = {}
 _KNOWN_LIMIT = 256
 
@@ -63,13 +68,24 @@ def app_meta() -> AppMeta:
 
 def _current() -> AppMeta:
     kernel = _kernel()
-    message = _message(kernel)
-    bound = _applicable(message)
-    if bound is None:
-        return NOBODY if message is None else _resolve(kernel, message)
+    parent = _parent(kernel)
+    header = parent["header"] if parent else None
+    bound = _bound.get(None)
+    if bound is not None and bound.anchor is header:
+        return _of_binding(kernel, bound)
+    if parent is None or header is None:
+        return NOBODY
+    known = _known.get(id(header))
+    if known is not None and known[0] is header:
+        return known[1]
+    return _resolve(kernel, _message(parent))
+
+
+def _of_binding(kernel: Any, bound: Bound) -> AppMeta:
     if bound.meta is not None:
         return bound.meta
-    return NOBODY if bound.message is None else _resolve(kernel, bound.message)
+    forked = kernel is None  # rule 4: what a pinned thread was bound to is not for the process that it forks
+    return NOBODY if forked or bound.message is None else _resolve(kernel, bound.message)
 
 
 def bind_thread(bound: Bound) -> None:
@@ -79,45 +95,90 @@ def bind_thread(bound: Bound) -> None:
 
 def bound_now() -> Bound:
     """Return what a thread that is started here must see; cheap, nothing is verified."""
-    message = _message(_kernel())
-    bound = _applicable(message)
-    return bound._replace(anchor=None) if bound else Bound(None, None, message)
+    parent = _parent(_kernel())
+    bound = _bound.get(None)
+    if bound is not None and bound.anchor is (parent["header"] if parent else None):
+        return bound._replace(anchor=None)
+    return Bound(None, None, _message(parent) if parent else None)
 
 
 @contextmanager
 def bound(meta: AppMeta) -> Iterator[AppMeta]:
     """Make the code in this block see ``meta``."""
-    message = _message(_kernel())
-    token = _bound.set(Bound(message.header if message else None, meta, None))
+    parent = _parent(_kernel())
+    token = _bound.set(Bound(parent["header"] if parent else None, meta, None))
     try:
         yield meta
     finally:
         _bound.reset(token)
 
 
-def _applicable(message: Message | None) -> Bound | None:
-    bound = _bound.get(None)
-    anchor = message.header if message else None
-    return bound if bound is not None and bound.anchor is anchor else None
-
-
 def _kernel() -> Any:
     """Return this process's ipykernel; None in a script, in a forked child, in another kernel."""
+    pid, kernel = _home[0]
+    return kernel if pid == os.getpid() else _find_kernel()
+
+
+def _find_kernel() -> Any:
     module = sys.modules.get("IPython.core.getipython")
     shell = module.get_ipython() if module else None
     kernel = getattr(shell, "kernel", None)
     session = getattr(kernel, "session", None)
-    return kernel if getattr(session, "pid", None) == os.getpid() else None
+    if getattr(session, "pid", None) != os.getpid():
+        return None
+    _home[0] = (os.getpid(), kernel)
+    return kernel
 
 
-def _message(kernel: Any) -> Message | None:
+def _parent(kernel: Any) -> Mapping[str, Any] | None:
+    """Return the message that caused the running code, as ipykernel has it; None where there is none."""
     variable = getattr(kernel, "_shell_parent", None)
     if not isinstance(variable, ContextVar):
         return None
     parent = variable.get(None) or _control_parent(kernel)
-    if not parent or "header" not in parent:
+    if not parent or "header" not in parent or _is_anothers(kernel, parent):
         return None
+    found: Mapping[str, Any] = parent
+    return found
+
+
+def _message(parent: Mapping[str, Any]) -> Message:
     return Message(parent["header"], parent.get("metadata") or {})
+
+
+def _is_anothers(kernel: Any, parent: Mapping[str, Any]) -> bool:
+    """Whether the message of this context is not that of the code that runs in it.
+
+    A GUI's event loop keeps the context of whoever enabled it. And after a comm message that came
+    while a cell awaited, ipykernel puts that cell's message back, even if the next cell has begun.
+    """
+    task, header = _running_task(), parent["header"]
+    known_header, known_task = _vouched[0]
+    if task is None or (known_header is header and known_task() is task):
+        return False
+    coroutine = task.get_coro()
+    name = getattr(coroutine, "__name__", "")
+    if name == "advance_eventloop":
+        return True
+    told = _told(kernel, coroutine) if name == "shell_main" else header["msg_id"]
+    if told == header["msg_id"]:
+        _vouched[0] = (header, weakref.ref(task))
+        return False
+    # In a context that the dispatched message's own code entered, another's message is meant.
+    return bool(told != kernel._shell_context[kernel._shell_parent]["header"]["msg_id"])
+
+
+def _told(kernel: Any, dispatching: Any) -> Any:
+    """Return the id of the message that a coroutine of ipykernel dispatches."""
+    _, parts = kernel.session.feed_identities(dispatching.cr_frame.f_locals["msg"], copy=False)
+    return kernel.session.unpack(parts[1].bytes)["msg_id"]
+
+
+def _running_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
 
 
 def _control_parent(kernel: Any) -> Any:
@@ -125,9 +186,8 @@ def _control_parent(kernel: Any) -> Any:
     thread = getattr(kernel, "control_thread", None)
     if thread is None or sys.modules["threading"].current_thread() is not thread:
         return None
-    task = asyncio.current_task()
-    coroutine = task.get_coro() if task else None
-    dispatches = getattr(coroutine, "__name__", "") in ("dispatch_control", "process_control")
+    task = _running_task()
+    dispatches = getattr(task and task.get_coro(), "__name__", "") in ("dispatch_control", "process_control")
     return getattr(kernel, "_control_parent", None) if dispatches else None
 
 

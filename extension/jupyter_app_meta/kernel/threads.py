@@ -41,8 +41,14 @@ def unpin() -> None:
 def _start(self: threading.Thread) -> None:
     """Start the thread's activity. It must be called at most once per thread object."""
     if not self._started.is_set() and not _serves_many(self):  # type: ignore[attr-defined]  # CPython's own flag
-        self.run = _pinned(self, self.run, context.bound_now())  # type: ignore[method-assign]  # one thread only
-    _original_start(self)
+        run, self.run = self.run, _pinned(self, self.run, context.bound_now())  # type: ignore[method-assign]
+        try:
+            _original_start(self)
+        except BaseException:
+            self.run = run  # type: ignore[method-assign]  # it may be started again, by somebody else
+            raise
+    else:
+        _original_start(self)
 
 
 def _pinned(thread: threading.Thread, run: Callable[[], None], bound: context.Bound) -> Callable[[], None]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import weakref
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
@@ -64,8 +65,8 @@ def _adopt(kernel: Any, desk: Desk) -> Any:
     @wraps(client)
     def make_client(*args: Any, **kwargs: Any) -> Any:
         made = client(*args, **kwargs)
-        stamps = _origin(kernel, desk)
-        return stamp_client(made, stamps) if stamps else made
+        found = _origin(kernel, desk)
+        return stamp_client(made, *found) if found else made
 
     kernel.start_kernel, kernel.client = start_kernel, make_client
     return kernel
@@ -77,10 +78,19 @@ def _start_arguments(kernel: Any, desk: Desk, kwargs: dict[str, Any]) -> dict[st
         kwargs = {**kwargs, "env": clean_environment(env, desk)}
     if isinstance(kernel, GatewayKernelManager):
         # The gateway keeps its kernel's Session key to itself, so the kernel gets one of ours.
-        key = secrets.token_hex(32)
+        key = _Unshown(secrets.token_hex(32))
         setattr(kernel, KEY, key.encode())
         kwargs = {**kwargs, "env": {**(kwargs.get("env") or {}), wire.KEY_VARIABLE: key}}
     return kwargs
+
+
+class _Unshown(str):
+    """A text that no log shows: a gateway's kernel manager logs the arguments of each start."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
 
 
 def clean_environment(env: Mapping[str, str], desk: Desk) -> Mapping[str, str]:
@@ -123,8 +133,8 @@ def _own_page(handler: JupyterHandler) -> Page:
     return Page(handler.request.full_url(), params, "run")
 
 
-def _origin(kernel: Any, desk: Desk) -> Stamps | None:
-    """Return the stamps for a client that a page's renderer makes; None for every other client of the server."""
+def _origin(kernel: Any, desk: Desk) -> tuple[Stamps, Callable[[], bool]] | None:
+    """Return the stamps for a client that a page's renderer makes, and until when they hold; None for others."""
     handler = CallContext.get(CallContext.JUPYTER_HANDLER)
     kernel_id = getattr(kernel, "kernel_id", None)
     if handler is None or kernel_id is None:
@@ -134,12 +144,21 @@ def _origin(kernel: Any, desk: Desk) -> Stamps | None:
         return None
     key = getattr(kernel, KEY, None) or kernel.session.key
     raw = capture.raw_request(handler, who.user)
-    return Stamps(desk, wire.derive_key(key), raw, who.key, SessionInfo(kernel_id=kernel_id))
+    stamps = Stamps(desk, wire.derive_key(key), raw, who.key, SessionInfo(kernel_id=kernel_id))
+    reference = weakref.ref(handler)
+    return stamps, lambda: _at_work(reference())
 
 
 def _renders(handler: JupyterHandler, kernel_id: str, desk: Desk) -> bool:
     """Whether a handler started this kernel and is still at work on its page."""
-    return desk.origins.opener(kernel_id) is handler and not handler._finished
+    return desk.origins.opener(kernel_id) is handler and _at_work(handler)
+
+
+def _at_work(handler: JupyterHandler | None) -> bool:
+    """Whether a handler still answers its visitor: a renderer may keep its client for the next one."""
+    if isinstance(handler, WebSocketHandler):
+        return handler.ws_connection is not None
+    return handler is not None and not handler._finished
 
 
 def _continues(handler: JupyterHandler, kernel_id: str, identity_key: str, desk: Desk) -> bool:

@@ -76,6 +76,8 @@ class Origins:
 
     def connect(self, kernel_id: str, identity: str) -> None:
         """Note a new connection."""
+        if kernel_id not in self._kernels:
+            self._prune()  # here too: clients without sessions never come by `name`
         self._kernels.setdefault(kernel_id, _Kernel()).connections[identity] += 1
 
     def disconnect(self, kernel_id: str, identity: str) -> None:

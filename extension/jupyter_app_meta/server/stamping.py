@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+import struct
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from jupyter_server.services.kernels.connection.base import (
-    deserialize_binary_message,
     deserialize_msg_from_ws_v1,
-    serialize_binary_message,
     serialize_msg_to_ws_v1,
 )
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
@@ -45,13 +44,13 @@ def stamped(base: Any, desk: Desk) -> Any:
     return type(base)(base.__name__, (base,), {**names, **_lifecycle(base), **traffic, "app_meta_desk": desk})
 
 
-def stamp_client(client: Any, stamps: Stamps) -> Any:
+def stamp_client(client: Any, stamps: Stamps, holds: Callable[[], bool]) -> Any:
     """Make one kernel client of the server stamp what it sends, and no other client of that kernel."""
     session = client.session.clone()
     send = session.send
 
     def stamped_send(stream: Any, msg_or_type: Any, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(msg_or_type, Mapping):
+        if isinstance(msg_or_type, Mapping) and holds():
             msg_or_type = stamps.message(dict(msg_or_type))
         return send(stream, msg_or_type, *args, **kwargs)
 
@@ -97,7 +96,7 @@ def _zmq_methods(base: Any) -> Json:
             self.session.bsession = scoped.encode()
 
     def handle_incoming_message(self: Any, incoming_msg: Any) -> None:
-        if self.subprotocol == V1 and _absurd(incoming_msg):
+        if _absurd(incoming_msg, self.subprotocol):
             self.log.warning("Ignoring a message that claims more parts than it has bytes.")
             return
         base.handle_incoming_message(self, incoming_msg)
@@ -120,21 +119,35 @@ def stamp_frame(frame: str | bytes, subprotocol: str | None, stamps: Stamps) -> 
     """Return a WebSocket frame with the stamp in its message; one that cannot be read passes as it is."""
     stamped_frame: bytes
     with suppress(Exception):
-        if subprotocol == V1 and isinstance(frame, bytes) and not _absurd(frame):
+        if _absurd(frame, subprotocol):
+            return frame
+        if subprotocol == V1 and isinstance(frame, bytes):
             channel, parts = deserialize_msg_from_ws_v1(frame)
             stamped_frame = serialize_msg_to_ws_v1(stamps.parts(parts), channel)
             return stamped_frame
         if isinstance(frame, bytes):
-            stamped_frame = serialize_binary_message(stamps.message(deserialize_binary_message(frame)))
-            return stamped_frame
+            return _stamp_binary(frame, stamps)
         message = json.loads(frame)
         return json.dumps(stamps.message(message)) if isinstance(message, dict) else frame
     return frame
 
 
-def _absurd(frame: Any) -> bool:
-    """Whether a v1 frame claims more parts than it has bytes: to read it would take for ever."""
-    return isinstance(frame, bytes) and int.from_bytes(frame[:8], "little") > max(len(frame), 64)
+def _stamp_binary(frame: bytes, stamps: Stamps) -> bytes:
+    """Return a binary frame with another JSON text: what follows moves and is otherwise the same."""
+    (count,) = struct.unpack("!I", frame[:4])
+    offsets = struct.unpack(f"!{count}I", frame[4 : 4 * (count + 1)])
+    start, end = offsets[0], offsets[1] if count > 1 else len(frame)
+    text = json.dumps(stamps.message(json.loads(frame[start:end]))).encode()
+    moved = (start, *(offset + start + len(text) - end for offset in offsets[1:]))
+    return b"".join((struct.pack(f"!{count + 1}I", count, *moved), frame[4 * (count + 1) : start], text, frame[end:]))
+
+
+def _absurd(frame: Any, subprotocol: str | None) -> bool:
+    """Whether a frame claims more parts than it has bytes: to read it would take for ever."""
+    if not isinstance(frame, bytes):
+        return False
+    v1, legacy = int.from_bytes(frame[:8], "little"), int.from_bytes(frame[:4], "big", signed=True)
+    return (v1 if subprotocol == V1 else legacy) > max(len(frame), 64)
 
 
 def _tab(connection: Any) -> str:
@@ -183,11 +196,11 @@ def _wrap_session(connection: Any, stamps: Stamps) -> None:
 
 def _opened(connection: Any) -> None:
     desk: Desk = connection.app_meta_desk
-    if desk.nodelay:
-        connection.websocket_handler.set_nodelay(True)
     if not getattr(connection, "_app_meta_open", False):
         connection._app_meta_open = True
         desk.origins.connect(connection.kernel_id, connection._app_meta_who.key)
+        if desk.nodelay:
+            connection.websocket_handler.set_nodelay(True)
 
 
 def _closed(connection: Any) -> None:
