@@ -45,6 +45,22 @@ class Rendering(JupyterHandler):
         POOL["rendered"] = kernel_id
         self.finish(json.dumps(await asyncio.create_task(seen_by(self.kernel_manager.get_kernel(kernel_id)))))
 
+class Keeping(JupyterHandler):
+    '''A renderer keeps the client that it made for one page, and uses it again in another visitor's request.'''
+    @web.authenticated
+    async def get(self):
+        if "kept" not in POOL:
+            kernel_id = await self.kernel_manager.start_kernel(kernel_name=KERNEL)
+            POOL["kept"] = self.kernel_manager.get_kernel(kernel_id).client()
+            POOL["kept"].start_channels()
+            await POOL["kept"].wait_for_ready(timeout=60)
+        told = []
+        def hear(message):
+            if message["msg_type"] == "stream":
+                told.append(message["content"]["text"])
+        await POOL["kept"].execute_interactive(WHO, output_hook=hear, timeout=60)
+        self.finish("".join(told))
+
 class Refilling(JupyterHandler):
     '''A visitor's request happens to start a task that fills a pool.'''
     @web.authenticated
@@ -80,7 +96,8 @@ class Told(JupyterHandler):
     async def get(self):
         self.finish(json.dumps(POOL.get(self.get_argument("what"))))
 
-HANDLERS = {"rendering": Rendering, "refilling": Refilling, "later": Later, "leftbehind": LeftBehind, "told": Told}
+HANDLERS = {"keeping": Keeping, "rendering": Rendering, "refilling": Refilling,
+            "later": Later, "leftbehind": LeftBehind, "told": Told}
 """
 
 
@@ -119,6 +136,12 @@ def test_renderers_own_client_speaks_for_its_page(server: Server) -> None:
     assert (seen["user"]["username"], seen["query"], seen["mode"]) == ("alice", {"region": "emea"}, "run")
     assert ask(server, "bob", "/later?which=rendered")["user"] is None
     assert ask(server, "alice", "/later?which=rendered")["user"] is None
+
+
+def test_client_that_is_kept_for_the_next_visitor_speaks_for_nobody(server: Server) -> None:
+    """A renderer's client speaks for its page only while that page's handler is at work."""
+    assert ask(server, "alice", "/keeping?region=emea")["user"]["username"] == "alice"
+    assert ask(server, "bob", "/keeping?region=apac")["user"] is None
 
 
 def test_pool_that_a_visitor_happens_to_fill_knows_nobody(server: Server) -> None:

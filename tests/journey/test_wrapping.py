@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,7 +71,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             f"c.GatewayClient.url = {gateway.url.rstrip('/')!r}\n"
             "c.GatewayClient.auth_token = 'the-gateway-token'\nc.GatewayClient.auth_scheme = 'token'\n"
         )
-        with serving(tmp_path_factory.mktemp("front"), config=PEOPLE + front, token="") as server:
+        with serving(tmp_path_factory.mktemp("front"), config=PEOPLE + front, token="", debug=True) as server:
             yield server
 
 
@@ -91,3 +92,6 @@ def test_gateway_kernels_know_their_visitor(gateway: Server) -> None:
     alice.call("POST", f"/api/kernels/{kernel}/restart").raise_for_status()
     for name, visitor in (("alice", alice), ("bob", bob)):
         assert ready(visitor.connect(kernel, format="text")).who()["user"]["username"] == name
+    for word in re.findall(r"KERNEL_APP_META_KEY\S+ \S+", gateway.log):
+        assert "***" in word
+    assert not re.search(r"KERNEL_APP_META_KEY.{0,9}[0-9a-f]{64}", gateway.log)

@@ -209,6 +209,55 @@ def test_callback_sees_the_sender_of_its_message(kernel: Kernel) -> None:
     assert kernel.run("alice", "print(out, who())") == "['bob', 'carol', None] alice"
 
 
+def test_message_that_is_put_back_is_not_believed(kernel: Kernel) -> None:
+    """ipykernel puts an earlier cell's message back after a comm message: what runs then sees nobody instead."""
+    kernel.run(
+        "alice",
+        "import asyncio, comm\nc = comm.create_comm(target_name='t', comm_id='busy-comm')\n"
+        "comm.get_comm_manager().register_comm(c)\n@c.on_msg\ndef _(msg): pass\n"
+        "ends = []\ndef ended(result): ends.append((result.info.raw_cell.split('#')[-1], who()))\n"
+        "get_ipython().events.register('post_run_cell', ended)",
+    )
+    for _ in range(20):
+        kernel.start("alice", "await asyncio.sleep(0.003) #alice")
+        last = kernel.start("carol", "await asyncio.sleep(0.004) #carol")
+        for _ in range(30):
+            kernel.comm("bob", "busy-comm", {})
+        # Not by its idle status: that is given to the cell that was put back.
+        while kernel.client.get_shell_msg(timeout=30)["parent_header"].get("msg_id") != last:
+            pass
+    kernel.run("alice", "get_ipython().events.unregister('post_run_cell', ended)")
+    ends = kernel.value("bob", "import json; print(json.dumps(ends[1:]))")
+    assert len(ends) >= 40
+    assert [(cell, seen) for cell, seen in ends if cell in ("alice", "carol") and seen not in (cell, None)] == []
+
+
+def test_process_forked_by_a_pinned_thread_sees_nobody(kernel: Kernel) -> None:
+    """What a thread was pinned to is not for a process that it forks."""
+    code = (
+        "import multiprocessing, threading, warnings\nwarnings.simplefilter('ignore')\n"
+        "fork = multiprocessing.get_context('fork')\nqueue, seen = fork.SimpleQueue(), []\n"
+        "def work():\n    seen.append(who())\n"
+        "    child = fork.Process(target=lambda: queue.put(who()))\n"
+        "    child.start(); seen.append(queue.get()); child.join()\n"
+        "t = threading.Thread(target=work); t.start(); t.join(); print(seen)"
+    )
+    assert kernel.run("alice", code) == "['alice', None]"
+
+
+def test_thread_that_could_not_start_belongs_to_its_next_starter(kernel: Kernel) -> None:
+    """A thread whose start failed is pinned to whoever starts it at last."""
+    kernel.run(
+        "alice",
+        "import threading, jupyter_app_meta.kernel.threads as pins\nout = []\n"
+        "t = threading.Thread(target=lambda: out.append(who()))\n"
+        "def fail(thread): raise RuntimeError('no threads today')\n"
+        "original, pins._original_start = pins._original_start, fail\n"
+        "try: t.start()\nexcept RuntimeError: pass\npins._original_start = original",
+    )
+    assert kernel.run("bob", "t.start(); t.join(); print(out)") == "['bob']"
+
+
 def test_subshell_sees_the_sender_of_its_cell(kernel: Kernel) -> None:
     """Cells in a subshell see who sent them while another person's cell runs in the main shell."""
     subshell = kernel.subshell()
