@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import socket
 import sys
 import threading
@@ -77,6 +78,7 @@ def answers(url: str) -> bool:
 
 def main() -> None:
     """Serve until Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     notebooks = HOME / "notebooks"
     copy_notebooks(PROJECT / "notebooks", notebooks)
     set_aside_personal_settings()
