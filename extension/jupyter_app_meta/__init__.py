@@ -45,20 +45,16 @@ __all__ = [
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """``%load_ext jupyter_app_meta``: the magics, and threads that know who started them."""
-    from .kernel import threads
+    from .kernel import setup
 
-    threads.pin()
-    from .kernel import magic
-
-    magic.register(shell)
+    setup.load(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """``%unload_ext jupyter_app_meta``: undo what loading did."""
-    from .kernel import magic, threads
+    from .kernel import setup
 
-    threads.unpin()
-    magic.unregister(shell)
+    setup.unload(shell)
 
 
 def _jupyter_server_extension_points() -> list[dict[str, Any]]:

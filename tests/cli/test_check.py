@@ -168,6 +168,12 @@ def test_disabled_authentication_is_a_fault(site: Site, option: str) -> None:
     assert "authentication" not in rows
 
 
+def test_an_empty_session_key_is_a_fault(site: Site) -> None:
+    """With an empty Session.key nothing can be signed, and nobody is known."""
+    status, rows = site.check("--Session.key=")
+    assert (status, rows["Session.key"][0]) == (1, "fault")
+
+
 def test_a_user_header_needs_trusted_proxies(site: Site) -> None:
     """A header that names the user is a fault while anybody may send it."""
     header = "--AppMetaExtension.user_header=X-Forwarded-User"

@@ -210,7 +210,7 @@ def test_callback_sees_the_sender_of_its_message(kernel: Kernel) -> None:
 
 
 def test_message_that_is_put_back_is_not_believed(kernel: Kernel) -> None:
-    """ipykernel puts an earlier cell's message back after a comm message: what runs then sees nobody instead."""
+    """ipykernel puts an earlier cell's message back after a comm message: what runs then sees its own person."""
     kernel.run(
         "alice",
         "import asyncio, comm\nc = comm.create_comm(target_name='t', comm_id='busy-comm')\n"
@@ -229,7 +229,7 @@ def test_message_that_is_put_back_is_not_believed(kernel: Kernel) -> None:
     kernel.run("alice", "get_ipython().events.unregister('post_run_cell', ended)")
     ends = kernel.value("bob", "import json; print(json.dumps(ends[1:]))")
     assert len(ends) >= 40
-    assert [(cell, seen) for cell, seen in ends if cell in ("alice", "carol") and seen not in (cell, None)] == []
+    assert [(cell, seen) for cell, seen in ends if cell in ("alice", "carol") and seen != cell] == []
 
 
 def test_process_forked_by_a_pinned_thread_sees_nobody(kernel: Kernel) -> None:
@@ -256,6 +256,23 @@ def test_thread_that_could_not_start_belongs_to_its_next_starter(kernel: Kernel)
         "try: t.start()\nexcept RuntimeError: pass\npins._original_start = original",
     )
     assert kernel.run("bob", "t.start(); t.join(); print(out)") == "['bob']"
+
+
+def test_message_that_a_kernel_cannot_handle_is_logged_without_its_stamp(tmp_path: Path) -> None:
+    """ipykernel logs a whole message that it cannot handle; the stamp in it is masked."""
+    with running(tmp_path, AWARE, "--debug") as kernel:
+        kernel.finish(kernel.send("alice", "execute_request", {"no": "code"}))
+        assert kernel.run("alice", "print(who())") == "alice"
+    log = (tmp_path / "stderr").read_text()
+    assert "Got bad msg" in log
+    assert "'app_meta': '***'" in log
+    assert "tab-of-alice" not in log
+
+
+def test_thread_that_was_not_made_says_what_is_wrong(kernel: Kernel) -> None:
+    """A Thread whose __init__ was not called is refused in Python's own words."""
+    code = "import threading\nclass Odd(threading.Thread):\n    def __init__(self): pass\nOdd().start()"
+    assert "thread.__init__() not called" in kernel.run("alice", code)
 
 
 def test_subshell_sees_the_sender_of_its_cell(kernel: Kernel) -> None:

@@ -349,14 +349,17 @@ def hooks(shell: Any) -> list[int]:
 
 
 def test_registering_twice_is_harmless(shell: Any) -> None:
-    """A second registration adds nothing, and a second removal removes nothing more."""
-    before = hooks(shell)
-    magic.register(shell)
-    assert hooks(shell) == before
+    """A second registration adds nothing, a second removal removes nothing more, and a fake cell leaves nothing."""
     magic.unregister(shell)
-    assert hooks(shell) == [0, *(number - 1 for number in before[1:])]
-    magic.unregister(shell)
-    assert hooks(shell) == [0, *(number - 1 for number in before[1:])]
+    without = hooks(shell)
+    assert without[0] == 0
+    for _ in range(2):
+        magic.register(shell)
+        assert hooks(shell) == [2, without[1] + 1, without[2], without[3] + 1]
+    shell.run_cell("%%app_meta user.username=alice\n1").raise_error()
+    for _ in range(2):
+        magic.unregister(shell)
+        assert hooks(shell) == without
 
 
 def test_unloading_removes_the_magics(shell: Any) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .configuration import Configuration
 
 WITHHELD = "all but those that look like credentials"
-FAULTS = ("AppMetaExtension.user_header",)
+FAULTS = ("AppMetaExtension.user_header is ignored", "Session.key is empty")
 WIDEST = 7  # fc00::/7 is the widest network that anybody calls their own
 REMEDIES = {
     "enable": "`jupyter server extension enable jupyter_app_meta` enables it.",
@@ -100,7 +100,7 @@ def _risks(extension: AppMetaExtension) -> Iterator[Row]:
     """What is risky in our own options; each of the extension's sentences begins with its option."""
     for sentence in extension.warnings():
         option = sentence.partition(" ")[0]
-        yield Row(Status.FAULT if option in FAULTS else Status.RISK, _short(option), sentence)
+        yield Row(Status.FAULT if sentence.startswith(FAULTS) else Status.RISK, _short(option), sentence)
     for option in ("unsafe_headers", "unsafe_cookies", "unsafe_query"):
         if names := getattr(extension, option):
             yield Row(

@@ -157,10 +157,10 @@ def _is_anothers(kernel: Any, parent: Mapping[str, Any]) -> bool:
     if task is None or (known_header is header and known_task() is task):
         return False
     coroutine = task.get_coro()
-    name = getattr(coroutine, "__name__", "")
-    if name == "advance_eventloop":
+    if getattr(coroutine, "__name__", "") == "advance_eventloop":
         return True
-    told = _told(kernel, coroutine) if name == "shell_main" else header["msg_id"]
+    dispatches = getattr(coroutine, "cr_code", None) is kernel.shell_main.__func__.__code__
+    told = _told(kernel, coroutine) if dispatches else header["msg_id"]
     if told == header["msg_id"]:
         _vouched[0] = (header, weakref.ref(task))
         return False
@@ -172,6 +172,27 @@ def _told(kernel: Any, dispatching: Any) -> Any:
     """Return the id of the message that a coroutine of ipykernel dispatches."""
     _, parts = kernel.session.feed_identities(dispatching.cr_frame.f_locals["msg"], copy=False)
     return kernel.session.unpack(parts[1].bytes)["msg_id"]
+
+
+def guard(kernel: Any) -> None:
+    """Keep a comm message that is done from putting an earlier cell's message back over the next cell's."""
+    if "set_parent" in vars(kernel):
+        return
+    variables, set_parent = (kernel._shell_parent, kernel._shell_parent_ident), kernel.set_parent
+
+    def kept(ident: Any, parent: Any, channel: str = "shell") -> None:
+        now = [variable.get(None) for variable in variables]
+        set_parent(ident, parent, channel)
+        if channel == "shell" and sys._getframe(1).f_code.co_name == "shell_main":
+            for variable, value in zip(variables, now, strict=True):
+                variable.set(value)
+
+    kernel.set_parent = kept
+
+
+def unguard(kernel: Any) -> None:
+    """Undo ``guard``."""
+    vars(kernel).pop("set_parent", None)
 
 
 def _running_task() -> asyncio.Task[Any] | None:
@@ -218,12 +239,15 @@ def _verified(kernel: Any, message: Message) -> AppMeta:
 
 
 def _key(kernel: Any) -> bytes | None:
-    gateway = _gateway_key()
-    return gateway if gateway is not None else wire.derive_key(kernel.session.key)
+    gateway = take_gateway_key()
+    return gateway if gateway is not None else _derived(kernel.session.key)
+
+
+_derived = lru_cache(maxsize=1)(wire.derive_key)
 
 
 @lru_cache(maxsize=1)
-def _gateway_key() -> bytes | None:
+def take_gateway_key() -> bytes | None:
     """Return the key that a server without this kernel's Session key gave it at its start.
 
     It is taken out of the environment, so that what the kernel starts does not inherit it.

@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import ast
-import re
 import shlex
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -113,13 +112,23 @@ def _user_value(name: str, value: str) -> Any:
 
 def expose(lines: list[str]) -> list[str]:
     """Turn the first line of an ``%%app_meta`` cell into a statement, so that the others stay a cell."""
+    if len(lines) < 2 or not lines[0].startswith(("%%app_meta ", "%%app_meta\t", "%%app_meta\n")):
+        return lines
     from IPython.core.inputtransformer2 import cell_magic
 
-    if len(lines) < 2 or not re.match(r"%%app_meta\s", lines[0]):
-        return lines
+    _enclose_from_now_on()
     line = lines[0].removeprefix("%%app_meta").strip()
     rest = cell_magic(expose(lines[1:]))
     return [f"get_ipython().run_cell_magic('app_meta', {line!r}, None)\n", *rest]
+
+
+def _enclose_from_now_on() -> None:
+    """Enclose once it is needed: with any AST transformer, IPython walks the whole tree of each cell."""
+    from IPython.core.getipython import get_ipython
+
+    shell = get_ipython()
+    if shell is not None and not any(isinstance(hook, Enclose) for hook in shell.ast_transformers):
+        shell.ast_transformers.append(Enclose(shell))
 
 
 # A console is to judge whether the cell is complete as it does for any cell magic.

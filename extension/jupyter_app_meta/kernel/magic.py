@@ -42,7 +42,6 @@ def register(shell: InteractiveShell) -> None:
     shell.magics_manager.register_function(show, "line", MAGIC)
     shell.magics_manager.register_function(run_faked, "cell", MAGIC)
     shell.input_transformers_cleanup.append(expose)
-    shell.ast_transformers.append(Enclose(shell))
     shell.Completer.custom_matchers.append(context_matcher(priority=100, identifier=MAGIC)(complete))
 
 

@@ -28,7 +28,9 @@ _original_start = threading.Thread.start
 
 def pin() -> None:
     """Pin from now on; a second call changes nothing."""
-    if threading.Thread.start is _original_start:
+    global _original_start  # noqa: PLW0603  # another library may have patched it since we were imported
+    if threading.Thread.start is not _start:
+        _original_start = threading.Thread.start
         threading.Thread.start = _start  # type: ignore[method-assign]  # this is the pin
 
 
@@ -40,15 +42,20 @@ def unpin() -> None:
 
 def _start(self: threading.Thread) -> None:
     """Start the thread's activity. It must be called at most once per thread object."""
-    if not self._started.is_set() and not _serves_many(self):  # type: ignore[attr-defined]  # CPython's own flag
-        run, self.run = self.run, _pinned(self, self.run, context.bound_now())  # type: ignore[method-assign]
-        try:
-            _original_start(self)
-        except BaseException:
-            self.run = run  # type: ignore[method-assign]  # it may be started again, by somebody else
-            raise
-    else:
+    if not _may_start(self) or _serves_many(self):
+        return _original_start(self)
+    run, self.run = self.run, _pinned(self, self.run, context.bound_now())  # type: ignore[method-assign]
+    try:
         _original_start(self)
+    except BaseException:
+        self.run = run  # type: ignore[method-assign]  # it may be started again, by somebody else
+        raise
+
+
+def _may_start(thread: threading.Thread) -> bool:
+    """Whether CPython would start the thread; it says itself what is wrong otherwise."""
+    started = getattr(thread, "_started", None)
+    return started is not None and not started.is_set()
 
 
 def _pinned(thread: threading.Thread, run: Callable[[], None], bound: context.Bound) -> Callable[[], None]:

@@ -133,15 +133,17 @@ class AppMetaExtension(ExtensionApp):
         assert app is not None
         settings = app.web_app.settings
         desk = settings.setdefault("app_meta_desk", self._desk(app))
-        wrap_kernel_manager(app.kernel_manager, desk)
+        for manager in (app.kernel_manager, settings["kernel_manager"]):  # an extension may have put in its own
+            wrap_kernel_manager(manager, desk)
         wrap_session_manager(app.session_manager, desk)
         connection = stamped(settings["kernel_websocket_connection_class"], desk)
         settings["kernel_websocket_connection_class"] = connection
         app.kernel_websocket_connection_class = connection
 
     def _desk(self, app: ServerApp) -> Desk:
-        secret = hmac.digest(app.web_app.settings["cookie_secret"], b"jupyter-app-meta client ids", "sha256")
-        origins = Origins(app.kernel_manager.__contains__)
+        settings = app.web_app.settings
+        secret = hmac.digest(settings["cookie_secret"], b"jupyter-app-meta client ids", "sha256")
+        origins = Origins(lambda kernel_id: kernel_id in settings["kernel_manager"])
         return Desk(self.policy(), origins, self.log, secret, self.stamp_limit, self.tcp_nodelay)
 
     def announce(self) -> None:

@@ -24,7 +24,7 @@ from .. import queries, wire
 from ..model import SessionInfo
 from ..policy import Page
 from . import capture, identity
-from .stamping import KEY, stamp_client
+from .stamping import KEY, harmless, stamp_client
 from .stamps import Desk, Stamps
 
 MARK = "_app_meta_wrapped"
@@ -59,14 +59,17 @@ def _adopt(kernel: Any, desk: Desk) -> Any:
     @wraps(start)
     def start_kernel(*args: Any, **kwargs: Any) -> Any:
         kwargs = _start_arguments(kernel, desk, kwargs)
-        _note_opener(kwargs.get("kernel_id"), desk)
+        with harmless(desk.log):
+            _note_opener(kwargs.get("kernel_id"), desk)
         return start(*args, **kwargs)
 
     @wraps(client)
     def make_client(*args: Any, **kwargs: Any) -> Any:
         made = client(*args, **kwargs)
-        found = _origin(kernel, desk)
-        return stamp_client(made, *found) if found else made
+        with harmless(desk.log):
+            found = _origin(kernel, desk)
+            return stamp_client(made, *found) if found else made
+        return made
 
     kernel.start_kernel, kernel.client = start_kernel, make_client
     return kernel

@@ -65,20 +65,20 @@ def _lifecycle(base: Any) -> Json:
     async def prepare(self: Any) -> None:
         self._app_meta_stamps = None
         self._app_meta_who = identity.nobody()
-        with _harmless(self.log):
+        with harmless(self.log):
             self._app_meta_who = identity.visitor(self.websocket_handler, self.app_meta_desk.policy)
         if hasattr(base, "prepare"):
             await base.prepare(self)
-        with _harmless(self.log):
+        with harmless(self.log):
             _arm(self)
 
     def connect(self: Any) -> Any:
-        with _harmless(self.log):
+        with harmless(self.log):
             _opened(self)
         return base.connect(self)
 
     def disconnect(self: Any) -> Any:
-        with _harmless(self.log):
+        with harmless(self.log):
             _closed(self)
         return base.disconnect(self)
 
@@ -210,7 +210,7 @@ def _closed(connection: Any) -> None:
 
 
 @contextmanager
-def _harmless(log: logging.Logger) -> Iterator[None]:
+def harmless(log: logging.Logger) -> Iterator[None]:
     """Log an error of ours by its kind alone (its text may hold a visitor's data) and go on."""
     try:
         yield

@@ -1,0 +1,31 @@
+"""What ``%load_ext jupyter_app_meta`` does to a shell and its kernel, and how it is undone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import context, logs, magic, threads
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+
+def load(shell: InteractiveShell) -> None:
+    """Pin threads, guard the kernel's messages and log, and register the magics; twice is as once."""
+    threads.pin()
+    kernel: Any = getattr(shell, "kernel", None)
+    if hasattr(kernel, "_shell_parent"):
+        context.take_gateway_key()
+        context.guard(kernel)
+        kernel.log.addFilter(logs.hide)
+    magic.register(shell)
+
+
+def unload(shell: InteractiveShell) -> None:
+    """Undo ``load``."""
+    magic.unregister(shell)
+    kernel: Any = getattr(shell, "kernel", None)
+    if hasattr(kernel, "_shell_parent"):
+        context.unguard(kernel)
+        kernel.log.removeFilter(logs.hide)
+    threads.unpin()
