@@ -32,7 +32,8 @@ def _verdict(found: Spread, limit: float) -> str:
     if found.value <= limit:
         return "met"
     doubt = ", within the noise" if found.low <= limit else ""
-    return f"missed by {100 * (found.value / limit - 1):.0f} %{doubt}"
+    excess = 100 * (found.value / limit - 1)
+    return f"missed by {excess:.{0 if excess >= 1 else 1}f} %{doubt}"
 
 
 def expected(what: str, measured: str, target: str, *, met: bool) -> Row:

@@ -45,16 +45,16 @@ __all__ = [
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """``%load_ext jupyter_app_meta``: the magics, and threads that know who started them."""
-    from .kernel import setup
+    from .kernel import extension
 
-    setup.load(shell)
+    extension.load(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """``%unload_ext jupyter_app_meta``: undo what loading did."""
-    from .kernel import setup
+    from .kernel import extension
 
-    setup.unload(shell)
+    extension.unload(shell)
 
 
 def _jupyter_server_extension_points() -> list[dict[str, Any]]:
