@@ -107,7 +107,7 @@ def _calls(socket: Socket, code: str) -> dict[str, int]:
 
 def _silence(socket: Socket, state: str) -> Row:
     calls = _calls(socket, "pass")
-    names = f": {', '.join(f'`{name}`' for name in calls)}" if calls else ""
+    names = f": {', '.join(f'{number} × `{name}`' for name, number in calls.items())}" if calls else ""
     text = f"{sum(calls.values())} calls{names}"
     return expected(f"our functions that run in {CELLS} cells `pass`, {state}", text, "0 calls", met=not calls)
 

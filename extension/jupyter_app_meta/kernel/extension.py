@@ -17,7 +17,8 @@ def load(shell: InteractiveShell) -> None:
     if hasattr(kernel, "_shell_parent"):
         context.take_gateway_key()
         context.guard(kernel)
-        kernel.log.addFilter(logs.hide)
+        for handler in kernel.log.handlers:  # not the logger: it also sees what no handler shows
+            handler.addFilter(logs.hide)
     magic.register(shell)
 
 
@@ -27,5 +28,6 @@ def unload(shell: InteractiveShell) -> None:
     kernel: Any = getattr(shell, "kernel", None)
     if hasattr(kernel, "_shell_parent"):
         context.unguard(kernel)
-        kernel.log.removeFilter(logs.hide)
+        for handler in kernel.log.handlers:
+            handler.removeFilter(logs.hide)
     threads.unpin()
