@@ -58,13 +58,24 @@ def derive_key(secret: bytes | None) -> bytes | None:
 class Signer:
     """Stamps the messages of one connection: the payload is hashed once, not once a message."""
 
-    __slots__ = ("_head", "_state", "payload")
+    __slots__ = ("_head", "_payload", "_state")
 
     def __init__(self, key: bytes, payload: str) -> None:
-        self.payload = payload
+        self._payload: str | None = payload
+        self._head = b""
         self._state = _keyed(key, VERSION, payload)
-        head = json.dumps({FIELD: {"v": VERSION, "payload": payload, "mac": ""}})
-        self._head = head[1:-3].encode()
+
+    @property
+    def payload(self) -> str:
+        """What is signed. A connection speaks one frame format, and one copy is kept for it: as text, or packed."""
+        if self._payload is not None:
+            return self._payload
+        return str(json.loads(b'{%b"}}' % self._head)[FIELD]["payload"])
+
+    def _pack(self) -> bytes:
+        stamp = json.dumps({FIELD: {"v": VERSION, "payload": self.payload, "mac": ""}})
+        self._payload = None
+        return stamp[1:-3].encode()
 
     def sign(self, msg_id: str, msg_type: str) -> str:
         """Return the MAC of a message, in hex."""
@@ -79,6 +90,7 @@ class Signer:
     def splice(self, metadata: Mapping[str, Any], msg_id: str, msg_type: str) -> bytes:
         """Return the metadata as JSON with the stamp in it; the mapping must not have one."""
         rest = json.dumps(metadata)[:-1].encode() + b", " if metadata else b"{"
+        self._head = self._head or self._pack()
         return b"".join((rest, self._head, self.sign(msg_id, msg_type).encode(), b'"}}'))
 
 
