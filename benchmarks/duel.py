@@ -43,7 +43,13 @@ class Duel:
         return f"{self.second} against {self.first}, {'TCP_QUICKACK' if self.quickack else 'ordinary'} client"
 
 
-def run(person: Visitor, kernel_id: str, duels: tuple[Duel, ...], act: Act = Wire.execute) -> dict[Duel, Blocks]:
+def run(
+    person: Visitor,
+    kernel_id: str,
+    duels: tuple[Duel, ...],
+    act: Act = Wire.execute,
+    between: Callable[[], None] = lambda: None,
+) -> dict[Duel, Blocks]:
     """Run the blocks of all duels in turns; each gives blocks of pairs of nanoseconds."""
     results: dict[Duel, Blocks] = {duel: [] for duel in duels}
     for block in range(max(duel.blocks for duel in duels)):
@@ -51,6 +57,7 @@ def run(person: Visitor, kernel_id: str, duels: tuple[Duel, ...], act: Act = Wir
             note(f"block {block + 1} of {duel.blocks}: {duel.name}")
             with _sockets(person, kernel_id, duel, swapped=bool(block % 2)) as wires:
                 results[duel].append(_rounds(wires, duel.rounds, act, random.Random(block)))
+        between()
     return results
 
 

@@ -82,9 +82,9 @@ def measure(quick: bool = False) -> list[Row]:
 
 def _cases() -> Iterator[Case]:
     for size, target in SIZES.items():
-        ends = make_ends(target)
+        connections = {method: make_ends(target) for method in METHODS}  # each speaks one frame format
         for name, metadata in METADATA.items():
-            for method in METHODS:
+            for method, ends in connections.items():
                 yield Case(size, name, method, ends, _messages(metadata, method))
 
 
@@ -115,7 +115,7 @@ def _settled() -> Iterator[None]:
 
 def _cost(what: str, pairs: list[Pair], *, typical: bool = False) -> Row:
     cost, plain = difference([[pair] for pair in pairs]).scaled(1000), spread(pair[0] for pair in pairs).scaled(1000)
-    text = f"+{cost.text(1, ' µs')} on {plain.value:.1f} µs"
+    text = f"{cost.text(1, ' µs', '+')} on {plain.value:.1f} µs"
     return at_most(what, text, cost, 15, " µs") if typical else Row(what, text)
 
 

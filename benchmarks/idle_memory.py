@@ -125,5 +125,5 @@ def _drain(selector: DefaultSelector, over: threading.Event) -> None:
 def _row(pairs: list[Pair], size: int) -> Row:
     found = difference([[pair] for pair in pairs]).scaled(1000)
     plain = spread(pair[0] for pair in pairs).scaled(1000)
-    text = f"+{found.text(1, ' kB')} on {plain.value:.0f} kB; {len(pairs)} batches of {size} of each kind"
+    text = f"{found.text(1, ' kB', '+')} on {plain.value:.0f} kB; {len(pairs)} batches of {size} of each kind"
     return at_most("memory in use per idle connection, stamped against plain", text, found, LIMIT / 1000, " kB")

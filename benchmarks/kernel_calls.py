@@ -117,7 +117,7 @@ def _hooks(socket: Socket) -> Row:
     note("kernel: the extension's hooks")
     found: list[list[Pair]] = json.loads(socket.run(HOOKS).text)
     short, long = (difference([[pair] for pair in pairs]).scaled(1000) for pairs in found)
-    text = f"+{short.text(1, ' µs')}; of a cell with 200 lines +{long.text(1, ' µs')}"
+    text = f"{short.text(1, ' µs', '+')}; of a cell with 200 lines {long.text(0, ' µs', '+')}"
     return Row("what the extension takes of such a cell before it is compiled", text)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from time import perf_counter_ns
 
 import zmq
@@ -10,10 +12,10 @@ from tests.journey.harness import Server, Visitor
 
 from . import duel
 from .client import Wire
-from .duel import Blocks, Duel, collected
-from .report import Row, at_most, note
+from .duel import WARM_UP, Blocks, Duel, collected
+from .report import Row, at_most
 from .servers import open_notebook, running, visitor
-from .stats import Spread, ratio, spread
+from .stats import ratio, spread
 
 TITLE = "Execute round trip"
 NOTE = (
@@ -34,13 +36,14 @@ def measure(quick: bool = False) -> list[Row]:
         person = visitor(server)
         kernel_id = open_notebook(person)
         size = _payload_size(person, kernel_id)
-        results = duel.run(person, kernel_id, (control, stamp))
-        straight = _straight(server, kernel_id, 50 if quick else 1000)
+        straight: list[float] = []
+        with _straight(server, kernel_id) as client:
+            results = duel.run(person, kernel_id, (control, stamp), between=lambda: _straight_cells(client, straight))
         results |= duel.run(person, kernel_id, (ordinary,))
     return [
         _costs(results[stamp], size),
         _control(results[control]),
-        Row("the kernel's own share: the same cell over ZeroMQ, no server", f"p50 {straight.text(2, ' ms')}"),
+        _share(straight),
         _gain(results[ordinary]),
     ]
 
@@ -53,20 +56,27 @@ def _payload_size(person: Visitor, kernel_id: str) -> int:
         wire.close()
 
 
-def _straight(server: Server, kernel_id: str, cells: int) -> Spread:
-    """Return the milliseconds until a cell's reply and its idle status are at a client of the kernel."""
-    note("round trip: straight to the kernel")
+@contextmanager
+def _straight(server: Server, kernel_id: str) -> Iterator[BlockingKernelClient]:
+    """Open a client of the kernel itself."""
     client = BlockingKernelClient(connection_file=str(server.home / "runtime" / f"kernel-{kernel_id}.json"))
     client.load_connection_file()
     client.start_channels()
-    client.wait_for_ready(60)
+    try:
+        client.wait_for_ready(60)
+        yield client
+    finally:
+        client.stop_channels()
+
+
+def _straight_cells(client: BlockingKernelClient, taken: list[float], cells: int = 25) -> None:
+    """Run some cells; add the nanoseconds that each took."""
     with collected():
-        taken = [_straight_cell(client) for _ in range(10 + cells)][10:]
-    client.stop_channels()
-    return spread(taken).scaled(1e6)
+        taken += [_straight_cell(client) for _ in range(WARM_UP + cells)][WARM_UP:]
 
 
 def _straight_cell(client: BlockingKernelClient) -> float:
+    """Return the nanoseconds until a cell's reply and its idle status are there."""
     start = perf_counter_ns()
     msg_id = client.execute("pass", store_history=False).encode()
     sockets = {client.shell_channel.socket: b'"execute_reply"', client.iopub_channel.socket: b'"idle"'}
@@ -76,6 +86,11 @@ def _straight_cell(client: BlockingKernelClient) -> float:
             if msg_id in data and sockets[socket] in data:
                 del sockets[socket]
     return perf_counter_ns() - start
+
+
+def _share(straight: list[float]) -> Row:
+    text = f"p50 {spread(straight).scaled(1e6).text(2, ' ms')}; {len(straight)} cells, in turns with the above"
+    return Row("the kernel's own share: the same cell over ZeroMQ, without a server", text)
 
 
 def _costs(blocks: Blocks, size: int) -> Row:

@@ -25,10 +25,10 @@ class Spread:
         """Return this in another unit: ns in µs for 1000."""
         return Spread(self.value / scale, self.low / scale, self.high / scale)
 
-    def text(self, digits: int, unit: str = "") -> str:
-        """Return ``value unit (low–high)``."""
-        value, low, high = (f"{number:.{digits}f}" for number in (self.value, self.low, self.high))
-        return f"{value}{unit} ({low}–{high})"
+    def text(self, digits: int, unit: str = "", sign: str = "") -> str:
+        """Return ``value unit (low–high)``; ``sign`` is that of a format specification."""
+        value, low, high = (f"{number:{sign}.{digits}f}" for number in (self.value, self.low, self.high))
+        return f"{value}{unit} ({low} to {high})" if sign else f"{value}{unit} ({low}–{high})"
 
 
 def spread(values: Iterable[float]) -> Spread:
