@@ -13,7 +13,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .datastructures import URL, Cookies, Headers, QueryParams
-from .errors import AppMetaError, BadStamp, NotAuthenticated, NotPicklable, PolicyError, UnknownField, UnknownVersion
+from .errors import (
+    AppMetaError,
+    BadStamp,
+    NotAuthenticated,
+    NotClaimed,
+    NotPicklable,
+    PolicyError,
+    UnknownField,
+    UnknownVersion,
+)
 from .kernel.context import app_meta, session
 from .model import AppMeta, HTTPRequest, SessionInfo, User
 
@@ -31,6 +40,7 @@ __all__ = [
     "HTTPRequest",
     "Headers",
     "NotAuthenticated",
+    "NotClaimed",
     "NotPicklable",
     "PolicyError",
     "QueryParams",

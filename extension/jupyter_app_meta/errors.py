@@ -2,6 +2,7 @@
 
 AppMetaError
 ├── NotAuthenticated      ``require_user()`` found nobody it may trust
+├── NotClaimed            a warm kernel asked for its visitor, and none came
 ├── UnknownField          ``%app_meta`` was asked for something a request does not have
 ├── NotPicklable          a request must not leave its process
 ├── PolicyError           an option of ``AppMetaExtension`` has an unusable value
@@ -18,6 +19,10 @@ class AppMetaError(Exception):
 
 class NotAuthenticated(AppMetaError, PermissionError):
     """The running code has no authenticated user."""
+
+
+class NotClaimed(AppMetaError, TimeoutError):
+    """Code that was run ahead asked for the request, and the kernel ends, or its timeout passed, without a visitor."""
 
 
 class UnknownField(AppMetaError, LookupError):

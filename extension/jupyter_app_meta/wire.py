@@ -2,6 +2,8 @@
 
     stamp   = {"v": "1.0", "payload": "<JSON text>", "mac": "<hex>"}
     payload = {"mode", "session", "request": {...}}     self-contained, bounded, filtered by the policy
+              {..., "claim": "pending"}                 of a cell that is run before its visitor is known
+              {..., "claim": "given"}                   of the control message that tells a warm kernel who came
     mac     = HMAC-SHA256(key, v · payload · msg_id · msg_type), each part preceded by its length
 
 1. It travels in message metadata, which kernels echo to nobody; never in a header, code or environment.
@@ -20,7 +22,7 @@ import hmac
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 from urllib.parse import urlencode, urlsplit
 
 from starlette.datastructures import Address
@@ -32,10 +34,12 @@ from .model import AppMeta, HTTPRequest, Mode, Names, SessionInfo, User
 FIELD = "app_meta"
 VERSION = "1.0"
 KEY_VARIABLE = "KERNEL_APP_META_KEY"
+CLAIM_TYPE = "app_meta_claim_request"
 DEFAULT_LIMIT = 16 * 1024
 MAX_LIMIT = 64 * 1024
 MIN_LIMIT = 1024
 
+Claim = Literal["pending", "given"]
 Json = dict[str, Any]
 Pairs = list[tuple[str, str]]
 Name = tuple[str, str | None]  # ("headers", "accept"); ("method", None) for what has no names
@@ -135,12 +139,14 @@ def _part(text: str) -> bytes:
     return len(data).to_bytes(8, "big") + data
 
 
-def encode(meta: AppMeta, limit: int = DEFAULT_LIMIT) -> str:
+def encode(meta: AppMeta, limit: int = DEFAULT_LIMIT, claim: Claim | None = None) -> str:
     """Return the payload, at most ``limit`` (from MIN_LIMIT on) characters of ASCII JSON.
 
     What does not fit is dropped whole, all values of a repeated name together, and listed in
     ``truncated``: the least important first, the user last.
     """
+    if claim is not None:
+        return f"{encode(meta, limit - len(_claimed(claim)))[:-1]}{_claimed(claim)}}}"
     items = list(_by_importance(meta))
     redacted, truncated = (_clipped(names) for names in _names(meta))
     payload = _packed(meta, items, redacted, truncated)
@@ -152,6 +158,15 @@ def encode(meta: AppMeta, limit: int = DEFAULT_LIMIT) -> str:
     redacted = _as_many(redacted, share)
     kept, dropped = _choose(items, limit - share - len(_packed(meta, [], redacted, [])))
     return _packed(meta, kept, redacted, _as_many([*truncated, *dropped], share))
+
+
+def claim(payload: str) -> Claim | None:
+    """Return what a verified payload says of a warm kernel's claim; None for all others."""
+    return next((kind for kind in get_args(Claim) if payload.endswith(f"{_claimed(kind)}}}")), None)
+
+
+def _claimed(kind: Claim) -> str:
+    return f',"claim":"{kind}"'
 
 
 def _names(meta: AppMeta) -> tuple[Names, Names]:

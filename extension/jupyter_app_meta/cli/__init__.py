@@ -1,11 +1,12 @@
-"""Looks after a server that tells its kernels who is looking.
+"""Serves dashboards that know who is looking, and looks after a server that tells its kernels.
 
+    jupyter app-meta serve notebooks/                 the notebooks of a folder, to visitors
     jupyter app-meta check                            what is forwarded, and what is wrong or risky
     jupyter app-meta kernelspec install --sys-prefix  register this environment's request-aware kernel
     jupyter app-meta kernelspec remove --sys-prefix   undo that
 
 Exit status: 0 all is well, 1 a fault was found or something failed, 2 the command line is wrong.
-Only ``check`` needs jupyter_server, and it says so where there is none.
+``serve`` needs the ``dashboards`` extra and ``check`` jupyter_server: they say so where there is none.
 """
 
 from __future__ import annotations
@@ -21,9 +22,12 @@ from .options import Refused, nearest
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
+    argv = sys.argv[1:] if argv is None else argv
     parser, leaves = _parsers()
-    arguments, rest = parser.parse_known_args(argv)
     try:
+        if argv[:1] == ["serve"]:
+            return _serve(argv[1:])
+        arguments, rest = parser.parse_known_args(argv)
         if arguments.command == "check":
             return _check(arguments, rest)
         if rest:
@@ -32,6 +36,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Refused as refusal:
         print(f"jupyter app-meta: {refusal}", file=sys.stderr)
         return refusal.status
+
+
+def _serve(arguments: Sequence[str]) -> int:
+    try:
+        from ..dashboards import command
+    except ModuleNotFoundError as error:
+        raise Refused(f"{error.name} is missing: pip install 'jupyter-app-meta[dashboards]'", 1) from error
+    return command.main(arguments)
 
 
 def _check(arguments: argparse.Namespace, rest: list[str]) -> int:
@@ -56,7 +68,8 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, list[str]]]:
     parser = argparse.ArgumentParser(prog="jupyter app-meta", description=__doc__, allow_abbrev=False)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="check | kernelspec")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="serve | check | kernelspec")
+    commands.add_parser("serve", add_help=False, help="serve notebooks to visitors as dashboards")
     _add_check(commands)
     actions = _add_kernelspec(commands)
     return parser, {name: list(leaf._option_string_actions) for name, leaf in actions.items()}

@@ -24,8 +24,9 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from .. import wire
-from ..errors import BadStamp, UnknownVersion
+from ..errors import BadStamp, NotClaimed, UnknownVersion
 from ..model import AppMeta, SessionInfo
+from . import claims
 
 
 class Message(NamedTuple):
@@ -54,38 +55,44 @@ _known: dict[int, tuple[Mapping[str, Any], AppMeta]] = {}
 _KNOWN_LIMIT = 256
 
 
-def app_meta() -> AppMeta:
-    """Return who and what caused the code that is running now; never raises.
+def app_meta(*, timeout: float | None = None) -> AppMeta:
+    """Return who and what caused the code that is running now; raises nothing but NotClaimed.
 
     The answer is a snapshot: outside a kernel, or for a message that no server stamped, its
     ``request`` is None and its ``mode`` is ``"script"``.
+
+    In a dashboard's warm kernel, which runs its cells before anybody came, this waits for the
+    visitor: for at most ``timeout`` seconds, where one is given. NotClaimed, a TimeoutError, is
+    raised when it passes, or when the server ends. Nowhere else is there anything to wait for.
     """
     try:
-        return _current()
+        return _current(timeout)
+    except NotClaimed:
+        raise
     except Exception:
         return NOBODY
 
 
-def _current() -> AppMeta:
+def _current(timeout: float | None) -> AppMeta:
     kernel = _kernel()
     parent = _parent(kernel)
     header = parent["header"] if parent else None
     bound = _bound.get(None)
     if bound is not None and bound.anchor is header:
-        return _of_binding(kernel, bound)
+        return _of_binding(kernel, bound, timeout)
     if parent is None or header is None:
         return NOBODY
     known = _known.get(id(header))
     if known is not None and known[0] is header:
         return known[1]
-    return _resolve(kernel, _message(parent))
+    return _resolve(kernel, _message(parent), timeout)
 
 
-def _of_binding(kernel: Any, bound: Bound) -> AppMeta:
+def _of_binding(kernel: Any, bound: Bound, timeout: float | None) -> AppMeta:
     if bound.meta is not None:
         return bound.meta
     forked = kernel is None  # rule 4: what a pinned thread was bound to is not for the process that it forks
-    return NOBODY if forked or bound.message is None else _resolve(kernel, bound.message)
+    return NOBODY if forked or bound.message is None else _resolve(kernel, bound.message, timeout)
 
 
 def bind_thread(bound: Bound) -> None:
@@ -212,30 +219,40 @@ def _control_parent(kernel: Any) -> Any:
     return getattr(kernel, "_control_parent", None) if dispatches else None
 
 
-def _resolve(kernel: Any, message: Message) -> AppMeta:
+def _resolve(kernel: Any, message: Message, timeout: float | None) -> AppMeta:
     header = message.header
     known = _known.get(id(header))
     if known is not None and known[0] is header:
         return known[1]
-    meta = _verified(kernel, message)
+    meta = _verified(kernel, message, timeout)
     while len(_known) >= _KNOWN_LIMIT:
         _known.pop(next(iter(_known)), None)
     _known[id(header)] = (header, meta)
     return meta
 
 
-def _verified(kernel: Any, message: Message) -> AppMeta:
+def _verified(kernel: Any, message: Message, timeout: float | None) -> AppMeta:
     stamp = message.metadata.get(wire.FIELD)
     if stamp is None:
         return NOBODY
     try:
         msg_id, msg_type = message.header["msg_id"], message.header["msg_type"]
-        return wire.decode(wire.verify(_key(kernel), msg_id, msg_type, stamp))
+        payload = wire.verify(_key(kernel), msg_id, msg_type, stamp)
+        meta = wire.decode(payload)
     except UnknownVersion as error:
         _warn_once(str(error))
         return NOBODY
     except (BadStamp, KeyError):
         return NOBODY
+    if wire.claim(payload) != "pending":
+        return meta
+    listen(kernel)
+    return claims.the_claim.wait(meta.session.kernel_id, timeout)
+
+
+def listen(kernel: Any) -> None:
+    """Make a kernel take the claim of the visitor for whom it is run ahead."""
+    claims.listen(kernel, lambda: _key(kernel))
 
 
 def _key(kernel: Any) -> bytes | None:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import context, logs, magic, threads
+from . import claims, context, logs, magic, threads
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 
 def load(shell: InteractiveShell) -> None:
-    """Pin threads, guard the kernel's messages and log, and register the magics; twice is as once."""
+    """Pin threads, guard the kernel's messages and log, take a claim, and register the magics; twice is as once."""
     threads.pin()
     kernel: Any = getattr(shell, "kernel", None)
     if hasattr(kernel, "_shell_parent"):
         context.take_gateway_key()
         context.guard(kernel)
+        context.listen(kernel)
         for handler in kernel.log.handlers:  # not the logger: it also sees what no handler shows
             handler.addFilter(logs.hide)
     magic.register(shell)
@@ -28,6 +29,7 @@ def unload(shell: InteractiveShell) -> None:
     kernel: Any = getattr(shell, "kernel", None)
     if hasattr(kernel, "_shell_parent"):
         context.unguard(kernel)
+        claims.ignore(kernel)
         for handler in kernel.log.handlers:
             handler.removeFilter(logs.hide)
     threads.unpin()

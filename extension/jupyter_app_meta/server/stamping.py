@@ -11,12 +11,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Protocol
 
 from jupyter_server.services.kernels.connection.base import (
     deserialize_msg_from_ws_v1,
@@ -44,7 +45,14 @@ def stamped(base: Any, desk: Desk) -> Any:
     return type(base)(base.__name__, (base,), {**names, **_lifecycle(base), **traffic, "app_meta_desk": desk})
 
 
-def stamp_client(client: Any, stamps: Stamps, holds: Callable[[], bool]) -> Any:
+class Stamper(Protocol):
+    """What gives a message its stamp."""
+
+    def message(self, msg: Json) -> Json:
+        """Return the message with its stamp."""
+
+
+def stamp_client(client: Any, stamps: Stamper, holds: Callable[[], bool]) -> Any:
     """Make one kernel client of the server stamp what it sends, and no other client of that kernel."""
     session = client.session.clone()
     send = session.send
@@ -70,7 +78,7 @@ def _lifecycle(base: Any) -> Json:
         if hasattr(base, "prepare"):
             await base.prepare(self)
         with harmless(self.log):
-            _arm(self)
+            await _arm(self)
 
     def connect(self: Any) -> Any:
         with harmless(self.log):
@@ -157,12 +165,15 @@ def _tab(connection: Any) -> str:
     return name
 
 
-def _arm(connection: Any) -> None:
+async def _arm(connection: Any) -> None:
     """Make a prepared connection stamp its messages."""
-    who = connection._app_meta_who
-    session = SessionInfo(client_id=_tab(connection), kernel_id=connection.kernel_id)
+    who, desk, kernel_id = connection._app_meta_who, connection.app_meta_desk, connection.kernel_id
     raw = capture.raw_request(connection.websocket_handler, who.user)
-    stamps = Stamps(connection.app_meta_desk, _key(connection), raw, who.key, session)
+    if desk.facts:
+        request = desk.policy.request(raw, desk.origins.page(kernel_id, who.key), dashboard=True)
+        raw = dataclasses.replace(raw, meta=await desk.facts(kernel_id, request))
+    session = SessionInfo(client_id=_tab(connection), kernel_id=kernel_id)
+    stamps = Stamps(desk, _key(connection), raw, who.key, session)
     connection._app_meta_stamps = stamps
     if isinstance(connection, ZMQChannelsWebsocketConnection):
         _wrap_session(connection, stamps)

@@ -1,5 +1,7 @@
 """The stamps of one connection: which payload it has now, and a message with its stamp.
 
+A kernel that is run ahead of its visitor has no request yet: its stamps are ``pending``.
+
 The client's own ``app_meta`` is replaced wherever it was written. Metadata that is not a JSON
 object passes as it is, so that malformed input ends exactly as it does without us. An error costs
 a message its stamp, never more.
@@ -11,22 +13,26 @@ import hashlib
 import hmac
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from .. import wire
-from ..model import AppMeta, SessionInfo
+from ..model import AppMeta, HTTPRequest, SessionInfo
 from ..policy import Policy, RawRequest
 from .origins import Origins
 
 Json = dict[str, Any]
+Facts = Callable[[str, HTTPRequest], Awaitable[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What is needed to stamp: the policy, the pages, and the limits of this server."""
+    """What is needed to stamp: the policy, the pages, and the limits of this server.
+
+    ``facts`` gives the deployer's own fields for a kernel id and a request on its connection.
+    """
 
     policy: Policy
     origins: Origins
@@ -34,6 +40,7 @@ class Desk:
     secret: bytes
     limit: int = wire.DEFAULT_LIMIT
     nodelay: bool = True
+    facts: Facts | None = None
 
     def client_id(self, kernel_id: str, claim: str, session_id: str) -> str:
         """Return a name for a browser tab that stays over its reconnects, and is nobody else's."""
@@ -42,9 +49,14 @@ class Desk:
 
 
 class Stamps:
-    """The stamps of one connection. They are made anew when its page or notebook is found or lost."""
+    """The stamps of one connection. They are made anew when its page or notebook is found or lost.
 
-    def __init__(self, desk: Desk, key: bytes | None, raw: RawRequest, identity: str, session: SessionInfo) -> None:
+    Without a request (``raw`` is None) they are pending.
+    """
+
+    def __init__(
+        self, desk: Desk, key: bytes | None, raw: RawRequest | None, identity: str, session: SessionInfo
+    ) -> None:
         self._desk, self._key, self._raw, self._identity, self._session = desk, key, raw, identity, session
         self._version = -1
         self._signer: wire.Signer | None = None
@@ -54,17 +66,22 @@ class Stamps:
         """Return the signer of the connection's present payload; None where there is no key."""
         version = self._desk.origins.version(self._session.kernel_id or "")
         if version != self._version:
-            self._signer = wire.Signer(self._key, self._payload()) if self._key else None
+            pending: wire.Claim | None = "pending" if self._raw is None else None
+            self._signer = wire.Signer(self._key, self._payload(pending)) if self._key else None
             self._version = version
         return self._signer
 
-    def _payload(self) -> str:
+    def claim(self) -> wire.Signer | None:
+        """Return the signer of the one message that tells a warm kernel of this request."""
+        return wire.Signer(self._key, self._payload("given")) if self._key else None
+
+    def _payload(self, claim: wire.Claim | None) -> str:
         desk, kernel_id = self._desk, self._session.kernel_id or ""
         mode = desk.origins.mode(kernel_id)
         page = desk.origins.page(kernel_id, self._identity)
-        request = desk.policy.request(self._raw, page, dashboard=mode == "run")
+        request = desk.policy.request(self._raw, page, dashboard=mode == "run") if self._raw else None
         session = SessionInfo(**{**dict(self._session), **desk.origins.session(kernel_id)})
-        return wire.encode(AppMeta(request, mode, session), desk.limit)
+        return wire.encode(AppMeta(request, mode, session), desk.limit, claim)
 
     def message(self, msg: Json) -> Json:
         """Return an unpacked message with our stamp for the client's own, if any."""

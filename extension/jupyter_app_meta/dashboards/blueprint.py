@@ -1,0 +1,68 @@
+"""What every page of one notebook has in common: its cells, template, theme and kernel. Read once for each change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jupyter_server.services.contents.largefilemanager import LargeFileManager
+from voila.notebook_renderer import NotebookRenderer
+from voila.paths import collect_template_paths
+from voila.utils import get_page_config
+
+from .services import Services
+
+Version = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """A notebook as Voila renders it, and the version of its file."""
+
+    notebook: Any
+    exporter: Any
+    resources: dict[str, Any]
+    page_config: dict[str, Any]
+    kernel_name: str
+    folder: Path
+    version: Version
+
+
+def version(path: Path) -> Version | None:
+    """Return what changes whenever the file does; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+async def read(services: Services, path: Path, seen: Version) -> Blueprint:
+    """Return the blueprint of a notebook; raises what its contents manager raises for one that is broken."""
+    config = {"base_url": services.base_url, "voila_configuration": services.voila, "log": services.log}
+    page_config = get_page_config(settings={}, **config)
+    if hook := services.voila.page_config_hook:
+        page_config = hook(page_config, settings={}, notebook_path=path.name, **config)
+    renderer = NotebookRenderer(
+        voila_configuration=services.voila,
+        traitlet_config=services.config,
+        notebook_path=path.name,
+        template_paths=collect_template_paths(["voila", "nbconvert"], services.voila.template),
+        contents_manager=LargeFileManager(root_dir=str(path.parent), config=services.config, log=services.log),
+        base_url=services.base_url,
+        kernel_spec_manager=services.specs,
+        page_config=page_config,
+        mathjax_config=page_config["mathjaxConfig"],
+        mathjax_url=page_config["fullMathjaxUrl"],
+    )
+    await renderer.initialize()
+    return Blueprint(
+        renderer.notebook,
+        renderer.exporter,
+        renderer.resources,
+        renderer.page_config,
+        renderer.notebook.metadata.kernelspec.name,
+        path.parent,
+        seen,
+    )

@@ -1,0 +1,194 @@
+"""``create_app()``: put a server of dashboards together, and run it or build it.
+
+    app = (create_app(identity_provider=OurProvider)
+           .with_app(path="/sales", root="pages/sales.ipynb", authorize=only_sales)
+           .with_dynamic_directory(path="/reports", directory="reports"))
+    app.run(port=8866)
+
+A builder is a value: each ``with_…`` returns another one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from jupyter_server.auth.identity import IdentityProvider
+from traitlets.config import Config
+
+from .application import Application, Fixed, Folder
+from .dashboard import Settings
+from .hooks import Authorize, Meta, OnError
+from .routes import SUFFIX, DashboardError, Route
+from .services import Services
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A notebook, or a directory of them, at a path."""
+
+    route: Route
+    place: Path
+    settings: Settings
+    dynamic: bool
+
+    def open(self, services: Services) -> Fixed | Folder:
+        """Return the dashboards of this mount."""
+        return (Folder if self.dynamic else Fixed)(services, self.route, self.place, self.settings)
+
+
+@dataclass(frozen=True, slots=True)
+class Builder:
+    """What a server is to serve, and how. See ``create_app``."""
+
+    options: Mapping[str, Any]
+    defaults: Settings
+    base_url: str
+    config: Config
+    log: logging.Logger
+    mounts: tuple[Mount, ...] = ()
+    index: Route | None = None
+
+    def with_app(
+        self,
+        *,
+        path: str,
+        root: str | Path,
+        authorize: Authorize | None = None,
+        meta: Meta | None = None,
+        warm: int | None = None,
+    ) -> Builder:
+        """Serve the notebook ``root`` at ``path``.
+
+        Parameters such as ``/customers/{customer_id}`` reach ``request.path_params``.
+        ``authorize(user, request)`` answers True, False or a URL to go to; ``meta(request)``
+        answers a dict for ``request.meta``; both may be async. ``warm`` kernels are kept ahead.
+        """
+        return self._with(path, root, self._settings(authorize, meta, warm), dynamic=False)
+
+    def with_dynamic_directory(
+        self,
+        *,
+        path: str,
+        directory: str | Path,
+        validate: Authorize | None = None,
+        meta: Meta | None = None,
+        warm: int | None = None,
+    ) -> Builder:
+        """Serve the notebooks of a directory below ``path``, as they appear, change and vanish.
+
+        ``validate(user, request)`` is asked as ``authorize`` is; ``request.path_params["name"]``
+        is the notebook's name, without its suffix.
+        """
+        return self._with(path, directory, self._settings(validate, meta, warm), dynamic=True)
+
+    def with_index(self, *, path: str = "/") -> Builder:
+        """Show a list of the dashboards that a visitor may see at ``path``."""
+        return replace(self, index=Route.of(path))
+
+    def build(self) -> Application:
+        """Return the application, a ``tornado.web.Application``; raises DashboardError for what cannot be served."""
+        self._check()
+        return Application(
+            sources=lambda services: [(mount.route, mount.open(services)) for mount in self.mounts],
+            index=self.index,
+            base_url=self.base_url,
+            config=self.config,
+            log=self.log,
+            **self.options,
+        )
+
+    def run(self, *, port: int = 8866, ip: str = "localhost", ready: Callable[[], None] = lambda: None) -> None:
+        """Serve until Ctrl-C or SIGTERM, then end all kernels. ``ready`` is called when it listens."""
+        asyncio.run(self._run(port, ip, ready))
+
+    async def _run(self, port: int, ip: str, ready: Callable[[], None]) -> None:
+        stop = asyncio.Event()
+        for name in (signal.SIGINT, signal.SIGTERM):
+            with suppress(NotImplementedError):
+                asyncio.get_running_loop().add_signal_handler(name, stop.set)
+        application = self.build()
+        server = application.listen(port, ip)
+        ready()
+        try:
+            await stop.wait()
+        finally:
+            server.stop()
+            await application.close()
+
+    def _settings(self, authorize: Authorize | None, meta: Meta | None, warm: int | None) -> Settings:
+        warm = self.defaults.warm if warm is None else warm
+        return replace(self.defaults, authorize=authorize, meta=meta or self.defaults.meta, warm=warm)
+
+    def _with(self, path: str, place: str | Path, settings: Settings, *, dynamic: bool) -> Builder:
+        mount = Mount(Route.of(path), Path(place).absolute(), settings, dynamic)
+        return replace(self, mounts=(*self.mounts, mount))
+
+    def _check(self) -> None:
+        taken: dict[tuple[str, bool], Mount] = {}
+        for mount in self.mounts:
+            before = taken.setdefault((mount.route.shape, mount.dynamic), mount)
+            if before is not mount:
+                raise DashboardError(
+                    f"{before.place.name} and {mount.place.name} are both at {mount.route.path}: give one another path."
+                )
+            _check_place(mount)
+            if mount.settings.warm < 0:
+                raise DashboardError(f"warm is {mount.settings.warm} for {mount.route.path}: give 0 or more.")
+        if self.index and (clash := taken.get((self.index.shape, False))):
+            raise DashboardError(f"{clash.place.name} and the index are both at {self.index.path}.")
+
+
+def _check_place(mount: Mount) -> None:
+    if mount.dynamic and not mount.place.is_dir():
+        raise DashboardError(f"{mount.place} is no directory: {mount.route.path} cannot be served.")
+    if not mount.dynamic and not mount.place.is_file():
+        raise DashboardError(f"{mount.place} does not exist: {mount.route.path} cannot be served.")
+    if not mount.dynamic and mount.place.suffix != SUFFIX:
+        raise DashboardError(f"{mount.place} is no notebook ({SUFFIX}): {mount.route.path} cannot be served.")
+
+
+def create_app(
+    *,
+    identity_provider: IdentityProvider | type[IdentityProvider] | None = None,
+    on_error: OnError | None = None,
+    meta: Meta | None = None,
+    token: str | None = None,
+    warm: int = 0,
+    base_url: str = "/",
+    cookie_secret: bytes | None = None,
+    idle_timeout: float = 300,
+    connect_timeout: float = 60,
+    max_age: float = 3600,
+    trust_xheaders: bool = False,
+    config: Config | Mapping[str, Any] | None = None,
+    log: logging.Logger | None = None,
+) -> Builder:
+    """Return a builder of a server of dashboards.
+
+    ``identity_provider`` is jupyter_server's, a class or an instance; without one and without a
+    ``token`` everybody who reaches the server is an anonymous visitor. ``on_error(status, request)``
+    answers the HTML of an error page, or None. ``meta``, ``warm`` and ``max_age`` (seconds after
+    which a warm kernel is replaced) hold for every dashboard that says nothing else. A page that
+    was away for ``idle_timeout`` seconds, or never connected for ``connect_timeout``, loses its
+    kernel. ``config`` is a traitlets Config, such as ``{"AppMetaExtension": {"cookies_allow": ["theme"]}}``.
+    """
+    options = {
+        "identity_provider": identity_provider,
+        "on_error": on_error,
+        "token": token,
+        "cookie_secret": cookie_secret,
+        "idle_timeout": idle_timeout,
+        "connect_timeout": connect_timeout,
+        "trust_xheaders": trust_xheaders,
+    }
+    base = f"/{base_url.strip('/')}/".replace("//", "/")
+    settings = Settings(meta=meta, warm=warm, max_age=max_age)
+    log = log or logging.getLogger("jupyter_app_meta")
+    return Builder(options, settings, base_url=base, config=Config(config or {}), log=log)

@@ -1,0 +1,156 @@
+"""``jupyter app-meta serve``: the command line and the configuration file of a dashboard server."""
+
+from __future__ import annotations
+
+import logging
+import os
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_core.application import JupyterApp, base_aliases, base_flags
+from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvider
+from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
+from jupyter_server.utils import url_path_join
+from traitlets import Bool, Bytes, Float, Integer, Type, Unicode
+from voila.configuration import VoilaConfiguration
+from voila.execute import VoilaExecutor
+
+from .. import __version__
+from ..cli.options import Refused, nearest
+from ..errors import AppMetaError
+from ..server.app import AppMetaExtension
+from .builder import Builder, create_app
+from .routes import SUFFIX, DashboardError
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+class Serve(JupyterApp):
+    """Serve a notebook, or a folder of notebooks, as dashboards that know who is looking."""
+
+    name = "jupyter-app-meta-serve"
+    version = __version__
+    description = """Serve a notebook, or a folder of notebooks, as dashboards that know who is looking."""
+    examples = """
+    jupyter app-meta serve notebooks/                 # every notebook of a folder, and an index
+    jupyter app-meta serve sales.ipynb --warm 4       # four kernels are run ahead of their visitors
+    jupyter app-meta serve notebooks/ --identity-provider=our_login.Provider --ip=0.0.0.0
+    jupyter app-meta serve notebooks/ --AppMetaExtension.cookies_allow=theme --VoilaConfiguration.theme=dark
+    """
+    config_file_name = Unicode("jupyter_app_meta_config")
+    raise_config_file_errors = Bool(True)
+    classes: ClassVar[list[type]] = [  # type: ignore[misc]  # traitlets says less
+        AppMetaExtension,
+        PasswordIdentityProvider,
+        AsyncMappingKernelManager,
+        KernelSpecManager,
+        VoilaConfiguration,
+        VoilaExecutor,
+    ]
+
+    port = Integer(8866, help="The port to listen on.").tag(config=True)
+    ip = Unicode("localhost", help="The address to listen on: 0.0.0.0 for all.").tag(config=True)
+    base_url = Unicode("/", help="The prefix of all URLs, as a reverse proxy passes it on.").tag(config=True)
+    open_browser = Bool(True, help="Open the start page in a browser.").tag(config=True)
+    token = Unicode(help="Let in only those who present this token. Without one everybody is let in.").tag(config=True)
+    auto_token = Bool(False, help="Make up a token and print it.").tag(config=True)
+    identity_provider_class = Type(
+        None,
+        klass=IdentityProvider,
+        allow_none=True,
+        help="The jupyter_server IdentityProvider that says who a visitor is, such as our_login.Provider.",
+    ).tag(config=True)
+    warm = Integer(0, min=0, help="How many kernels to keep ahead of the visitors of each notebook.").tag(config=True)
+    warm_max_age = Float(3600, help="Seconds after which a warm kernel is replaced by a new one.").tag(config=True)
+    idle_timeout = Float(300, help="Seconds after which a page that lost its connection loses its kernel.").tag(
+        config=True
+    )
+    connect_timeout = Float(60, help="Seconds after which a page that never connected loses its kernel.").tag(
+        config=True
+    )
+    trust_xheaders = Bool(
+        False, help="Believe X-Scheme and X-Forwarded-Proto: only behind a proxy that sets them."
+    ).tag(config=True)
+    cookie_secret = Bytes(help="What login cookies are signed with; a new one at each start by default.").tag(
+        config=True
+    )
+
+    aliases: ClassVar[dict[str, str]] = {  # type: ignore[misc]  # as above
+        **base_aliases,
+        "port": "Serve.port",
+        "ip": "Serve.ip",
+        "base-url": "Serve.base_url",
+        "token": "Serve.token",
+        "identity-provider": "Serve.identity_provider_class",
+        "warm": "Serve.warm",
+    }
+    flags: ClassVar[dict[str, Any]] = {  # type: ignore[misc]  # as above
+        **base_flags,
+        "no-browser": ({"Serve": {"open_browser": False}}, "Do not open a browser."),
+        "token": ({"Serve": {"auto_token": True}}, "Make up a token and print it."),
+    }
+
+    def _log_level_default(self) -> int:
+        return logging.INFO
+
+    def start(self) -> None:
+        """Serve until Ctrl-C."""
+        super().start()
+        try:
+            self.builder().run(port=self.port, ip=self.ip, ready=self._ready)
+        except (AppMetaError, OSError) as error:
+            self.log.critical("%s", error)
+            self.exit(1)
+
+    def builder(self) -> Builder:
+        """Return what is to be served; raises DashboardError where there is nothing."""
+        if self.auto_token and not self.token:
+            self.token = os.urandom(24).hex()
+        place = self._place()
+        builder = create_app(
+            identity_provider=self.identity_provider_class,
+            token=self.token or None,
+            warm=self.warm,
+            base_url=self.base_url,
+            cookie_secret=self.cookie_secret or None,
+            idle_timeout=self.idle_timeout,
+            connect_timeout=self.connect_timeout,
+            max_age=self.warm_max_age,
+            trust_xheaders=self.trust_xheaders,
+            config=self.config,
+            log=self.log,
+        )
+        if place.is_file():
+            return builder.with_app(path="/", root=place)
+        return builder.with_index().with_dynamic_directory(path="/", directory=place)
+
+    def _place(self) -> Path:
+        if len(self.extra_args) > 1:
+            raise DashboardError(f"Name one notebook or folder, not {len(self.extra_args)}.")
+        place = Path(self.extra_args[0] if self.extra_args else ".")
+        if not place.is_dir() and not (place.is_file() and place.suffix == SUFFIX):
+            raise DashboardError(f"{place} is neither a notebook ({SUFFIX}) nor a folder.")
+        return place
+
+    def _ready(self) -> None:
+        host = "localhost" if self.ip in ("", "0.0.0.0", "::") else self.ip  # noqa: S104  # this is where it is compared
+        url = url_path_join(f"http://{host}:{self.port}", self.base_url, "/")
+        link = f"{url}?token={self.token}" if self.auto_token else url
+        self.log.info("Dashboards are served at %s (Ctrl-C stops).", link)
+        if self.ip not in LOOPBACK and not self.token and self.identity_provider_class is None:
+            self.log.warning("Everybody who reaches %s is let in: give --token or --identity-provider.", self.ip)
+        if self.open_browser:
+            webbrowser.open(link)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command and return its exit status."""
+    known = {f"--{name}" for name in (*Serve.aliases, *Serve.flags, "help", "help-all", "version") if len(name) > 1}
+    for argument in arguments:
+        if argument.startswith("--") and "." not in argument and argument.partition("=")[0] not in known:
+            raise Refused(nearest(argument, known))
+    found: Any = Serve.launch_instance(list(arguments))
+    return int(found or 0)

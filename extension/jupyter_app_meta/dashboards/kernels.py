@@ -1,0 +1,149 @@
+"""One kernel that runs one page: its start, what its cells are told, and its claim.
+
+Until it is claimed its messages carry a pending stamp: code that asks for the request waits. From
+then on each message is stamped for the visitor, and the claim tells the cell that is waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from queue import Empty
+from typing import Any
+
+from jupyter_client.asynchronous.client import AsyncKernelClient
+
+from .. import wire
+from ..model import SessionInfo
+from ..server.stamping import stamp_client
+from ..server.stamps import Json, Stamps
+from . import priority
+from .services import Services
+from .visits import Visit
+
+LOAD = '__import__("jupyter_app_meta").load_ipython_extension(get_ipython()) or True'
+"""What makes a Python kernel listen for its claim, pin threads and know ``%app_meta``."""
+
+NOT_INHERITED = (wire.KEY_VARIABLE, "JUPYTER_TOKEN")
+
+
+class KernelFailed(RuntimeError):
+    """A kernel ended, or did not answer, before its page began."""
+
+
+class Kernel:
+    """A started kernel and the client that runs its page."""
+
+    def __init__(self, services: Services, kernel_id: str, *, ahead: bool) -> None:
+        self._services, self.id, self._ahead = services, kernel_id, ahead
+        self.manager: Any = services.kernels.get_kernel(kernel_id)
+        self._key = wire.derive_key(self.manager.session.key)
+        self._stamps = Stamps(services.desk, self._key, None, "", SessionInfo(kernel_id=kernel_id))
+        self.client = self._connect()
+        self.aware = False
+        if ahead:
+            priority.lower(self._pid)
+
+    @classmethod
+    async def start(cls, services: Services, name: str, folder: Path, *, ahead: bool) -> Kernel:
+        """Start a kernel of this kernelspec in a folder."""
+        env = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
+        kernel_id = await services.kernels.start_kernel(kernel_name=name, cwd=str(folder), env=env)
+        return cls(services, kernel_id, ahead=ahead)
+
+    @property
+    def _pid(self) -> int | None:
+        return getattr(self.manager.provisioner, "pid", None)
+
+    def _connect(self) -> AsyncKernelClient:
+        client: AsyncKernelClient = stamp_client(
+            self.manager.client(context=self._services.sockets), self, lambda: True
+        )
+        client.allow_stdin = False
+        client.start_channels(stdin=False, hb=False)
+        return client
+
+    def message(self, msg: Json) -> Json:
+        """Return a message of the page's client with the stamp of the moment."""
+        return self._stamps.message(msg)
+
+    async def ready(self, timeout: float) -> None:
+        """Wait until the kernel answers and is heard; raises KernelFailed."""
+        try:
+            async with asyncio.timeout(timeout):
+                while not await self._is_heard():
+                    pass
+                await self._load()
+        except TimeoutError:
+            raise KernelFailed(f"The kernel did not answer within {timeout:.0f} seconds.") from None
+
+    async def _is_heard(self) -> bool:
+        """Whether an answer comes, and what the kernel publishes too: that connects on its own."""
+        msg_id = self.client.kernel_info()
+        await self._reply(msg_id)
+        try:
+            while True:
+                message = await self.client.get_iopub_msg(timeout=0.05)
+                if message["parent_header"].get("msg_id") == msg_id and message["msg_type"] == "status":
+                    return True
+        except Empty:
+            return False
+
+    async def _reply(self, msg_id: str) -> Json:
+        while True:
+            try:
+                message: Json = await self.client.get_shell_msg(timeout=1)
+            except Empty:
+                await self.check_alive()
+            else:
+                if message["parent_header"].get("msg_id") == msg_id:
+                    return message
+
+    async def check_alive(self) -> None:
+        """Raise KernelFailed where the kernel's process has ended."""
+        if not await self.manager.is_alive():
+            raise KernelFailed("The kernel ended.")
+
+    async def _load(self) -> None:
+        if (self.manager.kernel_spec.language or "").lower() != "python":
+            return
+        msg_id = self.client.execute("", silent=True, store_history=False, user_expressions={"aware": LOAD})
+        if self._ahead:  # a visitor does not wait for the answer: what is sent next is run next
+            content = (await self._reply(msg_id))["content"]
+            self.aware = content.get("user_expressions", {}).get("aware", {}).get("status") == "ok"
+
+    def claim(self, visit: Visit) -> None:
+        """Give the kernel to a visitor."""
+        priority.restore(self._pid) if self._ahead else None
+        desk, session = self._services.desk, SessionInfo(kernel_id=self.id)
+        key = visit.visitor.key
+        desk.origins.render(self.id, key, visit.page, visit.handler, visit.dashboard.notebook.name)
+        self._services.visits.begin(visit, self)
+        self._stamps = Stamps(desk, self._key, visit.raw, key, session)
+        if self.aware:
+            self._tell()
+
+    def _tell(self) -> None:
+        session = self.manager.session.clone()
+        message = session.msg(wire.CLAIM_TYPE)
+        if signer := self._stamps.claim():
+            message["metadata"][wire.FIELD] = signer.stamp(message["msg_id"], message["msg_type"])
+        session.send(self.client.control_channel.socket, message)
+
+    def disconnect(self) -> None:
+        """Close the client's channels: the page is done."""
+        self.client.stop_channels()
+
+    def disconnect_soon(self) -> None:
+        """Close the client's channels as soon as what was sent is surely with the kernel."""
+        asyncio.get_running_loop().call_later(1, self.disconnect)
+
+    async def interrupt(self) -> None:
+        """Interrupt the running cell."""
+        await self.manager.interrupt_kernel()
+
+    async def close(self) -> None:
+        """End the kernel."""
+        self.disconnect()
+        await self._services.visits.end(self.id)

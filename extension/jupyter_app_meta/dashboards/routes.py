@@ -1,0 +1,103 @@
+"""Where a dashboard is: paths with parameters, and which file a name in a directory means. Pure.
+
+1. A path is absolute, its parameters stand for one segment each: ``/customers/{customer_id}``.
+2. Two paths of the same shape are one path, whatever their parameters are called.
+3. A name that could leave its directory, or is not meant to be seen, means no file: dots, hidden
+   and ``_``-prefixed parts, encoded or turned slashes, NUL, and links that lead out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import AppMetaError
+
+RESERVED = ("api", "login", "logout", "static", "voila")
+SUFFIX = ".ipynb"
+
+_parameter = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_segment = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@-]+")
+_encoded = re.compile(r"%(2f|5c|00)", re.IGNORECASE)
+
+
+class DashboardError(AppMetaError, ValueError):
+    """A dashboard cannot be served as it is written; the message names it and says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A path such as ``/customers/{customer_id}``."""
+
+    path: str
+
+    @classmethod
+    def of(cls, path: str) -> Route:
+        """Return the route of a path; raises DashboardError for one that cannot be."""
+        if not path.startswith("/"):
+            raise DashboardError(f"The path {path!r} must begin with a slash: {'/' + path!r}.")
+        route = cls("/" + path.strip("/"))
+        names = [match[1] for match in map(_parameter.fullmatch, route.segments) if match]
+        for segment in route.segments:
+            if not _parameter.fullmatch(segment) and not _segment.fullmatch(segment):
+                raise DashboardError(f"The path {path!r} has a part {segment!r} that is neither plain nor {{a_name}}.")
+        if len(set(names)) != len(names):
+            raise DashboardError(f"The path {path!r} has the same parameter twice.")
+        if route.segments and route.segments[0] in RESERVED:
+            raise DashboardError(f"The path {path!r} is the server's own: it must not begin with /{route.segments[0]}.")
+        return route
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """The parts between the slashes."""
+        return tuple(self.path.strip("/").split("/")) if self.path != "/" else ()
+
+    @property
+    def shape(self) -> str:
+        """The path without its parameters' names: two paths of one shape are in conflict."""
+        return _parameter.sub("{}", self.path)
+
+    @property
+    def rank(self) -> tuple[bool, ...]:
+        """Sorts a plain segment before a parameter."""
+        return tuple(bool(_parameter.fullmatch(segment)) for segment in self.segments)
+
+    def pattern(self) -> str:
+        """Return the regular expression of its URLs, below the server's base URL."""
+        parts = (f"/(?P<{match[1]}>[^/]+)" if (match := _parameter.fullmatch(s)) else f"/{re.escape(s)}" for s in self)
+        return "".join(parts) + "/?"
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.segments)
+
+
+def is_devious(raw_path: str) -> bool:
+    """Whether a request's undecoded path hides a slash or a NUL."""
+    return bool(_encoded.search(raw_path))
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name could be that of a notebook that is meant to be seen."""
+    return not any(part == "" or part[0] in "._" or "\\" in part or "\0" in part for part in name.split("/"))
+
+
+def find(directory: Path, name: str) -> Path | None:
+    """Return the notebook of this name in a directory, None where there is none to be seen."""
+    parts = name.removesuffix(SUFFIX).split("/")
+    if not is_plain(name):
+        return None
+    try:
+        path = directory.joinpath(*parts[:-1], parts[-1] + SUFFIX).resolve(strict=True)
+        inside = path.relative_to(directory.resolve())
+    except (OSError, ValueError, RuntimeError):
+        return None
+    hidden = any(part[0] in "._" for part in inside.parts)
+    return path if path.is_file() and path.suffix == SUFFIX and not hidden else None
+
+
+def names(directory: Path) -> list[str]:
+    """Return the names of a directory's notebooks, as ``find`` takes them."""
+    found = (path.relative_to(directory).as_posix().removesuffix(SUFFIX) for path in directory.rglob(f"*{SUFFIX}"))
+    return sorted(name for name in found if find(directory, name))

@@ -1,0 +1,255 @@
+"""One notebook, run on a kernel of its own, and the page that comes of it, piece by piece.
+
+A run may begin before its visitor comes: then it steps back for everybody who is waiting, between
+its cells, and is given up where a cell fails (the next one may not).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import nullcontext, suppress
+from typing import Any
+
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbconvert.preprocessors.clearoutput import ClearOutputPreprocessor
+from voila.execute import VoilaExecutor, strip_code_cell_warnings
+
+from .blueprint import Blueprint
+from .kernels import Kernel
+from .services import Services
+from .visits import Visit
+
+HEARTBEAT = "<script>window.voila_heartbeat && window.voila_heartbeat()</script>\n"
+BROKEN = '<p role="alert">This page could not be completed. Please reload it.</p>\n'
+
+
+class Run:
+    """A page that is being made. ``start`` begins it, ``claim`` gives it to its visitor, ``html`` is what they see."""
+
+    def __init__(self, services: Services, blueprint: Blueprint, *, ahead: bool = False) -> None:
+        self._services, self.blueprint, self._ahead = services, blueprint, ahead
+        self.kernel: Kernel | None = None
+        self.failed = False
+        self.cells_done = 0
+        self.began = time.monotonic()
+        self._visit: Visit | None = None
+        self._claimed = asyncio.Event()
+        self._spawned = asyncio.Event()
+        self._more = asyncio.Event()
+        self._pieces: list[str] = []
+        self._executor: VoilaExecutor | None = None
+        self._starting: asyncio.Task[None] | None = None
+        self._rendering: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin: start the kernel, and render."""
+        self._starting = self._services.spawn(self._start())
+        self._rendering = self._services.spawn(self._render())
+        self._rendering.add_done_callback(lambda _: self._more.set())
+
+    async def started(self) -> None:
+        """Wait until the kernel answers; raises what went wrong."""
+        assert self._starting is not None
+        await asyncio.shield(self._starting)
+
+    async def spawned(self, timeout: float) -> None:
+        """Wait for the kernel's process, at most so many seconds; raises what went wrong."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._spawned.wait()
+        if self._starting and self._starting.done():
+            self._starting.result()
+
+    @property
+    def name(self) -> str:
+        """The notebook's name, for logs."""
+        return str(self.blueprint.resources["metadata"]["name"])
+
+    @property
+    def done(self) -> bool:
+        """Whether the page is complete."""
+        return self._rendering is not None and self._rendering.done()
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether a visitor may be given this run: it can be claimed, and nothing went wrong so far."""
+        return self.kernel is not None and self.kernel.aware and not self.failed
+
+    def claim(self, visit: Visit) -> None:
+        """Give the run to its visitor."""
+        self._visit = visit
+        if self.kernel:
+            self.kernel.claim(visit)
+            if self.done:
+                self.kernel.disconnect_soon()
+        self._claimed.set()
+
+    async def _start(self) -> None:
+        try:
+            async with nullcontext() if self._ahead else self._services.traffic.start():
+                await self._start_kernel()
+        finally:
+            self._spawned.set()
+
+    async def _start_kernel(self) -> None:
+        blueprint = self.blueprint
+        self.kernel = await Kernel.start(
+            self._services, blueprint.kernel_name, blueprint.folder, ahead=self._ahead and not self._visit
+        )
+        if self._visit:
+            self.kernel.claim(self._visit)
+        self._spawned.set()
+        await self.kernel.ready(self._settings("startup_timeout", 60))
+
+    def _settings(self, name: str, default: Any) -> Any:
+        found = self._services.config.get("VoilaExecutor", {}).get(name, default)
+        return found if isinstance(found, type(default)) else default
+
+    async def html(self, patience: float) -> AsyncIterator[str]:
+        """Yield the page as it comes, and a sign of life whenever nothing came for ``patience`` seconds."""
+        sent = 0
+        while sent < len(self._pieces) or not self.done:
+            if sent < len(self._pieces):
+                pieces = self._pieces[sent:]
+                sent += len(pieces)
+                yield "".join(pieces)
+                continue
+            self._more.clear()
+            try:
+                async with asyncio.timeout(patience):
+                    await self._more.wait()
+            except TimeoutError:
+                yield HEARTBEAT
+
+    async def _render(self) -> None:
+        page = self.blueprint.exporter.generate_from_notebook_node(
+            self.blueprint.notebook,
+            resources=self.blueprint.resources,
+            extra_context={
+                "frontend": "voila",
+                "main_js": "voila.js",
+                "kernel_start": self._kernel_start,
+                "cell_generator": self._cells,
+                "notebook_execute": self._all_cells,
+                "progressive_rendering": False,
+            },
+            page_config=self.blueprint.page_config,
+        )
+        try:
+            async for piece, _ in page:
+                self._add(piece)
+        except Exception as error:
+            self.failed = True
+            self._log_failure(error)
+            self._add(BROKEN)
+        finally:
+            if self.kernel and self._claimed.is_set():
+                self.kernel.disconnect_soon()  # an unclaimed one still needs them
+
+    def _add(self, piece: str) -> None:
+        self._pieces.append(piece)
+        self._more.set()
+
+    async def _kernel_start(self, nb: Any) -> str:
+        """The template asks for the kernel, and shows its id to the page."""
+        await self.started()
+        assert self.kernel is not None
+        self._executor = VoilaExecutor(
+            nb,
+            km=self.kernel.manager,
+            config=self._services.config,
+            show_tracebacks=self._services.voila.show_tracebacks,
+            cell_error_instruction="The server's log says more.",
+            coalesce_streams=True,
+        )
+        self._executor.kc = self.kernel.client
+        limit = self._executor.timeout
+        self._executor.timeout_func = lambda cell: limit if self._claimed.is_set() else None
+        return self.kernel.id
+
+    async def _all_cells(self, nb: Any, kernel_id: str) -> None:
+        """The template wants all cells at once: they are changed in place."""
+        nb.cells = [cell async for cell in self._cells(nb, kernel_id)]
+
+    async def _cells(self, nb: Any, kernel_id: str) -> AsyncIterator[Any]:
+        """Yield each cell with its outputs, as far as the notebook gets."""
+        nb, _ = ClearOutputPreprocessor().preprocess(nb, {})
+        for index, cell in enumerate(nb.cells):
+            await self._turn()
+            went_on = await self._execute(cell, index)
+            self.cells_done += 1
+            yield cell
+            if not went_on:
+                self.failed = True
+                return
+
+    async def _turn(self) -> None:
+        """Let everybody pass who is waiting for a page, unless somebody waits for this one."""
+        if self._claimed.is_set():
+            return
+        quiet, claimed = (
+            asyncio.ensure_future(wait) for wait in (self._services.traffic.quiet(), self._claimed.wait())
+        )
+        await asyncio.wait((quiet, claimed), return_when=asyncio.FIRST_COMPLETED)
+        quiet.cancel()
+        claimed.cancel()
+
+    async def _execute(self, cell: Any, index: int) -> bool:
+        """Run a cell in place; return whether the next one may be run."""
+        executor = self._executor
+        assert executor is not None
+        try:
+            await self._limited(asyncio.ensure_future(executor.execute_cell(cell, None, index, store_history=False)))
+        except CellExecutionError as error:
+            self._log_failure(error)
+            if executor.should_strip_error():
+                strip_code_cell_warnings(cell)
+                executor.strip_code_cell_errors(cell)
+        except TimeoutError as error:
+            self._log_failure(error)
+            executor.show_code_cell_timeout(cell)
+        else:
+            return True
+        return False
+
+    async def _limited(self, execution: asyncio.Future[Any]) -> None:
+        """Wait for a cell. One that began before its visitor came has its time limit from the claim on."""
+        assert self._executor is not None
+        limit = self._executor.timeout
+        if self._claimed.is_set() or not limit or limit < 0:
+            await execution
+            return
+        claimed = asyncio.ensure_future(self._claimed.wait())
+        try:
+            await asyncio.wait((execution, claimed), return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait((execution,), timeout=None if execution.done() else limit)
+        finally:
+            claimed.cancel()
+        if not done and self._executor.interrupt_on_timeout and self.kernel:
+            await self.kernel.interrupt()
+        elif not done:
+            execution.cancel()
+            with suppress(asyncio.CancelledError, DeadKernelError):
+                await execution
+            raise TimeoutError("Cell execution timed out")
+        await execution
+
+    def _log_failure(self, error: Exception) -> None:
+        """Log what failed by its kind: its text, and the cell's, may hold a visitor's data."""
+        log = self._services.log
+        kind = getattr(error, "ename", "") or type(error).__name__
+        if self._claimed.is_set() or kind != "NotClaimed":
+            log.warning("%s: cell %s failed with %s.", self.name, self.cells_done + 1, kind)
+            log.debug("It failed with this:", exc_info=error)
+
+    async def close(self) -> None:
+        """End the run and its kernel, in whatever state they are."""
+        for task in (self._starting, self._rendering):
+            if task and not task.done():
+                task.cancel()
+        if self._starting:
+            await asyncio.wait((self._starting,))
+        if self.kernel:
+            await self.kernel.close()

@@ -1,0 +1,49 @@
+"""What all dashboards of one server share."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+import zmq.asyncio
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
+from traitlets.config import Config
+from voila.configuration import VoilaConfiguration
+
+from ..server.stamps import Desk
+from .traffic import Traffic
+from .visits import Visits
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The managers, the policy's desk and the open visits of a server; ``sockets`` is what pages' clients are made from."""
+
+    config: Config
+    log: logging.Logger
+    base_url: str
+    kernels: AsyncMappingKernelManager
+    specs: KernelSpecManager
+    voila: VoilaConfiguration
+    desk: Desk
+    visits: Visits
+    sockets: zmq.asyncio.Context
+    traffic: Traffic = field(default_factory=Traffic)
+    tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run this in a task of its own, which inherits nothing from the visitor whose request happens to be served."""
+        task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
+        self.tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self.tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            self.log.debug("A task ended with an error.", exc_info=error)

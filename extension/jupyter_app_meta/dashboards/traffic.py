@@ -1,0 +1,68 @@
+"""Who has the right of way: visitors who wait for their page, before kernels that are run ahead."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+SETTLE = 0.25
+"""Seconds without a page being rendered, after which nobody is taken to wait."""
+
+PATIENCE = 60
+"""Seconds after which work ahead goes on even though visitors never cease: it has a low priority anyway."""
+
+
+class Traffic:
+    """Counts the pages that are being rendered, and starts kernels a few at a time."""
+
+    def __init__(self) -> None:
+        self._rendering = 0
+        self._free = asyncio.Event()
+        self._free.set()
+        self._ahead = asyncio.Lock()
+        # More at once than there are processors makes every one of them late, and none early.
+        self._starts = asyncio.Semaphore(max(2, os.cpu_count() or 1))
+
+    @property
+    def rendering(self) -> int:
+        """How many pages are being rendered."""
+        return self._rendering
+
+    @contextmanager
+    def page(self) -> Iterator[None]:
+        """Count a page while it is rendered."""
+        self._rendering += 1
+        self._free.clear()
+        try:
+            yield
+        finally:
+            self._rendering -= 1
+            if not self._rendering:
+                self._free.set()
+
+    async def quiet(self) -> None:
+        """Wait until no page is being rendered, nor was a moment ago."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    await self._free.wait()
+                    await asyncio.sleep(SETTLE)
+                    if self._free.is_set():
+                        return
+        except TimeoutError:
+            return
+
+    @asynccontextmanager
+    async def ahead(self) -> AsyncIterator[None]:
+        """Start one kernel ahead of its visitor, when it is quiet, and no other at the same time."""
+        async with self._ahead:
+            await self.quiet()
+            yield
+
+    @asynccontextmanager
+    async def start(self) -> AsyncIterator[None]:
+        """Start a kernel for a visitor, when it is their turn."""
+        async with self._starts:
+            yield

@@ -1,0 +1,90 @@
+"""Who looks at which page: a kernel belongs to the identity that opened its page, and ends with it.
+
+1. A visit begins with its kernel and ends when its page closes, or is away for too long.
+2. A kernel that has no visit belongs to nobody: nobody reaches a warm one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..policy import Page, RawRequest
+from ..server.identity import Visitor
+
+if TYPE_CHECKING:
+    from .dashboard import Dashboard
+    from .kernels import Kernel
+
+
+@dataclass(slots=True)
+class Visit:
+    """One page that one visitor opened: what is known of the request, and the page's live sockets."""
+
+    dashboard: Dashboard
+    visitor: Visitor
+    raw: RawRequest
+    page: Page
+    handler: object
+    kernel: Kernel | None = None
+    sockets: set[Any] = field(default_factory=set)
+    rendering: bool = True
+    connected: bool = False
+    since: float = field(default_factory=time.monotonic)
+
+    def belongs_to(self, visitor: Visitor) -> bool:
+        """Whether this is the identity that opened the page."""
+        return visitor.user is not None and visitor.key == self.visitor.key
+
+    def away(self) -> float:
+        """Return for how many seconds nobody has looked at the page; 0 while it is rendered or connected."""
+        return 0 if self.rendering or self.sockets else time.monotonic() - self.since
+
+    def touch(self) -> None:
+        """Note that somebody looked until now."""
+        self.since = time.monotonic()
+
+
+class Visits:
+    """The visits of a server, by the id of their kernel."""
+
+    def __init__(self, shut_down: Callable[[str], Awaitable[None]]) -> None:
+        self._shut_down = shut_down
+        self._visits: dict[str, Visit] = {}
+
+    def items(self) -> tuple[tuple[str, Visit], ...]:
+        """The kernel ids and their visits of this moment."""
+        return tuple(self._visits.items())
+
+    def __len__(self) -> int:
+        return len(self._visits)
+
+    def begin(self, visit: Visit, kernel: Kernel) -> None:
+        """Give a kernel to a visit."""
+        visit.kernel = kernel
+        self._visits[kernel.id] = visit
+
+    def of(self, kernel_id: str, visitor: Visitor) -> Visit | None:
+        """Return the visit that has this kernel, where it is this visitor's own."""
+        visit = self._visits.get(kernel_id)
+        return visit if visit and visit.belongs_to(visitor) else None
+
+    def get(self, kernel_id: str) -> Visit | None:
+        """Return the visit that has this kernel."""
+        return self._visits.get(kernel_id)
+
+    async def end(self, kernel_id: str) -> None:
+        """End a visit: its sockets and its kernel."""
+        visit = self._visits.pop(kernel_id, None)
+        for socket in tuple(visit.sockets) if visit else ():
+            socket.close(1000, "the page has ended")
+        if visit and visit.kernel:
+            visit.kernel.disconnect()
+        await self._shut_down(kernel_id)
+
+    async def end_all(self) -> None:
+        """End every visit."""
+        for kernel_id in tuple(self._visits):
+            await self.end(kernel_id)

@@ -1,0 +1,88 @@
+"""The claim of a warm kernel: code that is run ahead waits here for its visitor.
+
+1. A cell that the server runs before anybody came has a stamp that says ``pending``. Who asks on
+   its behalf, in a cell, task or pinned thread, waits; nobody else ever does.
+2. The visitor's request comes once, signed, on the control channel: the only one that a kernel
+   reads while a cell is waiting. A second claim, and one for another kernel, is refused.
+3. A wait ends with NotClaimed, not with None, when the kernel is shut down or a timeout passes.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from .. import wire
+from ..errors import BadStamp, NotClaimed
+from ..model import AppMeta
+
+
+class Claim:
+    """What a kernel was told of its one visitor."""
+
+    def __init__(self) -> None:
+        self._told = threading.Condition()
+        self._meta: AppMeta | None = None
+        self._closing = False
+
+    def give(self, meta: AppMeta) -> None:
+        """Tell who the visitor is. The first one stays."""
+        with self._told:
+            self._meta = self._meta or meta
+            self._told.notify_all()
+
+    def close(self) -> None:
+        """End all waits: the kernel goes away."""
+        with self._told:
+            self._closing = True
+            self._told.notify_all()
+
+    def wait(self, kernel_id: str | None, timeout: float | None = None) -> AppMeta:
+        """Return the visitor's request, for at most ``timeout`` seconds; raises NotClaimed."""
+        with self._told:
+            self._told.wait_for(lambda: self._meta is not None or self._closing, timeout)
+        if self._meta is None:
+            raise NotClaimed(self._why(timeout))
+        if self._meta.session.kernel_id != kernel_id:
+            raise NotClaimed("This kernel was claimed for another one; start it anew.")
+        return self._meta
+
+    def _why(self, timeout: float | None) -> str:
+        if self._closing:
+            return "This kernel was run ahead and is shut down: no visitor came."
+        return f"This kernel was run ahead, and no visitor came within {timeout} seconds."
+
+
+the_claim = Claim()
+
+
+def listen(kernel: Any, key: Callable[[], bytes | None]) -> None:
+    """Make a kernel take its claim, and end all waits when it is shut down; twice is as once."""
+    handlers = getattr(kernel, "control_handlers", None)
+    if handlers is None or wire.CLAIM_TYPE in handlers:
+        return
+    shutdown = handlers["shutdown_request"]
+
+    def take(stream: Any, ident: Any, message: Any) -> None:
+        header, stamp = message["header"], message["metadata"].get(wire.FIELD)
+        try:
+            payload = wire.verify(key(), header["msg_id"], header["msg_type"], stamp)
+            if wire.claim(payload) == "given":
+                the_claim.give(wire.decode(payload))
+        except BadStamp as error:
+            kernel.log.warning("A claim of this kernel was refused: %s", error)
+
+    def closing(stream: Any, ident: Any, message: Any) -> Any:
+        the_claim.close()
+        return shutdown(stream, ident, message)
+
+    handlers[wire.CLAIM_TYPE] = take
+    handlers["shutdown_request"] = closing
+
+
+def ignore(kernel: Any) -> None:
+    """Undo ``listen``."""
+    handlers = getattr(kernel, "control_handlers", {})
+    if handlers.pop(wire.CLAIM_TYPE, None) is not None:
+        handlers["shutdown_request"] = kernel.shutdown_request
