@@ -135,16 +135,26 @@ def serving(
     for name in ("jupyter_server_config.py", "jupyter_kernel_gateway_config.py"):
         (home / "config" / name).write_text(preamble + config)
     port = free_port()
+    argv = [*command, f"--port={port}", *(["--debug"] if debug else []), *arguments]
+    with launched(home, argv, f"http://127.0.0.1:{port}/", token=token, env=env) as server:
+        yield server
+
+
+@contextmanager
+def launched(
+    home: Path, argv: Sequence[str], url: str, *, token: str = "", env: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """Run a server by these arguments of Python, in ``home/root``, until it answers at ``url``; stop it in the end."""
     with (home / "server.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, *command, f"--port={port}", *(["--debug"] if debug else []), *arguments],
+            [sys.executable, *argv],
             cwd=home / "root",
             env=_environment(home, env or {}),
             stdout=log,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
         )
-    server = Server(home, f"http://127.0.0.1:{port}/", process, token)
+    server = Server(home, url, process, token)
     try:
         server.wait()
         yield server

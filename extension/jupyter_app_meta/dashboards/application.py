@@ -244,7 +244,7 @@ class Application(web.Application):
         services = self.services
         for kernel_id, visit in services.visits.items():
             limit = self._idle_timeout if visit.connected else self._connect_timeout
-            gone = kernel_id not in services.kernels or not await services.kernels.get_kernel(kernel_id).is_alive()
+            gone = kernel_id not in services.kernels or (visit.kernel and not await visit.kernel.is_alive())
             if gone or visit.away() > limit:
                 services.spawn(services.visits.end(kernel_id))
 

@@ -102,8 +102,12 @@ class Kernel:
 
     async def check_alive(self) -> None:
         """Raise KernelFailed where the kernel's process has ended."""
-        if not await self.manager.is_alive():
+        if not await self.is_alive():
             raise KernelFailed("The kernel ended.")
+
+    async def is_alive(self) -> bool:
+        """Whether the kernel's process runs."""
+        return bool(await self.manager.is_alive())
 
     async def _load(self) -> None:
         if (self.manager.kernel_spec.language or "").lower() != "python":

@@ -22,7 +22,10 @@ from .visits import Visits
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The managers, the policy's desk and the open visits of a server; ``sockets`` is what pages' clients are made from."""
+    """The managers, the policy's desk and the open visits of a server.
+
+    ``sockets`` is the ZeroMQ context of the clients that run pages.
+    """
 
     config: Config
     log: logging.Logger

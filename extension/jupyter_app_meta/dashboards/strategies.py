@@ -139,7 +139,7 @@ class Warm:
         if run.kernel is None:
             return True  # it is just being started
         young = time.monotonic() - run.began < self._max_age
-        return young and self._is_current(run) and bool(await run.kernel.manager.is_alive())
+        return young and self._is_current(run) and await run.kernel.is_alive()
 
     def _give_up(self, run: Run) -> None:
         if run in self._runs:

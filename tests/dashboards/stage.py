@@ -1,0 +1,134 @@
+"""Real dashboard servers, with notebooks written for one test, and visitors who open their pages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import nbformat
+from harness import HERE as JOURNEY
+from harness import Server, Socket, Visitor, free_port, kernelspec, launched
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+HERE = Path(__file__).parent
+KERNEL = "dashboard-test"
+
+WHO = """from jupyter_app_meta import app_meta
+m = app_meta()
+print(f"<{m.user and m.user.username}|{dict(m.request.query_params)}|{dict(m.request.path_params)}|{m.mode}>")"""
+"""A cell that prints who it sees."""
+
+SLIDER = """import ipywidgets
+from jupyter_app_meta import app_meta, session
+slider, label = ipywidgets.IntSlider(), ipywidgets.Label("untouched")
+def moved(change):
+    m = app_meta()
+    label.value = f"{m.user.username}|{dict(m.request.query_params)}|{session.get('client_id')}|{change.new}"
+slider.observe(moved, "value")
+display(ipywidgets.VBox([slider, label]))
+print("slider", slider.comm.comm_id, "label", label.comm.comm_id)"""
+"""A cell with a slider whose callback writes into a label who moved it; it prints the ids of both comms."""
+
+PREAMBLE = f"""
+import logging, sys
+sys.path[:0] = [{str(JOURNEY)!r}, {str(HERE)!r}]
+logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+from jupyter_app_meta.dashboards import create_app
+from providers import People
+"""
+
+
+def write(path: Path, *cells: str, kernel: str = KERNEL, **metadata: Any) -> Path:
+    """Write a notebook; a cell that begins with ``%md`` is text."""
+    spec = {"name": kernel, "display_name": kernel, "language": "python"}
+    made = [new_markdown_cell(c[3:].strip()) if c.startswith("%md") else new_code_cell(c) for c in cells]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(new_notebook(cells=made, metadata={"kernelspec": spec, **metadata}), path)
+    return path
+
+
+@contextmanager
+def staging(
+    home: Path, app: str, *, prefix: str = "/", env: Mapping[str, str] | None = None, port: int | None = None
+) -> Iterator[Server]:
+    """Run the builder that the Python text ``app`` calls ``app``, in ``home/root`` where its notebooks are.
+
+    ``create_app`` and ``People`` (the identity of the cookie ``person``) are there already.
+    """
+    port = port or free_port()
+    kernelspec(home, KERNEL)
+    (home / "root").mkdir(exist_ok=True)
+    script = home / "app.py"
+    script.write_text(f"{PREAMBLE}\n{app}\n\napp.run(port={port}, ip='127.0.0.1')\n")
+    with launched(home, [str(script)], f"http://127.0.0.1:{port}{prefix}", env=env) as server:
+        yield server
+
+
+@contextmanager
+def serving_folder(home: Path, *arguments: str, prefix: str = "/") -> Iterator[Server]:
+    """Run ``jupyter app-meta serve`` with these arguments in ``home/root``."""
+    port = free_port()
+    kernelspec(home, KERNEL)
+    (home / "root").mkdir(exist_ok=True)
+    argv = ["-m", "jupyter_app_meta.cli", "serve", *arguments, f"--port={port}", "--no-browser"]
+    env = {"PYTHONPATH": str(JOURNEY)}
+    with launched(home, argv, f"http://127.0.0.1:{port}{prefix}", env=env) as server:
+        yield server
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A page that a visitor has opened."""
+
+    visitor: Visitor
+    response: httpx.Response
+
+    @property
+    def html(self) -> str:
+        """The whole page, with its quotes as people see them."""
+        return self.response.text.replace("&#39;", "'").replace("&lt;", "<").replace("&gt;", ">")
+
+    @property
+    def kernel_id(self) -> str:
+        """The kernel that the page tells its script to connect to."""
+        found = re.search(r'"kernelId": "([0-9a-f-]{36})"', self.html)
+        assert found, self.html[-2000:]
+        return found[1]
+
+    def connect(self, **options: Any) -> Socket:
+        """Open the page's WebSocket."""
+        return self.visitor.connect(self.kernel_id, **options)
+
+    def close(self) -> httpx.Response:
+        """Close the page, as its script does."""
+        return self.visitor.http.post(f"voila/api/shutdown/{self.kernel_id}", data={"_xsrf": ""})
+
+
+def visit(server: Server, person: str | None, path: str = "", **query: str) -> Opened:
+    """Open a page as this person, in a browser of their own."""
+    visitor = server.visitor(cookies={"person": person} if person else {})
+    return Opened(visitor, visitor.get(path.lstrip("/"), params=query))
+
+
+def move(socket: Socket, opened: Opened, value: int) -> str:
+    """Move the slider of SLIDER and return what its callback wrote into the label."""
+    found = re.search(r"slider ([0-9a-f]{32}) label ([0-9a-f]{32})", opened.html)
+    assert found, opened.html[-2000:]
+    slider, label = found.groups()
+    data = {"method": "update", "state": {"value": value}, "buffer_paths": []}
+    socket.send(socket.message("comm_msg", {"comm_id": slider, "data": data}))
+
+    def written(message: dict[str, Any]) -> bool:
+        content = message["content"]
+        return (
+            message["header"]["msg_type"] == "comm_msg"
+            and content["comm_id"] == label
+            and "value" in content["data"].get("state", {})
+        )
+
+    return str(socket.until(written)[-1]["content"]["data"]["state"]["value"])
