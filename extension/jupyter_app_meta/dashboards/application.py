@@ -270,7 +270,7 @@ def _specificity(entry: tuple[Route, Fixed | Folder]) -> tuple[tuple[bool, ...],
 def _services(config: Config, log: logging.Logger, base_url: str, folder: Path, secret: bytes) -> Services:
     specs = KernelSpecManager(config=config, log=log)
     kernels = AsyncMappingKernelManager(
-        config=config,
+        config=_kernels_config(config),
         log=log,
         connection_dir=str(folder),
         kernel_spec_manager=specs,
@@ -288,6 +288,16 @@ def _authors_query(config: Config) -> Config:
     """Return a configuration in which ``?theme=`` and ``?template=`` are the author's own, unless it says otherwise."""
     defaults = {"allow_theme_override": "NOTEBOOK", "allow_template_override": "NOTEBOOK"}
     return Config({"VoilaConfiguration": {**defaults, **config.get("VoilaConfiguration", {})}})
+
+
+def _kernels_config(config: Config) -> Config:
+    """Return the configuration of kernels: a crashed one stays dead, its page cannot come back; no port is opened."""
+    own = dict(config.get("KernelManager", {}))
+    if os.name == "posix":
+        own.setdefault("transport", "ipc")
+    changed = Config(config)
+    changed["KernelManager"] = Config({**own, "autorestart": False})
+    return changed
 
 
 async def _shut_down(kernels: AsyncMappingKernelManager, kernel_id: str) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -20,6 +21,7 @@ from jupyter_client.jsonutil import json_default
 from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.utils import url_path_join
 from tornado import web
+from tornado.iostream import StreamClosedError
 from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 
 from ..model import HTTPRequest
@@ -29,6 +31,7 @@ from . import hooks
 from .dashboard import Dashboard, Settings
 from .hooks import OnError
 from .routes import is_devious
+from .run import Run
 from .services import Services
 from .titles import title
 from .visits import Visit
@@ -125,6 +128,7 @@ class PageHandler(Handler):
         """Take what finds the dashboard of a URL's parameters."""
         self._source = source
         self._visit: Visit | None = None
+        self._run: Run | None = None
 
     @web.authenticated
     async def get(self, **params: str) -> None:
@@ -171,7 +175,7 @@ class PageHandler(Handler):
 
     async def _show(self, visit: Visit) -> None:
         try:
-            run = await visit.dashboard.open(visit)
+            self._run = run = await visit.dashboard.open(visit)
             await run.spawned(PATIENCE)
         except Exception as error:
             self.services.log.error("%s could not be opened (%s).", visit.dashboard.notebook.name, type(error).__name__)
@@ -179,9 +183,10 @@ class PageHandler(Handler):
             await self.fail(500)
             return
         self._set_headers()
-        async for piece in run.html(PATIENCE):
-            self.write(piece)
-            await self.flush()
+        with suppress(StreamClosedError):  # the visitor left
+            async for piece in run.html(PATIENCE):
+                self.write(piece)
+                await self.flush()
 
     def _set_headers(self) -> None:
         self.set_header("Content-Type", "text/html; charset=UTF-8")
@@ -190,9 +195,8 @@ class PageHandler(Handler):
 
     def on_connection_close(self) -> None:
         """End the visit of a visitor who left before the page was complete."""
-        visit = self._visit
-        if visit and visit.kernel and not visit.sockets:
-            self.services.spawn(self.services.visits.end(visit.kernel.id))
+        if self._run and self._visit and not self._visit.sockets:
+            self.services.spawn(self._run.close())
 
 
 class KernelRoute(Handler):
