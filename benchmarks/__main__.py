@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .report import machine, note, table
 
-NAMES = ("hot_loop", "big_buffers", "round_trip", "kernel_calls", "kernel_import", "idle_memory")
+NAMES = ("hot_loop", "big_buffers", "round_trip", "kernel_calls", "kernel_import", "idle_memory", "dashboards")
 ROOT = Path(__file__).resolve().parent.parent
 
 

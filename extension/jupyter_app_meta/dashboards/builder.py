@@ -29,6 +29,10 @@ from .routes import SUFFIX, DashboardError, Route
 from .services import Services
 
 
+REPLACED = {"preheat_kernel": "warm", "prelaunch_hook": "authorize", "progressive_rendering": "warm"}
+"""Options of Voila whose work is done here in another way."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mount:
     """A notebook, or a directory of them, at a path."""
@@ -141,6 +145,9 @@ class Builder:
             _check_place(mount)
             if mount.settings.warm < 0:
                 raise DashboardError(f"warm is {mount.settings.warm} for {mount.route.path}: give 0 or more.")
+        for name, instead in REPLACED.items():
+            if self.config.get("VoilaConfiguration", {}).get(name):
+                raise DashboardError(f"VoilaConfiguration.{name} has no effect here: use {instead}.")
         if self.index and (clash := taken.get((self.index.shape, False))):
             raise DashboardError(f"{clash.place.name} and the index are both at {self.index.path}.")
 

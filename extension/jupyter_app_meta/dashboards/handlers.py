@@ -170,7 +170,7 @@ class PageHandler(Handler):
             await self.fail(404)
         else:
             raw = dataclasses.replace(raw, meta=await hooks.facts(settings.meta, request, services.log))
-            return Visit(dashboard, who, raw, page, self)
+            return Visit(dashboard, who, raw, page)
         return None
 
     async def _show(self, visit: Visit) -> None:

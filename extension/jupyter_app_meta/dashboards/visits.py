@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from .kernels import Kernel
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True, eq=False)
 class Visit:
     """One page that one visitor opened: what is known of the request, and the page's live sockets."""
 
@@ -27,7 +28,6 @@ class Visit:
     visitor: Visitor
     raw: RawRequest
     page: Page
-    handler: object
     kernel: Kernel | None = None
     sockets: set[Any] = field(default_factory=set)
     rendering: bool = True
@@ -86,5 +86,4 @@ class Visits:
 
     async def end_all(self) -> None:
         """End every visit."""
-        for kernel_id in tuple(self._visits):
-            await self.end(kernel_id)
+        await asyncio.gather(*(self.end(kernel_id) for kernel_id in tuple(self._visits)))

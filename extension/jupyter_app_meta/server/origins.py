@@ -45,12 +45,15 @@ class Origins:
     def __len__(self) -> int:
         return len(self._kernels)
 
-    def render(self, kernel_id: str, identity: str, page: Page, handler: object, path: str | None = None) -> None:
-        """Note that a handler renders a page (of the notebook ``path``) with a kernel that it is about to start."""
+    def render(self, kernel_id: str, identity: str, page: Page, opener: object, path: str | None = None) -> None:
+        """Note that a page (of the notebook ``path``) is rendered with a kernel, for as long as ``opener`` exists.
+
+        The opener is a handler that is about to start the kernel, or a visit.
+        """
         self._prune()
         kernel = self._touch(kernel_id)
         kernel.rendered = (identity, page)
-        kernel.opener = weakref.ref(handler)
+        kernel.opener = weakref.ref(opener)
         kernel.path = path
 
     def see(self, kernel_id: str, identity: str, page: Page, *, stripped: bool = False) -> None:
@@ -100,7 +103,7 @@ class Origins:
         return pages[0] if len(pages) == 1 else None
 
     def opener(self, kernel_id: str) -> object | None:
-        """Return the handler that renders with this kernel, while it exists."""
+        """Return what renders with this kernel, while it exists."""
         reference = self._kernels.get(kernel_id, _Kernel()).opener
         return reference() if reference else None
 
