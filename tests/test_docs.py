@@ -6,9 +6,12 @@ import argparse
 from pathlib import Path
 
 import pytest
+from jupyter_core.application import base_aliases, base_flags
 
 import jupyter_app_meta
 from jupyter_app_meta import cli, testing
+from jupyter_app_meta.dashboards import Builder
+from jupyter_app_meta.dashboards.command import Serve
 from jupyter_app_meta.server.app import AppMetaExtension
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -16,6 +19,7 @@ README = (PROJECT / "README.md").read_text("utf-8")
 CHANGELOG = (PROJECT / "CHANGELOG.md").read_text("utf-8")
 
 FIRST_SCREEN = 40
+INHERITED = {*base_flags, *base_aliases} - {"config"}
 OPTIONS = sorted(AppMetaExtension.class_own_traits(config=True))
 
 
@@ -46,6 +50,24 @@ def test_each_option_is_documented(name: str) -> None:
 def test_each_command_is_documented(command: str) -> None:
     """The README has each command as it is typed."""
     assert command in README
+
+
+@pytest.mark.parametrize("option", sorted({*Serve.aliases, *Serve.flags} - INHERITED))
+def test_each_option_of_serve_is_documented(option: str) -> None:
+    """The README has each option of `jupyter app-meta serve` as it is typed."""
+    assert f"`--{option}`" in README
+
+
+@pytest.mark.parametrize("name", sorted(Serve.class_own_traits(config=True)))
+def test_each_trait_of_serve_explains_itself(name: str) -> None:
+    """`--help-all` says what each trait does."""
+    assert len(Serve.class_own_traits()[name].help) > 20
+
+
+@pytest.mark.parametrize("name", [name for name in vars(Builder) if name.startswith("with_")])
+def test_each_method_of_the_builder_is_documented(name: str) -> None:
+    """The README shows each `with_…` of a builder."""
+    assert f"{name}(" in README
 
 
 @pytest.mark.parametrize("magic", ["%app_meta", "%%app_meta", "%load_ext jupyter_app_meta"])
