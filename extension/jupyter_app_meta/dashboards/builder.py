@@ -22,12 +22,12 @@ from typing import Any
 from jupyter_server.auth.identity import IdentityProvider
 from traitlets.config import Config
 
-from .application import Application, Fixed, Folder
-from .dashboard import Settings
+from .application import Application
 from .hooks import Authorize, Meta, OnError
 from .routes import SUFFIX, DashboardError, Route
 from .services import Services
-
+from .settings import Settings
+from .sources import Fixed, Folder, Source
 
 REPLACED = {"preheat_kernel": "warm", "prelaunch_hook": "authorize", "progressive_rendering": "warm"}
 """Options of Voila whose work is done here in another way."""
@@ -42,7 +42,7 @@ class Mount:
     settings: Settings
     dynamic: bool
 
-    def open(self, services: Services) -> Fixed | Folder:
+    def open(self, services: Services) -> Source:
         """Return the dashboards of this mount."""
         return (Folder if self.dynamic else Fixed)(services, self.route, self.place, self.settings)
 

@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from pathlib import Path
 
 from . import blueprint
 from .blueprint import Blueprint
-from .hooks import Authorize, Meta
 from .routes import DashboardError
 from .run import Run
 from .services import Services
+from .settings import Settings
 from .strategies import Cold, Strategy, Warm
 from .visits import Visit
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What a deployer says of one path."""
-
-    authorize: Authorize | None = None
-    meta: Meta | None = None
-    warm: int = 0
-    max_age: float = 3600
 
 
 class Dashboard:

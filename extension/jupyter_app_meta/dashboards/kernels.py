@@ -122,7 +122,7 @@ class Kernel:
         priority.restore(self._pid) if self._ahead else None
         desk, session = self._services.desk, SessionInfo(kernel_id=self.id)
         key = visit.visitor.key
-        desk.origins.render(self.id, key, visit.page, visit, visit.dashboard.notebook.name)
+        desk.origins.render(self.id, key, visit.page, visit, visit.notebook.name)
         self._services.visits.begin(visit, self)
         self._stamps = Stamps(desk, self._key, visit.raw, key, session)
         if self.aware:

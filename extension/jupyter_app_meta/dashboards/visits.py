@@ -10,21 +10,32 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from ..policy import Page, RawRequest
 from ..server.identity import Visitor
+from .settings import Settings
 
-if TYPE_CHECKING:
-    from .dashboard import Dashboard
-    from .kernels import Kernel
+
+class Kernel(Protocol):
+    """What a visit needs to know of its kernel."""
+
+    id: str
+
+    async def is_alive(self) -> bool:
+        """Whether the kernel's process runs."""
+
+    def disconnect(self) -> None:
+        """Close the channels of the client that runs the page."""
 
 
 @dataclass(slots=True, weakref_slot=True, eq=False)
 class Visit:
     """One page that one visitor opened: what is known of the request, and the page's live sockets."""
 
-    dashboard: Dashboard
+    notebook: Path
+    settings: Settings
     visitor: Visitor
     raw: RawRequest
     page: Page

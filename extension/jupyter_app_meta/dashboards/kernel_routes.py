@@ -1,0 +1,111 @@
+"""The routes of a page's script: its kernel's model, channels and end.
+
+Every one first asks whether the kernel is this visitor's, and they may still see its page. To
+anybody else it answers as if there were no such kernel: 403, with the same body.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from jupyter_client.jsonutil import json_default
+from tornado import web
+from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
+
+from ..server import identity
+from . import hooks
+from .handlers import Handler
+from .setup import ALLOWED
+from .visits import Visit
+
+
+class KernelRoute(Handler):
+    """A route of one kernel: for the visitor whose page it runs, and nobody else."""
+
+    async def visit(self, kernel_id: str) -> Visit:
+        """Return the visit that has this kernel; 403 to anybody but its visitor."""
+        services = self.services
+        who = identity.visitor(self, services.desk.policy)
+        visit = services.visits.of(kernel_id, who)
+        if visit is None or not await self._may_still(visit):
+            raise web.HTTPError(403)
+        return visit
+
+    async def _may_still(self, visit: Visit) -> bool:
+        request = self.policy_request(self.raw_request(), visit.page)
+        return await hooks.verdict(visit.settings.authorize, request, self.services.log) is True
+
+
+class KernelHandler(KernelRoute):
+    """What a page's script asks of its kernel before it connects, and how it ends it."""
+
+    @web.authenticated
+    async def get(self, kernel_id: str) -> None:
+        """Return the kernel's model, as jupyter_server has it."""
+        await self.visit(kernel_id)
+        self.set_header("Content-Type", "application/json")
+        await self.finish(json.dumps(self.services.kernels.kernel_model(kernel_id), default=json_default))
+
+    @web.authenticated
+    async def delete(self, kernel_id: str) -> None:
+        """End the kernel."""
+        await self.visit(kernel_id)
+        await self.services.visits.end(kernel_id)
+        self.set_status(204)
+
+
+class ShutdownHandler(KernelRoute):
+    """What a page's script posts as the page closes."""
+
+    def check_xsrf_cookie(self) -> None:
+        """A closing page has no token to send: that it comes from here is enough, and that the kernel is its own."""
+        if not self.check_origin():
+            raise web.HTTPError(403)
+
+    @web.authenticated
+    async def post(self, kernel_id: str) -> None:
+        """End the kernel."""
+        await self.visit(kernel_id)
+        self.services.spawn(self.services.visits.end(kernel_id))
+        self.set_status(204)
+
+
+class ChannelsHandler(VoilaKernelWebsocketHandler, KernelRoute):  # type: ignore[misc]  # voila is not typed
+    """The WebSocket between a page and its kernel."""
+
+    _visit: Visit | None = None
+
+    async def pre_get(self) -> None:
+        """Let nobody in but the visitor whose page the kernel runs."""
+        visit = await self.visit(self.kernel_id)
+        await super().pre_get()
+        self._confine()
+        self._visit = visit
+
+    def _confine(self) -> None:
+        """Send on what was checked, and not bytes that the kernel might read in another way."""
+        session = self.connection.session
+        send_raw = session.send_raw
+
+        def checked(stream: Any, parts: list[Any], *args: Any, **kwargs: Any) -> Any:
+            header = json.loads(bytes(parts[0]).decode())
+            if header["msg_type"] not in ALLOWED:
+                raise ValueError("a message of a type that visitors may not send")
+            return send_raw(stream, [json.dumps(header).encode(), *parts[1:]], *args, **kwargs)
+
+        session.send_raw = checked
+
+    async def open(self, kernel_id: str) -> None:
+        """Count the socket as the page's."""
+        if self._visit:
+            self._visit.sockets.add(self)
+        await super().open(kernel_id)
+
+    def on_close(self) -> None:
+        """Note since when the page is away."""
+        if self._visit:
+            self._visit.sockets.discard(self)
+            self._visit.connected = True
+            self._visit.touch()
+        super().on_close()

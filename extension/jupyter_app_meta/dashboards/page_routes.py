@@ -1,0 +1,131 @@
+"""The routes of people: a dashboard's page, and the list of dashboards.
+
+Who may see a page is decided before anything is started.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from contextlib import suppress
+
+from jupyter_server.utils import url_path_join
+from tornado import web
+from tornado.iostream import StreamClosedError
+
+from ..policy import Page
+from ..server import capture, identity
+from . import hooks
+from .dashboard import Dashboard
+from .handlers import Handler, render
+from .run import Run
+from .sources import Entry, Source
+from .titles import title
+from .visits import Visit
+
+PATIENCE = 10
+"""Seconds without anything to send, after which a page gets a sign of life: proxies give up on silence."""
+
+
+class PageHandler(Handler):
+    """A dashboard's page."""
+
+    def initialize(self, source: Source) -> None:
+        """Take what finds the dashboard of a URL's parameters."""
+        self._source = source
+        self._visit: Visit | None = None
+        self._run: Run | None = None
+
+    @web.authenticated
+    async def get(self, **params: str) -> None:
+        """Show the dashboard, as it comes."""
+        admitted = await self._admitted(params)
+        if admitted is None:
+            return
+        dashboard, self._visit = admitted
+        visit = self._visit
+        try:
+            with self.services.traffic.page():
+                await self._show(dashboard, visit)
+        finally:
+            visit.rendering = False
+            visit.touch()
+
+    @web.authenticated
+    async def head(self, **params: str) -> None:
+        """Say whether there is a page for this visitor, and start nothing."""
+        if await self._admitted(params):
+            self._set_headers()
+
+    async def _admitted(self, params: dict[str, str]) -> tuple[Dashboard, Visit] | None:
+        """Return the dashboard and the visit that may begin, None where the answer is given already."""
+        services, settings = self.services, self._source.settings
+        if not self._source.is_plain(params):
+            await self.fail(404)
+            return None
+        who = identity.visitor(self, services.desk.policy)
+        page = Page(self.request.full_url(), params, "run")
+        raw = capture.raw_request(self, who.user)
+        request = self.policy_request(raw, page)
+        verdict = await hooks.verdict(settings.authorize, request, services.log)
+        dashboard = self._source.find(params)
+        if isinstance(verdict, str):
+            self.redirect(verdict)
+        elif not verdict:
+            await self.fail(403)
+        elif dashboard is None:
+            await self.fail(404)
+        else:
+            raw = dataclasses.replace(raw, meta=await hooks.facts(settings.meta, request, services.log))
+            return dashboard, Visit(dashboard.notebook, settings, who, raw, page)
+        return None
+
+    async def _show(self, dashboard: Dashboard, visit: Visit) -> None:
+        try:
+            self._run = run = await dashboard.open(visit)
+            await run.spawned(PATIENCE)
+        except Exception as error:
+            self.services.log.error("%s could not be opened (%s).", visit.notebook.name, type(error).__name__)
+            self.services.log.debug("It failed with this:", exc_info=True)
+            await self.fail(500)
+            return
+        self._set_headers()
+        with suppress(StreamClosedError):  # the visitor left
+            async for piece in run.html(PATIENCE):
+                self.write(piece)
+                await self.flush()
+
+    def _set_headers(self) -> None:
+        self.set_header("Content-Type", "text/html; charset=UTF-8")
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("Referrer-Policy", "same-origin")
+
+    def on_connection_close(self) -> None:
+        """End the visit of a visitor who left before the page was complete."""
+        if self._run and self._visit and not self._visit.sockets:
+            self.services.spawn(self._run.close())
+
+
+class IndexHandler(Handler):
+    """The dashboards that a visitor may see."""
+
+    def initialize(self, entries: Callable[[], list[Entry]]) -> None:
+        """Take the function that lists what there is."""
+        self._entries = entries
+
+    @web.authenticated
+    async def get(self) -> None:
+        """Show the list."""
+        raw = self.raw_request()
+        shown = []
+        for path, params, notebook, settings in self._entries():
+            url = url_path_join(self.base_url, path)
+            page = Page(f"{self.request.protocol}://{self.request.host}{url}", params, "run")
+            if await hooks.verdict(settings.authorize, self.policy_request(raw, page), self.services.log) is True:
+                shown.append({"url": url, "title": title(notebook), "path": path.strip("/")})
+        self.set_header("Cache-Control", "no-store")
+        await self.finish(render("index.html", dashboards=shown, base_url=self.base_url, user=self._name()))
+
+    def _name(self) -> str | None:
+        user = self.policy_request(self.raw_request()).user
+        return (user.display_name or user.username) if user and user.is_authenticated else None

@@ -1,0 +1,115 @@
+"""What a server is made of: its managers, its policy's desk, its identity provider."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import zmq.asyncio
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_core.utils import ensure_async
+from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvider
+from jupyter_server.auth.login import LoginFormHandler
+from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
+from traitlets.config import Config
+from voila.configuration import VoilaConfiguration
+from voila.voila_identity_provider import VoilaLoginHandler
+
+from ..server.app import AppMetaExtension
+from ..server.origins import Origins
+from ..server.stamps import Desk
+from . import hooks
+from .services import Services
+from .visits import Visits
+
+ALLOWED = ("comm_open", "comm_close", "comm_msg", "comm_info_request", "kernel_info_request")
+"""What a visitor's browser may say to a kernel, on whatever channel."""
+
+RECONNECT = 20
+"""Milliseconds between two attempts to reach a kernel that is just starting; ZeroMQ's own 100 are felt."""
+
+
+def services(config: Config, log: logging.Logger, base_url: str, folder: Path, secret: bytes) -> Services:
+    """Return what all dashboards of one server share; connection files are in ``folder``."""
+    specs = KernelSpecManager(config=config, log=log)
+    kernels = AsyncMappingKernelManager(
+        config=_kernels_config(config),
+        log=log,
+        connection_dir=str(folder),
+        kernel_spec_manager=specs,
+        allowed_message_types=list(ALLOWED),
+    )
+    sockets = zmq.asyncio.Context()
+    sockets.setsockopt(zmq.RECONNECT_IVL, RECONNECT)
+    voila = VoilaConfiguration(config=_authors_query(config))
+    visits = Visits(lambda kernel_id: _shut_down(kernels, kernel_id))
+    desk = _desk(config, log, kernels, visits, secret)
+    return Services(config, log, base_url, kernels, specs, voila, desk, visits, sockets)
+
+
+def _authors_query(config: Config) -> Config:
+    """Return a configuration in which ``?theme=`` and ``?template=`` are the author's own, unless it says otherwise."""
+    defaults = {"allow_theme_override": "NOTEBOOK", "allow_template_override": "NOTEBOOK"}
+    return Config({"VoilaConfiguration": {**defaults, **config.get("VoilaConfiguration", {})}})
+
+
+def _kernels_config(config: Config) -> Config:
+    """Return the configuration of kernels: a crashed one stays dead, its page cannot come back; no port is opened."""
+    own = dict(config.get("KernelManager", {}))
+    if os.name == "posix":
+        own.setdefault("transport", "ipc")
+    changed = Config(config)
+    changed["KernelManager"] = Config({**own, "autorestart": False})
+    return changed
+
+
+async def _shut_down(kernels: AsyncMappingKernelManager, kernel_id: str) -> None:
+    if kernel_id in kernels:
+        await ensure_async(kernels.shutdown_kernel(kernel_id))
+
+
+def _desk(
+    config: Config, log: logging.Logger, kernels: AsyncMappingKernelManager, visits: Visits, secret: bytes
+) -> Desk:
+    extension = AppMetaExtension(config=config, log=log)
+    extension.refuse_unknown_options()
+    extension.announce()
+
+    async def facts(kernel_id: str, request: Any) -> Mapping[str, Any]:
+        visit = visits.get(kernel_id)
+        return await hooks.facts(visit.settings.meta if visit else None, request, log)
+
+    return Desk(
+        extension.policy(),
+        Origins(lambda kernel_id: kernel_id in kernels),
+        log,
+        hmac.digest(secret, b"jupyter-app-meta client ids", "sha256"),
+        extension.stamp_limit,
+        extension.tcp_nodelay,
+        facts,
+    )
+
+
+def provider(
+    given: IdentityProvider | type[IdentityProvider] | None, token: str | None, config: Config, log: logging.Logger
+) -> IdentityProvider:
+    """Return the identity provider: the deployer's, one with a token, or one that lets in everybody."""
+    if isinstance(given, IdentityProvider):
+        return given
+    options: dict[str, Any] = {} if token is None else {"token": token}
+    if given is None and token is None and not _has_secret(config):
+        options["token"] = ""  # open to everybody who reaches it, as dashboards are
+    made = (given or PasswordIdentityProvider)(config=config, log=log, **options)
+    if made.login_handler_class is LoginFormHandler:
+        made.login_handler_class = VoilaLoginHandler  # finds its style among Voila's files
+    return made
+
+
+def _has_secret(config: Config) -> bool:
+    sections = (config.get(name, {}) for name in ("IdentityProvider", "PasswordIdentityProvider"))
+    named = any(section.get("token") or section.get("hashed_password") for section in sections)
+    return named or bool(os.environ.get("JUPYTER_TOKEN"))

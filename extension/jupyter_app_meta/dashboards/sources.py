@@ -1,0 +1,114 @@
+"""Where a route's dashboards come from: one notebook, or a directory of them.
+
+start()           begin whatever is done ahead of visitors
+is_plain(params)  could these parameters of a URL mean a dashboard at all?
+find(params)      the dashboard of these parameters, None where there is none
+entries()         what can be opened without knowing a parameter
+sweep()           notice what has come and gone
+close()           end what nobody claimed
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from . import routes
+from .dashboard import Dashboard
+from .routes import Route
+from .services import Services
+from .settings import Settings
+
+
+class Entry(NamedTuple):
+    """A dashboard in the index."""
+
+    path: str
+    params: dict[str, str]
+    notebook: Path
+    settings: Settings
+
+
+class Fixed:
+    """The one dashboard of a path."""
+
+    def __init__(self, services: Services, route: Route, notebook: Path, settings: Settings) -> None:
+        self.settings, self._route = settings, route
+        self.dashboard = Dashboard(services, notebook, settings)
+
+    def start(self) -> None:
+        """Begin whatever is done ahead of visitors."""
+        self.dashboard.start()
+
+    def find(self, params: Mapping[str, str]) -> Dashboard | None:
+        """Return the dashboard, while its notebook exists."""
+        return self.dashboard if self.dashboard.notebook.is_file() else None
+
+    def is_plain(self, params: Mapping[str, str]) -> bool:
+        """Whether no parameter could be taken for more than one segment."""
+        return not any("/" in value or "\0" in value for value in params.values())
+
+    def entries(self) -> list[Entry]:
+        """List the dashboard, unless its path has parameters."""
+        plain = self._route.shape == self._route.path and self.dashboard.notebook.is_file()
+        return [Entry(self._route.path, {}, self.dashboard.notebook, self.settings)] if plain else []
+
+    async def sweep(self) -> None:
+        """A path stays, whatever becomes of its notebook."""
+
+    async def close(self) -> None:
+        """End what nobody claimed."""
+        await self.dashboard.close()
+
+
+class Folder:
+    """The dashboards of a directory, as they appear, change and vanish."""
+
+    def __init__(self, services: Services, route: Route, directory: Path, settings: Settings) -> None:
+        self._services, self._route, self._directory, self.settings = services, route, directory, settings
+        self._dashboards: dict[Path, Dashboard] = {}
+        self._started = False
+
+    def start(self) -> None:
+        """Begin whatever is done ahead of visitors, for the notebooks that there are now, and again when asked."""
+        self._started = True
+        if self.settings.warm > 0:
+            for name in routes.names(self._directory):
+                self.find({"name": name})
+
+    def find(self, params: Mapping[str, str]) -> Dashboard | None:
+        """Return the dashboard of a name."""
+        notebook = routes.find(self._directory, params["name"])
+        if notebook is None:
+            return None
+        if notebook not in self._dashboards:
+            self._dashboards[notebook] = Dashboard(self._services, notebook, self.settings)
+            if self._started:
+                self._dashboards[notebook].start()
+        return self._dashboards[notebook]
+
+    def is_plain(self, params: Mapping[str, str]) -> bool:
+        """Whether the name could be that of a notebook that is meant to be seen."""
+        return routes.is_plain(params["name"])
+
+    def entries(self) -> list[Entry]:
+        """List the notebooks."""
+        found = ((name, routes.find(self._directory, name)) for name in routes.names(self._directory))
+        base = self._route.path.rstrip("/")
+        return [Entry(f"{base}/{name}", {"name": name}, path, self.settings) for name, path in found if path]
+
+    async def sweep(self) -> None:
+        """Drop the dashboards whose notebooks have vanished."""
+        for notebook in [path for path in self._dashboards if not path.is_file()]:
+            await self._dashboards.pop(notebook).close()
+        if self._started:
+            self.start()
+
+    async def close(self) -> None:
+        """End what nobody claimed."""
+        await asyncio.gather(*(dashboard.close() for dashboard in self._dashboards.values()))
+
+
+Source = Fixed | Folder
