@@ -158,7 +158,7 @@ class Application(web.Application):
 
     async def close(self) -> None:
         """End all kernels and forget all visits. The application cannot be started again."""
-        self._closed = True
+        self._closed = self.services.traffic.closed = True
         if self._running:
             self._running.cancel()
         await asyncio.gather(*(source.close() for _, source in self._sources))

@@ -119,7 +119,8 @@ class Kernel:
 
     def claim(self, visit: Visit) -> None:
         """Give the kernel to a visitor."""
-        priority.restore(self._pid) if self._ahead else None
+        if self._ahead:
+            priority.restore(self._pid)
         desk, session = self._services.desk, SessionInfo(kernel_id=self.id)
         key = visit.visitor.key
         desk.origins.render(self.id, key, visit.page, visit, visit.notebook.name)

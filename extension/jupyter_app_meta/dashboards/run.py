@@ -12,12 +12,12 @@ from collections.abc import AsyncIterator
 from contextlib import nullcontext, suppress
 from typing import Any
 
-from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbclient.exceptions import CellExecutionError
 from nbconvert.preprocessors.clearoutput import ClearOutputPreprocessor
 from voila.execute import VoilaExecutor, strip_code_cell_warnings
 
 from .blueprint import Blueprint
-from .kernels import Kernel
+from .kernels import Kernel, KernelFailed
 from .services import Services
 from .visits import Visit
 
@@ -35,6 +35,7 @@ class Run:
         self.cells_done = 0
         self.began = time.monotonic()
         self._visit: Visit | None = None
+        self._abandoned = False
         self._claimed = asyncio.Event()
         self._spawned = asyncio.Event()
         self._more = asyncio.Event()
@@ -84,11 +85,26 @@ class Run:
             self.kernel.claim(visit)
             if self.done:
                 self.kernel.disconnect_soon()
+            else:
+                self._services.spawn(self._limit_waiting_cell())
         self._claimed.set()
+
+    async def _limit_waiting_cell(self) -> None:
+        """Interrupt the cell that waited for the visitor where it now takes longer than a cell may.
+
+        Before the claim no limit holds: nobody knows how long a kernel waits.
+        """
+        index, limit = self.cells_done, self._executor.timeout if self._executor else None
+        if limit and limit > 0:
+            await asyncio.sleep(limit)
+            if self.cells_done == index and not self.done and self.kernel:
+                await self.kernel.interrupt()
 
     async def _start(self) -> None:
         try:
             async with nullcontext() if self._ahead else self._services.traffic.start():
+                if self._abandoned or self._services.traffic.closed:
+                    raise KernelFailed("Nobody waits for this page any more.")
                 await self._start_kernel()
         finally:
             self._spawned.set()
@@ -201,7 +217,7 @@ class Run:
         executor = self._executor
         assert executor is not None
         try:
-            await self._limited(asyncio.ensure_future(executor.execute_cell(cell, None, index, store_history=False)))
+            await executor.execute_cell(cell, None, index, store_history=False)
         except CellExecutionError as error:
             self._log_failure(error)
             if executor.should_strip_error():
@@ -214,28 +230,6 @@ class Run:
             return True
         return False
 
-    async def _limited(self, execution: asyncio.Future[Any]) -> None:
-        """Wait for a cell. One that began before its visitor came has its time limit from the claim on."""
-        assert self._executor is not None
-        limit = self._executor.timeout
-        if self._claimed.is_set() or not limit or limit < 0:
-            await execution
-            return
-        claimed = asyncio.ensure_future(self._claimed.wait())
-        try:
-            await asyncio.wait((execution, claimed), return_when=asyncio.FIRST_COMPLETED)
-            done, _ = await asyncio.wait((execution,), timeout=None if execution.done() else limit)
-        finally:
-            claimed.cancel()
-        if not done and self._executor.interrupt_on_timeout and self.kernel:
-            await self.kernel.interrupt()
-        elif not done:
-            execution.cancel()
-            with suppress(asyncio.CancelledError, DeadKernelError):
-                await execution
-            raise TimeoutError("Cell execution timed out")
-        await execution
-
     def _log_failure(self, error: Exception) -> None:
         """Log what failed by its kind: its text, and the cell's, may hold a visitor's data."""
         log = self._services.log
@@ -246,10 +240,11 @@ class Run:
 
     async def close(self) -> None:
         """End the run and its kernel, in whatever state they are."""
-        for task in (self._starting, self._rendering):
-            if task and not task.done():
-                task.cancel()
-        if self._starting:
-            await asyncio.wait((self._starting,))
+        self._abandoned = True
+        assert self._starting and self._rendering
+        self._rendering.cancel()
+        await self._spawned.wait()  # a process that is just being started must not be lost sight of
+        self._starting.cancel()
+        await asyncio.wait((self._starting, self._rendering))
         if self.kernel:
             await self.kernel.close()

@@ -18,6 +18,7 @@ class Traffic:
     """Counts the pages that are being rendered, and starts kernels a few at a time."""
 
     def __init__(self) -> None:
+        self.closed = False
         self._rendering = 0
         self._free = asyncio.Event()
         self._free.set()
