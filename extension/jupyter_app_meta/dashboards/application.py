@@ -152,7 +152,7 @@ class Application(web.Application):
         services = self.services
         for kernel_id, visit in services.visits.items():
             limit = self._idle_timeout if visit.connected else self._connect_timeout
-            gone = kernel_id not in services.kernels or (visit.kernel and not await visit.kernel.is_alive())
+            gone = visit.run is not None and not await visit.run.is_alive()
             if gone or visit.away() > limit:
                 services.spawn(services.visits.end(kernel_id))
 

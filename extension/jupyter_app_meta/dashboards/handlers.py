@@ -10,7 +10,6 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader
 from jupyter_server.base.handlers import JupyterHandler
-from tornado import web
 
 from ..model import HTTPRequest
 from ..policy import Page, RawRequest
@@ -48,7 +47,8 @@ class Handler(JupyterHandler):
     async def prepare(self, *, _redirect_to_login: bool = True) -> None:
         """Refuse paths that hide a slash, then authenticate."""
         if is_devious(self.request.path):
-            raise web.HTTPError(404)
+            await self.fail(404)
+            return
         await super().prepare(_redirect_to_login=_redirect_to_login)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
@@ -59,7 +59,8 @@ class Handler(JupyterHandler):
     async def fail(self, status: int) -> None:
         """Answer with the deployer's own error page, or ours."""
         on_error: OnError | None = self.settings["dashboard_on_error"]
-        known = self.policy_request(self.raw_request()) if self.current_user else None
+        is_known = getattr(self, "_jupyter_current_user", None) is not None  # jupyter_server forbids to ask earlier
+        known = self.policy_request(self.raw_request()) if is_known else None
         own = await hooks.page(on_error, status, known, self.services.log)
         self.set_status(status)
         self.set_header("Content-Type", "text/html; charset=UTF-8")
@@ -80,4 +81,4 @@ class NotFoundHandler(Handler):
 
     async def prepare(self, *, _redirect_to_login: bool = True) -> None:
         """Answer 404 to whatever was asked."""
-        raise web.HTTPError(404)
+        await self.fail(404)

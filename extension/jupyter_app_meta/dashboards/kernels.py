@@ -13,6 +13,7 @@ from queue import Empty
 from typing import Any
 
 from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_core.utils import ensure_async
 
 from .. import wire
 from ..model import SessionInfo
@@ -41,7 +42,7 @@ class Kernel:
         self._key = wire.derive_key(self.manager.session.key)
         self._stamps = Stamps(services.desk, self._key, None, "", SessionInfo(kernel_id=kernel_id))
         self.client = self._connect()
-        self.aware = False
+        self.aware = self._is_ready = False
         if ahead:
             priority.lower(self._pid)
 
@@ -74,6 +75,7 @@ class Kernel:
             async with asyncio.timeout(timeout):
                 while not await self._is_heard():
                     pass
+                self._is_ready = True
                 await self._load()
         except TimeoutError:
             raise KernelFailed(f"The kernel did not answer within {timeout:.0f} seconds.") from None
@@ -124,7 +126,6 @@ class Kernel:
         desk, session = self._services.desk, SessionInfo(kernel_id=self.id)
         key = visit.visitor.key
         desk.origins.render(self.id, key, visit.page, visit, visit.notebook.name)
-        self._services.visits.begin(visit, self)
         self._stamps = Stamps(desk, self._key, visit.raw, key, session)
         if self.aware:
             self._tell()
@@ -149,6 +150,9 @@ class Kernel:
         await self.manager.interrupt_kernel()
 
     async def close(self) -> None:
-        """End the kernel."""
+        """End the kernel; one that never answered has nothing to put in order."""
         self.disconnect()
-        await self._services.visits.end(self.id)
+        if self._ahead:
+            priority.restore(self._pid)
+        if self.id in self._services.kernels:
+            await ensure_async(self._services.kernels.shutdown_kernel(self.id, now=not self._is_ready))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from contextlib import suppress
 
 from jupyter_server.utils import url_path_join
 from tornado import web
@@ -90,10 +89,12 @@ class PageHandler(Handler):
             await self.fail(500)
             return
         self._set_headers()
-        with suppress(StreamClosedError):  # the visitor left
+        try:
             async for piece in run.html(PATIENCE):
                 self.write(piece)
                 await self.flush()
+        except StreamClosedError:
+            self.on_connection_close()
 
     def _set_headers(self) -> None:
         self.set_header("Content-Type", "text/html; charset=UTF-8")

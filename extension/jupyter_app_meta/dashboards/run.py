@@ -7,6 +7,7 @@ its cells, and is given up where a cell fails (the next one may not).
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import nullcontext, suppress
@@ -23,6 +24,10 @@ from .visits import Visit
 
 HEARTBEAT = "<script>window.voila_heartbeat && window.voila_heartbeat()</script>\n"
 BROKEN = '<p role="alert">This page could not be completed. Please reload it.</p>\n'
+
+_silent = logging.getLogger(f"{__name__}.silent")  # what nbclient says may hold a visitor's data; we log its kind
+_silent.propagate = False
+_silent.addHandler(logging.NullHandler())
 
 
 class Run:
@@ -82,7 +87,7 @@ class Run:
         """Give the run to its visitor."""
         self._visit = visit
         if self.kernel:
-            self.kernel.claim(visit)
+            self._give_kernel(visit)
             if self.done:
                 self.kernel.disconnect_soon()
             else:
@@ -100,6 +105,11 @@ class Run:
             if self.cells_done == index and not self.done and self.kernel:
                 await self.kernel.interrupt()
 
+    def _give_kernel(self, visit: Visit) -> None:
+        assert self.kernel is not None
+        self._services.visits.begin(visit, self.kernel.id, self)
+        self.kernel.claim(visit)
+
     async def _start(self) -> None:
         try:
             async with nullcontext() if self._ahead else self._services.traffic.start():
@@ -115,7 +125,7 @@ class Run:
             self._services, blueprint.kernel_name, blueprint.folder, ahead=self._ahead and not self._visit
         )
         if self._visit:
-            self.kernel.claim(self._visit)
+            self._give_kernel(self._visit)
         self._spawned.set()
         await self.kernel.ready(self._settings("startup_timeout", 60))
 
@@ -179,6 +189,7 @@ class Run:
             show_tracebacks=self._services.voila.show_tracebacks,
             cell_error_instruction="The server's log says more.",
             coalesce_streams=True,
+            log=_silent,
         )
         self._executor.kc = self.kernel.client
         limit = self._executor.timeout
@@ -234,17 +245,24 @@ class Run:
         """Log what failed by its kind: its text, and the cell's, may hold a visitor's data."""
         log = self._services.log
         kind = getattr(error, "ename", "") or type(error).__name__
-        if self._claimed.is_set() or kind != "NotClaimed":
+        if not self._abandoned:
             log.warning("%s: cell %s failed with %s.", self.name, self.cells_done + 1, kind)
             log.debug("It failed with this:", exc_info=error)
 
+    async def is_alive(self) -> bool:
+        """Whether the kernel's process runs, or will."""
+        return self.kernel is None or await self.kernel.is_alive()
+
     async def close(self) -> None:
         """End the run and its kernel, in whatever state they are."""
-        self._abandoned = True
         assert self._starting and self._rendering
+        if self._abandoned:
+            return
+        self._abandoned = True
         self._rendering.cancel()
         await self._spawned.wait()  # a process that is just being started must not be lost sight of
         self._starting.cancel()
         await asyncio.wait((self._starting, self._rendering))
         if self.kernel:
+            self._services.visits.forget(self.kernel.id)
             await self.kernel.close()

@@ -11,7 +11,6 @@ from typing import Any
 
 import zmq.asyncio
 from jupyter_client.kernelspec import KernelSpecManager
-from jupyter_core.utils import ensure_async
 from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvider
 from jupyter_server.auth.login import LoginFormHandler
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
@@ -46,7 +45,7 @@ def services(config: Config, log: logging.Logger, base_url: str, folder: Path, s
     sockets = zmq.asyncio.Context()
     sockets.setsockopt(zmq.RECONNECT_IVL, RECONNECT)
     voila = VoilaConfiguration(config=_authors_query(config))
-    visits = Visits(lambda kernel_id: _shut_down(kernels, kernel_id))
+    visits = Visits()
     desk = _desk(config, log, kernels, visits, secret)
     return Services(config, log, base_url, kernels, specs, voila, desk, visits, sockets)
 
@@ -65,11 +64,6 @@ def _kernels_config(config: Config) -> Config:
     changed = Config(config)
     changed["KernelManager"] = Config({**own, "autorestart": False})
     return changed
-
-
-async def _shut_down(kernels: AsyncMappingKernelManager, kernel_id: str) -> None:
-    if kernel_id in kernels:
-        await ensure_async(kernels.shutdown_kernel(kernel_id))
 
 
 def _desk(

@@ -136,10 +136,8 @@ class Warm:
                 self._give_up(run)
 
     async def _is_fresh(self, run: Run) -> bool:
-        if run.kernel is None:
-            return True  # it is just being started
         young = time.monotonic() - run.began < self._max_age
-        return young and self._is_current(run) and await run.kernel.is_alive()
+        return young and self._is_current(run) and await run.is_alive()
 
     def _give_up(self, run: Run) -> None:
         if run in self._runs:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,16 +17,14 @@ from ..server.identity import Visitor
 from .settings import Settings
 
 
-class Kernel(Protocol):
-    """What a visit needs to know of its kernel."""
-
-    id: str
+class Run(Protocol):
+    """What a visit needs to know of the run that makes its page."""
 
     async def is_alive(self) -> bool:
         """Whether the kernel's process runs."""
 
-    def disconnect(self) -> None:
-        """Close the channels of the client that runs the page."""
+    async def close(self) -> None:
+        """End the run and its kernel."""
 
 
 @dataclass(slots=True, weakref_slot=True, eq=False)
@@ -39,7 +36,7 @@ class Visit:
     visitor: Visitor
     raw: RawRequest
     page: Page
-    kernel: Kernel | None = None
+    run: Run | None = None
     sockets: set[Any] = field(default_factory=set)
     rendering: bool = True
     connected: bool = False
@@ -61,8 +58,7 @@ class Visit:
 class Visits:
     """The visits of a server, by the id of their kernel."""
 
-    def __init__(self, shut_down: Callable[[str], Awaitable[None]]) -> None:
-        self._shut_down = shut_down
+    def __init__(self) -> None:
         self._visits: dict[str, Visit] = {}
 
     def items(self) -> tuple[tuple[str, Visit], ...]:
@@ -72,28 +68,32 @@ class Visits:
     def __len__(self) -> int:
         return len(self._visits)
 
-    def begin(self, visit: Visit, kernel: Kernel) -> None:
-        """Give a kernel to a visit."""
-        visit.kernel = kernel
-        self._visits[kernel.id] = visit
-
-    def of(self, kernel_id: str, visitor: Visitor) -> Visit | None:
-        """Return the visit that has this kernel, where it is this visitor's own."""
-        visit = self._visits.get(kernel_id)
-        return visit if visit and visit.belongs_to(visitor) else None
+    def begin(self, visit: Visit, kernel_id: str, run: Run) -> None:
+        """Give a kernel, and the run that it is for, to a visit."""
+        visit.run = run
+        self._visits[kernel_id] = visit
 
     def get(self, kernel_id: str) -> Visit | None:
         """Return the visit that has this kernel."""
         return self._visits.get(kernel_id)
 
-    async def end(self, kernel_id: str) -> None:
-        """End a visit: its sockets and its kernel."""
+    def of(self, kernel_id: str, visitor: Visitor) -> Visit | None:
+        """Return the visit that has this kernel, where it is this visitor's own."""
+        visit = self.get(kernel_id)
+        return visit if visit and visit.belongs_to(visitor) else None
+
+    def forget(self, kernel_id: str) -> Visit | None:
+        """Forget a visit and close its sockets: from now on the kernel is nobody's."""
         visit = self._visits.pop(kernel_id, None)
         for socket in tuple(visit.sockets) if visit else ():
             socket.close(1000, "the page has ended")
-        if visit and visit.kernel:
-            visit.kernel.disconnect()
-        await self._shut_down(kernel_id)
+        return visit
+
+    async def end(self, kernel_id: str) -> None:
+        """End a visit, its run and its kernel."""
+        visit = self.forget(kernel_id)
+        if visit and visit.run:
+            await visit.run.close()
 
     async def end_all(self) -> None:
         """End every visit."""

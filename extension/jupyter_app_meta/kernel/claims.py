@@ -9,13 +9,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any
 
 from .. import wire
 from ..errors import BadStamp, NotClaimed
 from ..model import AppMeta
+
+LAST_WORDS = 3
+"""Seconds at most for a cell that waited in vain to end, before its kernel's sockets are closed."""
 
 
 class Claim:
@@ -24,7 +30,7 @@ class Claim:
     def __init__(self) -> None:
         self._told = threading.Condition()
         self._meta: AppMeta | None = None
-        self._closing = False
+        self._asked = self._closing = False
 
     def give(self, meta: AppMeta) -> None:
         """Tell who the visitor is. The first one stays."""
@@ -32,15 +38,17 @@ class Claim:
             self._meta = self._meta or meta
             self._told.notify_all()
 
-    def close(self) -> None:
-        """End all waits: the kernel goes away."""
+    def close(self) -> bool:
+        """End all waits: the kernel goes away. Return whether there was, or had been, one in vain."""
         with self._told:
             self._closing = True
             self._told.notify_all()
+            return self._asked and self._meta is None
 
     def wait(self, kernel_id: str | None, timeout: float | None = None) -> AppMeta:
         """Return the visitor's request, for at most ``timeout`` seconds; raises NotClaimed."""
         with self._told:
+            self._asked = True
             self._told.wait_for(lambda: self._meta is not None or self._closing, timeout)
         if self._meta is None:
             raise NotClaimed(self._why(timeout))
@@ -73,12 +81,22 @@ def listen(kernel: Any, key: Callable[[], bytes | None]) -> None:
         except BadStamp as error:
             kernel.log.warning("A claim of this kernel was refused: %s", error)
 
-    def closing(stream: Any, ident: Any, message: Any) -> Any:
-        the_claim.close()
-        return shutdown(stream, ident, message)
+    async def closing(stream: Any, ident: Any, message: Any) -> None:
+        if the_claim.close():
+            await _last_words(kernel)
+        await shutdown(stream, ident, message)
 
     handlers[wire.CLAIM_TYPE] = take
     handlers["shutdown_request"] = closing
+
+
+async def _last_words(kernel: Any) -> None:
+    """Wait until the kernel's main thread has done with its cell, and answered."""
+    free: Future[None] = Future()
+    kernel.io_loop.add_callback(free.set_result, None)
+    with suppress(TimeoutError):
+        await asyncio.wait_for(asyncio.wrap_future(free), LAST_WORDS)
+        await asyncio.sleep(0.05)  # ipykernel sleeps before it answers
 
 
 def ignore(kernel: Any) -> None:
