@@ -21,7 +21,7 @@ from ..errors import BadStamp, NotClaimed
 from ..model import AppMeta
 
 LAST_WORDS = 3
-"""Seconds at most for a cell that waited in vain to end, before its kernel's sockets are closed."""
+"""Seconds at most for a page's cell that was interrupted to end, before its kernel's sockets are closed."""
 
 
 class Claim:
@@ -39,11 +39,11 @@ class Claim:
             self._told.notify_all()
 
     def close(self) -> bool:
-        """End all waits: the kernel goes away. Return whether there was, or had been, one in vain."""
+        """End all waits: the kernel goes away. Return whether it is one that runs a dashboard's page."""
         with self._told:
             self._closing = True
             self._told.notify_all()
-            return self._asked and self._meta is None
+            return self._asked or self._meta is not None
 
     def wait(self, kernel_id: str | None, timeout: float | None = None) -> AppMeta:
         """Return the visitor's request, for at most ``timeout`` seconds; raises NotClaimed."""
