@@ -60,12 +60,12 @@ class ShutdownHandler(KernelRoute):
 
     def check_xsrf_cookie(self) -> None:
         """A closing page has no token to send: that it comes from here is enough, and that the kernel is its own."""
-        if not self.check_origin():
-            raise web.HTTPError(403)
 
     @web.authenticated
     async def post(self, kernel_id: str) -> None:
         """End the kernel."""
+        if not self.check_origin():  # not earlier: it needs to know the user
+            raise web.HTTPError(403)
         await self.visit(kernel_id)
         self.services.spawn(self.services.visits.end(kernel_id))
         self.set_status(204)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import logging
 import os
 from collections.abc import Mapping
@@ -18,8 +17,8 @@ from traitlets.config import Config
 from voila.configuration import VoilaConfiguration
 from voila.voila_identity_provider import VoilaLoginHandler
 
+from ..model import HTTPRequest
 from ..server.app import AppMetaExtension
-from ..server.origins import Origins
 from ..server.stamps import Desk
 from . import hooks
 from .services import Services
@@ -73,19 +72,11 @@ def _desk(
     extension.refuse_unknown_options()
     extension.announce()
 
-    async def facts(kernel_id: str, request: Any) -> Mapping[str, Any]:
+    async def facts(kernel_id: str, request: HTTPRequest) -> Mapping[str, Any]:
         visit = visits.get(kernel_id)
         return await hooks.facts(visit.settings.meta if visit else None, request, log)
 
-    return Desk(
-        extension.policy(),
-        Origins(lambda kernel_id: kernel_id in kernels),
-        log,
-        hmac.digest(secret, b"jupyter-app-meta client ids", "sha256"),
-        extension.stamp_limit,
-        extension.tcp_nodelay,
-        facts,
-    )
+    return extension.desk(lambda kernel_id: kernel_id in kernels, secret, log, facts)
 
 
 def provider(

@@ -6,7 +6,9 @@ A wrong option stops the server: half a privacy policy is none.
 from __future__ import annotations
 
 import hmac
+import logging
 import os
+from collections.abc import Callable
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
@@ -20,7 +22,7 @@ from ..policy import USER_FIELDS, Policy
 from .managers import wrap_kernel_manager, wrap_session_manager
 from .origins import Origins
 from .stamping import stamped
-from .stamps import Desk
+from .stamps import Desk, Facts
 
 
 class AppMetaExtension(ExtensionApp):
@@ -132,7 +134,11 @@ class AppMetaExtension(ExtensionApp):
         app = self.serverapp
         assert app is not None
         settings = app.web_app.settings
-        desk = settings.setdefault("app_meta_desk", self._desk(app))
+        if "app_meta_desk" not in settings:
+            settings["app_meta_desk"] = self.desk(
+                lambda kernel_id: kernel_id in settings["kernel_manager"], settings["cookie_secret"], self.log
+            )
+        desk = settings["app_meta_desk"]
         for manager in (app.kernel_manager, settings["kernel_manager"]):  # an extension may have put in its own
             wrap_kernel_manager(manager, desk)
         wrap_session_manager(app.session_manager, desk)
@@ -140,11 +146,12 @@ class AppMetaExtension(ExtensionApp):
         settings["kernel_websocket_connection_class"] = connection
         app.kernel_websocket_connection_class = connection
 
-    def _desk(self, app: ServerApp) -> Desk:
-        settings = app.web_app.settings
-        secret = hmac.digest(settings["cookie_secret"], b"jupyter-app-meta client ids", "sha256")
-        origins = Origins(lambda kernel_id: kernel_id in settings["kernel_manager"])
-        return Desk(self.policy(), origins, self.log, secret, self.stamp_limit, self.tcp_nodelay)
+    def desk(
+        self, lives: Callable[[str], bool], cookie_secret: bytes, log: logging.Logger, facts: Facts | None = None
+    ) -> Desk:
+        """Return the desk of these options; ``lives`` says whether there is a kernel of an id."""
+        secret = hmac.digest(cookie_secret, b"jupyter-app-meta client ids", "sha256")
+        return Desk(self.policy(), Origins(lives), log, secret, self.stamp_limit, self.tcp_nodelay, facts)
 
     def announce(self) -> None:
         """Log in one line what is forwarded, and one line for each option that needs a second look."""

@@ -128,7 +128,9 @@ def _note_opener(kernel_id: str | None, desk: Desk) -> None:
         return
     who = identity.visitor(handler, desk.policy)
     path = next(iter(handler.path_args), None)
-    desk.origins.render(kernel_id, who.key, _own_page(handler), handler, path if isinstance(path, str) else None)
+    desk.origins.render(
+        kernel_id, who.key, _own_page(handler), handler, path if isinstance(path, str) and path else None
+    )
 
 
 def _own_page(handler: JupyterHandler) -> Page:

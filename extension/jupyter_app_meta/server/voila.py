@@ -1,0 +1,74 @@
+"""Voila's own command, made request-aware by two lines of its configuration.
+
+    c.VoilaConfiguration.multi_kernel_manager_class = "jupyter_app_meta.server.voila.KernelManager"
+    c.Voila.kernel_websocket_connection_class = "jupyter_app_meta.server.voila.Connection"
+
+The ``voila`` command loads no server extension, but makes one kernel manager: that is what knows the
+options (``c.AppMetaExtension.…``, as ever) and wires the rest. Each connection finds its desk there.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
+from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
+from traitlets import TraitError
+
+from .. import wire
+from ..errors import AppMetaError
+from .app import AppMetaExtension
+from .managers import wrap_kernel_manager
+from .stamping import stamped
+from .stamps import Desk
+
+MANAGER_LINE = f'c.VoilaConfiguration.multi_kernel_manager_class = "{__name__}.KernelManager"'
+CONNECTION_LINE = f'c.Voila.kernel_websocket_connection_class = "{__name__}.Connection"'
+
+
+class KernelManager(AsyncMappingKernelManager):
+    """Voila's kernel manager: its kernels and their connections share one desk."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)  # type: ignore[no-untyped-call]  # jupyter_server's own
+        try:
+            _check(self.parent)
+            self.app_meta_desk = _desk(self)
+        except (AppMetaError, TraitError) as error:
+            self.log.critical("jupyter-app-meta refuses to start. %s", error)
+            raise SystemExit(1) from error
+        os.environ.pop(wire.KEY_VARIABLE, None)  # kernels of this server have their own keys
+        wrap_kernel_manager(self, self.app_meta_desk)
+
+
+def _check(app: Any) -> None:
+    """Raise AppMetaError where Voila's configuration lacks the other line, or runs cells before their visitor comes."""
+    if not issubclass(app.kernel_websocket_connection_class, Connection):
+        raise AppMetaError(f"Voila's configuration needs this line too: {CONNECTION_LINE}")
+    if app.voila_configuration.preheat_kernel:
+        raise AppMetaError(
+            "VoilaConfiguration.preheat_kernel runs cells before their visitor comes, so they would know nobody. "
+            "Switch it off, or serve the notebooks by 'jupyter app-meta serve --warm 1', where such cells wait."
+        )
+
+
+def _desk(manager: Any) -> Desk:
+    """Return the desk of the options of ``AppMetaExtension``; raises PolicyError or TraitError for a wrong one."""
+    extension = AppMetaExtension(config=manager.config, log=manager.log)
+    extension.refuse_unknown_options()
+    desk = extension.desk(lambda kernel_id: kernel_id in manager, manager.parent.cookie_secret, manager.log)
+    extension.announce()
+    return desk
+
+
+def _desk_of(connection: Any) -> Desk:
+    """Return the desk of the kernel manager that a connection belongs to; raises AppMetaError where it has none."""
+    desk = getattr(connection.multi_kernel_manager, "app_meta_desk", None)
+    if not isinstance(desk, Desk):
+        raise AppMetaError(f"Voila's configuration needs this line too: {MANAGER_LINE}")
+    return desk
+
+
+class Connection(stamped(ZMQChannelsWebsocketConnection, property(_desk_of))):  # type: ignore[misc]  # made at runtime
+    """Voila's connection of a page to its kernel, stamped at its kernel manager's desk."""
