@@ -11,20 +11,23 @@ PIP_INSTALL := -m pip install -qq --disable-pip-version-check
 
 PACKAGE := $(shell find extension kernelspec -type f -not -path '*/__pycache__/*')
 INSTALLED := pyproject.toml $(wildcard kernelspec/*) $(wildcard extension/jupyter_app_meta/jupyter-config/*)
-KERNEL_TESTS := tests/kernel $(filter-out $(addprefix tests/test_,conftest.py demo.py docs.py elsewhere.py packaging.py),$(wildcard tests/test_*.py))
+KERNEL_TESTS := tests/kernel $(filter-out $(addprefix tests/test_,conftest.py dashboard_notebooks.py demo.py docs.py elsewhere.py packaging.py),$(wildcard tests/test_*.py))
 
 # What tests and servers start by name must come from the environment under test.
 in = exec env PATH="$(abspath $(1))/bin:$$PATH" $(1)/bin/python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-main test-313 test-wheel lint format bench wheel chromium clean
+.PHONY: help demo lab test test-main test-313 test-wheel lint format bench wheel chromium clean
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
-demo: $(VENV)/.demo ## Start JupyterLab on the notebooks and print the link to open
-	@$(call in,$(VENV)) tools/demo.py
+demo: $(VENV)/.demo ## Serve three dashboards to three people and print the link to open
+	@$(call in,$(VENV)) -m tools.demo
+
+lab: $(VENV)/.demo ## Start JupyterLab on the notebooks and print the link to open
+	@$(call in,$(VENV)) -m tools.lab
 
 test: test-main test-313 test-wheel ## Run every test: here, under Python 3.13, and against the wheel
 
@@ -68,7 +71,7 @@ $(PY):
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: $(INSTALLED) | $(PY)
-	@echo "Installing jupyter-app-meta and JupyterLab into $(VENV) …"
+	@echo "Installing jupyter-app-meta and what its demonstrations need into $(VENV) …"
 	@$(PY) $(PIP_INSTALL) --editable '.[demo]'
 	@touch $@
 

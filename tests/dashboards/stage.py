@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import nbformat
+import psutil
 from harness import HERE as JOURNEY
 from harness import Server, Socket, Visitor, free_port, kernelspec, launched
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
@@ -76,7 +79,7 @@ def serving_folder(home: Path, *arguments: str, prefix: str = "/") -> Iterator[S
     kernelspec(home, KERNEL)
     (home / "root").mkdir(exist_ok=True)
     argv = ["-m", "jupyter_app_meta.cli", "serve", *arguments, f"--port={port}", "--no-browser"]
-    env = {"PYTHONPATH": str(JOURNEY)}
+    env = {"PYTHONPATH": os.pathsep.join([str(JOURNEY), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)}
     with launched(home, argv, f"http://127.0.0.1:{port}{prefix}", env=env) as server:
         yield server
 
@@ -111,17 +114,43 @@ class Opened:
 
 def visit(server: Server, person: str | None, path: str = "", **query: str) -> Opened:
     """Open a page as this person, in a browser of their own."""
-    visitor = server.visitor(cookies={"person": person} if person else {})
+    return browse(server.visitor(cookies={"person": person} if person else {}), path, **query)
+
+
+def browse(visitor: Visitor, path: str = "", **query: str) -> Opened:
+    """Open a page in a browser that is there already."""
     return Opened(visitor, visitor.get(path.lstrip("/"), params=query))
 
 
-def move(socket: Socket, opened: Opened, value: int) -> str:
+def kernels(server: Server) -> dict[str, psutil.Process]:
+    """Return the processes of a server's kernels by their kernel ids."""
+    found = {}
+    for process in psutil.Process(server.process.pid).children(recursive=True):
+        with suppress(psutil.Error):
+            if match := re.search(r"kernel-([0-9a-f-]{36})\.json", " ".join(process.cmdline())):
+                found[match[1]] = process
+    return found
+
+
+T = TypeVar("T")
+
+
+def eventually(wanted: Callable[[], T], timeout: float = 20) -> T:
+    """Return what ``wanted`` answers, as soon as that is not false."""
+    deadline = time.monotonic() + timeout
+    while not (found := wanted()):
+        assert time.monotonic() < deadline, f"not within {timeout} seconds"
+        time.sleep(0.05)
+    return found
+
+
+def move(socket: Socket, opened: Opened, value: int, metadata: Any = None) -> str:
     """Move the slider of SLIDER and return what its callback wrote into the label."""
     found = re.search(r"slider ([0-9a-f]{32}) label ([0-9a-f]{32})", opened.html)
     assert found, opened.html[-2000:]
     slider, label = found.groups()
     data = {"method": "update", "state": {"value": value}, "buffer_paths": []}
-    socket.send(socket.message("comm_msg", {"comm_id": slider, "data": data}))
+    socket.send(socket.message("comm_msg", {"comm_id": slider, "data": data}, metadata))
 
     def written(message: dict[str, Any]) -> bool:
         content = message["content"]

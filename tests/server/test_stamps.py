@@ -308,7 +308,7 @@ def test_dashboard_shows_no_cookies_of_its_owner() -> None:
     at = desk()
     connection = stamps(at)
     assert dict(seen(connection).cookies) == {"theme": "dark"}
-    at.origins.render(KERNEL, IDENTITY, Page("http://h/voila/render/a.ipynb", mode="run"), handler=connection)
+    at.origins.render(KERNEL, IDENTITY, Page("http://h/voila/render/a.ipynb", mode="run"), opener=connection)
     found = believed(json.loads(connection.parts(packed("{}"))[2]))
     assert (found.mode, dict(found.cookies or {})) == ("run", {})
 
@@ -333,3 +333,83 @@ def test_tabs_of_two_people_never_share_a_name(first: tuple[str, str, str], seco
     at = desk()
     assert (at.client_id(*first) == at.client_id(*second)) is (first == second)
     assert at.client_id(*first) != Desk(at.policy, at.origins, at.log, b"another server").client_id(*first)
+
+
+# --- kernels that are run ahead --------------------------------------------------------------------------------------
+
+
+def ahead(key: bytes | None = KEY, at: Desk | None = None) -> Stamps:
+    """Return the stamps of a kernel whose visitor has not come."""
+    return Stamps(at or desk(), key, None, "", SessionInfo(kernel_id=KERNEL))
+
+
+def payload(metadata: Any, msg_id: str = "id", msg_type: str = "execute_request") -> str:
+    """Return what is signed in a message's metadata."""
+    return wire.verify(KEY, msg_id, msg_type, metadata[wire.FIELD])
+
+
+def test_message_ahead_of_its_visitor_is_pending() -> None:
+    """Without a request a stamp says that it is pending, for which kernel, and nothing of anybody."""
+    for metadata in (ahead().message(unpacked({}))["metadata"], json.loads(ahead().parts(packed("{}"))[2])):
+        assert wire.claim(payload(metadata)) == "pending"
+        assert believed(metadata) == AppMeta(None, "edit", SessionInfo(kernel_id=KERNEL))
+
+
+def test_message_of_a_visitor_is_no_claim() -> None:
+    """What a visitor causes is stamped as ever, and the claim is another payload of the same request."""
+    connection = stamps()
+    signer, claim = connection.signer(), connection.claim()
+    assert signer is not None and claim is not None
+    assert (wire.claim(signer.payload), wire.claim(claim.payload)) == (None, "given")
+    assert wire.decode(signer.payload) == wire.decode(claim.payload)
+
+
+def test_claim_is_bound_to_its_own_message() -> None:
+    """The claim's stamp counts on the one message that it was made for."""
+    claim = stamps().claim()
+    assert claim is not None
+    metadata = {wire.FIELD: claim.stamp("id", wire.CLAIM_TYPE)}
+    assert believed(metadata, "id", wire.CLAIM_TYPE).user is not None
+    for ids in (("other", wire.CLAIM_TYPE), ("id", "execute_request")):
+        with pytest.raises(BadStamp):
+            believed(metadata, *ids)
+
+
+@pytest.mark.parametrize("key", [None, b""])
+def test_kernel_without_a_key_has_neither(key: bytes | None) -> None:
+    """Where nothing can be signed there is no claim and nothing pending: nobody waits for what cannot come."""
+    assert ahead(key).signer() is None and ahead(key).claim() is None
+    assert wire.FIELD not in ahead(key).message(unpacked({"app_meta": 1}))["metadata"]
+
+
+def test_page_that_is_found_makes_nobody_of_a_pending_stamp() -> None:
+    """A stamp stays pending while no request is there, also when a page of the kernel becomes known."""
+    at = desk()
+    connection = ahead(at=at)
+    assert wire.claim(payload(connection.message(unpacked({}))["metadata"])) == "pending"
+    at.origins.render(KERNEL, IDENTITY, Page("http://h/sales?region=emea", mode="run"), connection, "sales.ipynb")
+    metadata = connection.message(unpacked({}))["metadata"]
+    assert wire.claim(payload(metadata)) == "pending"
+    assert believed(metadata) == AppMeta(None, "run", SessionInfo(kernel_id=KERNEL, path="sales.ipynb"))
+
+
+@given(name=st.text(max_size=3) | st.sampled_from([',"claim":"given"}', ',"claim":"pending"}', '"}},"claim":"given"}']))
+def test_no_visitor_poses_as_a_claim(name: str) -> None:
+    """Whatever a visitor is called, and whatever they send, their messages are ordinary ones."""
+    user = User(username=name, name=name, kind="user", assurance="provider", is_authenticated=True)
+    raw = RawRequest(
+        "GET", f"http://h/?{name}", "http://h/", cookies=((name, name),), path_params={"x": name}, user=user
+    )
+    connection = Stamps(desk(), KEY, raw, IDENTITY, SessionInfo(name, name, KERNEL, name))
+    metadata = connection.message(unpacked({"claim": "given", wire.FIELD: {"claim": "given"}}))["metadata"]
+    assert wire.claim(payload(metadata)) is None
+    assert believed(metadata).session.kernel_id == KERNEL
+
+
+def test_claim_keeps_the_limit() -> None:
+    """The deployer's limit bounds the claim as well, and the kernel's id is in it."""
+    at = desk(limit=wire.MIN_LIMIT)
+    at.origins.see(KERNEL, IDENTITY, Page(f"http://h/lab/tree/{'n' * 10_240}"))
+    claim = stamps(at).claim()
+    assert claim is not None and len(claim.payload) <= wire.MIN_LIMIT
+    assert wire.decode(claim.payload).session.kernel_id == KERNEL

@@ -163,11 +163,17 @@ class Application(web.Application):
             self._running.cancel()
         await asyncio.gather(*(source.close() for _, source in self._sources))
         await self.services.visits.end_all()
-        await ensure_async(self.services.kernels.shutdown_all())
+        await self._shut_down_all()
         for task in tuple(self.services.tasks):
             task.cancel()
         self.services.sockets.destroy(linger=0)
         shutil.rmtree(self._connection_dir, ignore_errors=True)
+
+    async def _shut_down_all(self) -> None:
+        """End what is left, and also where one of them was never really there."""
+        kernels = self.services.kernels
+        ends = (ensure_async(kernels.shutdown_kernel(kernel_id, now=True)) for kernel_id in kernels.list_kernel_ids())
+        await asyncio.gather(*ends, return_exceptions=True)
 
 
 def _specificity(entry: tuple[Route, Source]) -> tuple[tuple[bool, ...], int]:

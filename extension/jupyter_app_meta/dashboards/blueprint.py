@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from voila.utils import get_page_config
 from .services import Services
 
 Version = tuple[int, int, int]
+
+_log = logging.getLogger(__name__)
+_log.setLevel(logging.ERROR)  # that a notebook is not trusted says nothing here: its cells are run anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,7 @@ async def read(services: Services, path: Path, seen: Version) -> Blueprint:
         traitlet_config=services.config,
         notebook_path=path.name,
         template_paths=collect_template_paths(["voila", "nbconvert"], services.voila.template),
-        contents_manager=LargeFileManager(root_dir=str(path.parent), config=services.config, log=services.log),
+        contents_manager=LargeFileManager(root_dir=str(path.parent), config=services.config, log=_log),
         base_url=services.base_url,
         kernel_spec_manager=services.specs,
         page_config=page_config,

@@ -43,15 +43,19 @@ def services(config: Config, log: logging.Logger, base_url: str, folder: Path, s
     )
     sockets = zmq.asyncio.Context()
     sockets.setsockopt(zmq.RECONNECT_IVL, RECONNECT)
-    voila = VoilaConfiguration(config=_authors_query(config))
+    voila = VoilaConfiguration(config=_voila_config(config))
     visits = Visits()
     desk = _desk(config, log, kernels, visits, secret)
     return Services(config, log, base_url, kernels, specs, voila, desk, visits, sockets)
 
 
-def _authors_query(config: Config) -> Config:
-    """Return a configuration in which ``?theme=`` and ``?template=`` are the author's own, unless it says otherwise."""
-    defaults = {"allow_theme_override": "NOTEBOOK", "allow_template_override": "NOTEBOOK"}
+def _voila_config(config: Config) -> Config:
+    """Return Voila's configuration with our own defaults: ``?theme=`` and ``?template=`` are the author's own."""
+    defaults = {
+        "allow_theme_override": "NOTEBOOK",
+        "allow_template_override": "NOTEBOOK",
+        "extension_denylist": ["@jupyter-notebook/lab-extension"],  # fails on Voila's pages
+    }
     return Config({"VoilaConfiguration": {**defaults, **config.get("VoilaConfiguration", {})}})
 
 
