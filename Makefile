@@ -18,7 +18,7 @@ in = exec env PATH="$(abspath $(1))/bin:$$PATH" $(1)/bin/python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo lab test test-main test-313 test-wheel lint format bench wheel chromium clean
+.PHONY: help demo lab test test-main test-313 test-wheel lint format bench wheel chromium nginx clean
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -31,7 +31,7 @@ lab: $(VENV)/.demo ## Start JupyterLab on the notebooks and print the link to op
 
 test: test-main test-313 test-wheel ## Run every test: here, under Python 3.13, and against the wheel
 
-test-main: $(VENV)/.test $(VENV313)/.test chromium ## Run the tests in .venv
+test-main: $(VENV)/.test $(VENV313)/.test chromium nginx ## Run the tests in .venv
 	$(call in,$(VENV)) -m pytest $(ARGS)
 
 test-313: $(VENV313)/.test ## Run the kernel half's tests under Python 3.13, where there is one
@@ -57,8 +57,8 @@ bench: $(VENV)/.test ## Measure what the README's figures say
 
 wheel: $(BUILD)/dist/.built ## Build the wheel
 
-chromium:
-	@tools/ensure-chromium.sh
+chromium nginx:
+	@tools/ensure-$@.sh
 
 clean: ## Remove what was made
 	rm -rf $(VENV) $(VENV313) $(VENVWHEEL) $(BUILD) .mypy_cache .pytest_cache .ruff_cache .hypothesis

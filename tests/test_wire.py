@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import timeit
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_args
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import example, given
@@ -527,3 +528,108 @@ def test_reading_a_stamp_is_cheap() -> None:
     """The first question of a cell costs tens of microseconds (bound: 5 times that)."""
     stamp = signed(typical())
     assert fastest(lambda: wire.decode(wire.verify(KEY, "id", "execute_request", stamp)), 500) < 300
+
+
+# --- claims ----------------------------------------------------------------------------------------------------------
+
+CLAIMS: tuple[wire.Claim, ...] = get_args(wire.Claim)
+POSES = tuple(f',"claim":"{kind}{end}' for kind in CLAIMS for end in ("", '"', '"}', '"}}'))
+posing = st.builds("{}{}".format, st.sampled_from(["", '"', "x"]), st.sampled_from(POSES))
+
+
+def posed(text: str) -> AppMeta:
+    """Return a request that says of itself, wherever a text can stand, that it is a claim."""
+    user = User({text: text}, username=text, name=text, groups=[text])
+    return AppMeta(
+        HTTPRequest(
+            method=text,
+            url=URL(f"http://host/{text}?{urlencode([(text, text)])}"),
+            base_url=URL(text),
+            headers=Headers([("x", text), (text, text)]),
+            query_params=QueryParams([(text, text)]),
+            path_params={text: text},
+            cookies=Cookies({text: text}),
+            user=user,
+            client=Address(text, 1),
+            meta={text: {"claim": "given", text: [text]}, "claim": "given"},
+            redacted=Names([text]),
+            truncated=Names([text]),
+        ),
+        "run",
+        SessionInfo(text, text, text, text),
+    )
+
+
+@given(meta=metas, kind=st.sampled_from(CLAIMS))
+def test_claim_comes_back_with_its_request(meta: AppMeta, kind: wire.Claim) -> None:
+    """What a payload says of a claim, and of the request, is what was put in."""
+    payload = wire.encode(meta, wire.MAX_LIMIT, kind)
+    assert wire.claim(payload) == kind
+    assert same(wire.decode(payload)) == same(meta)
+
+
+@given(metas)
+def test_request_is_no_claim(meta: AppMeta) -> None:
+    """A payload that was not made as a claim is none."""
+    assert wire.claim(wire.encode(meta)) is None
+    assert wire.claim(wire.encode(meta, wire.MIN_LIMIT)) is None
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+@pytest.mark.parametrize("pose", POSES)
+def test_no_text_poses_as_a_claim(pose: str, limit: int) -> None:
+    """A visitor called ``,"claim":"given"}`` is a visitor like others, whatever field says so, in claims as well."""
+    meta = posed(pose)
+    assert wire.claim(wire.encode(meta, limit)) is None
+    assert wire.claim(wire.encode(AppMeta(None, "run", meta.session), limit)) is None
+    for kind in CLAIMS:
+        payload = wire.encode(meta, limit, kind)
+        assert wire.claim(payload) == kind
+        assert json.loads(payload)["claim"] == kind
+        assert wire.decode(payload).user is not None
+    assert same(through(meta, wire.MAX_LIMIT)) == same(meta)
+
+
+@given(
+    text=posing,
+    limit=st.integers(wire.MIN_LIMIT, wire.MIN_LIMIT + 400),
+    padding=st.integers(0, 1200),
+    kind=st.none() | st.sampled_from(CLAIMS),
+)
+def test_what_is_dropped_poses_as_no_claim(text: str, limit: int, padding: int, kind: wire.Claim | None) -> None:
+    """The list of what did not fit ends a payload; it makes no claim of it, and the limit counts the claim too."""
+    request = build(cookies=Cookies({f"{text}{number}": "x" * padding for number in range(4)}), user=User(username="a"))
+    payload = wire.encode(AppMeta(request, "run", SessionInfo(kernel_id="kernel")), limit, kind)
+    assert len(payload) <= limit and payload.isascii()
+    assert wire.claim(payload) == kind
+    assert wire.decode(payload).session.kernel_id == "kernel"
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+@pytest.mark.parametrize("giant", GIANTS)
+def test_no_giant_costs_a_claim_its_kernel(giant: str, limit: int) -> None:
+    """The limit holds for a claim as for every stamp, and a claim keeps the kernel that it is for."""
+    fields = {"user": User(username="alice", assurance="hub"), **GIANTS[giant]()}
+    payload = wire.encode(AppMeta(build(**fields), "run", SessionInfo(kernel_id="kernel")), limit, "given")
+    assert len(payload) <= limit
+    meta = wire.decode(payload)
+    assert wire.claim(payload) == "given"
+    assert (meta.mode, meta.session.kernel_id, meta.user and meta.user.username) == ("run", "kernel", "alice")
+
+
+@given(anything)
+@example(',"claim":"given"')
+@example('{"request":null,"claim":"GIVEN"}')
+@example('{"claim":"given","request":null}')
+@example('{"request":{"x":",\\"claim\\":\\"given\\""}}')
+@example('{"request":null,"claim":"given" }')
+def test_text_of_another_form_is_no_claim(text: str) -> None:
+    """Whatever a payload is, asking what it claims raises nothing, and a claim is written in one way only."""
+    expected = next((kind for kind in CLAIMS if text.endswith(f',"claim":"{kind}"}}')), None)
+    assert wire.claim(text) == expected
+
+
+def test_kernel_without_this_release_ignores_the_claim() -> None:
+    """A field beside the others is ignored: a pending stamp says mode and kernel, and no request."""
+    pending = AppMeta(None, "run", SessionInfo(kernel_id="kernel"))
+    assert wire.decode(wire.encode(pending, claim="pending")) == pending

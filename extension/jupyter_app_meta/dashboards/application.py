@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import shutil
+import re
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from .handlers import NotFoundHandler
 from .hooks import OnError
 from .routes import Route
 from .services import Services
-from .sources import Entry, Fixed, Folder, Source
+from .sources import Entry, Folder, Source
 
 KERNEL = r"(?P<kernel_id>\w+-\w+-\w+-\w+-\w+)"
 
@@ -65,15 +66,17 @@ class Application(web.Application):
         log: logging.Logger,
     ) -> None:
         self._idle_timeout, self._connect_timeout, self._trust_xheaders = idle_timeout, connect_timeout, trust_xheaders
-        self._connection_dir = Path(tempfile.mkdtemp(prefix="app-meta-"))
         self._running: asyncio.Task[None] | None = None
         self._closed = False
         secret = cookie_secret or os.urandom(32)
-        self.services = services = setup.services(config, log, base_url, self._connection_dir, secret)
-        self._sources = sources(services)
         provider = setup.provider(identity_provider, token, config, log)
+        with ExitStack() as undo:
+            folder = undo.enter_context(tempfile.TemporaryDirectory(prefix="app-meta-", ignore_cleanup_errors=True))
+            self.services = services = setup.services(config, log, base_url, Path(folder), secret)
+            self._sources = sources(services)
+            self._left_behind = undo.pop_all()
         super().__init__(
-            [*self._routes(index), *_identity_routes(provider, base_url), *_voila_routes(services)],
+            [*_identity_routes(provider, base_url), *_voila_routes(services), *self._routes(index)],
             default_handler_class=NotFoundHandler,
             dashboard_services=services,
             dashboard_on_error=on_error,
@@ -94,24 +97,22 @@ class Application(web.Application):
         )
 
     def _routes(self, index: Route | None) -> list[Any]:
-        base = self.services.base_url.rstrip("/")
-        found: list[Any] = []
-        for route, source in sorted(self._sources, key=_specificity):
-            if isinstance(source, Fixed):
-                found.append((f"{base}{route.pattern()}", page_routes.PageHandler, {"source": source}))
-        if index:
-            found.append((f"{base}{index.pattern()}", page_routes.IndexHandler, {"entries": self._entries}))
+        """Return the routes of kernels, the index and the pages: plain paths first, directories last."""
+        base = re.escape(self.services.base_url.rstrip("/"))
         kernels = f"{base}/api/kernels/{KERNEL}"
-        found += [
+        found: list[Any] = [
             (kernels, kernel_routes.KernelHandler),
             (f"{kernels}/channels", kernel_routes.ChannelsHandler),
             (f"{base}/voila/api/shutdown/{KERNEL}", kernel_routes.ShutdownHandler),
+            (f"{base}/(?:{'|'.join(routes.RESERVED)})(?:/.*)?", NotFoundHandler),
         ]
-        for route, source in sorted(self._sources, key=_specificity):
-            if isinstance(source, Folder):
-                below = "" if route.path == "/" else route.pattern().removesuffix("/?")
-                own = rf"(?!(?:{'|'.join(routes.RESERVED)})(?:/|$))" if route.path == "/" else ""
-                found.append((f"{base}{below}/{own}(?P<name>.+)", page_routes.PageHandler, {"source": source}))
+        if index:
+            found.append((f"{base}{index.pattern()}", page_routes.IndexHandler, {"entries": self._entries}))
+        ordered = sorted(self._sources, key=lambda entry: (isinstance(entry[1], Folder), entry[0].rank))
+        for route, source in ordered:
+            below = "/".join(["", *filter(None, [route.pattern().removesuffix("/?").strip("/")]), "(?P<name>.+)"])
+            pattern = below if isinstance(source, Folder) else route.pattern()
+            found.append((base + pattern, page_routes.PageHandler, {"source": source}))
         return found
 
     def _entries(self) -> list[Entry]:
@@ -162,12 +163,13 @@ class Application(web.Application):
         if self._running:
             self._running.cancel()
         await asyncio.gather(*(source.close() for _, source in self._sources))
-        await self.services.visits.end_all()
+        await asyncio.gather(*(run.close() for run in tuple(self.services.runs)), return_exceptions=True)
         await self._shut_down_all()
         for task in tuple(self.services.tasks):
             task.cancel()
         self.services.sockets.destroy(linger=0)
-        shutil.rmtree(self._connection_dir, ignore_errors=True)
+        self.services.kernels.context.destroy(linger=0)
+        self._left_behind.close()
 
     async def _shut_down_all(self) -> None:
         """End what is left, and also where one of them was never really there."""
@@ -176,18 +178,14 @@ class Application(web.Application):
         await asyncio.gather(*ends, return_exceptions=True)
 
 
-def _specificity(entry: tuple[Route, Source]) -> tuple[tuple[bool, ...], int]:
-    route, _ = entry
-    return route.rank, -len(route.segments)
-
-
 def _identity_routes(provider: IdentityProvider, base_url: str) -> list[Any]:
-    return [(url_path_join(base_url, path), *rest) for path, *rest in provider.get_handlers()]
+    base = re.escape(base_url.rstrip("/"))
+    return [(f"{base}{path}", *rest) for path, *rest in provider.get_handlers()]
 
 
 def _voila_routes(services: Services) -> list[Any]:
     """Return the routes of Voila's own files: scripts, styles, themes, widgets."""
-    base = url_path_join(services.base_url, "voila")
+    base = re.escape(url_path_join(services.base_url, "voila"))
     labextensions = get_voila_labextensions_path(services.voila.extra_labextensions_path)
     static = [*collect_static_paths(["voila", "nbconvert"], services.voila.template), DEFAULT_STATIC_FILES_PATH]
     themes = {

@@ -148,15 +148,22 @@ class Builder:
         for name, instead in REPLACED.items():
             if self.config.get("VoilaConfiguration", {}).get(name):
                 raise DashboardError(f"VoilaConfiguration.{name} has no effect here: use {instead}.")
+        if self.index and self.index.has_parameters:
+            raise DashboardError(f"The index is at {self.index.path}: it must have no parameters.")
         if self.index and (clash := taken.get((self.index.shape, False))):
             raise DashboardError(f"{clash.place.name} and the index are both at {self.index.path}.")
 
 
 def _check_place(mount: Mount) -> None:
+    if mount.dynamic and "{name}" in mount.route.segments:
+        raise DashboardError(
+            f"{mount.route.path} has the parameter name, which is the notebook's: give it another one."
+        )
     if mount.dynamic and not mount.place.is_dir():
         raise DashboardError(f"{mount.place} is no directory: {mount.route.path} cannot be served.")
     if not mount.dynamic and not mount.place.is_file():
-        raise DashboardError(f"{mount.place} does not exist: {mount.route.path} cannot be served.")
+        what = "is a directory: use with_dynamic_directory" if mount.place.is_dir() else "does not exist"
+        raise DashboardError(f"{mount.place} {what}: {mount.route.path} cannot be served.")
     if not mount.dynamic and mount.place.suffix != SUFFIX:
         raise DashboardError(f"{mount.place} is no notebook ({SUFFIX}): {mount.route.path} cannot be served.")
 

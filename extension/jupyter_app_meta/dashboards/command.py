@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,6 +25,7 @@ from ..errors import AppMetaError
 from ..server.app import AppMetaExtension
 from .builder import Builder, create_app
 from .routes import SUFFIX, DashboardError
+from .setup import has_secret
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -58,9 +60,8 @@ class Serve(JupyterApp):
     token = Unicode(help="Let in only those who present this token. Without one everybody is let in.").tag(config=True)
     auto_token = Bool(False, help="Make up a token and print it.").tag(config=True)
     identity_provider_class = Type(
-        None,
+        PasswordIdentityProvider,
         klass=IdentityProvider,
-        allow_none=True,
         help="The jupyter_server IdentityProvider that says who a visitor is, such as our_login.Provider.",
     ).tag(config=True)
     warm = Integer(0, min=0, help="How many kernels to keep ahead of the visitors of each notebook.").tag(config=True)
@@ -109,9 +110,11 @@ class Serve(JupyterApp):
         """Return what is to be served; raises DashboardError where there is nothing."""
         if self.auto_token and not self.token:
             self.token = os.urandom(24).hex()
+        if self.config_file and not Path(self.config_file).is_file():
+            raise DashboardError(f"The configuration file {self.config_file} does not exist.")
         place = self._place()
         builder = create_app(
-            identity_provider=self.identity_provider_class,
+            identity_provider=self._provider(),
             token=self.token or None,
             warm=self.warm,
             base_url=self.base_url,
@@ -127,6 +130,11 @@ class Serve(JupyterApp):
             return builder.with_app(path="/", root=place)
         return builder.with_index().with_dynamic_directory(path="/", directory=place)
 
+    def _provider(self) -> type[IdentityProvider] | None:
+        """Return the deployer's identity provider, None for jupyter_server's own."""
+        found: type[IdentityProvider] = self.identity_provider_class
+        return None if found is PasswordIdentityProvider else found
+
     def _place(self) -> Path:
         if len(self.extra_args) > 1:
             raise DashboardError(f"Name one notebook or folder, not {len(self.extra_args)}.")
@@ -140,7 +148,7 @@ class Serve(JupyterApp):
         url = url_path_join(f"http://{host}:{self.port}", self.base_url, "/")
         link = f"{url}?token={self.token}" if self.auto_token else url
         self.log.info("Dashboards are served at %s (Ctrl-C stops).", link)
-        if self.ip not in LOOPBACK and not self.token and self.identity_provider_class is None:
+        if self.ip not in LOOPBACK and not self.token and self._provider() is None and not has_secret(self.config):
             self.log.warning("Everybody who reaches %s is let in: give --token or --identity-provider.", self.ip)
         if self.open_browser:
             webbrowser.open(link)
@@ -148,9 +156,24 @@ class Serve(JupyterApp):
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command and return its exit status."""
-    known = {f"--{name}" for name in (*Serve.aliases, *Serve.flags, "help", "help-all", "version") if len(name) > 1}
+    known = {f"--{name}" if len(name) > 1 else f"-{name}" for name in (*Serve.aliases, *Serve.flags)}
+    known |= {"-h", "--help", "--help-all", "--version"}
     for argument in arguments:
-        if argument.startswith("--") and "." not in argument and argument.partition("=")[0] not in known:
+        if argument.startswith("-") and "." not in argument and argument.partition("=")[0] not in known:
             raise Refused(nearest(argument, known))
-    found: Any = Serve.launch_instance(list(arguments))
+    sys.path.append(str(Path.cwd()))  # where our_login.Provider is
+    found: Any = Serve.launch_instance(list(with_token(arguments)))
     return int(found or 0)
+
+
+def with_token(arguments: Sequence[str]) -> Iterator[str]:
+    """Yield the arguments with ``--token`` as what it means: an own one follows it, or the place, or nothing."""
+    rest = list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        if argument != "--token":
+            yield argument
+        elif rest and not rest[0].startswith("-") and not Path(rest[0]).exists():
+            yield f"--token={rest.pop(0)}"
+        else:
+            yield "--Serve.auto_token=True"

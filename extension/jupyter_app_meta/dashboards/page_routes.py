@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from urllib.parse import quote
 
 from jupyter_server.utils import url_path_join
 from tornado import web
@@ -120,7 +121,7 @@ class IndexHandler(Handler):
         raw = self.raw_request()
         shown = []
         for path, params, notebook, settings in self._entries():
-            url = url_path_join(self.base_url, path)
+            url = url_path_join(self.base_url, quote(path))
             page = Page(f"{self.request.protocol}://{self.request.host}{url}", params, "run")
             if await hooks.verdict(settings.authorize, self.policy_request(raw, page), self.services.log) is True:
                 shown.append({"url": url, "title": title(notebook), "path": path.strip("/")})

@@ -41,8 +41,10 @@ class Route:
         route = cls("/" + path.strip("/"))
         names = [match[1] for match in map(_parameter.fullmatch, route.segments) if match]
         for segment in route.segments:
-            if not _parameter.fullmatch(segment) and not _segment.fullmatch(segment):
+            if segment in (".", "..") or not (_parameter.fullmatch(segment) or _segment.fullmatch(segment)):
                 raise DashboardError(f"The path {path!r} has a part {segment!r} that is neither plain nor {{a_name}}.")
+        if "self" in names:
+            raise DashboardError(f"The path {path!r} has a parameter called self: give it another name.")
         if len(set(names)) != len(names):
             raise DashboardError(f"The path {path!r} has the same parameter twice.")
         if route.segments and route.segments[0] in RESERVED:
@@ -60,9 +62,14 @@ class Route:
         return _parameter.sub("{}", self.path)
 
     @property
-    def rank(self) -> tuple[bool, ...]:
-        """Sorts a plain segment before a parameter."""
-        return tuple(bool(_parameter.fullmatch(segment)) for segment in self.segments)
+    def has_parameters(self) -> bool:
+        """Whether the path stands for many."""
+        return self.shape != self.path
+
+    @property
+    def rank(self) -> tuple[int, tuple[bool, ...]]:
+        """Sorts a longer path before a shorter one, and a plain segment before a parameter."""
+        return -len(self.segments), tuple(bool(_parameter.fullmatch(segment)) for segment in self.segments)
 
     def pattern(self) -> str:
         """Return the regular expression of its URLs, below the server's base URL."""
@@ -99,5 +106,20 @@ def find(directory: Path, name: str) -> Path | None:
 
 def names(directory: Path) -> list[str]:
     """Return the names of a directory's notebooks, as ``find`` takes them."""
-    found = (path.relative_to(directory).as_posix().removesuffix(SUFFIX) for path in directory.rglob(f"*{SUFFIX}"))
-    return sorted(name for name in found if find(directory, name))
+    found = (path.relative_to(directory).as_posix() for path in directory.rglob(f"*{SUFFIX}"))
+    return sorted(_short(name) for name in found if _is_text(name) and find(directory, name))
+
+
+def _short(name: str) -> str:
+    """Return a file's name without its suffix, unless another file's name is left."""
+    short = name.removesuffix(SUFFIX)
+    return name if short.endswith(SUFFIX) else short
+
+
+def _is_text(name: str) -> bool:
+    """Whether a file's name can be written into a URL: those of old archives may not be UTF-8."""
+    try:
+        name.encode()
+    except UnicodeError:
+        return False
+    return True

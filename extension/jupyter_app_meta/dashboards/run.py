@@ -51,6 +51,7 @@ class Run:
 
     def start(self) -> None:
         """Begin: start the kernel, and render."""
+        self._services.runs.add(self)
         self._starting = self._services.spawn(self._start())
         self._rendering = self._services.spawn(self._render())
         self._rendering.add_done_callback(lambda _: self._more.set())
@@ -266,3 +267,4 @@ class Run:
         if self.kernel:
             self._services.visits.forget(self.kernel.id)
             await self.kernel.close()
+        self._services.runs.discard(self)

@@ -7,7 +7,7 @@ import contextvars
 import logging
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import zmq.asyncio
 from jupyter_client.kernelspec import KernelSpecManager
@@ -20,11 +20,18 @@ from .traffic import Traffic
 from .visits import Visits
 
 
+class Closing(Protocol):
+    """What must be closed before the server ends."""
+
+    async def close(self) -> None:
+        """End it; a second time does nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """The managers, the policy's desk and the open visits of a server.
 
-    ``sockets`` is the ZeroMQ context of the clients that run pages.
+    ``sockets`` is the ZeroMQ context of the clients that run pages, ``runs`` has those that have not ended.
     """
 
     config: Config
@@ -37,6 +44,7 @@ class Services:
     visits: Visits
     sockets: zmq.asyncio.Context
     traffic: Traffic = field(default_factory=Traffic)
+    runs: set[Closing] = field(default_factory=set)
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:

@@ -27,6 +27,9 @@ from .visits import Visits
 ALLOWED = ("comm_open", "comm_close", "comm_msg", "comm_info_request", "kernel_info_request")
 """What a visitor's browser may say to a kernel, on whatever channel."""
 
+LONGEST_FOLDER = 50
+"""From so many characters on, the path of a kernel's socket would not fit into the system's 103."""
+
 RECONNECT = 20
 """Milliseconds between two attempts to reach a kernel that is just starting; ZeroMQ's own 100 are felt."""
 
@@ -35,7 +38,7 @@ def services(config: Config, log: logging.Logger, base_url: str, folder: Path, s
     """Return what all dashboards of one server share; connection files are in ``folder``."""
     specs = KernelSpecManager(config=config, log=log)
     kernels = AsyncMappingKernelManager(
-        config=_kernels_config(config),
+        config=_kernels_config(config, folder),
         log=log,
         connection_dir=str(folder),
         kernel_spec_manager=specs,
@@ -59,10 +62,10 @@ def _voila_config(config: Config) -> Config:
     return Config({"VoilaConfiguration": {**defaults, **config.get("VoilaConfiguration", {})}})
 
 
-def _kernels_config(config: Config) -> Config:
+def _kernels_config(config: Config, folder: Path) -> Config:
     """Return the configuration of kernels: a crashed one stays dead, its page cannot come back; no port is opened."""
     own = dict(config.get("KernelManager", {}))
-    if os.name == "posix":
+    if os.name == "posix" and len(str(folder)) < LONGEST_FOLDER:
         own.setdefault("transport", "ipc")
     changed = Config(config)
     changed["KernelManager"] = Config({**own, "autorestart": False})
@@ -90,7 +93,7 @@ def provider(
     if isinstance(given, IdentityProvider):
         return given
     options: dict[str, Any] = {} if token is None else {"token": token}
-    if given is None and token is None and not _has_secret(config):
+    if given is None and token is None and not has_secret(config):
         options["token"] = ""  # open to everybody who reaches it, as dashboards are
     made = (given or PasswordIdentityProvider)(config=config, log=log, **options)
     if made.login_handler_class is LoginFormHandler:
@@ -98,7 +101,8 @@ def provider(
     return made
 
 
-def _has_secret(config: Config) -> bool:
+def has_secret(config: Config) -> bool:
+    """Whether the configuration, or the environment, has a token or password."""
     sections = (config.get(name, {}) for name in ("IdentityProvider", "PasswordIdentityProvider"))
     named = any(section.get("token") or section.get("hashed_password") for section in sections)
     return named or bool(os.environ.get("JUPYTER_TOKEN"))

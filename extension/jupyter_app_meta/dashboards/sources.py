@@ -52,8 +52,9 @@ class Fixed:
 
     def entries(self) -> list[Entry]:
         """List the dashboard, unless its path has parameters."""
-        plain = self._route.shape == self._route.path and self.dashboard.notebook.is_file()
-        return [Entry(self._route.path, {}, self.dashboard.notebook, self.settings)] if plain else []
+        if self._route.has_parameters or not self.dashboard.notebook.is_file():
+            return []
+        return [Entry(self._route.path, {}, self.dashboard.notebook, self.settings)]
 
     async def sweep(self) -> None:
         """A path stays, whatever becomes of its notebook."""
@@ -94,7 +95,9 @@ class Folder:
         return routes.is_plain(params["name"])
 
     def entries(self) -> list[Entry]:
-        """List the notebooks."""
+        """List the notebooks, unless their path has parameters."""
+        if self._route.has_parameters:
+            return []
         found = ((name, routes.find(self._directory, name)) for name in routes.names(self._directory))
         base = self._route.path.rstrip("/")
         return [Entry(f"{base}/{name}", {"name": name}, path, self.settings) for name, path in found if path]

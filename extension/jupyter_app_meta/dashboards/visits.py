@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,7 +93,3 @@ class Visits:
         visit = self.forget(kernel_id)
         if visit and visit.run:
             await visit.run.close()
-
-    async def end_all(self) -> None:
-        """End every visit."""
-        await asyncio.gather(*(self.end(kernel_id) for kernel_id in tuple(self._visits)))

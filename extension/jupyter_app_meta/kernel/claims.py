@@ -47,9 +47,10 @@ class Claim:
 
     def wait(self, kernel_id: str | None, timeout: float | None = None) -> AppMeta:
         """Return the visitor's request, for at most ``timeout`` seconds; raises NotClaimed."""
+        limit = _seconds(timeout)
         with self._told:
             self._asked = True
-            self._told.wait_for(lambda: self._meta is not None or self._closing, timeout)
+            self._told.wait_for(lambda: self._meta is not None or self._closing, limit)
         if self._meta is None:
             raise NotClaimed(self._why(timeout))
         if self._meta.session.kernel_id != kernel_id:
@@ -60,6 +61,17 @@ class Claim:
         if self._closing:
             return "This kernel was run ahead and is shut down: no visitor came."
         return f"This kernel was run ahead, and no visitor came within {timeout} seconds."
+
+
+def _seconds(timeout: float | None) -> float | None:
+    """Return a timeout that a lock takes: None is for ever; raises NotClaimed for what is no number."""
+    try:
+        seconds = threading.TIMEOUT_MAX if timeout is None else min(float(timeout), threading.TIMEOUT_MAX)
+    except (TypeError, ValueError, OverflowError):
+        seconds = float("nan")
+    if seconds != seconds:
+        raise NotClaimed(f"timeout={timeout!r} is no number of seconds.")
+    return None if timeout is None else seconds
 
 
 the_claim = Claim()

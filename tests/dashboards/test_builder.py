@@ -1,0 +1,329 @@
+"""``create_app()``: a builder is a value, what cannot be served is refused by name, and close() leaves nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from harness import free_port, kernelspec
+from stage import KERNEL, WHO, write
+from tornado import web
+from traitlets.config import Config
+
+from jupyter_app_meta.dashboards import Application, Builder, DashboardError, create_app
+from jupyter_app_meta.errors import AppMetaError
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with three notebooks and a text."""
+    folder = tmp_path_factory.mktemp("root")
+    for name in ("a", "b", "deep/c"):
+        write(folder / f"{name}.ipynb", "1")
+    (folder / "text.txt").write_text("1")
+    return folder
+
+
+@pytest.fixture
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where this test's temporary directories are; with a short name, as those of sockets must have one."""
+    folder = Path(tempfile.mkdtemp(prefix="app-meta-"))
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    yield folder
+    shutil.rmtree(folder)
+
+
+async def built(builder: Builder) -> None:
+    """Build an application, and close it."""
+    await builder.build().close()
+
+
+# --- a builder is a value --------------------------------------------------------------------------------------------
+
+
+def test_each_step_returns_another_builder(folder: Path) -> None:
+    """What is added is in the new builder alone; two may be made of one."""
+    base = create_app()
+    before = repr(base)
+    one = base.with_app(path="/a", root=folder / "a.ipynb")
+    two = base.with_dynamic_directory(path="/b", directory=folder)
+    three = one.with_index()
+    assert repr(base) == before and base.mounts == () and base.index is None
+    assert [[mount.route.path for mount in builder.mounts] for builder in (one, two, three)] == [["/a"], ["/b"], ["/a"]]
+    assert one.index is None and three.index is not None
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        one.index = three.index  # type: ignore[misc]  # this is what is tested
+
+
+def test_index_moves(folder: Path) -> None:
+    """The last index wins."""
+    index = create_app().with_index().with_index(path="/list").index
+    assert index is not None and index.path == "/list"
+
+
+async def test_one_builder_builds_several_applications(folder: Path) -> None:
+    """Two applications of one builder share nothing that runs."""
+    builder = create_app().with_app(path="/a", root=folder / "a.ipynb")
+    first, second = builder.build(), builder.build()
+    try:
+        assert isinstance(first, Application) and isinstance(first, web.Application)
+        assert first.services.kernels is not second.services.kernels
+        assert first.services.visits is not second.services.visits
+        assert first.settings["cookie_secret"] != second.settings["cookie_secret"]
+    finally:
+        await first.close()
+        await second.close()
+
+
+def test_place_is_that_of_the_moment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative place is below the working directory in which it was given, wherever the server is run."""
+    monkeypatch.chdir(folder)
+    builder = create_app().with_app(path="/a", root="a.ipynb")
+    monkeypatch.chdir(folder.parent)
+    assert builder.mounts[0].place == folder / "a.ipynb"
+
+
+def test_settings_of_a_page_come_before_those_of_all(folder: Path) -> None:
+    """``meta`` and ``warm`` hold for every page that says nothing else; zero is something else."""
+
+    def ours(request: Any) -> dict[str, Any]:
+        return {}
+
+    def own(request: Any) -> dict[str, Any]:
+        return {}
+
+    app = create_app(meta=ours, warm=3).with_app(path="/a", root="a.ipynb")
+    app = app.with_app(path="/b", root="b.ipynb", meta=own, warm=0).with_dynamic_directory(path="/c", directory=folder)
+    settings = [mount.settings for mount in app.mounts]
+    assert [(one.meta, one.warm) for one in settings] == [(ours, 3), (own, 0), (ours, 3)]
+
+
+async def test_callers_config_is_not_changed(folder: Path) -> None:
+    """A configuration that is handed in, as a dict or Config, is read and stays as it is."""
+    plain: dict[str, Any] = {"AppMetaExtension": {"cookies_allow": ["theme"]}}
+    config = Config({"KernelManager": {"shutdown_wait_time": 3.0}})
+    before = repr((plain, config))
+    for given in (plain, config):
+        await built(create_app(config=given).with_app(path="/a", root=folder / "a.ipynb"))
+    assert repr((plain, config)) == before
+
+
+@pytest.mark.parametrize("given", ["/", "", "x", "/x", "x/", "/x/", "//x//"])
+async def test_base_url_is_written_in_one_way(folder: Path, given: str) -> None:
+    """A base URL has a slash before and after it, however it was given."""
+    app = create_app(base_url=given).with_app(path="/a", root=folder / "a.ipynb").build()
+    try:
+        assert app.settings["base_url"] == ("/x/" if "x" in given else "/")
+    finally:
+        await app.close()
+
+
+# --- what cannot be served -------------------------------------------------------------------------------------------
+
+Made = Callable[[Builder, Path], Builder]
+
+REFUSED: dict[str, tuple[Made, str]] = {
+    "two notebooks at one path": (
+        lambda app, at: app.with_app(path="/x", root=at / "a.ipynb").with_app(path="/x/", root=at / "b.ipynb"),
+        r"^a\.ipynb and b\.ipynb are both at /x: give one another path\.$",
+    ),
+    "other names of parameters": (
+        lambda app, at: app.with_app(path="/{x}/y", root=at / "a.ipynb").with_app(path="/{z}/y", root=at / "b.ipynb"),
+        r"^a\.ipynb and b\.ipynb are both at /\{z\}/y: give one another path\.$",
+    ),
+    "one notebook twice": (
+        lambda app, at: app.with_app(path="/", root=at / "a.ipynb").with_app(path="/", root=at / "a.ipynb"),
+        r"^a\.ipynb and a\.ipynb are both at /:",
+    ),
+    "two directories at one path": (
+        lambda app, at: app.with_dynamic_directory(path="/x", directory=at).with_dynamic_directory(
+            path="/x", directory=at / "deep"
+        ),
+        r" and deep are both at /x: give one another path\.$",
+    ),
+    "no such notebook": (
+        lambda app, at: app.with_app(path="/x", root=at / "gone.ipynb"),
+        r"gone\.ipynb does not exist: /x cannot be served\.$",
+    ),
+    "not a notebook": (
+        lambda app, at: app.with_app(path="/x", root=at / "text.txt"),
+        r"text\.txt is no notebook \(\.ipynb\): /x cannot be served\.$",
+    ),
+    "a directory for a notebook": (
+        lambda app, at: app.with_app(path="/x", root=at / "deep"),
+        r"deep .*: /x cannot be served\.$",
+    ),
+    "no such directory": (
+        lambda app, at: app.with_dynamic_directory(path="/x", directory=at / "gone"),
+        r"gone is no directory: /x cannot be served\.$",
+    ),
+    "a notebook for a directory": (
+        lambda app, at: app.with_dynamic_directory(path="/x", directory=at / "a.ipynb"),
+        r"a\.ipynb is no directory: /x cannot be served\.$",
+    ),
+    "fewer than no kernels": (
+        lambda app, at: app.with_app(path="/x", root=at / "a.ipynb", warm=-1),
+        r"^warm is -1 for /x: give 0 or more\.$",
+    ),
+    "the index at a page": (
+        lambda app, at: app.with_app(path="/x", root=at / "a.ipynb").with_index(path="/x"),
+        r"^a\.ipynb and the index are both at /x\.$",
+    ),
+    "an index with a parameter": (
+        lambda app, at: app.with_index(path="/{y}").with_app(path="/{x}", root=at / "a.ipynb"),
+        r"^The index is at /\{y\}: it must have no parameters\.$",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_served_is_refused_by_name(folder: Path, temporary: Path, case: str) -> None:
+    """One sentence names what is wrong and where, before anything is made."""
+    make, said = REFUSED[case]
+    builder = make(create_app(), folder)
+    with pytest.raises(DashboardError, match=said):
+        builder.build()
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("path", ["/api", "/login", "/logout/x", "/static", "/voila/render/a", "x", "/a b"])
+def test_refused_paths_are_refused_where_they_are_given(folder: Path, path: str) -> None:
+    """A path that cannot be is refused as it is written, for pages, directories and the index, before it is built."""
+    steps: list[Callable[[], Builder]] = [
+        lambda: create_app().with_app(path=path, root=folder / "a.ipynb"),
+        lambda: create_app().with_dynamic_directory(path=path, directory=folder),
+        lambda: create_app().with_index(path=path),
+    ]
+    for step in steps:
+        with pytest.raises(DashboardError, match=f"The path '{path}'"):
+            step()
+    assert issubclass(DashboardError, AppMetaError) and issubclass(DashboardError, ValueError)
+
+
+def test_fewer_than_no_kernels_for_all_are_refused(folder: Path) -> None:
+    """A negative number is refused where it comes from ``create_app`` too, and a page's own number mends it."""
+    app = create_app(warm=-2)
+    with pytest.raises(DashboardError, match="warm is -2 for /x"):
+        app.with_app(path="/x", root=folder / "a.ipynb").build()
+
+
+@pytest.mark.parametrize(("option", "instead"), [("preheat_kernel", "warm"), ("prelaunch_hook", "authorize")])
+def test_options_of_voila_that_do_nothing_are_refused(folder: Path, option: str, instead: str) -> None:
+    """An option whose work is done in another way is refused with the name of that way."""
+    app = create_app(config={"VoilaConfiguration": {option: True}}).with_app(path="/x", root=folder / "a.ipynb")
+    with pytest.raises(DashboardError, match=f"VoilaConfiguration.{option} has no effect here: use {instead}"):
+        app.build()
+
+
+async def test_same_path_for_a_page_and_a_directory_is_fine(folder: Path) -> None:
+    """A page may stand at a directory's own path, and one notebook at two paths."""
+    app = create_app().with_dynamic_directory(path="/x", directory=folder).with_app(path="/x", root=folder / "a.ipynb")
+    await built(app.with_app(path="/y", root=folder / "a.ipynb").with_index())
+
+
+def attempt(home: Path, steps: str) -> tuple[str, list[Path]]:
+    """Build ``create_app{steps}`` in a process of its own; return its last words, and the temporary files it left."""
+    (home / "left").mkdir()
+    code = f"from jupyter_app_meta.dashboards import create_app; create_app{steps}.build()"
+    env = {**os.environ, "TMPDIR": str(home / "left")}
+    done = subprocess.run([sys.executable, "-c", code], env=env, cwd=home, capture_output=True, text=True, check=False)
+    return (done.stderr.splitlines() or [""])[-1], list((home / "left").iterdir())
+
+
+def test_refused_option_leaves_nothing(tmp_path: Path) -> None:
+    """What is refused as it is built leaves no directory behind."""
+    assert attempt(tmp_path, "(config={'AppMetaExtension': {'cookies_alow': ['theme']}}).with_index()")[1] == []
+
+
+def test_parameter_that_a_directory_has_itself_is_refused(tmp_path: Path) -> None:
+    """A directory's path must not have the parameter ``name``: that is the notebook's."""
+    assert "DashboardError" in attempt(tmp_path, "().with_dynamic_directory(path='/{name}', directory='.')")[0]
+
+
+async def test_index_with_a_parameter_is_refused() -> None:
+    """An index has one URL."""
+    with pytest.raises(DashboardError, match="index"):
+        await built(create_app().with_index(path="/{x}"))
+
+
+# --- what is left ----------------------------------------------------------------------------------------------------
+
+
+def left(folder: Path) -> list[Path]:
+    """Return what is in a directory, of which everything must be closed to others."""
+    found = list(folder.iterdir())
+    assert not any(path.stat().st_mode & 0o077 for path in found)  # they have the kernels' keys
+    return found
+
+
+async def test_close_leaves_nothing(folder: Path, temporary: Path) -> None:
+    """An application that was never used takes its temporary directory with it, also when it is closed twice."""
+    application = create_app().with_app(path="/", root=folder / "a.ipynb").build()
+    assert len(left(temporary)) == 1
+    await application.close()
+    await application.close()
+    assert left(temporary) == []
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+def staged(home: Path, monkeypatch: pytest.MonkeyPatch, *cells: str, warm: int = 0) -> Application:
+    """Return an application with one notebook of these cells and a kernel of its own."""
+    kernelspec(home, KERNEL)
+    monkeypatch.setenv("JUPYTER_PATH", str(home / "data"))
+    return create_app(warm=warm).with_app(path="/", root=write(home / "page.ipynb", *cells)).build()
+
+
+def children() -> list[psutil.Process]:
+    """Return the kernels of this process."""
+    return [child for child in psutil.Process().children() if "ipykernel_launcher" in child.cmdline()]
+
+
+async def until(wanted: Callable[[], Any], timeout: float = 20) -> None:
+    """Let the server work until this is true."""
+    async with asyncio.timeout(timeout):
+        while not wanted():
+            await asyncio.sleep(0.02)
+
+
+async def test_close_ends_what_waits_for_a_visitor(
+    tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A warm kernel whose cell waits for its visitor ends with its application, and so do files and tasks."""
+    application = staged(tmp_path, monkeypatch, f"open({str(tmp_path / 'ran')!r}, 'w').close()", WHO, warm=1)
+    server = application.listen(free_port(), "127.0.0.1")
+    await until((tmp_path / "ran").exists)
+    assert len(children()) == 1
+    server.stop()
+    async with asyncio.timeout(4):
+        await application.close()
+    assert children() == [] and left(temporary) == []
+    await until(lambda: not application.services.tasks, 2)
+    application.start()
+    assert application.services.tasks == set()
+    assert not [record for record in caplog.records if record.levelname == "ERROR" or "failed" in record.message]
+
+
+async def test_close_ends_what_a_visitor_looks_at(
+    tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page that is shown loses its kernel when the application is closed."""
+    application, port = staged(tmp_path, monkeypatch, WHO), free_port()
+    server = application.listen(port, "127.0.0.1")
+    async with httpx.AsyncClient(timeout=30) as client:
+        answer = await client.get(f"http://127.0.0.1:{port}/?region=emea")
+    assert answer.status_code == 200 and "emea" in answer.text
+    assert len(children()) == 1
+    server.stop()
+    await application.close()
+    assert children() == [] and left(temporary) == []
