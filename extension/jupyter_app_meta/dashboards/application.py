@@ -41,6 +41,9 @@ from .sources import Entry, Folder, Source
 
 KERNEL = r"(?P<kernel_id>\w+-\w+-\w+-\w+-\w+)"
 
+LIMITS = {"max_body_size": 64 * 1024, "body_timeout": 30, "idle_connection_timeout": 120}
+"""What a stranger may cost: no route needs more of a body than a login form has."""
+
 
 class Application(web.Application):
     """A server of dashboards; add handlers to it as to any other. ``close`` ends its kernels.
@@ -61,6 +64,7 @@ class Application(web.Application):
         cookie_secret: bytes | None,
         idle_timeout: float,
         connect_timeout: float,
+        max_pages: int,
         trust_xheaders: bool,
         config: Config,
         log: logging.Logger,
@@ -72,7 +76,7 @@ class Application(web.Application):
         provider = setup.provider(identity_provider, token, config, log)
         with ExitStack() as undo:
             folder = undo.enter_context(tempfile.TemporaryDirectory(prefix="app-meta-", ignore_cleanup_errors=True))
-            self.services = services = setup.services(config, log, base_url, Path(folder), secret)
+            self.services = services = setup.services(config, log, base_url, Path(folder), secret, max_pages)
             self._sources = sources(services)
             self._left_behind = undo.pop_all()
         super().__init__(
@@ -120,7 +124,7 @@ class Application(web.Application):
 
     def listen(self, port: int, address: str | None = None, **options: Any) -> HTTPServer:
         """Listen, and start what is to run ahead of visitors."""
-        options.setdefault("xheaders", self._trust_xheaders)
+        options = {**LIMITS, "xheaders": self._trust_xheaders, **options}
         server = super().listen(port, address or "", **options)
         IOLoop.current().add_callback(self.start)
         return server
@@ -142,11 +146,14 @@ class Application(web.Application):
         swept = time.monotonic()
         while True:
             await asyncio.sleep(max(period, 0.1))
-            await self._end_abandoned()
-            if time.monotonic() - swept >= 5:
-                swept = time.monotonic()
-                for _, source in self._sources:
-                    await source.sweep()
+            try:
+                await self._end_abandoned()
+                if time.monotonic() - swept >= 5:
+                    swept = time.monotonic()
+                    for _, source in self._sources:
+                        await source.sweep()
+            except Exception as error:  # a disk may be away for a moment; pages must end all the same
+                self.services.log.warning("Looking after dashboards failed with %s.", type(error).__name__)
 
     async def _end_abandoned(self) -> None:
         """End the kernels whose pages are gone, and the pages whose kernels are."""
@@ -189,13 +196,13 @@ def _voila_routes(services: Services) -> list[Any]:
     labextensions = get_voila_labextensions_path(services.voila.extra_labextensions_path)
     static = [*collect_static_paths(["voila", "nbconvert"], services.voila.template), DEFAULT_STATIC_FILES_PATH]
     themes = {
-        "themes_url": "/voila/api/themes",
+        "themes_url": url_path_join(services.base_url, "voila/api/themes"),
         "path": os.path.join(get_data_dir(), "themes"),
         "labextensions_path": labextensions,
         "no_cache_paths": ["/"],
     }
     return [
-        (f"{base}/templates/(.*)", TemplateStaticFileHandler),
+        (f"{base}/templates/([^/]+/static/[^\\0]+)", TemplateStaticFileHandler),
         (f"{base}/static/(.*)", MultiStaticFileHandler, {"paths": static, "default_filename": "index.html"}),
         (f"{base}/api/themes/(.*)", ThemesHandler, themes),
         (f"{base}/labextensions/(.*)", FileFindHandler, {"path": labextensions, "no_cache_paths": ["/"]}),

@@ -180,6 +180,7 @@ def create_app(
     idle_timeout: float = 300,
     connect_timeout: float = 60,
     max_age: float = 3600,
+    max_pages: int = 0,
     trust_xheaders: bool = False,
     config: Config | Mapping[str, Any] | None = None,
     log: logging.Logger | None = None,
@@ -191,7 +192,8 @@ def create_app(
     answers the HTML of an error page, or None. ``meta``, ``warm`` and ``max_age`` (seconds after
     which a warm kernel is replaced) hold for every dashboard that says nothing else. A page that
     was away for ``idle_timeout`` seconds, or never connected for ``connect_timeout``, loses its
-    kernel. ``config`` is a traitlets Config, such as ``{"AppMetaExtension": {"cookies_allow": ["theme"]}}``.
+    kernel. Where ``max_pages`` are open, who comes is told to try again (503). ``config`` is a
+    traitlets Config, such as ``{"AppMetaExtension": {"cookies_allow": ["theme"]}}``.
     """
     options = {
         "identity_provider": identity_provider,
@@ -200,6 +202,7 @@ def create_app(
         "cookie_secret": cookie_secret,
         "idle_timeout": idle_timeout,
         "connect_timeout": connect_timeout,
+        "max_pages": max_pages,
         "trust_xheaders": trust_xheaders,
     }
     base = f"/{base_url.strip('/')}/".replace("//", "/")

@@ -72,6 +72,9 @@ class Serve(JupyterApp):
     connect_timeout = Float(60, help="Seconds after which a page that never connected loses its kernel.").tag(
         config=True
     )
+    max_pages = Integer(
+        0, min=0, help="How many pages may be open at the same time; who comes then gets 503. 0 is no limit."
+    ).tag(config=True)
     trust_xheaders = Bool(
         False, help="Believe X-Scheme and X-Forwarded-Proto: only behind a proxy that sets them."
     ).tag(config=True)
@@ -122,6 +125,7 @@ class Serve(JupyterApp):
             idle_timeout=self.idle_timeout,
             connect_timeout=self.connect_timeout,
             max_age=self.warm_max_age,
+            max_pages=self.max_pages,
             trust_xheaders=self.trust_xheaders,
             config=self.config,
             log=self.log,

@@ -63,6 +63,7 @@ class Handler(JupyterHandler):
         known = self.policy_request(self.raw_request()) if is_known else None
         own = await hooks.page(on_error, status, known, self.services.log)
         self.set_status(status)
+        self.set_header("Cache-Control", "no-store")
         self.set_header("Content-Type", "text/html; charset=UTF-8")
         await self.finish(own if own is not None else error_page(status, self.base_url))
 

@@ -10,18 +10,26 @@ import json
 from typing import Any
 
 from jupyter_client.jsonutil import json_default
+from jupyter_server.services.kernels.websocket import KernelWebsocketHandler
 from tornado import web
-from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 
 from ..server import identity
+from ..server.stamping import hide_sources
 from . import hooks
 from .handlers import Handler
 from .setup import ALLOWED
 from .visits import Visit
 
+SOCKETS = 8
+"""The most sockets of one page: it needs one, and two for a moment when it reconnects."""
+
 
 class KernelRoute(Handler):
     """A route of one kernel: for the visitor whose page it runs, and nobody else."""
+
+    async def prepare(self, *, _redirect_to_login: bool = False) -> None:
+        """Send nobody to the login: that would tell a script nothing, and everybody a kernel's id."""
+        await super().prepare(_redirect_to_login=False)
 
     async def visit(self, kernel_id: str) -> Visit:
         """Return the visit that has this kernel; 403 to anybody but its visitor."""
@@ -71,20 +79,29 @@ class ShutdownHandler(KernelRoute):
         self.set_status(204)
 
 
-class ChannelsHandler(VoilaKernelWebsocketHandler, KernelRoute):  # type: ignore[misc]  # voila is not typed
+class ChannelsHandler(KernelWebsocketHandler, KernelRoute):
     """The WebSocket between a page and its kernel."""
 
     _visit: Visit | None = None
 
     async def pre_get(self) -> None:
-        """Let nobody in but the visitor whose page the kernel runs."""
+        """Let nobody in but the visitor whose page the kernel runs, with a few sockets at a time."""
         visit = await self.visit(self.kernel_id)
-        await super().pre_get()
+        if visit.pending + len(visit.sockets) >= SOCKETS:
+            raise web.HTTPError(429)
+        visit.pending += 1
+        try:
+            await super().pre_get()  # type: ignore[no-untyped-call]  # jupyter_server's own
+        finally:
+            visit.pending -= 1
+        if self.services.visits.get(self.kernel_id) is not visit:
+            raise web.HTTPError(403)  # the page has ended meanwhile
         self._confine()
         self._visit = visit
 
     def _confine(self) -> None:
         """Send on what was checked, and not bytes that the kernel might read in another way."""
+        hide_sources(self.connection)
         session = self.connection.session
         send_raw = session.send_raw
 
@@ -98,14 +115,27 @@ class ChannelsHandler(VoilaKernelWebsocketHandler, KernelRoute):  # type: ignore
 
     async def open(self, kernel_id: str) -> None:
         """Count the socket as the page's."""
-        if self._visit:
-            self._visit.sockets.add(self)
-        await super().open(kernel_id)
+        if self._visit is None or self.services.visits.get(kernel_id) is not self._visit:
+            self.close(1000, "the page has ended")
+            return
+        self._visit.sockets.add(self)
+        await super().open(kernel_id)  # type: ignore[no-untyped-call]  # as above
+
+    def on_message(self, ws_message: str | bytes) -> None:
+        """Pass a message on. One that cannot be read ends the connection, and its request stays out of the log."""
+        try:
+            super().on_message(ws_message)  # type: ignore[no-untyped-call]  # as above
+        except Exception as error:
+            self.log.warning("A page's message could not be read (%s).", type(error).__name__)
+            self.close(1007, "a message could not be read")
 
     def on_close(self) -> None:
-        """Note since when the page is away."""
-        if self._visit:
-            self._visit.sockets.discard(self)
-            self._visit.connected = True
-            self._visit.touch()
-        super().on_close()
+        """Note since when the page is away; one that has ended does not come back for what its kernel says."""
+        visit, services = self._visit, self.services
+        if visit:
+            visit.sockets.discard(self)
+            visit.connected = True
+            visit.touch()
+        super().on_close()  # type: ignore[no-untyped-call]  # as above
+        if services.visits.get(self.kernel_id) is not visit and self.kernel_id in services.kernels:
+            services.kernels.stop_buffering(self.kernel_id)

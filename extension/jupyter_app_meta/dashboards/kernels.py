@@ -26,6 +26,9 @@ from .visits import Visit
 LOAD = '__import__("jupyter_app_meta").load_ipython_extension(get_ipython()) or True'
 """What makes a Python kernel listen for its claim, pin threads and know ``%app_meta``."""
 
+LAST_WORDS = 0.3
+"""Seconds for an interrupted cell to end, before the kernel does: ipykernel does not expect both at once."""
+
 NOT_INHERITED = (wire.KEY_VARIABLE, "JUPYTER_TOKEN")
 
 
@@ -39,6 +42,8 @@ class Kernel:
     def __init__(self, services: Services, kernel_id: str, *, ahead: bool) -> None:
         self._services, self.id, self._ahead = services, kernel_id, ahead
         self.manager: Any = services.kernels.get_kernel(kernel_id)
+        # jupyter_server looks for this text at each kernel, and has it at their manager only.
+        self.manager.traceback_replacement_message = services.kernels.traceback_replacement_message
         self._key = wire.derive_key(self.manager.session.key)
         self._stamps = Stamps(services.desk, self._key, None, "", SessionInfo(kernel_id=kernel_id))
         self.client = self._connect()
@@ -149,10 +154,13 @@ class Kernel:
         """Interrupt the running cell."""
         await self.manager.interrupt_kernel()
 
-    async def close(self) -> None:
-        """End the kernel; one that never answered has nothing to put in order."""
+    async def close(self, *, busy: bool) -> None:
+        """End the kernel, a running cell before it; one that never answered has nothing to put in order."""
         self.disconnect()
         if self._ahead:
             priority.restore(self._pid)
+        if busy and self._is_ready and await self.is_alive():
+            await self.interrupt()
+            await asyncio.sleep(LAST_WORDS)
         if self.id in self._services.kernels:
             await ensure_async(self._services.kernels.shutdown_kernel(self.id, now=not self._is_ready))

@@ -5,6 +5,7 @@ Who may see a page is decided before anything is started.
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import Callable
 from urllib.parse import quote
@@ -26,6 +27,12 @@ from .visits import Visit
 PATIENCE = 10
 """Seconds without anything to send, after which a page gets a sign of life: proxies give up on silence."""
 
+STALLED = 30
+"""Seconds after which a browser that takes nothing of its page is given up."""
+
+RETRY_AFTER = 10
+"""Seconds after which who came when there were too many pages may try again."""
+
 
 class PageHandler(Handler):
     """A dashboard's page."""
@@ -45,8 +52,7 @@ class PageHandler(Handler):
         dashboard, self._visit = admitted
         visit = self._visit
         try:
-            with self.services.traffic.page():
-                await self._show(dashboard, visit)
+            await self._show(dashboard, visit)
         finally:
             visit.rendering = False
             visit.touch()
@@ -70,11 +76,15 @@ class PageHandler(Handler):
         verdict = await hooks.verdict(settings.authorize, request, services.log)
         dashboard = self._source.find(params)
         if isinstance(verdict, str):
+            self.set_header("Cache-Control", "no-store")
             self.redirect(verdict)
         elif not verdict:
             await self.fail(403)
         elif dashboard is None:
             await self.fail(404)
+        elif services.is_full():
+            self.set_header("Retry-After", str(RETRY_AFTER))
+            await self.fail(503)
         else:
             raw = dataclasses.replace(raw, meta=await hooks.facts(settings.meta, request, services.log))
             return dashboard, Visit(dashboard.notebook, settings, who, raw, page)
@@ -93,9 +103,10 @@ class PageHandler(Handler):
         try:
             async for piece in run.html(PATIENCE):
                 self.write(piece)
-                await self.flush()
-        except StreamClosedError:
-            self.on_connection_close()
+                await asyncio.wait_for(self.flush(), STALLED)
+        except (StreamClosedError, TimeoutError):
+            self.services.spawn(run.close())
+            self.detach().close()  # it may still be there, and takes nothing
 
     def _set_headers(self) -> None:
         self.set_header("Content-Type", "text/html; charset=UTF-8")

@@ -7,10 +7,11 @@ its cells, and is given up where a cell fails (the next one may not).
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 import time
 from collections.abc import AsyncIterator
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from typing import Any
 
 from nbclient.exceptions import CellExecutionError
@@ -41,6 +42,7 @@ class Run:
         self.began = time.monotonic()
         self._visit: Visit | None = None
         self._abandoned = False
+        self._traffic = ExitStack()
         self._claimed = asyncio.Event()
         self._spawned = asyncio.Event()
         self._more = asyncio.Event()
@@ -80,6 +82,11 @@ class Run:
         return self._rendering is not None and self._rendering.done()
 
     @property
+    def is_claimed(self) -> bool:
+        """Whether it has a visitor."""
+        return self._visit is not None
+
+    @property
     def is_usable(self) -> bool:
         """Whether a visitor may be given this run: it can be claimed, and nothing went wrong so far."""
         return self.kernel is not None and self.kernel.aware and not self.failed
@@ -87,6 +94,8 @@ class Run:
     def claim(self, visit: Visit) -> None:
         """Give the run to its visitor."""
         self._visit = visit
+        if not self.done:
+            self._traffic.enter_context(self._services.traffic.page())
         if self.kernel:
             self._give_kernel(visit)
             if self.done:
@@ -135,12 +144,10 @@ class Run:
         return found if isinstance(found, type(default)) else default
 
     async def html(self, patience: float) -> AsyncIterator[str]:
-        """Yield the page as it comes, and a sign of life whenever nothing came for ``patience`` seconds."""
-        sent = 0
-        while sent < len(self._pieces) or not self.done:
-            if sent < len(self._pieces):
-                pieces = self._pieces[sent:]
-                sent += len(pieces)
+        """Yield the page as it comes, once, and a sign of life whenever nothing came for ``patience`` seconds."""
+        while self._pieces or not self.done:
+            if self._pieces:
+                pieces, self._pieces = self._pieces, []
                 yield "".join(pieces)
                 continue
             self._more.clear()
@@ -153,7 +160,7 @@ class Run:
     async def _render(self) -> None:
         page = self.blueprint.exporter.generate_from_notebook_node(
             self.blueprint.notebook,
-            resources=self.blueprint.resources,
+            resources=copy.deepcopy(self.blueprint.resources),
             extra_context={
                 "frontend": "voila",
                 "main_js": "voila.js",
@@ -162,7 +169,7 @@ class Run:
                 "notebook_execute": self._all_cells,
                 "progressive_rendering": False,
             },
-            page_config=self.blueprint.page_config,
+            page_config=copy.deepcopy(self.blueprint.page_config),  # a template may write into it
         )
         try:
             async for piece, _ in page:
@@ -172,6 +179,8 @@ class Run:
             self._log_failure(error)
             self._add(BROKEN)
         finally:
+            self._executor = None
+            self._traffic.close()
             if self.kernel and self._claimed.is_set():
                 self.kernel.disconnect_soon()  # an unclaimed one still needs them
 
@@ -189,7 +198,6 @@ class Run:
             config=self._services.config,
             show_tracebacks=self._services.voila.show_tracebacks,
             cell_error_instruction="The server's log says more.",
-            coalesce_streams=True,
             log=_silent,
         )
         self._executor.kc = self.kernel.client
@@ -207,6 +215,8 @@ class Run:
         for index, cell in enumerate(nb.cells):
             await self._turn()
             went_on = await self._execute(cell, index)
+            if "outputs" in cell:
+                cell["outputs"] = _joined(cell["outputs"])
             self.cells_done += 1
             yield cell
             if not went_on:
@@ -259,12 +269,24 @@ class Run:
         assert self._starting and self._rendering
         if self._abandoned:
             return
-        self._abandoned = True
+        self._abandoned, finished = True, self.done
         self._rendering.cancel()
         await self._spawned.wait()  # a process that is just being started must not be lost sight of
         self._starting.cancel()
         await asyncio.wait((self._starting, self._rendering))
         if self.kernel:
             self._services.visits.forget(self.kernel.id)
-            await self.kernel.close()
+            await self.kernel.close(busy=not finished)
         self._services.runs.discard(self)
+
+
+def _joined(outputs: list[Any]) -> list[Any]:
+    """Return a cell's outputs with what was printed in one go as one: kernels send it as it comes."""
+    joined: list[Any] = []
+    for output in outputs:
+        last = joined[-1] if joined else {}
+        if output["output_type"] == last.get("output_type") == "stream" and output["name"] == last["name"]:
+            last["text"] += output["text"]
+        else:
+            joined.append(output)
+    return joined

@@ -20,8 +20,12 @@ from .traffic import Traffic
 from .visits import Visits
 
 
-class Closing(Protocol):
-    """What must be closed before the server ends."""
+class Run(Protocol):
+    """What must be closed before the server ends, and may have a visitor."""
+
+    @property
+    def is_claimed(self) -> bool:
+        """Whether it has a visitor."""
 
     async def close(self) -> None:
         """End it; a second time does nothing."""
@@ -44,8 +48,13 @@ class Services:
     visits: Visits
     sockets: zmq.asyncio.Context
     traffic: Traffic = field(default_factory=Traffic)
-    runs: set[Closing] = field(default_factory=set)
+    max_pages: int = 0
+    runs: set[Run] = field(default_factory=set)
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+
+    def is_full(self) -> bool:
+        """Whether as many pages are open as may be."""
+        return 0 < self.max_pages <= sum(run.is_claimed for run in self.runs)
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run this in a task of its own, which inherits nothing from the visitor whose request happens to be served."""

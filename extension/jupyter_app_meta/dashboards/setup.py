@@ -34,22 +34,25 @@ RECONNECT = 20
 """Milliseconds between two attempts to reach a kernel that is just starting; ZeroMQ's own 100 are felt."""
 
 
-def services(config: Config, log: logging.Logger, base_url: str, folder: Path, secret: bytes) -> Services:
+def services(
+    config: Config, log: logging.Logger, base_url: str, folder: Path, secret: bytes, max_pages: int
+) -> Services:
     """Return what all dashboards of one server share; connection files are in ``folder``."""
     specs = KernelSpecManager(config=config, log=log)
+    voila = VoilaConfiguration(config=_voila_config(config))
     kernels = AsyncMappingKernelManager(
         config=_kernels_config(config, folder),
         log=log,
         connection_dir=str(folder),
         kernel_spec_manager=specs,
         allowed_message_types=list(ALLOWED),
+        allow_tracebacks=voila.show_tracebacks,
     )
     sockets = zmq.asyncio.Context()
     sockets.setsockopt(zmq.RECONNECT_IVL, RECONNECT)
-    voila = VoilaConfiguration(config=_voila_config(config))
     visits = Visits()
     desk = _desk(config, log, kernels, visits, secret)
-    return Services(config, log, base_url, kernels, specs, voila, desk, visits, sockets)
+    return Services(config, log, base_url, kernels, specs, voila, desk, visits, sockets, max_pages=max_pages)
 
 
 def _voila_config(config: Config) -> Config:
@@ -96,6 +99,8 @@ def provider(
     if given is None and token is None and not has_secret(config):
         options["token"] = ""  # open to everybody who reaches it, as dashboards are
     made = (given or PasswordIdentityProvider)(config=config, log=log, **options)
+    if made.has_trait("allow_password_change"):
+        made.set_trait("allow_password_change", False)  # it would be written into a configuration file
     if made.login_handler_class is LoginFormHandler:
         made.login_handler_class = VoilaLoginHandler  # finds its style among Voila's files
     return made

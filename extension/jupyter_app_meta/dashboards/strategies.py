@@ -93,7 +93,7 @@ class Warm:
 
     async def _keep(self) -> None:
         while True:
-            await self._sweep()
+            await self._sweep_safely()
             if len(self._runs) < self._size and time.monotonic() >= self._not_before:
                 await self._add()
                 continue
@@ -103,6 +103,12 @@ class Warm:
                     await self._wanted.wait()
             except TimeoutError:
                 pass
+
+    async def _sweep_safely(self) -> None:
+        try:
+            await self._sweep()
+        except Exception as error:  # a disk may be away for a moment
+            self._services.log.warning("Looking after warm kernels failed with %s.", type(error).__name__)
 
     async def _add(self) -> None:
         try:

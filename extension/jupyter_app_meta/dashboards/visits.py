@@ -37,6 +37,7 @@ class Visit:
     page: Page
     run: Run | None = None
     sockets: set[Any] = field(default_factory=set)
+    pending: int = 0
     rendering: bool = True
     connected: bool = False
     since: float = field(default_factory=time.monotonic)

@@ -158,6 +158,18 @@ def _absurd(frame: Any, subprotocol: str | None) -> bool:
     return (v1 if subprotocol == V1 else legacy) > max(len(frame), 64)
 
 
+def hide_sources(connection: Any) -> None:
+    """Keep a prepared connection from sending the sources of cells, which are the author's, in whatever format."""
+    reply, session = connection._on_zmq_reply, connection.session
+
+    def shown(stream: Any, message: Any) -> None:
+        header = message["header"] if isinstance(message, dict) else session.unpack(message[0])
+        if header.get("msg_type") != "execute_input":
+            reply(stream, message)
+
+    connection._on_zmq_reply = shown
+
+
 def _tab(connection: Any) -> str:
     """Return the name of a browser tab: a visitor's own, stable while it presents the same session_id."""
     who, desk = connection._app_meta_who, connection.app_meta_desk

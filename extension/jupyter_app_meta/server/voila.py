@@ -10,17 +10,20 @@ options (``c.AppMetaExtension.…``, as ever) and wires the rest. Each connectio
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
+from jupyter_server.services.kernels.websocket import KernelWebsocketHandler
 from traitlets import TraitError
 
 from .. import wire
 from ..errors import AppMetaError
 from .app import AppMetaExtension
 from .managers import wrap_kernel_manager
-from .stamping import stamped
+from .stamping import hide_sources, stamped
 from .stamps import Desk
 
 MANAGER_LINE = f'c.VoilaConfiguration.multi_kernel_manager_class = "{__name__}.KernelManager"'
@@ -71,4 +74,17 @@ def _desk_of(connection: Any) -> Desk:
 
 
 class Connection(stamped(ZMQChannelsWebsocketConnection, property(_desk_of))):  # type: ignore[misc]  # made at runtime
-    """Voila's connection of a page to its kernel, stamped at its kernel manager's desk."""
+    """Voila's connection of a page to its kernel, stamped at its kernel manager's desk.
+
+    It hides the sources of cells by itself, in each of the three formats: Voila's handler reads one.
+    """
+
+    @property
+    def write_message(self) -> Callable[..., Any]:
+        """How jupyter_server writes a message to a browser."""
+        return partial(KernelWebsocketHandler.write_message, self.websocket_handler)
+
+    async def prepare(self) -> None:
+        """Prepare the connection as its base does."""
+        await super().prepare()
+        hide_sources(self)
