@@ -32,7 +32,7 @@ lab: $(VENV)/.demo ## Start JupyterLab on the notebooks and print the link to op
 test: test-main test-313 test-wheel ## Run every test: here, under Python 3.13, and against the wheel
 
 test-main: $(VENV)/.test $(VENV313)/.test chromium nginx ## Run the tests in .venv
-	$(call in,$(VENV)) -m pytest $(ARGS)
+	$(call in,$(VENV)) -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-313: $(VENV313)/.test ## Run the kernel half's tests under Python 3.13, where there is one
 	@if test -x $(VENV313)/bin/python; \

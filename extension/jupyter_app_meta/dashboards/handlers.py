@@ -5,11 +5,13 @@ An error says nothing but its status. No route hands out request data.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
 from jinja2 import Environment, PackageLoader
 from jupyter_server.base.handlers import JupyterHandler
+from tornado import web
 
 from ..model import HTTPRequest
 from ..policy import Page, RawRequest
@@ -81,5 +83,8 @@ class NotFoundHandler(Handler):
     """Everything else, also for those who are not logged in."""
 
     async def prepare(self, *, _redirect_to_login: bool = True) -> None:
-        """Answer 404 to whatever was asked."""
-        await self.fail(404)
+        """Answer 404 to whatever was asked; who is known is known to the deployer's error page."""
+        with suppress(web.HTTPError):
+            await super().prepare(_redirect_to_login=False)
+        if not self._finished:
+            await self.fail(404)

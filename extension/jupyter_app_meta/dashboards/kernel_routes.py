@@ -37,7 +37,8 @@ class KernelRoute(Handler):
         who = identity.visitor(self, services.desk.policy)
         visit = services.visits.of(kernel_id, who)
         if visit is None or not await self._may_still(visit):
-            raise web.HTTPError(403)
+            await self.fail(403)
+            raise web.Finish
         return visit
 
     async def _may_still(self, visit: Visit) -> bool:

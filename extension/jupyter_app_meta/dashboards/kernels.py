@@ -10,7 +10,7 @@ import asyncio
 import os
 from pathlib import Path
 from queue import Empty
-from typing import Any
+from typing import Any, cast
 
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_core.utils import ensure_async
@@ -41,9 +41,9 @@ class Kernel:
 
     def __init__(self, services: Services, kernel_id: str, *, ahead: bool) -> None:
         self._services, self.id, self._ahead = services, kernel_id, ahead
-        self.manager: Any = services.kernels.get_kernel(kernel_id)
+        self.manager = cast(Any, services.kernels.get_kernel(kernel_id))
         # jupyter_server looks for this text at each kernel, and has it at their manager only.
-        self.manager.traceback_replacement_message = services.kernels.traceback_replacement_message
+        self.manager.traceback_replacement_message = cast(Any, services.kernels).traceback_replacement_message
         self._key = wire.derive_key(self.manager.session.key)
         self._stamps = Stamps(services.desk, self._key, None, "", SessionInfo(kernel_id=kernel_id))
         self.client = self._connect()

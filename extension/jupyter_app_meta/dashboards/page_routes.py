@@ -42,6 +42,7 @@ class PageHandler(Handler):
         self._source = source
         self._visit: Visit | None = None
         self._run: Run | None = None
+        self._has_left = False
 
     @web.authenticated
     async def get(self, **params: str) -> None:
@@ -65,7 +66,7 @@ class PageHandler(Handler):
 
     async def _admitted(self, params: dict[str, str]) -> tuple[Dashboard, Visit] | None:
         """Return the dashboard and the visit that may begin, None where the answer is given already."""
-        services, settings = self.services, self._source.settings
+        services, settings, params = self.services, self._source.settings, self._source.canonical(params)
         if not self._source.is_plain(params):
             await self.fail(404)
             return None
@@ -95,6 +96,8 @@ class PageHandler(Handler):
             self._run = run = await dashboard.open(visit)
             await run.spawned(PATIENCE)
         except Exception as error:
+            if self._has_left:
+                return
             self.services.log.error("%s could not be opened (%s).", visit.notebook.name, type(error).__name__)
             self.services.log.debug("It failed with this:", exc_info=True)
             await self.fail(500)
@@ -115,6 +118,7 @@ class PageHandler(Handler):
 
     def on_connection_close(self) -> None:
         """End the visit of a visitor who left before the page was complete."""
+        self._has_left = True
         if self._run and self._visit and not self._visit.sockets:
             self.services.spawn(self._run.close())
 

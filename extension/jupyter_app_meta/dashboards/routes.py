@@ -107,13 +107,13 @@ def find(directory: Path, name: str) -> Path | None:
 def names(directory: Path) -> list[str]:
     """Return the names of a directory's notebooks, as ``find`` takes them."""
     found = (path.relative_to(directory).as_posix() for path in directory.rglob(f"*{SUFFIX}"))
-    return sorted(_short(name) for name in found if _is_text(name) and find(directory, name))
+    return sorted(short(name) for name in found if _is_text(name) and find(directory, name))
 
 
-def _short(name: str) -> str:
-    """Return a file's name without its suffix, unless another file's name is left."""
-    short = name.removesuffix(SUFFIX)
-    return name if short.endswith(SUFFIX) else short
+def short(name: str) -> str:
+    """Return a file's name without its suffix, unless another file's name is left: the one name of a notebook."""
+    stem = name.removesuffix(SUFFIX)
+    return name if stem.endswith(SUFFIX) else stem
 
 
 def _is_text(name: str) -> bool:

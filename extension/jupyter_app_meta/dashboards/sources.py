@@ -1,6 +1,7 @@
 """Where a route's dashboards come from: one notebook, or a directory of them.
 
 start()           begin whatever is done ahead of visitors
+canonical(params) the same, in the one way in which hooks and cells are told them
 is_plain(params)  could these parameters of a URL mean a dashboard at all?
 find(params)      the dashboard of these parameters, None where there is none
 entries()         what can be opened without knowing a parameter
@@ -46,6 +47,10 @@ class Fixed:
         """Return the dashboard, while its notebook exists."""
         return self.dashboard if self.dashboard.notebook.is_file() else None
 
+    def canonical(self, params: dict[str, str]) -> dict[str, str]:
+        """Return the parameters as they are."""
+        return params
+
     def is_plain(self, params: Mapping[str, str]) -> bool:
         """Whether no parameter could be taken for more than one segment."""
         return not any("/" in value or "\0" in value for value in params.values())
@@ -90,6 +95,10 @@ class Folder:
                 self._dashboards[notebook].start()
         return self._dashboards[notebook]
 
+    def canonical(self, params: dict[str, str]) -> dict[str, str]:
+        """Return the parameters with the notebook's one name: a rule about it cannot be got around by the suffix."""
+        return {**params, "name": routes.short(params["name"])}
+
     def is_plain(self, params: Mapping[str, str]) -> bool:
         """Whether the name could be that of a notebook that is meant to be seen."""
         return routes.is_plain(params["name"])
@@ -100,7 +109,11 @@ class Folder:
             return []
         found = ((name, routes.find(self._directory, name)) for name in routes.names(self._directory))
         base = self._route.path.rstrip("/")
-        return [Entry(f"{base}/{name}", {"name": name}, path, self.settings) for name, path in found if path]
+        return [
+            Entry(f"{base}/{name}", {"name": name}, path, self.settings)
+            for name, path in found
+            if path and f"{base}/{name}".split("/")[1] not in routes.RESERVED
+        ]
 
     async def sweep(self) -> None:
         """Drop the dashboards whose notebooks have vanished."""
