@@ -105,8 +105,8 @@ def settle(running: list[Contender], timeout: float = 90) -> None:
     deadline = time.monotonic() + timeout
     before = [contender.cpu() for contender in running]
     calm = 0
-    while calm < 3 and time.monotonic() < deadline:
-        time.sleep(0.7)
+    while calm < 2 and time.monotonic() < deadline:
+        time.sleep(0.5)
         now = [contender.cpu() for contender in running]
         calm = calm + 1 if sum(now) - sum(before) < 0.06 else 0
         before = now

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from .contenders import NOTEBOOKS, POOL, Contender, contenders, settle
 from .report import Row, at_most, expected, note
-from .stats import Spread, spread
+from .stats import Pair, Spread, ratio, spread
 
 TITLE = "Dashboards"
 NOTE = (
@@ -30,7 +30,7 @@ _people = (f"p{number:04}x" for number in count(1))
 
 def measure(quick: bool = False) -> list[Row]:
     """Return what each contender takes."""
-    rounds, crowds = (2, 1) if quick else (9, 3)
+    rounds, crowds = (2, 1) if quick else (5, 2)
     rows: list[Row] = []
     with contenders() as running, _browser() as browser:
         note("dashboards: the pools fill")
@@ -40,7 +40,8 @@ def measure(quick: bool = False) -> list[Row]:
             dom = _in_turns(running, rounds, notebook, lambda c, n: _dom(browser, c, n), "in a browser")
             crowd = _in_turns(running, crowds, notebook, _crowd, "ten at once")
             rows += [*_alone_rows(notebook, alone), *_dom_rows(notebook, dom), *_crowd_rows(notebook, crowd)]
-            rows += _cost_rows(notebook, running, rounds)
+            rows += _cost_rows(notebook, running, 3)
+        rows.append(_import_row(running[0], 4 if quick else 14))
     return rows
 
 
@@ -59,6 +60,21 @@ def _in_turns(
             taken[contender.name].append(act(contender, notebook))
             contender.close_pages()
     return taken
+
+
+def _import_row(warm: Contender, rounds: int) -> Row:
+    """Return what it costs a visitor that a notebook imports pandas and matplotlib, where that is paid ahead."""
+    pairs: list[Pair] = []
+    for number in range(rounds):
+        note(f"dashboards: warm, both notebooks in turns, round {number + 1} of {rounds}")
+        taken = []
+        for notebook in NOTEBOOKS:
+            settle([warm])
+            taken.append(warm.visit(notebook, next(_people)))
+            warm.close_pages()
+        pairs.append((taken[0], taken[1]))
+    found = ratio([[pair] for pair in pairs])
+    return at_most("warm: pandas against bare", found.text(2), found, 1.2)
 
 
 def _dom(browser: Browser, contender: Contender, notebook: str) -> float:

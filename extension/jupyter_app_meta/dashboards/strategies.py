@@ -148,4 +148,5 @@ class Warm:
     def _give_up(self, run: Run) -> None:
         if run in self._runs:
             self._runs.remove(run)
+            self._wanted.set()
             self._services.spawn(run.close())

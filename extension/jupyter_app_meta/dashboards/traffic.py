@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 SETTLE = 0.25
 """Seconds without a page being rendered, after which nobody is taken to wait."""
 
-PATIENCE = 60
+PATIENCE = 15
 """Seconds after which work ahead goes on even though visitors never cease: it has a low priority anyway."""
 
 
