@@ -12,7 +12,7 @@ import httpx
 import psutil
 import pytest
 import websocket
-from harness import FORMATS, Format, Server, Socket
+from harness import FORMATS, Format, Server, Socket, kernelspec
 from stage import Opened, eventually, kernels, staging, visit, write
 
 APP = """
@@ -21,7 +21,8 @@ page_routes.STALLED = 1
 app = (create_app(identity_provider=People, max_pages=6)
        .with_app(path="/page", root="page.ipynb")
        .with_app(path="/slow", root="slow.ipynb")
-       .with_app(path="/big", root="big.ipynb"))
+       .with_app(path="/big", root="big.ipynb")
+       .with_app(path="/broken", root="broken.ipynb"))
 """
 SECRET = "postgres://CANARY"
 RAISES = f"""import ipywidgets
@@ -38,6 +39,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     write(home / "root" / "page.ipynb", RAISES)
     write(home / "root" / "slow.ipynb", "import time; time.sleep(1)", f"password = {SECRET!r}; time.sleep(1)")
     write(home / "root" / "big.ipynb", "print('x' * 20_000_000)")
+    write(home / "root" / "broken.ipynb", "1", kernel="broken")
+    kernelspec(home, "broken", executable="/nowhere/python")
     with staging(home, APP) as server:
         yield server
 
@@ -56,6 +59,18 @@ def answers(server: Server) -> bool:
     with suppress(httpx.TransportError):
         return httpx.get(server.url, timeout=5).status_code == 404
     return False
+
+
+def comes_in(server: Server) -> Opened:
+    """Return the page of somebody who tries until there is room."""
+
+    def attempt() -> Opened | None:
+        opened = visit(server, "late", "/page")
+        return opened if opened.response.status_code == 200 else None
+
+    opened = eventually(attempt)
+    assert opened is not None
+    return opened
 
 
 def heard(socket: Socket, seconds: float) -> list[str]:
@@ -161,15 +176,18 @@ def test_so_many_pages_and_no_more(server: Server) -> None:
     refused = visit(server, "late", "/page").response
     assert (refused.status_code, refused.headers["Retry-After"]) == (503, "10")
     pages[0].close()
-
-    def comes_in() -> Opened | None:
-        opened = visit(server, "late", "/page")
-        return opened if opened.response.status_code == 200 else None
-
-    late = eventually(comes_in)
-    assert late is not None
+    late = comes_in(server)
     for opened in (late, *pages[1:]):
         opened.close()
+
+
+def test_pages_whose_kernels_do_not_start_leave_room(server: Server) -> None:
+    """A page that could not be opened is none of the pages that are open."""
+    comes_in(server).close()
+    eventually(lambda: not kernels(server))
+    for number in range(8):
+        assert visit(server, f"guest-{number}", "/broken").response.status_code == 500
+    comes_in(server).close()
 
 
 def test_strangers_cannot_send_big_bodies(server: Server) -> None:
@@ -181,6 +199,7 @@ def test_strangers_cannot_send_big_bodies(server: Server) -> None:
 
 def test_odd_static_paths_are_not_found(server: Server) -> None:
     """What names no file of Voila's answers 404 or 403, and leaves no traceback in the log."""
+    before = len(server.log)
     for path in ("voila/templates/x", "voila/templates/%2e%2e", "voila/templates/no/other/x", "voila/static/%2e%2e/x"):
         assert httpx.get(server.url + path).status_code in (403, 404)
-    assert "Traceback" not in server.log
+    assert "Traceback" not in server.log[before:]

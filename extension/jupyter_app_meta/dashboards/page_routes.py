@@ -96,6 +96,8 @@ class PageHandler(Handler):
             self._run = run = await dashboard.open(visit)
             await run.spawned(PATIENCE)
         except Exception as error:
+            if self._run:
+                self.services.spawn(self._run.close())  # else it would count as an open page for ever
             if self._has_left:
                 return
             self.services.log.error("%s could not be opened (%s).", visit.notebook.name, type(error).__name__)

@@ -56,7 +56,7 @@ class Run:
         self._services.runs.add(self)
         self._starting = self._services.spawn(self._start())
         self._rendering = self._services.spawn(self._render())
-        self._rendering.add_done_callback(lambda _: self._more.set())
+        self._rendering.add_done_callback(self._rendered)
 
     async def started(self) -> None:
         """Wait until the kernel answers; raises what went wrong."""
@@ -180,9 +180,13 @@ class Run:
             self._add(BROKEN)
         finally:
             self._executor = None
-            self._traffic.close()
             if self.kernel and self._claimed.is_set():
                 self.kernel.disconnect_soon()  # an unclaimed one still needs them
+
+    def _rendered(self, rendering: asyncio.Task[None]) -> None:
+        """Let others pass, however the rendering ended, and even if it never began."""
+        self._traffic.close()
+        self._more.set()
 
     def _add(self, piece: str) -> None:
         self._pieces.append(piece)
