@@ -132,12 +132,12 @@ def test_nobody_sees_what_an_earlier_visitor_brought(server: Server) -> None:
         assert move(page.connect(), page, 1).startswith(f"{person}|{{'mark': '{person}'}}|")
     for page in opened:
         page.close()
+    eventually(lambda: not {page.kernel_id for page in opened} & kernels(server).keys())
 
 
 def test_kernels_are_replaced_after_each_visit(server: Server) -> None:
     """A visitor takes a kernel that waited, and another one is soon there in its place."""
-    eventually(lambda: len(ahead(server, "early")) == 2)
-    before = ahead(server, "early")
+    before = eventually(lambda: found if len(found := ahead(server, "early")) == 2 else None)
     opened = visit(server, "alice", "/early")
     taken = kernels(server)[opened.kernel_id].pid
     assert taken in before

@@ -130,7 +130,7 @@ class Kernel:
             priority.restore(self._pid)
         desk, session = self._services.desk, SessionInfo(kernel_id=self.id)
         key = visit.visitor.key
-        desk.origins.render(self.id, key, visit.page, visit, visit.notebook.name)
+        desk.origins.render(self.id, key, visit.page, path=visit.notebook.name)
         self._stamps = Stamps(desk, self._key, visit.raw, key, session)
         if self.aware:
             self._tell()

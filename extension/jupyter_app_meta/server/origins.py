@@ -45,15 +45,15 @@ class Origins:
     def __len__(self) -> int:
         return len(self._kernels)
 
-    def render(self, kernel_id: str, identity: str, page: Page, opener: object, path: str | None = None) -> None:
-        """Note that a page (of the notebook ``path``) is rendered with a kernel, for as long as ``opener`` exists.
+    def render(self, kernel_id: str, identity: str, page: Page, opener: object = None, path: str | None = None) -> None:
+        """Note that a page (of the notebook ``path``) is rendered with a kernel.
 
-        The opener is a handler that is about to start the kernel, or a visit.
+        The opener is the handler that is about to start the kernel, None for one that runs.
         """
         self._prune()
         kernel = self._touch(kernel_id)
         kernel.rendered = (identity, page)
-        kernel.opener = weakref.ref(opener)
+        kernel.opener = weakref.ref(opener) if opener else None
         kernel.path = path
 
     def see(self, kernel_id: str, identity: str, page: Page, *, stripped: bool = False) -> None:
