@@ -137,7 +137,7 @@ def test_nobody_sees_what_an_earlier_visitor_brought(server: Server) -> None:
 
 def test_kernels_are_replaced_after_each_visit(server: Server) -> None:
     """A visitor takes a kernel that waited, and another one is soon there in its place."""
-    before = eventually(lambda: found if len(found := ahead(server, "early")) == 2 else None)
+    before = eventually(lambda: found if len(found := ahead(server, "early")) == 2 else {})
     opened = visit(server, "alice", "/early")
     taken = kernels(server)[opened.kernel_id].pid
     assert taken in before
