@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 VENV313 := $(VENV)-3.13
 VENVWHEEL := $(VENV)-wheel
+VENVTOGETHER := $(VENV)-together
 BUILD := build
 PY := $(VENV)/bin/python
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check
@@ -18,7 +19,7 @@ in = exec env PATH="$(abspath $(1))/bin:$$PATH" $(1)/bin/python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo lab test test-main test-313 test-wheel lint format bench wheel chromium nginx clean
+.PHONY: help demo lab test test-main test-313 test-wheel lint format bench wheel chromium nginx hub-proxy clean
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -31,7 +32,7 @@ lab: $(VENV)/.demo ## Start JupyterLab on the notebooks and print the link to op
 
 test: test-main test-313 test-wheel ## Run every test: here, under Python 3.13, and against the wheel
 
-test-main: $(VENV)/.test $(VENV313)/.test chromium nginx ## Run the tests in .venv
+test-main: $(VENV)/.test $(VENV313)/.test $(VENVTOGETHER)/.test chromium nginx hub-proxy ## Run the tests in .venv
 	$(call in,$(VENV)) -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-313: $(VENV313)/.test ## Run the kernel half's tests under Python 3.13, where there is one
@@ -60,8 +61,11 @@ wheel: $(BUILD)/dist/.built ## Build the wheel
 chromium nginx:
 	@tools/ensure-$@.sh
 
+hub-proxy:
+	@tools/ensure-$@.sh $(VENV)/node
+
 clean: ## Remove what was made
-	rm -rf $(VENV) $(VENV313) $(VENVWHEEL) $(BUILD) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV313) $(VENVWHEEL) $(VENVTOGETHER) $(BUILD) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PY):
@@ -85,6 +89,16 @@ $(VENV313)/.test: $(INSTALLED) tools/find-python.sh
 	@python=$$(tools/find-python.sh 3.13) || { touch $@; exit 0; }; \
 	echo "Installing the kernel half into $(VENV313) …"; \
 	$$python -m venv $(VENV313) && $(VENV313)/bin/python $(PIP_INSTALL) --editable '.[test-kernel]' && touch $@
+
+# Server extensions that most tests must be without, on top of what .venv has.
+$(VENVTOGETHER)/.test: $(VENV)/.test
+	@echo "Installing what we must get along with into $(VENVTOGETHER) …"
+	@rm -rf $(VENVTOGETHER)
+	@$(PY) -m venv $(VENVTOGETHER)
+	@$(PY) -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+	  > $$($(VENVTOGETHER)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/base.pth
+	@$(VENVTOGETHER)/bin/python $(PIP_INSTALL) 'jupyter-collaboration>=5' 'jupyter_server_nbmodel>=0.2.9'
+	@touch $@
 
 $(BUILD)/dist/.built: $(PACKAGE) pyproject.toml README.md LICENSE $(VENV)/.test
 	@rm -rf $(BUILD)/dist

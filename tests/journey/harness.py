@@ -118,6 +118,7 @@ def serving(
     debug: bool = False,
     command: Sequence[str] = ("-m", "jupyter_server"),
     env: Mapping[str, str] | None = None,
+    python: str = sys.executable,
 ) -> Iterator[Server]:
     """Run a server in ``home`` with a config file of this text; stop it in the end."""
     kernelspec(home, AWARE, "--ext=jupyter_app_meta")
@@ -136,18 +137,24 @@ def serving(
         (home / "config" / name).write_text(preamble + config)
     port = free_port()
     argv = [*command, f"--port={port}", *(["--debug"] if debug else []), *arguments]
-    with launched(home, argv, f"http://127.0.0.1:{port}/", token=token, env=env) as server:
+    with launched(home, argv, f"http://127.0.0.1:{port}/", token=token, env=env, python=python) as server:
         yield server
 
 
 @contextmanager
 def launched(
-    home: Path, argv: Sequence[str], url: str, *, token: str = "", env: Mapping[str, str] | None = None
+    home: Path,
+    argv: Sequence[str],
+    url: str,
+    *,
+    token: str = "",
+    env: Mapping[str, str] | None = None,
+    python: str = sys.executable,
 ) -> Iterator[Server]:
     """Run a server by these arguments of Python, in ``home/root``, until it answers at ``url``; stop it in the end."""
     with (home / "server.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, *argv],
+            [python, *argv],
             cwd=home / "root",
             env=_environment(home, env or {}),
             stdout=log,

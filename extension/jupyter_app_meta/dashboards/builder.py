@@ -44,7 +44,8 @@ class Mount:
 
     def open(self, services: Services) -> Source:
         """Return the dashboards of this mount."""
-        return (Folder if self.dynamic else Fixed)(services, self.route, self.place, self.settings)
+        settings = replace(self.settings, meta=self.settings.meta or services.request_hook)
+        return (Folder if self.dynamic else Fixed)(services, self.route, self.place, settings)
 
 
 @dataclass(frozen=True, slots=True)

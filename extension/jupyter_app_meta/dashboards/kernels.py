@@ -63,9 +63,7 @@ class Kernel:
         return getattr(self.manager.provisioner, "pid", None)
 
     def _connect(self) -> AsyncKernelClient:
-        client: AsyncKernelClient = stamp_client(
-            self.manager.client(context=self._services.sockets), self, lambda: True
-        )
+        client: AsyncKernelClient = stamp_client(self.manager.client(context=self._services.sockets), self)
         client.allow_stdin = False
         client.start_channels(stdin=False, hb=False)
         return client

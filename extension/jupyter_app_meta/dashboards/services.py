@@ -16,6 +16,7 @@ from traitlets.config import Config
 from voila.configuration import VoilaConfiguration
 
 from ..server.stamps import Desk
+from .hooks import Meta
 from .traffic import Traffic
 from .visits import Visits
 
@@ -35,7 +36,8 @@ class Run(Protocol):
 class Services:
     """The managers, the policy's desk and the open visits of a server.
 
-    ``sockets`` is the ZeroMQ context of the clients that run pages, ``runs`` has those that have not ended.
+    ``request_hook`` adds the deployer's own fields where a dashboard's ``meta`` does not; ``sockets`` is the
+    ZeroMQ context of the clients that run pages, ``runs`` has those that have not ended.
     """
 
     config: Config
@@ -49,6 +51,7 @@ class Services:
     sockets: zmq.asyncio.Context
     traffic: Traffic = field(default_factory=Traffic)
     max_pages: int = 0
+    request_hook: Meta | None = None
     runs: set[Run] = field(default_factory=set)
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 

@@ -51,8 +51,20 @@ def services(
     sockets = zmq.asyncio.Context()
     sockets.setsockopt(zmq.RECONNECT_IVL, RECONNECT)
     visits = Visits()
-    desk = _desk(config, log, kernels, visits, secret)
-    return Services(config, log, base_url, kernels, specs, voila, desk, visits, sockets, max_pages=max_pages)
+    extension = AppMetaExtension(config=config, log=log)
+    return Services(
+        config,
+        log,
+        base_url,
+        kernels,
+        specs,
+        voila,
+        _desk(extension, kernels, visits, secret),
+        visits,
+        sockets,
+        max_pages=max_pages,
+        request_hook=extension.hook(),
+    )
 
 
 def _voila_config(config: Config) -> Config:
@@ -75,18 +87,15 @@ def _kernels_config(config: Config, folder: Path) -> Config:
     return changed
 
 
-def _desk(
-    config: Config, log: logging.Logger, kernels: AsyncMappingKernelManager, visits: Visits, secret: bytes
-) -> Desk:
-    extension = AppMetaExtension(config=config, log=log)
+def _desk(extension: AppMetaExtension, kernels: AsyncMappingKernelManager, visits: Visits, secret: bytes) -> Desk:
     extension.refuse_unknown_options()
     extension.announce()
 
     async def facts(kernel_id: str, request: HTTPRequest) -> Mapping[str, Any]:
         visit = visits.get(kernel_id)
-        return await hooks.facts(visit.settings.meta if visit else None, request, log)
+        return await hooks.facts(visit.settings.meta if visit else None, request, extension.log)
 
-    return extension.desk(lambda kernel_id: kernel_id in kernels, secret, log, facts)
+    return extension.desk(lambda kernel_id: kernel_id in kernels, secret, facts=facts)
 
 
 def provider(

@@ -6,19 +6,24 @@ A wrong option stops the server: half a privacy policy is none.
 from __future__ import annotations
 
 import hmac
-import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
+from jupyter_events import EventLogger
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
-from traitlets import Bool, Integer, List, TraitError, Unicode
+from traitlets import Bool, Integer, List, TraitError, Unicode, Union
+from traitlets import Callable as Function
 
 from .. import __version__, wire
 from ..errors import PolicyError
+from ..model import HTTPRequest
 from ..policy import USER_FIELDS, Policy
+from . import hooks
+from .audit import EventAudit
+from .execution import wrap_execution
 from .managers import wrap_kernel_manager, wrap_session_manager
 from .origins import Origins
 from .stamping import stamped
@@ -73,6 +78,18 @@ class AppMetaExtension(ExtensionApp):
         max=wire.MAX_LIMIT,
         help="The most bytes that one request may take in a message. What does not fit is dropped whole.",
     ).tag(config=True)
+    request_hook = Union(
+        [Function(), Unicode()],
+        default_value="",
+        help="What adds the deployer's own fields to each connection's request: a function, or the name of one "
+        "('our_module:our_function'), that takes the HTTPRequest and returns a dict of JSON values, at most "
+        "4096 bytes of them. It may be async. Cells see them as app_meta().request.meta.",
+    ).tag(config=True)
+    audit = Bool(
+        False,
+        help="Write an event for each cell and each callback: who, which kernel, when; never code. "
+        "EventLogger.handlers says where they go.",
+    ).tag(config=True)
     tcp_nodelay = Bool(
         True, help="Switch off Nagle's algorithm on kernel connections, which delays replies by up to 40 ms."
     ).tag(config=True)
@@ -92,6 +109,10 @@ class AppMetaExtension(ExtensionApp):
             user_header=self.user_header,
         )
 
+    def hook(self) -> hooks.Meta | None:
+        """Return the function that request_hook gives or names; raises PolicyError where there is none."""
+        return hooks.load("request_hook", self.request_hook)
+
     def _config_file_name_default(self) -> str:
         return "jupyter_app_meta_config"
 
@@ -101,6 +122,7 @@ class AppMetaExtension(ExtensionApp):
             super()._link_jupyter_server_extension(serverapp)
             self.refuse_unknown_options()
             self.policy()
+            self.hook()
         except Exception as error:
             self._refuse(serverapp, error)
 
@@ -136,22 +158,54 @@ class AppMetaExtension(ExtensionApp):
         settings = app.web_app.settings
         if "app_meta_desk" not in settings:
             settings["app_meta_desk"] = self.desk(
-                lambda kernel_id: kernel_id in settings["kernel_manager"], settings["cookie_secret"], self.log
+                lambda kernel_id: kernel_id in settings["kernel_manager"],
+                settings["cookie_secret"],
+                events=app.event_logger,
             )
         desk = settings["app_meta_desk"]
         for manager in (app.kernel_manager, settings["kernel_manager"]):  # an extension may have put in its own
             wrap_kernel_manager(manager, desk)
         wrap_session_manager(app.session_manager, desk)
+        wrap_execution(app.web_app, desk)
         connection = stamped(settings["kernel_websocket_connection_class"], desk)
         settings["kernel_websocket_connection_class"] = connection
         app.kernel_websocket_connection_class = connection
 
     def desk(
-        self, lives: Callable[[str], bool], cookie_secret: bytes, log: logging.Logger, facts: Facts | None = None
+        self,
+        lives: Callable[[str], bool],
+        cookie_secret: bytes,
+        *,
+        facts: Facts | None = None,
+        events: EventLogger | None = None,
     ) -> Desk:
-        """Return the desk of these options; ``lives`` says whether there is a kernel of an id."""
-        secret = hmac.digest(cookie_secret, b"jupyter-app-meta client ids", "sha256")
-        return Desk(self.policy(), Origins(lives), log, secret, self.stamp_limit, self.tcp_nodelay, facts)
+        """Return the desk of these options; ``lives`` says whether there is a kernel of an id.
+
+        ``facts`` stands in for ``request_hook``, ``events`` is where the audit writes.
+        """
+        audit = None
+        if self.audit:
+            audit = EventAudit(events or EventLogger(config=self.config, log=self.log), self.log)
+        return Desk(
+            policy=self.policy(),
+            origins=Origins(lives),
+            log=self.log,
+            secret=hmac.digest(cookie_secret, b"jupyter-app-meta client ids", "sha256"),
+            limit=self.stamp_limit,
+            nodelay=self.tcp_nodelay,
+            facts=facts or self._facts(),
+            audit=audit,
+        )
+
+    def _facts(self) -> Facts | None:
+        hook = self.hook()
+        if hook is None:
+            return None
+
+        async def facts(_: str, request: HTTPRequest) -> Mapping[str, Any]:
+            return await hooks.facts(hook, request, self.log)
+
+        return facts
 
     def announce(self) -> None:
         """Log in one line what is forwarded, and one line for each option that needs a second look."""

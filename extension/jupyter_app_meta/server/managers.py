@@ -8,9 +8,11 @@ also reaches the background tasks that a visitor's request happened to start.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import inspect
 import secrets
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -22,10 +24,11 @@ from tornado.websocket import WebSocketHandler
 
 from .. import queries, wire
 from ..model import SessionInfo
-from ..policy import Page
+from ..policy import Page, RawRequest
 from . import capture, identity
+from .execution import ForWhoAsked
 from .stamping import KEY, harmless, stamp_client
-from .stamps import Desk, Stamps
+from .stamps import Desk, Json, Stamps
 
 MARK = "_app_meta_wrapped"
 
@@ -59,17 +62,25 @@ def _adopt(kernel: Any, desk: Desk) -> Any:
     @wraps(start)
     def start_kernel(*args: Any, **kwargs: Any) -> Any:
         kwargs = _start_arguments(kernel, desk, kwargs)
+        opened = None
         with harmless(desk.log):
-            _note_opener(kwargs.get("kernel_id"), desk)
-        return start(*args, **kwargs)
+            opened = _note_opener(kwargs.get("kernel_id"), desk)
+        started = start(*args, **kwargs)
+        return _with_facts(started, opened) if opened and inspect.isawaitable(started) else started
 
     @wraps(client)
     def make_client(*args: Any, **kwargs: Any) -> Any:
         made = client(*args, **kwargs)
         with harmless(desk.log):
-            found = _origin(kernel, desk)
-            return stamp_client(made, *found) if found else made
+            return stamp_client(made, ForWhoAsked(_origin(kernel, desk)))
         return made
+
+    async def _with_facts(started: Awaitable[Any], opened: tuple[RawRequest, str]) -> Any:
+        result = await started
+        with harmless(desk.log):
+            raw, key = opened
+            desk.origins.add_facts(kernel.kernel_id, (await desk.with_facts(raw, kernel.kernel_id, key)).meta)
+        return result
 
     kernel.start_kernel, kernel.client = start_kernel, make_client
     return kernel
@@ -120,17 +131,19 @@ def working_handler() -> JupyterHandler | None:
     return handler if handler is not None and owner is handler else None
 
 
-def _note_opener(kernel_id: str | None, desk: Desk) -> None:
+def _note_opener(kernel_id: str | None, desk: Desk) -> tuple[RawRequest, str] | None:
+    """Note the page for which a kernel is about to be started; return its request and identity, if there is one."""
     handler = working_handler()
     if kernel_id is None or handler is None or handler.request.method != "GET":
-        return
+        return None
     if isinstance(handler, APIHandler | WebSocketHandler):
-        return
+        return None
     who = identity.visitor(handler, desk.policy)
     path = next(iter(handler.path_args), None)
     desk.origins.render(
         kernel_id, who.key, _own_page(handler), handler, path if isinstance(path, str) and path else None
     )
+    return capture.raw_request(handler, who.user), who.key
 
 
 def _own_page(handler: JupyterHandler) -> Page:
@@ -138,8 +151,19 @@ def _own_page(handler: JupyterHandler) -> Page:
     return Page(handler.request.full_url(), params, "run")
 
 
-def _origin(kernel: Any, desk: Desk) -> tuple[Stamps, Callable[[], bool]] | None:
-    """Return the stamps for a client that a page's renderer makes, and until when they hold; None for others."""
+class _Rendering:
+    """Stamps what a page's renderer sends, for as long as its handler is at work."""
+
+    def __init__(self, stamps: Stamps, handler: JupyterHandler) -> None:
+        self._stamps, self._handler = stamps, weakref.ref(handler)
+
+    def message(self, msg: Json) -> Json:
+        """Return the message with its stamp, if it is to have one."""
+        return self._stamps.message(msg) if _at_work(self._handler()) else msg
+
+
+def _origin(kernel: Any, desk: Desk) -> _Rendering | None:
+    """Return the stamps for a client that a page's renderer makes; None for others."""
     handler = CallContext.get(CallContext.JUPYTER_HANDLER)
     kernel_id = getattr(kernel, "kernel_id", None)
     if handler is None or kernel_id is None:
@@ -148,10 +172,8 @@ def _origin(kernel: Any, desk: Desk) -> tuple[Stamps, Callable[[], bool]] | None
     if not (_renders(handler, kernel_id, desk) or _continues(handler, kernel_id, who.key, desk)):
         return None
     key = getattr(kernel, KEY, None) or kernel.session.key
-    raw = capture.raw_request(handler, who.user)
-    stamps = Stamps(desk, wire.derive_key(key), raw, who.key, SessionInfo(kernel_id=kernel_id))
-    reference = weakref.ref(handler)
-    return stamps, lambda: _at_work(reference())
+    raw = dataclasses.replace(capture.raw_request(handler, who.user), meta=desk.origins.facts(kernel_id))
+    return _Rendering(Stamps(desk, wire.derive_key(key), raw, who.key, SessionInfo(kernel_id=kernel_id)), handler)
 
 
 def _renders(handler: JupyterHandler, kernel_id: str, desk: Desk) -> bool:

@@ -29,6 +29,7 @@ class _Kernel:
     version: int = 0
     opener: weakref.ref[Any] | None = None
     rendered: tuple[str, Page] | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
     path: str | None = None
     seen: dict[str, list[Page]] = field(default_factory=dict)
     connections: Counter[str] = field(default_factory=Counter)
@@ -55,6 +56,15 @@ class Origins:
         kernel.rendered = (identity, page)
         kernel.opener = weakref.ref(opener) if opener else None
         kernel.path = path
+
+    def add_facts(self, kernel_id: str, facts: Mapping[str, Any]) -> None:
+        """Note the deployer's own fields of the page that is rendered with a kernel."""
+        if kernel_id in self._kernels:
+            self._kernels[kernel_id].facts = facts
+
+    def facts(self, kernel_id: str) -> Mapping[str, Any]:
+        """Return the deployer's own fields of the page that is rendered with a kernel."""
+        return self._kernels.get(kernel_id, _Kernel()).facts
 
     def see(self, kernel_id: str, identity: str, page: Page, *, stripped: bool = False) -> None:
         """Note that an identity opened or looked up the kernel's session from a page.

@@ -11,11 +11,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
@@ -49,17 +48,17 @@ class Stamper(Protocol):
     """What gives a message its stamp."""
 
     def message(self, msg: Json) -> Json:
-        """Return the message with its stamp."""
+        """Return the message with its stamp, if it is to have one."""
 
 
-def stamp_client(client: Any, stamps: Stamper, holds: Callable[[], bool]) -> Any:
+def stamp_client(client: Any, stamper: Stamper) -> Any:
     """Make one kernel client of the server stamp what it sends, and no other client of that kernel."""
     session = client.session.clone()
     send = session.send
 
     def stamped_send(stream: Any, msg_or_type: Any, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(msg_or_type, Mapping) and holds():
-            msg_or_type = stamps.message(dict(msg_or_type))
+        if isinstance(msg_or_type, Mapping):
+            msg_or_type = stamper.message(dict(msg_or_type))
         return send(stream, msg_or_type, *args, **kwargs)
 
     session.send = stamped_send
@@ -181,9 +180,7 @@ async def _arm(connection: Any) -> None:
     """Make a prepared connection stamp its messages."""
     who, desk, kernel_id = connection._app_meta_who, connection.app_meta_desk, connection.kernel_id
     raw = capture.raw_request(connection.websocket_handler, who.user)
-    if desk.facts:
-        request = desk.policy.request(raw, desk.origins.page(kernel_id, who.key), dashboard=True)
-        raw = dataclasses.replace(raw, meta=await desk.facts(kernel_id, request))
+    raw = await desk.with_facts(raw, kernel_id, who.key)
     session = SessionInfo(client_id=_tab(connection), kernel_id=kernel_id)
     stamps = Stamps(desk, _key(connection), raw, who.key, session)
     connection._app_meta_stamps = stamps

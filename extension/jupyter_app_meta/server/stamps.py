@@ -9,6 +9,7 @@ a message its stamp, never more.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import hmac
 import json
@@ -16,10 +17,10 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from .. import wire
-from ..model import AppMeta, HTTPRequest, SessionInfo
+from ..model import AppMeta, HTTPRequest, SessionInfo, User
 from ..policy import Policy, RawRequest
 from .origins import Origins
 
@@ -27,11 +28,19 @@ Json = dict[str, Any]
 Facts = Callable[[str, HTTPRequest], Awaitable[Mapping[str, Any]]]
 
 
+class Audit(Protocol):
+    """What writes down who had a kernel do something."""
+
+    def note(self, user: User | None, kernel_id: str, path: str | None, header: Json) -> None:
+        """Write down a message of this header, where it makes the kernel run code. Never raises."""
+
+
 @dataclass(frozen=True, slots=True)
 class Desk:
     """What is needed to stamp: the policy, the pages, and the limits of this server.
 
-    ``facts`` gives the deployer's own fields for a kernel id and a request on its connection.
+    ``facts`` gives the deployer's own fields for a kernel id and a request on its connection;
+    ``audit`` is told of each message that was stamped, or could not be.
     """
 
     policy: Policy
@@ -41,6 +50,18 @@ class Desk:
     limit: int = wire.DEFAULT_LIMIT
     nodelay: bool = True
     facts: Facts | None = None
+    audit: Audit | None = None
+
+    def request(self, raw: RawRequest, kernel_id: str, identity: str) -> HTTPRequest:
+        """Return what may be known of a request that an identity makes to a kernel."""
+        page = self.origins.page(kernel_id, identity)
+        return self.policy.request(raw, page, dashboard=self.origins.mode(kernel_id) == "run")
+
+    async def with_facts(self, raw: RawRequest, kernel_id: str, identity: str) -> RawRequest:
+        """Return a request with the deployer's own fields."""
+        if self.facts is None:
+            return raw
+        return dataclasses.replace(raw, meta=await self.facts(kernel_id, self.request(raw, kernel_id, identity)))
 
     def client_id(self, kernel_id: str, claim: str, session_id: str) -> str:
         """Return a name for a browser tab that stays over its reconnects, and is nobody else's."""
@@ -77,20 +98,19 @@ class Stamps:
 
     def _payload(self, claim: wire.Claim | None) -> str:
         desk, kernel_id = self._desk, self._session.kernel_id or ""
-        mode = desk.origins.mode(kernel_id)
-        page = desk.origins.page(kernel_id, self._identity)
-        request = desk.policy.request(self._raw, page, dashboard=mode == "run") if self._raw else None
+        request = desk.request(self._raw, kernel_id, self._identity) if self._raw else None
         session = SessionInfo(**{**dict(self._session), **desk.origins.session(kernel_id)})
-        return wire.encode(AppMeta(request, mode, session), desk.limit, claim)
+        return wire.encode(AppMeta(request, desk.origins.mode(kernel_id), session), desk.limit, claim)
 
     def message(self, msg: Json) -> Json:
         """Return an unpacked message with our stamp for the client's own, if any."""
-        metadata = msg.get("metadata")
+        header, metadata = msg.get("header"), msg.get("metadata")
+        self._note(header)
         if not isinstance(metadata, dict):
             return msg
         clean = {key: value for key, value in metadata.items() if key != wire.FIELD}
         with self._never_raising():
-            ids = _ids(msg.get("header"))
+            ids = _ids(header)
             signer = self.signer() if ids else None
             if ids and signer:
                 clean[wire.FIELD] = signer.stamp(*ids)
@@ -98,14 +118,17 @@ class Stamps:
 
     def parts(self, parts: list[Any]) -> list[Any]:
         """Return the packed parts [header, parent, metadata, content, *buffers] with our stamp."""
-        metadata = _object(parts[2]) if len(parts) >= 4 else None
+        if len(parts) < 4:
+            return parts
+        header, metadata = _object(parts[0]), _object(parts[2])
+        self._note(header)
         if metadata is None:
             return parts
         forged = wire.FIELD in metadata
         metadata.pop(wire.FIELD, None)
         packed = None
         with self._never_raising():
-            packed = self._pack(metadata, _ids(_object(parts[0])))
+            packed = self._pack(metadata, _ids(header))
         if packed is None:
             packed = json.dumps(metadata).encode() if forged else parts[2]
         return [*parts[:2], packed, *parts[3:]]
@@ -113,6 +136,12 @@ class Stamps:
     def _pack(self, metadata: Json, ids: tuple[str, str] | None) -> bytes | None:
         signer = self.signer() if ids else None
         return signer.splice(metadata, *ids) if ids and signer else None
+
+    def _note(self, header: object) -> None:
+        """Tell the audit, also of what goes unstamped. What is run ahead of its visitor was asked for by nobody."""
+        desk, kernel_id = self._desk, self._session.kernel_id or ""
+        if desk.audit and self._raw and isinstance(header, dict):
+            desk.audit.note(self._raw.user, kernel_id, desk.origins.session(kernel_id)["path"], header)
 
     @contextmanager
     def _never_raising(self) -> Iterator[None]:

@@ -60,7 +60,7 @@ def _desk(manager: Any) -> Desk:
     """Return the desk of the options of ``AppMetaExtension``; raises PolicyError or TraitError for a wrong one."""
     extension = AppMetaExtension(config=manager.config, log=manager.log)
     extension.refuse_unknown_options()
-    desk = extension.desk(lambda kernel_id: kernel_id in manager, manager.parent.cookie_secret, manager.log)
+    desk = extension.desk(lambda kernel_id: kernel_id in manager, manager.parent.cookie_secret)
     extension.announce()
     return desk
 
