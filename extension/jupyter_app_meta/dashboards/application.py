@@ -32,7 +32,7 @@ from voila.static_file_handler import MultiStaticFileHandler, TemplateStaticFile
 from voila.utils import get_data_dir, get_voila_labextensions_path
 
 from ..server.stamping import stamped
-from . import kernel_routes, page_routes, routes, setup
+from . import hub, kernel_routes, page_routes, routes, setup
 from .handlers import NotFoundHandler
 from .hooks import OnError
 from .routes import Route
@@ -90,7 +90,7 @@ class Application(web.Application):
             identity_provider=provider,
             authorizer=AllowAllAuthorizer(config=config, log=log, identity_provider=provider),
             login_url=url_path_join(base_url, "login"),
-            xsrf_cookies=True,
+            xsrf_cookies=not hub.checks_xsrf(provider),
             xsrf_cookie_kwargs={"path": base_url},
             allow_remote_access=True,
             kernel_manager=services.kernels,

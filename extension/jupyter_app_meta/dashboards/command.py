@@ -15,15 +15,18 @@ from jupyter_core.application import JupyterApp, base_aliases, base_flags
 from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvider
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from jupyter_server.utils import url_path_join
-from traitlets import Bool, Bytes, Float, Integer, Type, Unicode
+from traitlets import Bool, Bytes, Callable, Float, Integer, Type, Unicode, Union
 from voila.configuration import VoilaConfiguration
 from voila.execute import VoilaExecutor
 
 from .. import __version__
 from ..cli.options import Refused, nearest
-from ..errors import AppMetaError
+from ..errors import AppMetaError, PolicyError
+from ..server import hooks
 from ..server.app import AppMetaExtension
+from . import hub
 from .builder import Builder, create_app
+from .hooks import Authorize
 from .routes import SUFFIX, DashboardError
 from .setup import has_secret
 
@@ -40,6 +43,7 @@ class Serve(JupyterApp):
     jupyter app-meta serve notebooks/                 # every notebook of a folder, and an index
     jupyter app-meta serve sales.ipynb --warm 4       # four kernels are run ahead of their visitors
     jupyter app-meta serve notebooks/ --identity-provider=our_login.Provider --ip=0.0.0.0
+    jupyter app-meta serve notebooks/ --hub           # the command of a service in jupyterhub_config.py
     jupyter app-meta serve notebooks/ --AppMetaExtension.cookies_allow=theme --VoilaConfiguration.theme=dark
     """
     config_file_name = Unicode("jupyter_app_meta_config")
@@ -78,6 +82,15 @@ class Serve(JupyterApp):
     trust_xheaders = Bool(
         False, help="Believe X-Scheme and X-Forwarded-Proto: only behind a proxy that sets them."
     ).tag(config=True)
+    hub = Bool(False, help="Be a service of JupyterHub, which starts this command and says who a visitor is.").tag(
+        config=True
+    )
+    authorize = Union(
+        [Callable(), Unicode()],
+        default_value="",
+        help="Who may see a page: a function, or the name of one ('our_module:our_function'), that takes the user "
+        "and the request and returns True, False or a URL to go to. It may be async.",
+    ).tag(config=True)
     cookie_secret = Bytes(help="What login cookies are signed with; a new one at each start by default.").tag(
         config=True
     )
@@ -93,6 +106,7 @@ class Serve(JupyterApp):
     }
     flags: ClassVar[dict[str, Any]] = {  # type: ignore[misc]  # as above
         **base_flags,
+        "hub": ({"Serve": {"hub": True, "open_browser": False}}, "Be a service of JupyterHub, which starts it."),
         "no-browser": ({"Serve": {"open_browser": False}}, "Do not open a browser."),
         "token": ({"Serve": {"auto_token": True}}, "Make up a token and print it."),
     }
@@ -113,6 +127,8 @@ class Serve(JupyterApp):
         """Return what is to be served; raises DashboardError where there is nothing."""
         if self.auto_token and not self.token:
             self.token = os.urandom(24).hex()
+        if self.hub:
+            self._join_hub()
         if self.config_file and not Path(self.config_file).is_file():
             raise DashboardError(f"The configuration file {self.config_file} does not exist.")
         place = self._place()
@@ -130,9 +146,24 @@ class Serve(JupyterApp):
             config=self.config,
             log=self.log,
         )
+        authorize = self._authorize()
         if place.is_file():
-            return builder.with_app(path="/", root=place)
-        return builder.with_index().with_dynamic_directory(path="/", directory=place)
+            return builder.with_app(path="/", root=place, authorize=authorize)
+        return builder.with_index().with_dynamic_directory(path="/", directory=place, validate=authorize)
+
+    def _join_hub(self) -> None:
+        """Take the address from the Hub that started this command, and ask it who a visitor is."""
+        if self.token or self._provider() is not None:
+            raise DashboardError("With --hub the Hub says who a visitor is: leave out --token and --identity-provider.")
+        self.ip, self.port, self.base_url = hub.service()
+        self.identity_provider_class = hub.identity_provider()
+        self.trust_xheaders = True  # the Hub's proxy is the only one that reaches it
+
+    def _authorize(self) -> Authorize | None:
+        try:
+            return hooks.load("authorize", self.authorize)
+        except PolicyError as error:
+            raise DashboardError(f"Serve.authorize: {error.problem}") from error
 
     def _provider(self) -> type[IdentityProvider] | None:
         """Return the deployer's identity provider, None for jupyter_server's own."""

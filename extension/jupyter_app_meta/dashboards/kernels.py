@@ -29,7 +29,8 @@ LOAD = '__import__("jupyter_app_meta").load_ipython_extension(get_ipython()) or 
 LAST_WORDS = 0.3
 """Seconds for an interrupted cell to end, before the kernel does: ipykernel does not expect both at once."""
 
-NOT_INHERITED = (wire.KEY_VARIABLE, "JUPYTER_TOKEN")
+NOT_INHERITED = (wire.KEY_VARIABLE, "JUPYTER_TOKEN", "JUPYTERHUB_API_TOKEN", "JPY_API_TOKEN")
+"""The server's own secrets."""
 
 
 class KernelFailed(RuntimeError):

@@ -1,0 +1,12 @@
+"""What the service of the Hub serves to whom."""
+
+c = get_config()  # noqa: F821  # jupyter app-meta puts it here
+
+
+def authorize(user, request):
+    """Show the folder's sales.ipynb to analysts only, and everything else to everybody."""
+    return "analysts" in user.groups or request.path_params["name"] != "sales"
+
+
+c.Serve.authorize = authorize
+c.AppMetaExtension.cookies_allow = ["theme"]

@@ -1,0 +1,182 @@
+"""Dashboards on a Hub, by the very configuration that the README shows: a service of the Hub's, and a user's server."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import websocket
+from harness import Server, free_port, kernelspec
+from stage import KERNEL, SLIDER, WHO, Opened, move, write
+
+from hub import Guest, Hub, hub_running
+
+READY = Path(__file__).parents[2] / "docs" / "jupyterhub"
+
+FACTS = """from jupyter_app_meta import app_meta
+import os
+u = app_meta().user
+print(f"<{u.username}|{u.kind}|{u.assurance}|{sorted(u.groups)}|{u.is_owner}|{u.is_authenticated}>")
+print(f"<cookies {dict(app_meta().cookies)}> <token {os.environ.get('JUPYTERHUB_API_TOKEN')}>")"""
+
+HUB_CONFIG = """
+import os
+own = c.JupyterHub.services, [role for role in c.JupyterHub.load_roles if role["name"] != "user"]
+load_subconfig({ready!r})
+here = {{"url": "http://127.0.0.1:{port}", "environment": {environment!r}}}
+c.JupyterHub.services = [{{**c.JupyterHub.services[0], **here}}, *own[0]]
+c.JupyterHub.load_roles = [*c.JupyterHub.load_roles, *own[1]]
+os.environ["PATH"] = {path!r} + os.pathsep + os.environ["PATH"]
+"""
+"""What a test adds to the ready configuration: a free port, the harness's own services, and where our command is."""
+
+VOILA = 'c.ServerApp.jpserver_extensions["voila.server_extension"] = True\n'
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    """A Hub with the ready configuration."""
+    home = tmp_path_factory.mktemp("hub")
+    ready = shutil.copytree(READY, home / "ready")
+    kernelspec(home, KERNEL)
+    for name in ("sales", "public"):
+        write(ready / "dashboards" / f"{name}.ipynb", FACTS, WHO, SLIDER)
+    config = HUB_CONFIG.format(
+        ready=str(ready / "jupyterhub_config.py"),
+        port=free_port(),
+        path=str(Path(sys.executable).parent),
+        environment={"JUPYTER_DATA_DIR": str(home / "data"), "JUPYTER_RUNTIME_DIR": str(home / "runtime")},
+    )
+    with hub_running(home, config=VOILA, hub_config=config) as hub:
+        write(home / "home" / "alice" / "sales.ipynb", FACTS, WHO, SLIDER)
+        hub.wait(lambda: "Dashboards are served" in hub.log, "the service")
+        yield hub
+
+
+def service(hub: Hub) -> Server:
+    """Return the service of dashboards, as its visitors reach it."""
+    assert hub.process is not None
+    server = Server(hub.home, f"{hub.url}services/dashboards/", hub.process, token="")
+    server.closing = hub.closing
+    return server
+
+
+def visitor(hub: Hub, name: str) -> Guest:
+    """Return a person's browser on the service."""
+    return Guest(service(hub), jar=hub.browser(name).jar)
+
+
+def look(guest: Guest, path: str, **query: str) -> Opened:
+    """Open a page."""
+    return Opened(guest, guest.get(path, params=query))
+
+
+def script(hub: Hub, token: str) -> Guest:
+    """Return a client of the service without cookies that presents an API token."""
+    return Guest(service(hub), headers={"Authorization": f"token {token}"})
+
+
+def test_visitor_logs_in_at_the_hub(hub: Hub) -> None:
+    """One is led to the Hub and back to the page and its query, and the page knows who the Hub says they are."""
+    opened = look(visitor(hub, "bob"), "sales", region="emea")
+    assert opened.response.status_code == 200, opened.html
+    assert "<bob|user|hub|['analysts']|None|True>" in opened.html
+    assert "<bob|{'region': 'emea'}|{'name': 'sales'}|run>" in opened.html
+    assert move(opened.connect(), opened, 3).startswith("bob|{'region': 'emea'}|")
+    assert opened.close().status_code == 204
+
+
+def test_group_decides(hub: Hub) -> None:
+    """Who is in no group that may see a page does not see it, nor its link, nor the kernel of somebody who does."""
+    bob, carol = visitor(hub, "bob"), visitor(hub, "carol")
+    opened = look(bob, "sales")
+    assert look(carol, "sales").response.status_code == 403
+    assert "<carol|user|hub|[]|None|True>" in look(carol, "public").html
+    assert ("dashboards/sales" in bob.get("").text, "dashboards/sales" in carol.get("").text) == (True, False)
+    with pytest.raises(websocket.WebSocketBadStatusException, match="403"):
+        carol.connect(opened.kernel_id)
+    assert carol.http.post(f"voila/api/shutdown/{opened.kernel_id}").status_code == 403
+    assert move(opened.connect(), opened, 4).startswith("bob|")
+
+
+def test_only_named_cookies_reach_a_page(hub: Hub) -> None:
+    """Neither the Hub's cookies nor the service's own, and no token of the Hub's in the kernel's environment."""
+    alice = visitor(hub, "alice")
+    for name in ("theme", "other"):
+        alice.http.cookies.set(name, "dark", domain="127.0.0.1", path="/services/dashboards/")
+    opened = look(alice, "public")
+    assert {"service-dashboards", "jupyterhub-session-id"} <= {cookie.name for cookie in alice.jar}
+    assert "<cookies {'theme': 'dark'}> <token None>" in opened.html
+
+
+def test_nobody_is_let_in_without_the_hub(hub: Hub) -> None:
+    """A stranger sees the Hub's login, a token the Hub does not know is refused, and so is one without the scope."""
+    assert Guest(service(hub)).get("public").url.path == "/hub/login"
+    known = {
+        "made-up": script(hub, "made-up"),
+        "narrow": script(hub, hub.token("bob", "read:users:name!user").value),
+        "service": script(hub, hub.tokens["alice"]),
+    }
+    found = {name: client.http.get("public", follow_redirects=False).status_code for name, client in known.items()}
+    assert found == {"made-up": 302, "narrow": 403, "service": 403}
+
+
+def test_script_with_a_token_is_its_user(hub: Hub) -> None:
+    """An API token of a user opens pages as this user, without any cookie."""
+    opened = look(script(hub, hub.token("bob").value), "sales")
+    assert "<bob|user|hub|['analysts']|None|True>" in opened.html
+    assert move(opened.connect(), opened, 5).startswith("bob|")
+
+
+def test_pages_of_two_at_the_same_moment(hub: Hub) -> None:
+    """Each sees their own page, and their callbacks are their own."""
+    guests = [visitor(hub, name) for name in ("alice", "bob", "carol")]
+    with ThreadPoolExecutor(3) as pool:
+        opened = list(pool.map(lambda guest: look(guest, "public", mark="1"), guests))
+    for name, page in zip(("alice", "bob", "carol"), opened, strict=True):
+        assert set(re.findall(r"<(\w+)\|", page.html)) == {name}
+        assert move(page.connect(), page, 6).startswith(f"{name}|{{'mark': '1'}}|")
+
+
+def test_ending_a_kernel_needs_the_pages_own_token(hub: Hub) -> None:
+    """The script of a page shows the XSRF token that it was given; without it nothing is ended."""
+    bob = visitor(hub, "bob")
+    opened = look(bob, "public")
+    kernel = f"api/kernels/{opened.kernel_id}"
+    assert bob.http.delete(kernel).status_code == 403
+    assert bob.get(kernel, headers={"Sec-Fetch-Mode": "cors"}).status_code == 403
+    assert bob.call("GET", kernel, headers={"Sec-Fetch-Mode": "cors"}).json()["id"] == opened.kernel_id
+    assert bob.call("DELETE", kernel).status_code == 204
+
+
+def test_another_person_in_the_same_browser(hub: Hub) -> None:
+    """After a logout and another login the next page is the other person's, and the first one's kernel is not."""
+    browser = hub.browser("bob")
+    first = look(Guest(service(hub), jar=browser.jar), "sales")
+    assert "<bob|" in first.html
+    first.visitor.get("logout")
+    browser.log_in("carol")
+    second = Guest(service(hub), jar=browser.jar)
+    assert "<carol|" in look(second, "public").html
+    assert look(second, "sales").response.status_code == 403
+    with pytest.raises(websocket.WebSocketBadStatusException, match="403"):
+        second.connect(first.kernel_id)
+
+
+def test_dashboard_in_a_users_server(hub: Hub) -> None:
+    """Voila in alice's server shows alice to alice, and bob to bob with whom she shares it, in callbacks too."""
+    hub.start_server("alice")
+    hub.share("alice", "bob")
+    for name, owner in (("alice", True), ("bob", False)):
+        guest = hub.browser(name).visit("alice")
+        guest.http.cookies.set("theme", name, domain="127.0.0.1", path="/user/alice/")
+        opened = look(guest, "voila/render/sales.ipynb", region=name)
+        assert f"<{name}|user|hub|" in opened.html and f"|{owner}|True>" in opened.html
+        assert f"<{name}|{{'region': '{name}'}}|" in opened.html
+        assert f"<cookies {{'theme': '{name}'}}>" in opened.html
+        assert move(opened.connect(), opened, 7).startswith(f"{name}|{{'region': '{name}'}}|")
