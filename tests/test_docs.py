@@ -52,6 +52,13 @@ def test_each_command_is_documented(command: str) -> None:
     assert command in README
 
 
+@pytest.mark.parametrize("name", ["jupyterhub_config.py", "dashboards_config.py"])
+def test_hub_configuration_is_documented(name: str) -> None:
+    """The README has the very files that the Hub's tests run."""
+    text = (PROJECT / "docs" / "jupyterhub" / name).read_text("utf-8")
+    assert f"```python\n{text}```" in README
+
+
 @pytest.mark.parametrize("option", sorted({*Serve.aliases, *Serve.flags} - INHERITED))
 def test_each_option_of_serve_is_documented(option: str) -> None:
     """The README has each option of `jupyter app-meta serve` as it is typed."""

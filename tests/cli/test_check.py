@@ -103,6 +103,7 @@ def test_a_named_file_is_read_instead(site: Site) -> None:
         ("tcp_nodelay", "maybe"),
         ("stamp_limit", "5"),
         ("unsafe_cookies", "_xsrf"),
+        ("request_hook", "no_such_module:facts"),
     ],
 )
 def test_a_wrong_value_is_a_fault_with_its_name(site: Site, option: str, value: str) -> None:
@@ -192,6 +193,7 @@ def test_risks_are_listed_and_do_not_fail(site: Site) -> None:
         "--AppMetaExtension.unsafe_cookies=sid",
         "--AppMetaExtension.unsafe_query=token",
         "--AppMetaExtension.trusted_proxies=0.0.0.0/0",
+        "--AppMetaExtension.audit=True",
         "--Session.key=abc",
         "--ServerApp.allow_origin=*",
     )
@@ -202,10 +204,25 @@ def test_risks_are_listed_and_do_not_fail(site: Site) -> None:
         "unsafe_cookies",
         "unsafe_query",
         "trusted_proxies",
+        "audit",
         "Session.key",
         "allow_origin",
     }
     assert "Authorization" in risks["unsafe_headers"]
+
+
+def test_functions_and_handlers_of_events_are_told_by_name(site: Site) -> None:
+    """A hook is listed by its name, and an audit with a handler is no risk."""
+    site.write(
+        "jupyter_server_config.py",
+        "import logging\ndef team(request):\n    return {}\n"
+        "c.AppMetaExtension.request_hook = team\nc.AppMetaExtension.audit = True\n"
+        "c.EventLogger.handlers = [logging.StreamHandler()]\n",
+    )
+    status, rows = site.check()
+    assert status == 0
+    assert rows["options set"][1] == "audit = True; request_hook = team"
+    assert "audit" not in rows
 
 
 def test_no_secret_is_ever_printed(site: Site) -> None:

@@ -93,6 +93,8 @@ def _options_set(extension: AppMetaExtension) -> str:
 
 
 def _plain(value: object) -> str:
+    if callable(value):
+        return str(getattr(value, "__qualname__", type(value).__name__))
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

@@ -221,6 +221,8 @@ class AppMetaExtension(ExtensionApp):
         found = []
         if self.user_header and not self.trusted_proxies:
             found.append("AppMetaExtension.user_header is ignored: set AppMetaExtension.trusted_proxies too.")
+        if self.audit and not self.config.get("EventLogger", {}).get("handlers"):
+            found.append("AppMetaExtension.audit writes nowhere: give EventLogger.handlers a handler.")
         session: Any = self.config.get("Session", {})
         if session.get("key") is not None and not session.get("key"):
             found.append("Session.key is empty, so no message can be signed: kernels will know no request.")
