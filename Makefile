@@ -47,7 +47,6 @@ lint: $(VENV)/.test ## Check style, import boundaries and types
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
-	$(PY) -m mypy benchmarks
 
 format: $(VENV)/.test ## Format the code
 	$(PY) -m ruff format .

@@ -9,7 +9,17 @@ from pathlib import Path
 
 from .report import machine, note, table
 
-NAMES = ("hot_loop", "big_buffers", "round_trip", "kernel_calls", "kernel_import", "idle_memory", "dashboards")
+NAMES = (
+    "hot_loop",
+    "big_buffers",
+    "round_trip",
+    "hub_round_trip",
+    "audit",
+    "kernel_calls",
+    "kernel_import",
+    "idle_memory",
+    "dashboards",
+)
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -21,7 +31,7 @@ def main() -> None:
     options = parser.parse_args()
     for name in set(options.names).difference(NAMES):
         parser.error(f"there is no benchmark {name!r}; there are {', '.join(NAMES)}.")
-    sys.path[:0] = [str(ROOT / "extension"), str(ROOT)]
+    sys.path[:0] = [str(ROOT / folder) for folder in ("extension", "", "tests/journey", "tests/hub")]
     print(f"{machine()}{' Quick: not for figures.' if options.quick else ''}")
     print("In brackets: quartiles; of a ratio or a difference (+) its bootstrap 95 % interval.")
     for name in options.names or NAMES:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from tests.journey.harness import Format, Visitor
+from harness import Format, Visitor
 
 from . import duel
 from .client import Wire

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from select import select
 from time import perf_counter_ns
 
-from tests.journey.harness import Format, Json, Socket, Visitor, pack
+from harness import Format, Json, Socket, Visitor, pack
 
 _CONTENT = {
     "silent": False,

@@ -18,8 +18,8 @@ from tempfile import TemporaryDirectory
 import httpx
 import nbformat
 import psutil
+from harness import BARE, Server, free_port, kernelspec, launched
 from nbformat.v4 import new_code_cell, new_notebook
-from tests.journey.harness import BARE, Server, free_port, kernelspec, launched
 
 NOTEBOOKS = {
     "bare": "ready = True",

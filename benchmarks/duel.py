@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from tests.journey.harness import Format, Visitor
+from harness import Format, Visitor
 
 from .client import Wire
 from .report import note

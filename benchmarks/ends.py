@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+from harness import Json
 from jupyter_client.session import Session
-from tests.journey.harness import Json
 
 from jupyter_app_meta import SessionInfo, User, wire
 from jupyter_app_meta.policy import Policy, RawRequest

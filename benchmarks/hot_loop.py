@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from time import perf_counter_ns
 from typing import Any
 
+from harness import Format, Json, pack
 from jupyter_server.services.kernels.connection.base import deserialize_binary_message, deserialize_msg_from_ws_v1
-from tests.journey.harness import Format, Json, pack
 
 from .ends import Drop, Ends, make_ends, message, packed
 from .report import Row, at_most, expected, note

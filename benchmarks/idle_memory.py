@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from selectors import EVENT_READ, DefaultSelector
 from time import sleep
 
-from tests.journey.harness import BARE, Socket, Visitor
+from harness import BARE, Socket, Visitor
 
 from .report import Row, at_most, note
 from .servers import open_notebook, running, visitor

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.journey.harness import AWARE, BARE, Socket, Visitor
+from harness import AWARE, BARE, Socket, Visitor
 
 from . import duel
 from .client import Wire

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.journey.harness import BARE, Visitor
+from harness import BARE, Visitor
 
 from .report import Row, at_most, note
 from .servers import running, visitor

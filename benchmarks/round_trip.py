@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from time import perf_counter_ns
 
 import zmq
+from harness import Server, Visitor
 from jupyter_client.blocking.client import BlockingKernelClient
-from tests.journey.harness import Server, Visitor
 
 from . import duel
 from .client import Wire

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
-from tests.journey.harness import AWARE, Server, Visitor, serving
+from harness import AWARE, Server, Visitor, serving
 
 ROOT = Path(__file__).resolve().parent.parent
 HEADERS = {
