@@ -99,9 +99,10 @@ def _attributing(base: Any, desk: Desk) -> Any:
 
 
 async def _stamps(handler: APIHandler, desk: Desk) -> Stamps | None:
-    """Return the stamps of an authenticated request for its kernel; None where there is no such kernel here."""
+    """Return the stamps of an authenticated request to its kernel; None where it asks nothing of a kernel here."""
     kernel_id = handler.path_kwargs.get("kernel_id", "")
-    if handler._finished or handler.current_user is None or kernel_id not in handler.kernel_manager:
+    asks = handler.request.method == "POST" and not handler._finished and handler.current_user is not None
+    if not asks or kernel_id not in handler.kernel_manager:
         return None
     kernel = cast(Any, handler.kernel_manager.get_kernel(kernel_id))
     who = identity.visitor(handler, desk.policy)
