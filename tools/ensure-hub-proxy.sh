@@ -21,8 +21,8 @@ fi
 
 if command -v npm >/dev/null; then
     echo "Installing configurable-http-proxy for the Hub's tests …"
-    npm install --prefix "$folder" --silent --no-audit --no-fund --no-update-notifier configurable-http-proxy@5 >/dev/null
-    find_proxy && exit 0
+    npm install --prefix "$folder" --loglevel=error --no-audit --no-fund --no-update-notifier configurable-http-proxy@5 \
+        >/dev/null && find_proxy && exit 0
 fi
 
 echo "The Hub's tests need configurable-http-proxy 5 (npm): install it, or set CONFIGURABLE_HTTP_PROXY=/path/to/it." >&2

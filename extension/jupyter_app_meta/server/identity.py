@@ -180,8 +180,10 @@ def _hub_user(model: Mapping[str, Any], found: object) -> User | None:
     if not isinstance(username, str) or not username:
         return None
     owner = os.environ.get("JUPYTERHUB_USER")
+    told = model.get("user_info")  # what the authenticator says of names; the older mode has it nowhere else
+    names = {field: getattr(found, field, None) for field in _NAMES} | _values(told)
     return User(
-        _named({**{field: getattr(found, field, None) for field in _NAMES}, "username": username}),
+        _named({**names, "username": username}),
         assurance="hub",
         is_authenticated=True,
         kind=model["kind"],
