@@ -7,12 +7,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 PROJECT = Path(__file__).resolve().parent.parent
 FOLDERS = {
@@ -21,6 +24,14 @@ FOLDERS = {
     "JUPYTER_RUNTIME_DIR": "run",
     "IPYTHONDIR": "ipython",
 }
+CHROMIUM_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # Voila's pages name a CDN: the same for everybody
+)
 FOREIGN = ("JUPYTER_", "JUPYTERHUB_", "JPY_", "KERNEL_")
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
@@ -68,6 +79,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_report_header() -> str:
     """Say which other Python takes part."""
     return f"Python 3.13 for foreign kernels: {find_python313() or 'none, so tests marked py313 are left out'}"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless chromium that reaches nothing but this machine."""
+    from playwright.sync_api import sync_playwright  # the kernel half's tests run without it
+
+    chromium = next((path for name in ("chromium", "google-chrome") if (path := shutil.which(name))), None)
+    assert chromium, "chromium is not installed: run 'make test', which installs it"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(CHROMIUM_FLAGS))
+        yield browser
+        browser.close()
 
 
 @cache

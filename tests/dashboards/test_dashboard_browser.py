@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import shutil
 import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
@@ -21,19 +20,9 @@ from playwright.sync_api import (
     Response,
     WebSocket,
     expect,
-    sync_playwright,
 )
 from stage import SLIDER, WHO, eventually, kernels, staging, write
 
-CHROMIUM = next((path for name in ("chromium", "google-chrome") if (path := shutil.which(name))), None)
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # Voila's pages name a CDN: the same for everybody
-]
 PATIENCE = 60_000
 """Milliseconds that a slow machine may take for one step."""
 
@@ -61,16 +50,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     write(home / "root" / "page.ipynb", "%md # A page", WHO, SLIDER)
     with staging(home, APP) as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A headless chromium."""
-    assert CHROMIUM, "chromium is not installed: run 'make test', which installs it"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @contextmanager

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
-from harness import AWARE, WHO, Json, Server, free_port, kernelspec
+from harness import AWARE, WHO, Json, Server
 from playwright.sync_api import (
     Browser,
     BrowserContext,
@@ -20,36 +17,15 @@ from playwright.sync_api import (
     Page,
     Response,
     expect,
-    sync_playwright,
 )
-from stage import KERNEL, SLIDER, kernels, write
+from ready import ready_hub
+from stage import SLIDER, kernels, write
 from stage import WHO as VISITOR
 
-from hub import Hub, hub_running
+from hub import Hub
 
-READY = Path(__file__).parents[2] / "docs" / "jupyterhub"
-CHROMIUM = next((path for name in ("chromium", "google-chrome") if (path := shutil.which(name))), None)
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # Voila's pages name a CDN: the same for everybody
-]
 PATIENCE = 60_000
 """Milliseconds that a slow machine may take for one step."""
-
-HUB_CONFIG = """
-import os
-own = c.JupyterHub.services, [role for role in c.JupyterHub.load_roles if role["name"] != "user"]
-load_subconfig({ready!r})
-here = {{"url": "http://127.0.0.1:{port}", "environment": {environment!r}}}
-c.JupyterHub.services = [{{**c.JupyterHub.services[0], **here}}, *own[0]]
-c.JupyterHub.load_roles = [*c.JupyterHub.load_roles, *own[1]]
-os.environ["PATH"] = {path!r} + os.pathsep + os.environ["PATH"]
-"""
-"""What a test adds to the ready configuration: a free port, the harness's own services, and where our command is."""
 
 LAB = 'c.LabApp.news_url = None\nc.ServerApp.jpserver_extensions["jupyterlab"] = True\n'
 HARMLESS = ("theme", "flavour")
@@ -92,32 +68,11 @@ ASK = """async ([url, method, token]) => {
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """A Hub with the ready configuration, and JupyterLab in its users' servers; alice shares hers with two."""
     home = tmp_path_factory.mktemp("hub")
-    ready = shutil.copytree(READY, home / "ready")
-    kernelspec(home, KERNEL)
-    for name in ("sales", "public"):
-        write(ready / "dashboards" / f"{name}.ipynb", VISITOR, SLIDER)
-    config = HUB_CONFIG.format(
-        ready=str(ready / "jupyterhub_config.py"),
-        port=free_port(),
-        path=str(Path(sys.executable).parent),
-        environment={"JUPYTER_DATA_DIR": str(home / "data"), "JUPYTER_RUNTIME_DIR": str(home / "runtime")},
-    )
-    with hub_running(home, config=LAB, hub_config=config) as hub:
+    with ready_hub(home, VISITOR, SLIDER, config=LAB) as hub:
         write(home / "home" / "alice" / "ours.ipynb", COUNTED, BUTTON, kernel=AWARE)
         for guest in ("bob", "carol"):
             hub.share("alice", guest)
-        hub.wait(lambda: "Dashboards are served" in hub.log, "the service")
         yield hub
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A headless chromium."""
-    assert CHROMIUM, "chromium is not installed: run 'make test', which installs it"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @contextmanager

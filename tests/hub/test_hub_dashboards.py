@@ -3,37 +3,22 @@
 from __future__ import annotations
 
 import re
-import shutil
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 import websocket
-from harness import Server, free_port, kernelspec
-from stage import KERNEL, SLIDER, WHO, Opened, move, write
+from harness import Server
+from ready import ready_hub
+from stage import SLIDER, WHO, Opened, move, write
 
-from hub import Guest, Hub, hub_running
-
-READY = Path(__file__).parents[2] / "docs" / "jupyterhub"
+from hub import Guest, Hub
 
 FACTS = """from jupyter_app_meta import app_meta
 import os
 u = app_meta().user
 print(f"<{u.username}|{u.kind}|{u.assurance}|{sorted(u.groups)}|{u.is_owner}|{u.is_authenticated}>")
 print(f"<cookies {dict(app_meta().cookies)}> <token {os.environ.get('JUPYTERHUB_API_TOKEN')}>")"""
-
-HUB_CONFIG = """
-import os
-own = c.JupyterHub.services, [role for role in c.JupyterHub.load_roles if role["name"] != "user"]
-load_subconfig({ready!r})
-here = {{"url": "http://127.0.0.1:{port}", "environment": {environment!r}}}
-c.JupyterHub.services = [{{**c.JupyterHub.services[0], **here}}, *own[0]]
-c.JupyterHub.load_roles = [*c.JupyterHub.load_roles, *own[1]]
-os.environ["PATH"] = {path!r} + os.pathsep + os.environ["PATH"]
-"""
-"""What a test adds to the ready configuration: a free port, the harness's own services, and where our command is."""
 
 VOILA = 'c.ServerApp.jpserver_extensions["voila.server_extension"] = True\n'
 
@@ -42,19 +27,8 @@ VOILA = 'c.ServerApp.jpserver_extensions["voila.server_extension"] = True\n'
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """A Hub with the ready configuration."""
     home = tmp_path_factory.mktemp("hub")
-    ready = shutil.copytree(READY, home / "ready")
-    kernelspec(home, KERNEL)
-    for name in ("sales", "public"):
-        write(ready / "dashboards" / f"{name}.ipynb", FACTS, WHO, SLIDER)
-    config = HUB_CONFIG.format(
-        ready=str(ready / "jupyterhub_config.py"),
-        port=free_port(),
-        path=str(Path(sys.executable).parent),
-        environment={"JUPYTER_DATA_DIR": str(home / "data"), "JUPYTER_RUNTIME_DIR": str(home / "runtime")},
-    )
-    with hub_running(home, config=VOILA, hub_config=config) as hub:
+    with ready_hub(home, FACTS, WHO, SLIDER, config=VOILA) as hub:
         write(home / "home" / "alice" / "sales.ipynb", FACTS, WHO, SLIDER)
-        hub.wait(lambda: "Dashboards are served" in hub.log, "the service")
         yield hub
 
 
@@ -131,6 +105,7 @@ def test_script_with_a_token_is_its_user(hub: Hub) -> None:
     opened = look(script(hub, hub.token("bob").value), "sales")
     assert "<bob|user|hub|['analysts']|None|True>" in opened.html
     assert move(opened.connect(), opened, 5).startswith("bob|")
+    assert opened.visitor.http.delete(f"api/kernels/{opened.kernel_id}").status_code == 204
 
 
 def test_pages_of_two_at_the_same_moment(hub: Hub) -> None:

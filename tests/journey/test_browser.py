@@ -10,21 +10,12 @@ from pathlib import Path
 
 import pytest
 from harness import Server, kernelspec, serving
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from conftest import PEOPLE
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-CHROMIUM = next((path for name in ("chromium", "google-chrome") if (path := shutil.which(name))), None)
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
 QUIET = """
 c.LabApp.news_url = None
 c.ServerApp.jpserver_extensions = {'jupyter_app_meta': True, 'jupyterlab': True, 'notebook': True}
@@ -39,16 +30,6 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     kernelspec(home, "python3-app-meta", "--ext=jupyter_app_meta", display_name="Python 3 (request-aware)")
     with serving(home, config=PEOPLE + QUIET, token="", command=("-m", "jupyterlab")) as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A headless chromium."""
-    assert CHROMIUM, "chromium is not installed: run 'make test', which installs it"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 def log_in(browser: Browser, server: Server, person: str, **options: str) -> BrowserContext:

@@ -68,7 +68,7 @@ class ShutdownHandler(KernelRoute):
     """What a page's script posts as the page closes."""
 
     def check_xsrf_cookie(self) -> None:
-        """A closing page has no token to send: that it comes from here is enough, and that the kernel is its own."""
+        """A closing page may send an old token: that it comes from here is enough, and that the kernel is its own."""
 
     @web.authenticated
     async def post(self, kernel_id: str) -> None:
