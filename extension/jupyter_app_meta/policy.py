@@ -12,6 +12,7 @@ The rules, in the order in which a name is judged (``names`` has the tables):
 
 from __future__ import annotations
 
+import copy
 import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -170,7 +171,8 @@ class Policy:
         shown = {name: value for name, value in user.items() if self._opens_user(name, value)}
         withheld += [f"user.{name}" for name in user if name not in shown and name != "is_authenticated"]
         hidden = dict.fromkeys(USER_FIELDS)
-        return User({**hidden, **shown, "is_authenticated": user["assurance"] != "none"})
+        own = copy.deepcopy(shown)  # a deployer's function may change a list that it is shown
+        return User({**hidden, **own, "is_authenticated": user["assurance"] != "none"})
 
     def _opens_user(self, name: str, value: object) -> bool:
         if name in User.defaults:

@@ -14,6 +14,8 @@ SERVICE = {
     "JUPYTERHUB_SERVICE_URL": "http://127.0.0.1:10101",
     "JUPYTERHUB_SERVICE_PREFIX": "/services/dashboards/",
     "JUPYTERHUB_API_TOKEN": "t",
+    "JUPYTERHUB_API_URL": "http://127.0.0.1:8081/hub/api",
+    "JUPYTERHUB_CLIENT_ID": "service-dashboards",
 }
 
 
@@ -41,7 +43,7 @@ def test_address_and_people_are_the_hubs() -> None:
     app, builder = told(".", "--hub", "--port=1", "--base-url=/elsewhere/")
     assert (app.ip, app.port, app.open_browser) == ("127.0.0.1", 10101, False)
     assert builder.base_url == "/services/dashboards/"
-    assert builder.options["identity_provider"].__name__ == "JupyterHubIdentityProvider"
+    assert builder.options["identity_provider"].__name__ == "HubIdentityProvider"
     assert builder.options["trust_xheaders"] is True
 
 
@@ -64,16 +66,25 @@ def test_it_serves_plain_http_only(name: str, value: str, monkeypatch: pytest.Mo
         told(".", "--hub")
 
 
-@pytest.mark.parametrize("option", ["--token=t", "--token", "--identity-provider=providers.People"])
-def test_nobody_but_the_hub_says_who_a_visitor_is(option: str) -> None:
-    """A token or another identity provider beside the Hub is refused: one of the two would not hold."""
-    with pytest.raises(DashboardError, match="leave out --token and --identity-provider"):
+@pytest.mark.parametrize(
+    ("option", "named"),
+    [
+        ("--token=t", "--token and --identity-provider"),
+        ("--token", "--token and --identity-provider"),
+        ("--identity-provider=providers.People", "--token and --identity-provider"),
+        ("--AppMetaExtension.user_header=X-Forwarded-User", "AppMetaExtension.user_header"),
+    ],
+)
+def test_nobody_but_the_hub_says_who_a_visitor_is(option: str, named: str) -> None:
+    """A token, another provider or a proxy's header beside the Hub is refused: one of the two would not hold."""
+    with pytest.raises(DashboardError, match=f"leave out {named}"):
         told(".", "--hub", option)
 
 
 def test_it_needs_jupyterhub(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where JupyterHub is not installed, the error says what to install."""
     monkeypatch.setitem(sys.modules, "jupyterhub.singleuser.extension", None)
+    monkeypatch.delitem(sys.modules, "jupyter_app_meta.dashboards.hub_login", raising=False)
     with pytest.raises(DashboardError, match="pip install jupyterhub"):
         told(".", "--hub")
 

@@ -90,7 +90,6 @@ class Application(web.Application):
             identity_provider=provider,
             authorizer=AllowAllAuthorizer(config=config, log=log, identity_provider=provider),
             login_url=url_path_join(base_url, "login"),
-            xsrf_cookies=not hub.checks_xsrf(provider),
             xsrf_cookie_kwargs={"path": base_url},
             allow_remote_access=True,
             kernel_manager=services.kernels,
@@ -98,6 +97,7 @@ class Application(web.Application):
             kernel_websocket_connection_class=stamped(ZMQChannelsWebsocketConnection, services.desk),
             jinja2_env=_server_templates(),
             log_function=log_request,
+            **{"xsrf_cookies": True, **hub.settings(provider)},
         )
 
     def _routes(self, index: Route | None) -> list[Any]:

@@ -16,6 +16,7 @@ from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvi
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from jupyter_server.utils import url_path_join
 from traitlets import Bool, Bytes, Callable, Float, Integer, Type, Unicode, Union
+from traitlets.config import Config
 from voila.configuration import VoilaConfiguration
 from voila.execute import VoilaExecutor
 
@@ -24,9 +25,9 @@ from ..cli.options import Refused, nearest
 from ..errors import AppMetaError, PolicyError
 from ..server import hooks
 from ..server.app import AppMetaExtension
-from . import hub
 from .builder import Builder, create_app
 from .hooks import Authorize
+from .hub import identity_provider, service
 from .routes import SUFFIX, DashboardError
 from .setup import has_secret
 
@@ -111,6 +112,10 @@ class Serve(JupyterApp):
         "token": ({"Serve": {"auto_token": True}}, "Make up a token and print it."),
     }
 
+    def _load_config(self, cfg: Config, *arguments: Any, **options: Any) -> None:
+        hooks.keep(cfg, "Serve", "authorize")
+        super()._load_config(cfg, *arguments, **options)
+
     def _log_level_default(self) -> int:
         return logging.INFO
 
@@ -155,9 +160,11 @@ class Serve(JupyterApp):
         """Take the address from the Hub that started this command, and ask it who a visitor is."""
         if self.token or self._provider() is not None:
             raise DashboardError("With --hub the Hub says who a visitor is: leave out --token and --identity-provider.")
-        self.ip, self.port, self.base_url = hub.service()
-        self.identity_provider_class = hub.identity_provider()
-        self.trust_xheaders = True  # the Hub's proxy is the only one that reaches it
+        if self.config.get("AppMetaExtension", {}).get("user_header"):
+            raise DashboardError("With --hub the Hub says who a visitor is: leave out AppMetaExtension.user_header.")
+        self.ip, self.port, self.base_url = service()
+        self.identity_provider_class = identity_provider()
+        self.trust_xheaders = True  # else links of pages behind a proxy with TLS would be plain http
 
     def _authorize(self) -> Authorize | None:
         try:

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader
 from jupyter_server.base.handlers import JupyterHandler
 from tornado import web
 
+from .. import queries
 from ..model import HTTPRequest
 from ..policy import Page, RawRequest
 from ..server import capture, identity
@@ -45,6 +46,12 @@ class Handler(JupyterHandler):
     def policy_request(self, raw: RawRequest, page: Page | None = None) -> HTTPRequest:
         """Return what the deployer's functions and the kernel may know of a request."""
         return self.services.desk.policy.request(raw, page, dashboard=True)
+
+    def _request_summary(self) -> str:
+        """Say in the log what failed, without the credentials of its query."""
+        policy = self.services.desk.policy
+        url = queries.without_secrets(self.request.uri or "", policy.secret_query)
+        return f"{self.request.method} {url} ({self.request.remote_ip})"
 
     async def prepare(self, *, _redirect_to_login: bool = True) -> None:
         """Refuse paths that hide a slash, then authenticate."""

@@ -1,20 +1,21 @@
 """A server of dashboards that JupyterHub starts as one of its services, and whose visitors log in to the Hub.
 
-The Hub's proxy passes it the requests below its prefix. Who a visitor is, is asked by the Hub's own
-identity provider, the one of its single-user servers; whom the Hub does not let use the service it
-refuses. Our own cookies are the Hub's ``service-<name>``.
+The Hub's proxy passes it the requests below its prefix. Its identity provider asks the Hub who a
+visitor is, and refuses whom the Hub does not let use the service.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from jupyter_server.auth.identity import IdentityProvider
 
 from .routes import DashboardError
+
+NEEDED = ("API_URL", "API_TOKEN", "CLIENT_ID")
 
 
 class Service(NamedTuple):
@@ -27,8 +28,9 @@ class Service(NamedTuple):
 
 def service(environment: Mapping[str, str] = os.environ) -> Service:
     """Return what the Hub says of its service; raises DashboardError where no Hub started it, or it cannot be."""
-    url, prefix = (environment.get(f"JUPYTERHUB_SERVICE_{name}", "") for name in ("URL", "PREFIX"))
-    if not url or not prefix or not environment.get("JUPYTERHUB_API_TOKEN"):
+    told = [environment.get(f"JUPYTERHUB_{name}", "") for name in ("SERVICE_URL", "SERVICE_PREFIX", *NEEDED)]
+    url, prefix = told[:2]
+    if not all(told):
         raise DashboardError(
             "--hub is for a service that JupyterHub starts: give it a url and this command in c.JupyterHub.services."
         )
@@ -41,13 +43,19 @@ def service(environment: Mapping[str, str] = os.environ) -> Service:
 def identity_provider() -> type[IdentityProvider]:
     """Return the Hub's identity provider; raises DashboardError where JupyterHub is not installed."""
     try:
-        from jupyterhub.singleuser.extension import JupyterHubIdentityProvider
+        from .hub_login import HubIdentityProvider
     except ModuleNotFoundError as error:
         raise DashboardError(f"--hub needs JupyterHub ({error.name} is missing): pip install jupyterhub") from error
-    found: type[IdentityProvider] = JupyterHubIdentityProvider
+    found: type[IdentityProvider] = HubIdentityProvider
     return found
 
 
-def checks_xsrf(provider: IdentityProvider) -> bool:
-    """Whether a provider checks XSRF by itself, with tokens of its own, once it knows who asks."""
-    return hasattr(provider, "hub_auth")
+def settings(provider: IdentityProvider) -> dict[str, Any]:
+    """Return the settings of an application whose visitors a Hub knows; none for another one.
+
+    The Hub's provider checks XSRF by itself, with tokens of its own, once it knows who asks. Pages
+    of the Hub and of everybody's servers have one origin: none may frame another's.
+    """
+    if not hasattr(provider, "hub_auth"):
+        return {}
+    return {"xsrf_cookies": False, "headers": {"Content-Security-Policy": "frame-ancestors 'none'"}}

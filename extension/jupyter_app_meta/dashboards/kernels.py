@@ -37,6 +37,15 @@ class KernelFailed(RuntimeError):
     """A kernel ended, or did not answer, before its page began."""
 
 
+class _Environment(dict[str, str]):
+    """An environment that no log shows: the arguments of each start are logged."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "{…}"
+
+
 class Kernel:
     """A started kernel and the client that runs its page."""
 
@@ -48,14 +57,14 @@ class Kernel:
         self._key = wire.derive_key(self.manager.session.key)
         self._stamps = Stamps(services.desk, self._key, None, "", SessionInfo(kernel_id=kernel_id))
         self.client = self._connect()
-        self.aware = self._is_ready = False
+        self.aware = self._is_ready = self._is_loading = False
         if ahead:
             priority.lower(self._pid)
 
     @classmethod
     async def start(cls, services: Services, name: str, folder: Path, *, ahead: bool) -> Kernel:
         """Start a kernel of this kernelspec in a folder."""
-        env = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
+        env = _Environment((name, value) for name, value in os.environ.items() if name not in NOT_INHERITED)
         kernel_id = await services.kernels.start_kernel(kernel_name=name, cwd=str(folder), env=env)
         return cls(services, kernel_id, ahead=ahead)
 
@@ -71,7 +80,7 @@ class Kernel:
 
     def message(self, msg: Json) -> Json:
         """Return a message of the page's client with the stamp of the moment."""
-        return self._stamps.message(msg)
+        return msg if self._is_loading else self._stamps.message(msg)
 
     async def ready(self, timeout: float) -> None:
         """Wait until the kernel answers and is heard; raises KernelFailed."""
@@ -118,7 +127,9 @@ class Kernel:
     async def _load(self) -> None:
         if (self.manager.kernel_spec.language or "").lower() != "python":
             return
+        self._is_loading = True  # that is no cell, and for nobody
         msg_id = self.client.execute("", silent=True, store_history=False, user_expressions={"aware": LOAD})
+        self._is_loading = False
         if self._ahead:  # a visitor does not wait for the answer: what is sent next is run next
             content = (await self._reply(msg_id))["content"]
             self.aware = content.get("user_expressions", {}).get("aware", {}).get("status") == "ok"
@@ -137,6 +148,7 @@ class Kernel:
     def _tell(self) -> None:
         session = self.manager.session.clone()
         message = session.msg(wire.CLAIM_TYPE)
+        self._stamps.note(message["header"])
         if signer := self._stamps.claim():
             message["metadata"][wire.FIELD] = signer.stamp(message["msg_id"], message["msg_type"])
         session.send(self.client.control_channel.socket, message)

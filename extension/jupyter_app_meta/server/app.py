@@ -16,13 +16,14 @@ from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
 from traitlets import Bool, Integer, List, TraitError, Unicode, Union
 from traitlets import Callable as Function
+from traitlets.config import Config
 
 from .. import __version__, wire
 from ..errors import PolicyError
 from ..model import HTTPRequest
 from ..policy import USER_FIELDS, Policy
 from . import hooks
-from .audit import EventAudit
+from .audit import EventAudit, event_logger
 from .execution import wrap_execution
 from .managers import wrap_kernel_manager, wrap_session_manager
 from .origins import Origins
@@ -113,6 +114,10 @@ class AppMetaExtension(ExtensionApp):
         """Return the function that request_hook gives or names; raises PolicyError where there is none."""
         return hooks.load("request_hook", self.request_hook)
 
+    def _load_config(self, cfg: Config, *arguments: Any, **options: Any) -> None:
+        hooks.keep(cfg, "AppMetaExtension", "request_hook")
+        super()._load_config(cfg, *arguments, **options)
+
     def _config_file_name_default(self) -> str:
         return "jupyter_app_meta_config"
 
@@ -181,11 +186,9 @@ class AppMetaExtension(ExtensionApp):
     ) -> Desk:
         """Return the desk of these options; ``lives`` says whether there is a kernel of an id.
 
-        ``facts`` stands in for ``request_hook``, ``events`` is where the audit writes.
+        ``facts`` stands in for ``request_hook``; ``events`` is the server's own event logger.
         """
-        audit = None
-        if self.audit:
-            audit = EventAudit(events or EventLogger(config=self.config, log=self.log), self.log)
+        audit = EventAudit(event_logger(self.config, self.log, events), self.log) if self.audit else None
         return Desk(
             policy=self.policy(),
             origins=Origins(lives),

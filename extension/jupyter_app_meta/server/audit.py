@@ -2,28 +2,61 @@
 
 An event says who, where and when; never code, never a value. It is written as the message is passed
 on to the kernel. Deployers get it with the standard handlers of ``EventLogger``.
+
+The event logger is our own, with the server's handlers: the server's own takes an event of any of its
+schemas from whoever is logged in, and tells all events to whoever listens.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from jupyter_events import EventLogger
+from jupyter_events.schema import EventSchema
+from jupyter_events.schema_registry import SchemaRegistry
+from traitlets.config import Config
 
+from .. import wire
 from ..model import User
 
 SCHEMA = Path(__file__).parent / "event_schemas" / "execution" / "v1.yaml"
 SCHEMA_ID = "https://events.jupyter.org/jupyter_app_meta/execution/v1"
 
-ACTIONS = {"execute_request": "cell", "comm_open": "callback", "comm_msg": "callback", "comm_close": "callback"}
-"""What makes a kernel run code, whatever its sender calls it."""
+ACTIONS = {
+    "execute_request": "cell",
+    "apply_request": "cell",
+    "comm_open": "callback",
+    "comm_msg": "callback",
+    "comm_close": "callback",
+    wire.CLAIM_TYPE: "claim",
+}
+"""The messages that make a kernel run cells and callbacks."""
 
 LONGEST_ID = 128
 LONGEST_PATH = 4096
+
+
+class _Beside(SchemaRegistry):
+    """Schemas of our own, and those of the server's events for the handlers that write both."""
+
+    def __init__(self, others: SchemaRegistry) -> None:
+        super().__init__()
+        self._others = others
+
+    def get(self, id_: str) -> EventSchema:
+        """Return the schema of an id; raises KeyError where there is none."""
+        return super().get(id_) if id_ in self else self._others.get(id_)
+
+
+def event_logger(config: Config, log: logging.Logger, server: EventLogger | None) -> EventLogger:
+    """Return an event logger with the configured handlers, beside the server's own if it has one."""
+    events = EventLogger(config=config, log=log)
+    if server:
+        events.schemas = _Beside(server.schemas)
+    return events
 
 
 class EventAudit:
@@ -41,16 +74,16 @@ class EventAudit:
         if action is None:
             return
         who = {name: user[name] if user else None for name in ("username", "kind", "assurance")}
-        event = {
-            "action": action,
-            **who,
-            "kernel_id": kernel_id,
-            "path": path[:LONGEST_PATH] if path else None,
-            "msg_id": _text(header.get("msg_id"))[:LONGEST_ID],
-            "msg_type": msg_type,
-            "time": datetime.now(UTC).isoformat(),
-        }
         try:
+            event = {
+                "action": action,
+                **who,
+                "kernel_id": kernel_id,
+                "path": path[:LONGEST_PATH] if path else None,
+                "msg_id": _text(header.get("msg_id"))[:LONGEST_ID],
+                "msg_type": msg_type,
+                "time": datetime.now(UTC).isoformat(),
+            }
             self._events.emit(schema_id=SCHEMA_ID, data=event)
         except Exception as error:
             if not self._warned:
@@ -59,4 +92,5 @@ class EventAudit:
 
 
 def _text(msg_id: object) -> str:
-    return msg_id if isinstance(msg_id, str) else json.dumps(msg_id)
+    """Return an id as a text; one that is a list or an object, of whatever depth, has none."""
+    return str(msg_id) if isinstance(msg_id, str | int | float) else "(no text)"

@@ -8,6 +8,7 @@ goes all the way from a request to its message. Where it gets lost on the way, n
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -29,7 +30,7 @@ class Asked(str):
     """Code that somebody asked to be run."""
 
     __slots__ = ("stamps",)
-    stamps: Stamps
+    stamps: Stamps | None
 
     @classmethod
     def by(cls, stamps: Stamps, code: str) -> Asked:
@@ -38,20 +39,33 @@ class Asked(str):
         asked.stamps = stamps
         return asked
 
+    def take(self) -> Stamps | None:
+        """Return the stamps, once: what is kept and run again was asked for by nobody."""
+        stamps, self.stamps = self.stamps, None
+        return stamps
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[type[str], tuple[str]]:
+        """Copies are plain text: nobody asked for those, and nothing of the server is written with them."""
+        return str, (str(self),)
+
 
 class ForWhoAsked:
     """Stamps what a client of the server sends: for who asked for it, else for the page that it renders, if any."""
 
-    def __init__(self, page: Stamper | None) -> None:
-        self._page = page
+    def __init__(self, desk: Desk, kernel_id: str, page: Stamper | None) -> None:
+        self._desk, self._kernel_id, self._page = desk, kernel_id, page
 
     def message(self, msg: Json) -> Json:
         """Return the message with its stamp, if it is to have one."""
         content = msg.get("content")
         code = content.get("code") if isinstance(content, dict) else None
+        stamper: Stamper | None = self._page
         if isinstance(code, Asked):
-            return code.stamps.message({**msg, "content": {**cast(Json, content), "code": str(code)}})
-        return self._page.message(msg) if self._page else msg
+            msg, stamper = {**msg, "content": {**cast(Json, content), "code": str(code)}}, code.take()
+        if stamper is None:
+            self._desk.note(None, self._kernel_id, msg.get("header"))
+            return msg
+        return stamper.message(msg)
 
 
 def wrap_execution(app: Application, desk: Desk) -> None:
@@ -61,7 +75,8 @@ def wrap_execution(app: Application, desk: Desk) -> None:
         matcher, target = rule.matcher, rule.target
         executes = isinstance(matcher, PathMatches) and "kernel_id" in matcher.regex.groupindex
         if executes and cast(PathMatches, matcher).regex.match(probe) and _is_wrappable(target):
-            rule.target = _attributing(target, desk)
+            with harmless(desk.log):
+                rule.target = _attributing(target, desk)
 
 
 def _rules(router: RuleRouter) -> Iterator[Rule]:
@@ -81,20 +96,22 @@ def _attributing(base: Any, desk: Desk) -> Any:
     """Return a handler class whose code remembers who asked for it."""
 
     async def prepare(self: Any) -> None:
-        self._app_meta_stamps = None
-        await base.prepare(self)
+        prepared = base.prepare(self)
+        if prepared is not None:
+            await prepared
         with harmless(desk.log):
             self._app_meta_stamps = await _stamps(self, desk)
 
-    def get_json_body(self: Any) -> Any:
-        body = base.get_json_body(self)
-        code = body.get("code") if isinstance(body, dict) else None
-        if isinstance(code, str) and self._app_meta_stamps:
-            return {**body, "code": Asked.by(self._app_meta_stamps, code)}
+    def get_json_body(self: Any, *args: Any, **kwargs: Any) -> Any:
+        body = base.get_json_body(self, *args, **kwargs)
+        with harmless(desk.log):
+            code = body.get("code") if isinstance(body, dict) else None
+            if isinstance(code, str) and self._app_meta_stamps:
+                body["code"] = Asked.by(self._app_meta_stamps, code)
         return body
 
     names = {"__module__": base.__module__, "__qualname__": base.__qualname__, "__doc__": base.__doc__}
-    methods = {"prepare": prepare, "get_json_body": get_json_body}
+    methods = {"_app_meta_stamps": None, "prepare": prepare, "get_json_body": get_json_body}
     return type(base)(base.__name__, (base,), {**names, **methods, "app_meta_desk": desk})
 
 
@@ -106,6 +123,17 @@ async def _stamps(handler: APIHandler, desk: Desk) -> Stamps | None:
         return None
     kernel = cast(Any, handler.kernel_manager.get_kernel(kernel_id))
     who = identity.visitor(handler, desk.policy)
-    raw = await desk.with_facts(capture.raw_request(handler, who.user), kernel_id, who.key)
+    raw = capture.raw_request(handler, who.user)
+    if desk.facts:
+        async with _turn(kernel):
+            raw = await desk.with_facts(raw, kernel_id, who.key)
     key = wire.derive_key(getattr(kernel, KEY, None) or kernel.session.key)
     return Stamps(desk, key, raw, who.key, SessionInfo(kernel_id=kernel_id))
+
+
+def _turn(kernel: Any) -> asyncio.Lock:
+    """Return what lets requests to a kernel pass in the order in which they came, however long each one takes."""
+    if not hasattr(kernel, "app_meta_turn"):
+        kernel.app_meta_turn = asyncio.Lock()
+    turn: asyncio.Lock = kernel.app_meta_turn
+    return turn

@@ -12,8 +12,10 @@ import inspect
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from functools import reduce
+from functools import reduce, wraps
 from typing import Any
+
+from traitlets.config import Config
 
 from ..errors import PolicyError
 from ..model import HTTPRequest
@@ -22,6 +24,9 @@ Meta = Callable[[HTTPRequest], Mapping[str, Any] | Awaitable[Mapping[str, Any]]]
 
 META_LIMIT = 4096
 """The most bytes that the deployer's own fields may take as JSON."""
+
+DEPTH = 20
+"""The most lists and dicts in one another that they may have."""
 
 TIME_LIMIT = 5.0
 """The most seconds that an async function may take for them: its visitor waits."""
@@ -43,13 +48,25 @@ def load(option: str, given: object) -> Callable[..., Any] | None:
     return function
 
 
+def keep(config: Config, section: str, option: str) -> None:
+    """Keep the function that an option gives, with the object that it belongs to, from being copied by traitlets."""
+    given = config.get(section, {}).get(option)
+    if callable(given) and not inspect.isfunction(given):
+
+        @wraps(given, updated=())
+        def same(*arguments: Any) -> Any:
+            return given(*arguments)
+
+        config[section][option] = same
+
+
 def _import(option: str, text: str) -> object:
     module, colon, attributes = text.partition(":")
     if not (module and colon and attributes):
         raise PolicyError(option, f"{text!r} names no function: write 'our_module:our_function'.")
     try:
         return reduce(getattr, attributes.split("."), importlib.import_module(module))
-    except Exception as error:  # a module of the deployer's own may raise anything
+    except (Exception, SystemExit) as error:  # a module of the deployer's own may raise anything
         raise PolicyError(option, f"{text!r} cannot be imported ({type(error).__name__}: {error}).") from error
 
 
@@ -58,7 +75,7 @@ async def facts(meta: Meta | None, request: HTTPRequest, log: logging.Logger) ->
     answer = await call(meta, log, request, timeout=TIME_LIMIT) if meta else {}
     if answer is FAILED:
         return {}
-    text = _text(answer)
+    text = _text(answer) if _is_plain(answer) else None
     if text is None:
         log.warning("%s did not answer with a dict of JSON values: request.meta is empty.", name(meta))
         return {}
@@ -67,6 +84,16 @@ async def facts(meta: Meta | None, request: HTTPRequest, log: logging.Logger) ->
         return {}
     plain: dict[str, Any] = json.loads(text)
     return plain
+
+
+def _is_plain(value: object, depth: int = DEPTH) -> bool:
+    """Whether the names in a value are texts, as JSON has them, and it is not too deep to be read everywhere."""
+    try:
+        if isinstance(value, Mapping):
+            return depth > 0 and all(isinstance(key, str) and _is_plain(value[key], depth - 1) for key in value)
+        return not isinstance(value, list | tuple) or (depth > 0 and all(_is_plain(item, depth - 1) for item in value))
+    except Exception:  # a mapping of the deployer's own may raise anything
+        return False
 
 
 def _text(answer: object) -> str | None:
@@ -78,17 +105,22 @@ def _text(answer: object) -> str | None:
 
 async def call(function: Callable[..., Any], log: logging.Logger, *arguments: Any, timeout: float | None = None) -> Any:
     """Return what a function answers, awaited where it is async; FAILED where it raises, or takes too long."""
+    task = asyncio.current_task()
     try:
         async with asyncio.timeout(timeout):
             answer = function(*arguments)
-            return await answer if inspect.isawaitable(answer) else answer
-    except (Exception, SystemExit, asyncio.CancelledError) as error:
-        task = asyncio.current_task()
-        if isinstance(error, asyncio.CancelledError) and task and task.cancelling():
-            raise  # the request is cancelled, not the function's own work
+            answer = await answer if inspect.isawaitable(answer) else answer
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        if task and task.cancelling():
+            raise asyncio.CancelledError from error  # the request is cancelled, whatever the function makes of it
         log.warning("%s raised %s.", name(function), type(error).__name__)
         log.debug("It was raised here:", exc_info=True)
         return FAILED
+    if task and task.cancelling():
+        raise asyncio.CancelledError
+    return answer
 
 
 def name(function: object) -> str:

@@ -66,7 +66,8 @@ def nobody() -> Visitor:
 
 
 def _visitor(handler: JupyterHandler, policy: Policy) -> Visitor:
-    by_proxy = bool(policy.user_header) and policy.trusts(capture.peer(handler.request))
+    by_hub = _hub_model(handler) is not None  # its proxy passes on what clients write into headers
+    by_proxy = bool(policy.user_header) and not by_hub and policy.trusts(capture.peer(handler.request))
     user = _from_proxy(handler, policy) if by_proxy else _from_server(handler)
     if user is None:
         return nobody()
@@ -154,9 +155,17 @@ def _groups(value: object) -> tuple[str, ...]:
 
 
 def _hub_model(handler: JupyterHandler) -> Mapping[str, Any] | None:
-    """Return JupyterHub's model of a user or service; None where no Hub runs this server."""
-    model = _hub_answer(handler) if os.environ.get("JUPYTERHUB_API_URL") else None
+    """Return JupyterHub's model of a user or service; None where no Hub was asked."""
+    model = _hub_answer(handler) if _asks_hub(handler) else None
     return model if isinstance(model, Mapping) and model.get("kind") in ("user", "service") else None
+
+
+def _asks_hub(handler: JupyterHandler) -> bool:
+    """Whether a Hub runs this server, or JupyterHub's own code says who somebody is."""
+    askers = (*type(handler.identity_provider).__mro__, *type(handler).__mro__)
+    return bool(os.environ.get("JUPYTERHUB_API_URL")) or any(
+        asker.__module__.partition(".")[0] == "jupyterhub" for asker in askers
+    )
 
 
 def _hub_answer(handler: JupyterHandler) -> object:

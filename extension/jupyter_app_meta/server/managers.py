@@ -72,7 +72,7 @@ def _adopt(kernel: Any, desk: Desk) -> Any:
     def make_client(*args: Any, **kwargs: Any) -> Any:
         made = client(*args, **kwargs)
         with harmless(desk.log):
-            return stamp_client(made, ForWhoAsked(_origin(kernel, desk)))
+            return stamp_client(made, ForWhoAsked(desk, kernel.kernel_id, _origin(kernel, desk)))
         return made
 
     async def _with_facts(started: Awaitable[Any], opened: tuple[RawRequest, str]) -> Any:
@@ -154,12 +154,15 @@ def _own_page(handler: JupyterHandler) -> Page:
 class _Rendering:
     """Stamps what a page's renderer sends, for as long as its handler is at work."""
 
-    def __init__(self, stamps: Stamps, handler: JupyterHandler) -> None:
-        self._stamps, self._handler = stamps, weakref.ref(handler)
+    def __init__(self, desk: Desk, kernel_id: str, stamps: Stamps, handler: JupyterHandler) -> None:
+        self._desk, self._kernel_id, self._stamps, self._handler = desk, kernel_id, stamps, weakref.ref(handler)
 
     def message(self, msg: Json) -> Json:
         """Return the message with its stamp, if it is to have one."""
-        return self._stamps.message(msg) if _at_work(self._handler()) else msg
+        if _at_work(self._handler()):
+            return self._stamps.message(msg)
+        self._desk.note(None, self._kernel_id, msg.get("header"))
+        return msg
 
 
 def _origin(kernel: Any, desk: Desk) -> _Rendering | None:
@@ -173,7 +176,8 @@ def _origin(kernel: Any, desk: Desk) -> _Rendering | None:
         return None
     key = getattr(kernel, KEY, None) or kernel.session.key
     raw = dataclasses.replace(capture.raw_request(handler, who.user), meta=desk.origins.facts(kernel_id))
-    return _Rendering(Stamps(desk, wire.derive_key(key), raw, who.key, SessionInfo(kernel_id=kernel_id)), handler)
+    stamps = Stamps(desk, wire.derive_key(key), raw, who.key, SessionInfo(kernel_id=kernel_id))
+    return _Rendering(desk, kernel_id, stamps, handler)
 
 
 def _renders(handler: JupyterHandler, kernel_id: str, desk: Desk) -> bool:

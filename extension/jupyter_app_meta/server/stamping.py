@@ -3,7 +3,8 @@
 1. Connection classes are wrapped, not replaced; a class that is wrapped already stays as it is.
 2. Work is done at ``Session.send`` and ``send_raw``: content and buffers pass untouched. Other
    classes (gateways) have no Session of the kernel: there the frame is taken apart.
-3. Only the browser's channels are stamped, not what the server itself asks the kernel.
+3. Of a connection only the browser's channels are stamped, not what the server itself asks the kernel; a
+   client of the server's own is stamped where it is known for whom it works.
 4. An error of ours is logged, and the connection works as if we were not there.
 5. A connection's ZMQ identity and buffer belong to its visitor: the session_id that a client
    presents names one of *that visitor's* connections, and nobody else's.
@@ -15,7 +16,7 @@ import json
 import logging
 import struct
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from jupyter_server.services.kernels.connection.base import (
@@ -27,7 +28,7 @@ from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebso
 from .. import wire
 from ..model import SessionInfo
 from . import capture, identity
-from .stamps import Desk, Json, Stamps
+from .stamps import Desk, Json, Stamps, Unreadable
 
 KEY = "app_meta_key"
 """The attribute of a kernel manager that has the key which the kernel was given at its start."""
@@ -58,7 +59,8 @@ def stamp_client(client: Any, stamper: Stamper) -> Any:
 
     def stamped_send(stream: Any, msg_or_type: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(msg_or_type, Mapping):
-            msg_or_type = stamper.message(dict(msg_or_type))
+            with harmless(client.log):
+                msg_or_type = stamper.message(dict(msg_or_type))
         return send(stream, msg_or_type, *args, **kwargs)
 
     session.send = stamped_send
@@ -115,28 +117,40 @@ def _frame_methods(base: Any) -> Json:
     def handle_incoming_message(self: Any, incoming_msg: Any) -> Any:
         protocol = getattr(self.websocket_handler, "selected_subprotocol", None)
         stamps = self._app_meta_stamps
-        return base.handle_incoming_message(
-            self, stamp_frame(incoming_msg, protocol, stamps) if stamps else incoming_msg
-        )
+        try:
+            frame = stamp_frame(incoming_msg, protocol, stamps) if stamps else incoming_msg
+        except Unreadable as error:
+            self.log.warning("Ignoring %s.", error)
+            return None
+        return base.handle_incoming_message(self, frame)
 
     return {"handle_incoming_message": handle_incoming_message}
 
 
 def stamp_frame(frame: str | bytes, subprotocol: str | None, stamps: Stamps) -> str | bytes:
-    """Return a WebSocket frame with the stamp in its message; one that cannot be read passes as it is."""
-    stamped_frame: bytes
-    with suppress(Exception):
-        if _absurd(frame, subprotocol):
-            return frame
-        if subprotocol == V1 and isinstance(frame, bytes):
-            channel, parts = deserialize_msg_from_ws_v1(frame)
-            stamped_frame = serialize_msg_to_ws_v1(stamps.parts(parts), channel)
-            return stamped_frame
-        if isinstance(frame, bytes):
-            return _stamp_binary(frame, stamps)
-        message = json.loads(frame)
-        return json.dumps(stamps.message(message)) if isinstance(message, dict) else frame
-    return frame
+    """Return a WebSocket frame with the stamp in its message.
+
+    One that cannot be read passes as it is, or raises Unreadable where there is an audit.
+    """
+    try:
+        return _stamp_frame(frame, subprotocol, stamps)
+    except Exception as error:
+        if stamps.is_audited:
+            raise Unreadable("a frame that cannot be read") from error
+        return frame
+
+
+def _stamp_frame(frame: str | bytes, subprotocol: str | None, stamps: Stamps) -> str | bytes:
+    if _absurd(frame, subprotocol):
+        raise ValueError("a frame that claims more parts than it has bytes")
+    if subprotocol == V1 and isinstance(frame, bytes):
+        channel, parts = deserialize_msg_from_ws_v1(frame)
+        stamped_frame: bytes = serialize_msg_to_ws_v1(stamps.parts(parts), channel)
+        return stamped_frame
+    if isinstance(frame, bytes):
+        return _stamp_binary(frame, stamps)
+    message = json.loads(frame)
+    return json.dumps(stamps.message(message)) if isinstance(message, dict) else frame
 
 
 def _stamp_binary(frame: bytes, stamps: Stamps) -> bytes:
@@ -209,7 +223,12 @@ def _wrap_session(connection: Any, stamps: Stamps) -> None:
         return send(stream, msg_or_type, *args, **kwargs)
 
     def stamped_send_raw(stream: Any, msg_list: list[Any], *args: Any, **kwargs: Any) -> Any:
-        return send_raw(stream, stamps.parts(msg_list) if from_browser(stream) else msg_list, *args, **kwargs)
+        try:
+            parts = stamps.parts(msg_list) if from_browser(stream) else msg_list
+        except Unreadable as error:
+            connection.log.warning("Ignoring %s.", error)
+            return None
+        return send_raw(stream, parts, *args, **kwargs)
 
     session.send, session.send_raw = stamped_send, stamped_send_raw
 

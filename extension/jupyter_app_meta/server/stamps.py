@@ -40,7 +40,7 @@ class Desk:
     """What is needed to stamp: the policy, the pages, and the limits of this server.
 
     ``facts`` gives the deployer's own fields for a kernel id and a request on its connection;
-    ``audit`` is told of each message that was stamped, or could not be.
+    ``audit`` is told of each message, stamped or not.
     """
 
     policy: Policy
@@ -57,6 +57,11 @@ class Desk:
         page = self.origins.page(kernel_id, identity)
         return self.policy.request(raw, page, dashboard=self.origins.mode(kernel_id) == "run")
 
+    def note(self, user: User | None, kernel_id: str, header: object) -> None:
+        """Tell the audit, if there is one, of a message of this header; ``user`` is None where nobody asked for it."""
+        if self.audit and isinstance(header, dict):
+            self.audit.note(user, kernel_id, self.origins.session(kernel_id)["path"], header)
+
     async def with_facts(self, raw: RawRequest, kernel_id: str, identity: str) -> RawRequest:
         """Return a request with the deployer's own fields."""
         if self.facts is None:
@@ -67,6 +72,10 @@ class Desk:
         """Return a name for a browser tab that stays over its reconnects, and is nobody else's."""
         text = json.dumps([kernel_id, claim, session_id]).encode()
         return hmac.new(self.secret, text, hashlib.sha256).hexdigest()[:32]
+
+
+class Unreadable(ValueError):
+    """A message cannot be read, and must be, for the audit."""
 
 
 class Stamps:
@@ -105,7 +114,7 @@ class Stamps:
     def message(self, msg: Json) -> Json:
         """Return an unpacked message with our stamp for the client's own, if any."""
         header, metadata = msg.get("header"), msg.get("metadata")
-        self._note(header)
+        self.note(header)
         if not isinstance(metadata, dict):
             return msg
         clean = {key: value for key, value in metadata.items() if key != wire.FIELD}
@@ -121,7 +130,8 @@ class Stamps:
         if len(parts) < 4:
             return parts
         header, metadata = _object(parts[0]), _object(parts[2])
-        self._note(header)
+        if self._desk.audit:
+            parts = [self._audited(header), *parts[1:]]
         if metadata is None:
             return parts
         forged = wire.FIELD in metadata
@@ -133,15 +143,32 @@ class Stamps:
             packed = json.dumps(metadata).encode() if forged else parts[2]
         return [*parts[:2], packed, *parts[3:]]
 
+    def _audited(self, header: Json | None) -> bytes:
+        """Tell the audit of a packed message, and return the header that it was told: a kernel must not read another.
+
+        Raises Unreadable where it cannot be read here.
+        """
+        try:
+            packed = json.dumps(header).encode() if header is not None else b""
+        except RecursionError:
+            packed = b""
+        if not packed:
+            raise Unreadable("a message whose header cannot be read")
+        self.note(header)
+        return packed
+
+    @property
+    def is_audited(self) -> bool:
+        """Whether what passes must be readable."""
+        return self._desk.audit is not None
+
     def _pack(self, metadata: Json, ids: tuple[str, str] | None) -> bytes | None:
         signer = self.signer() if ids else None
         return signer.splice(metadata, *ids) if ids and signer else None
 
-    def _note(self, header: object) -> None:
-        """Tell the audit, also of what goes unstamped. What is run ahead of its visitor was asked for by nobody."""
-        desk, kernel_id = self._desk, self._session.kernel_id or ""
-        if desk.audit and self._raw and isinstance(header, dict):
-            desk.audit.note(self._raw.user, kernel_id, desk.origins.session(kernel_id)["path"], header)
+    def note(self, header: object) -> None:
+        """Tell the audit of a message, also of one that goes unstamped."""
+        self._desk.note(self._raw.user if self._raw else None, self._session.kernel_id or "", header)
 
     @contextmanager
     def _never_raising(self) -> Iterator[None]:

@@ -1,0 +1,36 @@
+"""How visitors log in to JupyterHub. Needs JupyterHub; ``hub`` imports this where it is wanted.
+
+It is the identity provider of the Hub's single-user servers, but for two things that matter where
+strangers come: nobody makes the server wait for the Hub, and no credential is logged.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jupyterhub.singleuser.extension import JupyterHubIdentityProvider, JupyterHubOAuthCallbackHandler
+
+
+class CallbackHandler(JupyterHubOAuthCallbackHandler):  # type: ignore[misc]  # JupyterHub is not typed
+    """Where the Hub sends people back to."""
+
+    async def prepare(self) -> None:
+        """Ask the Hub who comes, once and without waiting: the base asks later, and everybody waits meanwhile."""
+        await self.hub_auth.get_user(self, sync=False)
+
+    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
+        """Log what failed by its kind: the request has a code, and its text is whatever a stranger wrote."""
+        self.hub_auth.log.warning("A login failed (%s).", getattr(value, "status_code", typ.__name__))
+
+
+class HubIdentityProvider(JupyterHubIdentityProvider):  # type: ignore[misc]  # as above
+    """The Hub says who a visitor is, and whom it lets use this service."""
+
+    def get_handlers(self) -> list[Any]:
+        """Return the routes of logging in and out."""
+        routes = super().get_handlers()
+        return [(path, _own(handler), *rest) for path, handler, *rest in routes]
+
+
+def _own(handler: type) -> type:
+    return CallbackHandler if handler is JupyterHubOAuthCallbackHandler else handler
