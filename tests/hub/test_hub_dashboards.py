@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import secrets
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -116,6 +118,41 @@ def test_pages_of_two_at_the_same_moment(hub: Hub) -> None:
     for name, page in zip(("alice", "bob", "carol"), opened, strict=True):
         assert set(re.findall(r"<(\w+)\|", page.html)) == {name}
         assert move(page.connect(), page, 6).startswith(f"{name}|{{'mark': '1'}}|")
+
+
+def test_pages_are_framed_by_nobody(hub: Hub) -> None:
+    """All servers of a Hub have one origin: a script in another's page could read a frame of this one."""
+    opened = look(visitor(hub, "bob"), "public")
+    assert opened.response.headers["Content-Security-Policy"] == "frame-ancestors 'none'"
+
+
+def test_no_credential_is_logged(hub: Hub) -> None:
+    """Neither a token in an address that is refused, nor a login's code, nor what a stranger writes as its error."""
+    before = len(hub.log)
+    narrow = script(hub, hub.token("bob", "read:users:name!user").value)
+    assert narrow.get("public?token=CANARY&region=emea").status_code == 403
+    for query in ("code=CANARY&state=stale", "error=x&error_description=%0aforged%20line"):
+        assert narrow.get(f"oauth_callback?{query}").status_code in (400, 403)
+    log = "\n".join(line for line in hub.log[before:].splitlines() if "[ConfigProxy]" not in line)
+    assert "403 GET /services/dashboards/public?region=emea" in log
+    assert "A login failed" in log and "CANARY" not in log and "\nforged line" not in log
+
+
+def test_stranger_makes_nobody_wait_for_the_hub(hub: Hub) -> None:
+    """While the Hub is slow to say who a stranger is, others are served."""
+    assert hub.process is not None
+    stranger, other = script(hub, secrets.token_hex()), Guest(service(hub))
+    hub.process.send_signal(signal.SIGSTOP)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(stranger.get, "oauth_callback?code=x&state=y")
+            for _ in range(10):
+                assert other.http.get("public", follow_redirects=False).status_code == 302
+            assert not asked.done()
+            hub.process.send_signal(signal.SIGCONT)
+            assert asked.result(30).status_code == 403
+    finally:
+        hub.process.send_signal(signal.SIGCONT)
 
 
 def test_ending_a_kernel_needs_the_pages_own_token(hub: Hub) -> None:

@@ -585,6 +585,22 @@ def test_nobody_plays_the_hub_without_one(app: ServerApp, said: Any) -> None:
 
 
 @pytest.mark.usefixtures("hub")
+def test_hub_comes_before_a_proxys_header(app: ServerApp) -> None:
+    """The Hub's own proxy passes on whatever a client writes into headers: there the Hub alone says who somebody is."""
+    answer = ask(app, saying(HubUser(MODEL), hub_auth=None), "X-Forwarded-User: root", policy=LOCAL)
+    assert (user_of(answer)["username"], user_of(answer)["assurance"]) == ("alice", "hub")
+
+
+@pytest.mark.parametrize("kind", ["user", "service"])
+def test_hubs_own_code_is_believed_however_it_is_configured(app: ServerApp, kind: str) -> None:
+    """Where the Hub's address is not in the environment, but in the configuration: a service alice is no user alice."""
+    provider = saying(HubUser({**MODEL, "kind": kind}), hub_auth=None, __module__="jupyterhub.singleuser.extension")
+    answer = ask(app, provider)
+    assert (user_of(answer)["kind"], user_of(answer)["assurance"]) == (kind, "hub")
+    assert answer.who.key == f"hub:{kind}:alice"
+
+
+@pytest.mark.usefixtures("hub")
 def test_plain_provider_does_not_play_the_hub(app: ServerApp) -> None:
     """On a Hub's server, too, a dict is the Hub's only from code that asks the Hub."""
     user = user_of(ask(app, saying(dict(MODEL))))
