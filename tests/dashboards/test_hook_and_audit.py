@@ -185,12 +185,13 @@ def test_hook_that_fails_costs_its_fields_alone(app: Server, do: str) -> None:
 
 
 def test_cells_ahead_of_their_visitor_are_nobodys(app: Server) -> None:
-    """What a warm kernel began for nobody is not written; what runs after the claim is the visitor's."""
+    """What a warm kernel began for nobody is nobody's; the claim, and what runs after it, is the visitor's."""
     eventually((app.home / "root" / "warm" / "ran-ahead").exists, timeout=60)
     opened = visit(app, "alice", "/warm", region="emea")
     fields = {"hook": "alice", "region": "emea", "via": "page"}
     assert rendered(opened) == called_back(opened) == ("alice", "run", fields)
-    assert events(app, opened) == [CELL, CALLBACK]
+    nobodys = ("cell", None, None, None, None)
+    assert events(app, opened) == [nobodys, nobodys, ("claim", *CELL[1:]), CELL, CALLBACK]
     opened.close()
 
 

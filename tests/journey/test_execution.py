@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,12 @@ BOTH = ("jupyter_server_ydoc", "jupyter_server_fileid", "jupyter_server_nbmodel"
 UNKNOWN = "00000000-0000-0000-0000-000000000000"
 
 OPTIONS = """
-import logging
-def facts(request):
+import asyncio, logging, pathlib
+async def facts(request):
+    if request.user and request.user.username == "slow":
+        pathlib.Path("asked").touch()
+        while not pathlib.Path("go").exists():
+            await asyncio.sleep(0.01)
     if request.user and request.user.username == "mallory":
         raise RuntimeError("the hook is broken")
     return {"desk": request.user and request.user.username, "path": request.url.path}
@@ -554,6 +559,20 @@ def test_request_hook(executor: Server, kernel: str, alice: Visitor, bob: Visito
     assert answer(mallory, ask(mallory, kernel, META)) == "{}\n"
     assert executor.log.count("facts raised RuntimeError.") == 1
     assert name(mallory, kernel) == "mallory"
+
+
+def test_slow_hook_changes_no_order(executor: Server, kernel: str, bob: Visitor) -> None:
+    """Who asked first is first, however long the deployer's function takes for them; others wait for their turn."""
+    slow = executor.visitor(cookies={"person": "slow"})
+    root = executor.home / "root"
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(ask, slow, kernel, "order = ['slow']")
+        until((root / "asked").exists)
+        second = pool.submit(ask, bob, kernel, "order.append('bob'); print(order)")
+        assert not wait([second], timeout=1).done
+        (root / "go").touch()
+        assert answer(slow, first.result()) == ""
+        assert answer(bob, second.result()) == "['slow', 'bob']\n"
 
 
 def events(executor: Server, kernel_id: str) -> list[Json]:

@@ -287,6 +287,34 @@ def test_deep_id_disturbs_nothing(depth: int) -> None:
     assert book.stamps().message(unpacked(read))["header"] is read
 
 
+@pytest.mark.parametrize(
+    "part",
+    [b"", b"{", b"[]", b"null", b"7", b"\xff", b"[" * 100_000, b'\xef\xbb\xbf{"a": 1}'],
+    ids=lambda part: part[:9],
+)
+def test_header_that_cannot_be_read_is_refused(book: Book, part: bytes) -> None:
+    """A packed message passes only with a header that was read: a kernel might make more of it."""
+    with pytest.raises(Unreadable):
+        book.stamps().parts([part, *packed({})[1:]])
+    assert book.lines == []
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        b'{"msg_type": "kernel_info_request", "msg_id": "x", "msg_type": "execute_request"}',
+        b'{"msg_type": "kernel_info_request", "\\u006dsg_type": "execute_request", "msg_id": "x"}',
+        b'{"msg_type": "execute_request", "msg_id": "x\xff"}',
+    ],
+    ids=["twice", "escaped", "no text"],
+)
+def test_kernel_reads_the_header_that_was_written(book: Book, part: bytes) -> None:
+    """A name that is there twice, or bytes that are no text: what is passed on has one reading, that of the event."""
+    passed = json.loads(bytes(book.stamps().parts([part, *packed({})[1:]])[0]).decode())
+    assert (passed["msg_type"], passed["msg_id"]) == (book.event()["msg_type"], book.event()["msg_id"])
+    assert passed["msg_type"] == "execute_request"
+
+
 @given(header=headers | json_values)
 @example(header={"msg_type": ["execute_request"], "msg_id": "x"})
 @example(header={"msg_type": {"comm_msg": 1}})
@@ -429,6 +457,26 @@ def test_audit_is_not_among_the_servers_own_events(plain: EventLogger) -> None:
     extension = AppMetaExtension(config=Config({"AppMetaExtension": {"audit": True}}))
     assert isinstance(extension.desk(alive, b"secret", events=plain).audit, EventAudit)
     assert SCHEMA_ID not in plain.schemas
+
+
+OTHER = "https://example.org/other/v1"
+
+
+def test_audit_stands_beside_the_servers_events() -> None:
+    """The configured handlers get the server's events and ours, each whole."""
+    text = StringIO()
+    config = Config({"AppMetaExtension": {"audit": True}, "EventLogger": {"handlers": [logging.StreamHandler(text)]}})
+    server = EventLogger(config=config)
+    desk = AppMetaExtension(config=config).desk(alive, b"secret", events=server)
+    schema = {"$id": OTHER, "version": "1", "title": "Other", "type": "object", "properties": {"a": {"type": "string"}}}
+    server.register_event_schema(schema)  # later than ours, as an extension may
+    assert desk.audit is not None
+    for _ in range(2):
+        server.emit(schema_id=OTHER, data={"a": "b"})
+        desk.audit.note(ALICE, KERNEL, None, header())
+    written = [json.loads(line) for line in text.getvalue().splitlines()]
+    assert [line["__schema__"] for line in written] == [OTHER, SCHEMA_ID] * 2
+    assert [line.get("a", line.get("username")) for line in written] == ["b", "alice"] * 2
 
 
 def test_audit_without_a_server_takes_the_handlers_of_the_config() -> None:

@@ -8,7 +8,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +248,15 @@ async def test_cancelled_request_is_cancelled(function: Callable[..., Any], capl
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
+    assert caplog.messages == []
+
+
+async def test_call_that_is_thrown_away_ends_in_silence(caplog: pytest.LogCaptureFixture) -> None:
+    """A call that nobody waits for any more, as when the loop has ended, is closed: that is no failure of its own."""
+    call = hooks.facts(endless, REQUEST, LOG)
+    assert isinstance(call, Coroutine)
+    call.send(None)
+    call.close()
     assert caplog.messages == []
 
 
