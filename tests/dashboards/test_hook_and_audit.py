@@ -260,6 +260,14 @@ c.AppMetaExtension.request_hook = Later()
 c.ServerApp.jpserver_extensions = {'jupyter_app_meta': True, 'voila.server_extension': True}
 c.ServerApp.identity_provider_class = 'providers.People'
 """
+PENDING = """
+import asyncio
+async def slow(request):
+    await asyncio.sleep(0.3)  # the page's first message to its kernel is sent meanwhile
+    return hook(request)
+c.AppMetaExtension.request_hook = slow
+c.AsyncMultiKernelManager.use_pending_kernels = True
+"""
 RENDER = "voila/render/page.ipynb"
 
 
@@ -304,8 +312,7 @@ def test_voila_shows_its_page_without_an_answer(voila: Server) -> None:
 def test_voila_page_has_the_fields_where_kernels_are_pending(tmp_path: Path) -> None:
     """The cells of a page have the fields, too, where its kernel's id is known before the kernel has started."""
     notebook(tmp_path)
-    pending = "c.AsyncMultiKernelManager.use_pending_kernels = True\n"
-    with standalone(tmp_path, config=LINES + VOILA_OPTIONS + pending) as server:
+    with standalone(tmp_path, config=LINES + VOILA_OPTIONS + PENDING) as server:
         opened = visit(server, "alice", RENDER, region="emea")
         fields = {"hook": "alice", "region": "emea", "via": "page"}
         assert rendered(opened) == called_back(opened) == ("alice", "run", fields)

@@ -25,7 +25,7 @@ from jupyter_app_meta.server import audit
 from jupyter_app_meta.server.app import AppMetaExtension
 from jupyter_app_meta.server.audit import ACTIONS, SCHEMA, SCHEMA_ID, EventAudit
 from jupyter_app_meta.server.origins import Origins
-from jupyter_app_meta.server.stamps import Desk, Stamps, Unreadable
+from jupyter_app_meta.server.stamps import Desk, Stamps, Unreadable, readable
 
 Json = dict[str, Any]
 
@@ -105,6 +105,13 @@ def packed(header: Any, metadata: str = "{}") -> list[Any]:
     return [json.dumps(header).encode(), b"{}", metadata.encode(), b'{"code": "CANARY"}', memoryview(b"CANARY")]
 
 
+def passed_on(stamps: Stamps, parts: list[Any]) -> list[Any]:
+    """Do what a connection does with a packed message, and return what the kernel gets."""
+    header, parts = readable(parts)
+    stamps.note(header)
+    return stamps.parts(parts)
+
+
 # --- what is written -------------------------------------------------------------------------------------------------
 
 
@@ -112,7 +119,7 @@ def packed(header: Any, metadata: str = "{}") -> list[Any]:
 def test_event_says_who_where_and_when(book: Book, msg_type: str, action: str) -> None:
     """An event has these fields and no others, and none of the message's content or of the visitor's secrets."""
     before = datetime.now(UTC)
-    book.stamps().message(unpacked(header(msg_type)))
+    book.stamps().noted(unpacked(header(msg_type)))
     event = book.event()
     assert before <= datetime.fromisoformat(event.pop("time")) <= datetime.now(UTC)
     assert {name: value for name, value in event.items() if not name.startswith("__")} == {
@@ -144,58 +151,59 @@ def test_cells_and_callbacks_are_all_there_is() -> None:
 def test_both_forms_of_a_message_are_written(book: Book) -> None:
     """The packed and the unpacked form of a message each give one event."""
     stamps = book.stamps()
-    stamps.message(unpacked(header(msg_id="unpacked")))
-    stamps.parts(packed(header(msg_id="packed")))
+    stamps.noted(unpacked(header(msg_id="unpacked")))
+    passed_on(stamps, packed(header(msg_id="packed")))
     assert [event["msg_id"] for event in book.lines] == ["unpacked", "packed"]
 
 
 @pytest.mark.parametrize("msg_type", OTHERS)
 def test_other_messages_are_not_written(book: Book, msg_type: str) -> None:
     """Whatever makes no kernel run code gives no event."""
-    book.stamps().message(unpacked(header(msg_type)))
-    book.stamps().parts(packed(header(msg_type)))
+    book.stamps().noted(unpacked(header(msg_type)))
+    passed_on(book.stamps(), packed(header(msg_type)))
     assert book.lines == []
 
 
 @pytest.mark.parametrize("metadata", ["[]", "null", "7", '"x"', "{", "", "nonsense", '{"app_meta": {}}'])
 def test_message_that_cannot_be_stamped_is_written(book: Book, metadata: str) -> None:
     """A kernel may run what travels unstamped, so that it is written too."""
-    book.stamps().parts(packed(header(), metadata))
+    passed_on(book.stamps(), packed(header(), metadata))
     assert book.event()["username"] == "alice"
 
 
 @pytest.mark.parametrize("key", [None, b""])
 def test_message_to_a_kernel_without_a_key_is_written(book: Book, key: bytes | None) -> None:
     """Where nothing can be signed, who asked is known all the same."""
-    book.stamps(key=key).message(unpacked(header()))
+    book.stamps(key=key).noted(unpacked(header()))
     assert book.event()["username"] == "alice"
 
 
 @pytest.mark.parametrize("count", range(4))
 def test_message_that_lacks_a_part_is_not_written(book: Book, count: int) -> None:
     """No kernel runs what is no whole message."""
-    book.stamps().parts(packed(header())[:count])
+    with pytest.raises(Unreadable):
+        passed_on(book.stamps(), packed(header())[:count])
     assert book.lines == []
 
 
 def test_cells_ahead_of_their_visitor_are_nobodys(book: Book) -> None:
     """Nobody asked for what is run ahead; from the claim on the visitor does."""
     at = book.desk()
-    Stamps(at, KEY, None, "", SessionInfo(kernel_id=KERNEL)).message(unpacked(header()))
-    book.stamps(at=at).message(unpacked(header()))
+    Stamps(at, KEY, None, "", SessionInfo(kernel_id=KERNEL)).noted(unpacked(header()))
+    book.stamps(at=at).noted(unpacked(header()))
     assert [event["username"] for event in book.lines] == [None, "alice"]
 
 
 def test_identity_of_unknown_form_is_null(book: Book) -> None:
     """Who is nobody to the server is null, and their cell is written."""
-    book.stamps(user=None).message(unpacked(header()))
+    book.stamps(user=None).noted(unpacked(header()))
     assert {book.event()[name] for name in ("username", "kind", "assurance")} == {None}
 
 
 @pytest.mark.parametrize(("kind", "assurance"), [*product(KINDS, ASSURANCES)])
 def test_every_kind_of_visitor_fits_the_schema(book: Book, kind: str, assurance: str) -> None:
     """Whoever the server may know, the event says what they are and how far that is to be trusted."""
-    book.stamps(User(username="x", kind=kind, assurance=assurance)).message(unpacked(header()))
+    book.stamps(User(username="x", kind=kind, assurance=assurance)).noted(unpacked(header()))
     assert (book.event()["kind"], book.event()["assurance"]) == (kind, assurance)
 
 
@@ -203,7 +211,7 @@ def test_narrowed_user_fields_are_for_kernels() -> None:
     """What kernels may see of a user is one thing, and what the deployer's own book says another."""
     book = Book()
     at = Desk(Policy.of(user_fields=["kind"]), Origins(lambda kernel_id: True), LOG, b"secret", audit=book.audit)
-    book.stamps(at=at).message(unpacked(header()))
+    book.stamps(at=at).noted(unpacked(header()))
     assert book.event()["username"] == "alice"
 
 
@@ -212,7 +220,7 @@ def test_odd_names_are_one_line(book: Book, name: str) -> None:
     """Whatever somebody, their notebook or their message is called, an event is one line of JSON."""
     at = book.desk()
     at.origins.name(KERNEL, "session", name)
-    book.stamps(User(username=name, kind="user", assurance="provider"), at).message(unpacked(header(msg_id=name)))
+    book.stamps(User(username=name, kind="user", assurance="provider"), at).noted(unpacked(header(msg_id=name)))
     assert book.text.getvalue().count("\n") == 1 and book.text.getvalue().isascii()
     event = book.event()
     assert (event["username"], event["msg_id"]) == (name, name[: audit.LONGEST_ID])
@@ -225,7 +233,7 @@ def test_path_is_that_of_the_moment(book: Book) -> None:
     stamps = book.stamps(at=at)
     for session, path in (("a", "one.ipynb"), ("a", "renamed.ipynb"), ("b", "two.ipynb")):
         at.origins.name(KERNEL, session, path)
-        stamps.message(unpacked(header()))
+        stamps.noted(unpacked(header()))
     assert [event["path"] for event in book.lines] == ["one.ipynb", "renamed.ipynb", None]
 
 
@@ -233,7 +241,7 @@ def test_path_of_a_page_is_its_notebook(book: Book) -> None:
     """A page that the server renders has no session: its notebook is told."""
     at = book.desk()
     at.origins.render(KERNEL, IDENTITY, Page("http://h/sales?region=emea", mode="run"), path="sales.ipynb")
-    book.stamps(at=at).message(unpacked(header()))
+    book.stamps(at=at).noted(unpacked(header()))
     assert book.event()["path"] == "sales.ipynb"
 
 
@@ -256,14 +264,14 @@ def test_path_of_a_page_is_its_notebook(book: Book) -> None:
 )
 def test_id_of_any_form_is_a_short_text(book: Book, msg_id: Any, written: str) -> None:
     """An id is its sender's: what is no text is written as JSON, and what is long is cut."""
-    book.stamps().message(unpacked(header(msg_id=msg_id)))
-    book.stamps().parts(packed(header(msg_id=msg_id)))
+    book.stamps().noted(unpacked(header(msg_id=msg_id)))
+    passed_on(book.stamps(), packed(header(msg_id=msg_id)))
     assert [event["msg_id"] for event in book.lines] == [written, written]
 
 
 def test_message_without_an_id_is_written(book: Book) -> None:
     """A message that has no id may be run all the same."""
-    book.stamps().message(unpacked({"msg_type": "comm_msg"}))
+    book.stamps().noted(unpacked({"msg_type": "comm_msg"}))
     assert book.event()["msg_id"] == "(no text)"
 
 
@@ -275,7 +283,7 @@ def test_deep_id_disturbs_nothing(depth: int) -> None:
     parts = packed({})
     parts[0] = text.encode()
     try:
-        assert len(book.stamps().parts(parts)) == len(parts)
+        assert len(passed_on(book.stamps(), parts)) == len(parts)
     except Unreadable:
         assert depth > 100 and not book.lines
     else:
@@ -284,7 +292,7 @@ def test_deep_id_disturbs_nothing(depth: int) -> None:
         read = json.loads(text)
     except RecursionError:
         return
-    assert book.stamps().message(unpacked(read))["header"] is read
+    assert book.stamps().noted(unpacked(read))["header"] is read
 
 
 @pytest.mark.parametrize(
@@ -295,7 +303,7 @@ def test_deep_id_disturbs_nothing(depth: int) -> None:
 def test_header_that_cannot_be_read_is_refused(book: Book, part: bytes) -> None:
     """A packed message passes only with a header that was read: a kernel might make more of it."""
     with pytest.raises(Unreadable):
-        book.stamps().parts([part, *packed({})[1:]])
+        passed_on(book.stamps(), [part, *packed({})[1:]])
     assert book.lines == []
 
 
@@ -310,7 +318,7 @@ def test_header_that_cannot_be_read_is_refused(book: Book, part: bytes) -> None:
 )
 def test_kernel_reads_the_header_that_was_written(book: Book, part: bytes) -> None:
     """A name that is there twice, or bytes that are no text: what is passed on has one reading, that of the event."""
-    passed = json.loads(bytes(book.stamps().parts([part, *packed({})[1:]])[0]).decode())
+    passed = json.loads(bytes(passed_on(book.stamps(), [part, *packed({})[1:]])[0]).decode())
     assert (passed["msg_type"], passed["msg_id"]) == (book.event()["msg_type"], book.event()["msg_id"])
     assert passed["msg_type"] == "execute_request"
 
@@ -323,9 +331,9 @@ def test_any_header_passes(header: Any) -> None:
     book = Book()
     msg_type = header.get("msg_type") if isinstance(header, dict) else None
     runs = isinstance(msg_type, str) and msg_type in ACTIONS
-    book.stamps().message(unpacked(header))
+    book.stamps().noted(unpacked(header))
     with nullcontext() if isinstance(header, dict) else pytest.raises(Unreadable):
-        book.stamps().parts(packed(header))
+        passed_on(book.stamps(), packed(header))
     assert [event["msg_type"] for event in book.lines] == ([msg_type] * 2 if runs else [])
 
 
@@ -411,12 +419,12 @@ def test_handler_that_fails_is_warned_of_once(error: Exception, caplog: pytest.L
     book.events.register_handler(handler)
     stamps = book.stamps()
     for _ in range(3):
-        assert wire.FIELD in stamps.message(unpacked(header()))["metadata"]
+        assert wire.FIELD in stamps.noted(unpacked(header()))["metadata"]
         assert wire.FIELD in json.loads(stamps.parts(packed(header()))[2])
-        assert wire.FIELD in book.stamps().message(unpacked(header()))["metadata"]
+        assert wire.FIELD in book.stamps().noted(unpacked(header()))["metadata"]
     assert caplog.messages == [f"jupyter-app-meta: events are not written ({type(error).__name__})."]
     handler.error = None
-    stamps.message(unpacked(header()))
+    stamps.noted(unpacked(header()))
     assert len(handler.written) == 1
 
 
@@ -427,7 +435,7 @@ def test_modifier_that_fails_is_warned_of(book: Book, caplog: pytest.LogCaptureF
         return {**data, "code": "CANARY"}
 
     book.events.add_modifier(schema_id=SCHEMA_ID, modifier=with_code)
-    assert wire.FIELD in book.stamps().message(unpacked(header()))["metadata"]
+    assert wire.FIELD in book.stamps().noted(unpacked(header()))["metadata"]
     assert caplog.messages == ["jupyter-app-meta: events are not written (ValidationError)."]
     assert book.lines == []
 

@@ -15,7 +15,7 @@ from jupyter_core.application import JupyterApp, base_aliases, base_flags
 from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvider
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from jupyter_server.utils import url_path_join
-from traitlets import Bool, Bytes, Callable, Float, Integer, Type, Unicode, Union
+from traitlets import Bool, Bytes, Callable, Float, Integer, TraitError, Type, Unicode, Union
 from traitlets.config import Config
 from voila.configuration import VoilaConfiguration
 from voila.execute import VoilaExecutor
@@ -124,7 +124,7 @@ class Serve(JupyterApp):
         super().start()
         try:
             self.builder().run(port=self.port, ip=self.ip, ready=self._ready)
-        except (AppMetaError, OSError) as error:
+        except (AppMetaError, TraitError, OSError) as error:
             self.log.critical("%s", error)
             self.exit(1)
 

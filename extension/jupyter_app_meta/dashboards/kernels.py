@@ -80,7 +80,7 @@ class Kernel:
 
     def message(self, msg: Json) -> Json:
         """Return a message of the page's client with the stamp of the moment."""
-        return msg if self._is_loading else self._stamps.message(msg)
+        return msg if self._is_loading else self._stamps.noted(msg)
 
     async def ready(self, timeout: float) -> None:
         """Wait until the kernel answers and is heard; raises KernelFailed."""

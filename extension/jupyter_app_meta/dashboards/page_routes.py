@@ -117,7 +117,8 @@ class PageHandler(Handler):
         self.set_header("Content-Type", "text/html; charset=UTF-8")
         self.set_header("Cache-Control", "no-store")
         self.set_header("Referrer-Policy", "same-origin")
-        _ = self.xsrf_token  # sets the cookie that the page's script must present
+        if not self.settings["xsrf_cookies"]:
+            _ = self.xsrf_token  # a Hub wants it of a page's script, with its first request
 
     def on_connection_close(self) -> None:
         """End the visit of a visitor who left before the page was complete."""

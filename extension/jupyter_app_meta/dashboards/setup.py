@@ -38,6 +38,8 @@ def services(
     config: Config, log: logging.Logger, base_url: str, folder: Path, secret: bytes, max_pages: int
 ) -> Services:
     """Return what all dashboards of one server share; connection files are in ``folder``."""
+    extension = AppMetaExtension(config=config, log=log)
+    hook = extension.hook()  # what cannot be is refused before anything is opened
     specs = KernelSpecManager(config=config, log=log)
     voila = VoilaConfiguration(config=_voila_config(config))
     kernels = AsyncMappingKernelManager(
@@ -51,7 +53,6 @@ def services(
     sockets = zmq.asyncio.Context()
     sockets.setsockopt(zmq.RECONNECT_IVL, RECONNECT)
     visits = Visits()
-    extension = AppMetaExtension(config=config, log=log)
     return Services(
         config,
         log,
@@ -63,7 +64,7 @@ def services(
         visits,
         sockets,
         max_pages=max_pages,
-        request_hook=extension.hook(),
+        request_hook=hook,
     )
 
 

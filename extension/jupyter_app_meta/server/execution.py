@@ -59,13 +59,14 @@ class ForWhoAsked:
         """Return the message with its stamp, if it is to have one."""
         content = msg.get("content")
         code = content.get("code") if isinstance(content, dict) else None
-        stamper: Stamper | None = self._page
         if isinstance(code, Asked):
-            msg, stamper = {**msg, "content": {**cast(Json, content), "code": str(code)}}, code.take()
-        if stamper is None:
-            self._desk.note(None, self._kernel_id, msg.get("header"))
-            return msg
-        return stamper.message(msg)
+            msg = {**msg, "content": {**cast(Json, content), "code": str(code)}}
+            if stamps := code.take():
+                return stamps.noted(msg)
+        elif self._page:
+            return self._page.message(msg)
+        self._desk.note(None, self._kernel_id, msg.get("header"))
+        return msg
 
 
 def wrap_execution(app: Application, desk: Desk) -> None:

@@ -110,7 +110,7 @@ async def call(function: Callable[..., Any], log: logging.Logger, *arguments: An
         async with asyncio.timeout(timeout):
             answer = function(*arguments)
             answer = await answer if inspect.isawaitable(answer) else answer
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:
         if task and task.cancelling():

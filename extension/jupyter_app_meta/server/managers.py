@@ -160,7 +160,7 @@ class _Rendering:
     def message(self, msg: Json) -> Json:
         """Return the message with its stamp, if it is to have one."""
         if _at_work(self._handler()):
-            return self._stamps.message(msg)
+            return self._stamps.noted(msg)
         self._desk.note(None, self._kernel_id, msg.get("header"))
         return msg
 

@@ -28,10 +28,13 @@ from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebso
 from .. import wire
 from ..model import SessionInfo
 from . import capture, identity
-from .stamps import Desk, Json, Stamps, Unreadable
+from .stamps import Desk, Json, Stamps, Unreadable, readable
 
 KEY = "app_meta_key"
 """The attribute of a kernel manager that has the key which the kernel was given at its start."""
+
+RUN_CHANNELS = ("shell", "control")
+"""Where kernels take cells and callbacks."""
 
 V1 = "v1.kernel.websocket.jupyter.org"
 
@@ -117,18 +120,24 @@ def _frame_methods(base: Any) -> Json:
     def handle_incoming_message(self: Any, incoming_msg: Any) -> Any:
         protocol = getattr(self.websocket_handler, "selected_subprotocol", None)
         stamps = self._app_meta_stamps
+        if stamps is None:
+            return base.handle_incoming_message(self, incoming_msg)
         try:
-            frame = stamp_frame(incoming_msg, protocol, stamps) if stamps else incoming_msg
+            frame, header = stamp_frame(incoming_msg, protocol, stamps)
         except Unreadable as error:
             self.log.warning("Ignoring %s.", error)
             return None
-        return base.handle_incoming_message(self, frame)
+        is_sent = getattr(self, "ws", self) is not None  # a gateway that does not answer yet will be sent it later
+        passed = base.handle_incoming_message(self, frame)
+        if is_sent:
+            stamps.note(header)
+        return passed
 
     return {"handle_incoming_message": handle_incoming_message}
 
 
-def stamp_frame(frame: str | bytes, subprotocol: str | None, stamps: Stamps) -> str | bytes:
-    """Return a WebSocket frame with the stamp in its message.
+def stamp_frame(frame: str | bytes, subprotocol: str | None, stamps: Stamps) -> tuple[str | bytes, Json | None]:
+    """Return a WebSocket frame with the stamp in its message, and the header of what a kernel may run.
 
     One that cannot be read passes as it is, or raises Unreadable where there is an audit.
     """
@@ -137,30 +146,39 @@ def stamp_frame(frame: str | bytes, subprotocol: str | None, stamps: Stamps) -> 
     except Exception as error:
         if stamps.is_audited:
             raise Unreadable("a frame that cannot be read") from error
-        return frame
+        return frame, None
 
 
-def _stamp_frame(frame: str | bytes, subprotocol: str | None, stamps: Stamps) -> str | bytes:
+def _stamp_frame(frame: str | bytes, subprotocol: str | None, stamps: Stamps) -> tuple[str | bytes, Json | None]:
     if _absurd(frame, subprotocol):
         raise ValueError("a frame that claims more parts than it has bytes")
     if subprotocol == V1 and isinstance(frame, bytes):
         channel, parts = deserialize_msg_from_ws_v1(frame)
-        stamped_frame: bytes = serialize_msg_to_ws_v1(stamps.parts(parts), channel)
-        return stamped_frame
+        header, parts = readable(parts) if stamps.is_audited else (None, parts)
+        return serialize_msg_to_ws_v1(stamps.parts(parts), channel), header if channel in RUN_CHANNELS else None
     if isinstance(frame, bytes):
         return _stamp_binary(frame, stamps)
     message = json.loads(frame)
-    return json.dumps(stamps.message(message)) if isinstance(message, dict) else frame
+    return json.dumps(stamps.message(message)) if isinstance(message, dict) else frame, _run_header(message)
 
 
-def _stamp_binary(frame: bytes, stamps: Stamps) -> bytes:
+def _run_header(message: object) -> Json | None:
+    """Return the header of a message on a channel on which kernels run code."""
+    runs = isinstance(message, dict) and message.get("channel") in RUN_CHANNELS
+    header = message.get("header") if isinstance(message, dict) and runs else None
+    return header if isinstance(header, dict) else None
+
+
+def _stamp_binary(frame: bytes, stamps: Stamps) -> tuple[bytes, Json | None]:
     """Return a binary frame with another JSON text: what follows moves and is otherwise the same."""
     (count,) = struct.unpack("!I", frame[:4])
     offsets = struct.unpack(f"!{count}I", frame[4 : 4 * (count + 1)])
     start, end = offsets[0], offsets[1] if count > 1 else len(frame)
-    text = json.dumps(stamps.message(json.loads(frame[start:end]))).encode()
+    message = json.loads(frame[start:end])
+    text = json.dumps(stamps.message(message)).encode()
     moved = (start, *(offset + start + len(text) - end for offset in offsets[1:]))
-    return b"".join((struct.pack(f"!{count + 1}I", count, *moved), frame[4 * (count + 1) : start], text, frame[end:]))
+    head = struct.pack(f"!{count + 1}I", count, *moved)
+    return b"".join((head, frame[4 * (count + 1) : start], text, frame[end:])), _run_header(message)
 
 
 def _absurd(frame: Any, subprotocol: str | None) -> bool:
@@ -217,18 +235,30 @@ def _wrap_session(connection: Any, stamps: Stamps) -> None:
     def from_browser(stream: Any) -> bool:
         return any(stream is channel for channel in connection.channels.values())
 
+    def note(stream: Any, header: Any) -> None:
+        if any(stream is connection.channels.get(name) for name in RUN_CHANNELS):
+            stamps.note(header)
+
     def stamped_send(stream: Any, msg_or_type: Any, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(msg_or_type, dict) and from_browser(stream):
-            msg_or_type = stamps.message(msg_or_type)
-        return send(stream, msg_or_type, *args, **kwargs)
+        if not isinstance(msg_or_type, dict) or not from_browser(stream):
+            return send(stream, msg_or_type, *args, **kwargs)
+        sent = send(stream, stamps.message(msg_or_type), *args, **kwargs)
+        note(stream, msg_or_type.get("header"))
+        return sent
 
     def stamped_send_raw(stream: Any, msg_list: list[Any], *args: Any, **kwargs: Any) -> Any:
-        try:
-            parts = stamps.parts(msg_list) if from_browser(stream) else msg_list
-        except Unreadable as error:
-            connection.log.warning("Ignoring %s.", error)
-            return None
-        return send_raw(stream, parts, *args, **kwargs)
+        if not from_browser(stream):
+            return send_raw(stream, msg_list, *args, **kwargs)
+        header = None
+        if stamps.is_audited:
+            try:
+                header, msg_list = readable(msg_list)
+            except Unreadable as error:
+                connection.log.warning("Ignoring %s.", error)
+                return None
+        sent = send_raw(stream, stamps.parts(msg_list), *args, **kwargs)
+        note(stream, header)
+        return sent
 
     session.send, session.send_raw = stamped_send, stamped_send_raw
 

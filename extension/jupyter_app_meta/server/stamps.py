@@ -78,6 +78,21 @@ class Unreadable(ValueError):
     """A message cannot be read, and must be, for the audit."""
 
 
+def readable(parts: list[Any]) -> tuple[Json, list[Any]]:
+    """Return a packed message's header, and its parts with the header that was read: a kernel must not read another.
+
+    Raises Unreadable where it cannot be read here.
+    """
+    header = _object(parts[0]) if len(parts) >= 4 else None  # a kernel takes no less
+    try:
+        packed = json.dumps(header).encode() if header is not None else b""
+    except RecursionError:
+        packed = b""
+    if header is None or not packed:
+        raise Unreadable("a message whose header cannot be read")
+    return header, [packed, *parts[1:]]
+
+
 class Stamps:
     """The stamps of one connection. They are made anew when its page or notebook is found or lost.
 
@@ -113,49 +128,35 @@ class Stamps:
 
     def message(self, msg: Json) -> Json:
         """Return an unpacked message with our stamp for the client's own, if any."""
-        header, metadata = msg.get("header"), msg.get("metadata")
-        self.note(header)
+        metadata = msg.get("metadata")
         if not isinstance(metadata, dict):
             return msg
         clean = {key: value for key, value in metadata.items() if key != wire.FIELD}
         with self._never_raising():
-            ids = _ids(header)
+            ids = _ids(msg.get("header"))
             signer = self.signer() if ids else None
             if ids and signer:
                 clean[wire.FIELD] = signer.stamp(*ids)
         return {**msg, "metadata": clean}
 
+    def noted(self, msg: Json) -> Json:
+        """Return a message of one of the server's own clients with our stamp, and tell the audit of it."""
+        self.note(msg.get("header"))
+        return self.message(msg)
+
     def parts(self, parts: list[Any]) -> list[Any]:
         """Return the packed parts [header, parent, metadata, content, *buffers] with our stamp."""
-        if len(parts) < 4:
-            return parts
-        header, metadata = _object(parts[0]), _object(parts[2])
-        if self._desk.audit:
-            parts = [self._audited(header), *parts[1:]]
+        metadata = _object(parts[2]) if len(parts) >= 4 else None
         if metadata is None:
             return parts
         forged = wire.FIELD in metadata
         metadata.pop(wire.FIELD, None)
         packed = None
         with self._never_raising():
-            packed = self._pack(metadata, _ids(header))
+            packed = self._pack(metadata, _ids(_object(parts[0])))
         if packed is None:
             packed = json.dumps(metadata).encode() if forged else parts[2]
         return [*parts[:2], packed, *parts[3:]]
-
-    def _audited(self, header: Json | None) -> bytes:
-        """Tell the audit of a packed message, and return the header that it was told: a kernel must not read another.
-
-        Raises Unreadable where it cannot be read here.
-        """
-        try:
-            packed = json.dumps(header).encode() if header is not None else b""
-        except RecursionError:
-            packed = b""
-        if not packed:
-            raise Unreadable("a message whose header cannot be read")
-        self.note(header)
-        return packed
 
     @property
     def is_audited(self) -> bool:
@@ -167,7 +168,7 @@ class Stamps:
         return signer.splice(metadata, *ids) if ids and signer else None
 
     def note(self, header: object) -> None:
-        """Tell the audit of a message, also of one that goes unstamped."""
+        """Tell the audit of a message that was passed on, also of one that went unstamped."""
         self._desk.note(self._raw.user if self._raw else None, self._session.kernel_id or "", header)
 
     @contextmanager
