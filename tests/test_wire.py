@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import timeit
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
 from urllib.parse import urlencode
@@ -498,36 +497,6 @@ def test_long_path_does_not_cost_the_request() -> None:
     assert meta.request is not None
     assert meta.request.truncated == ("session.path",)
     assert through(AppMeta(None, "edit", SessionInfo("tab", "s", "k", "n" * 20_000))).session.path is None
-
-
-# --- cost ------------------------------------------------------------------------------------------------------------
-
-
-def typical() -> str:
-    """Return a payload of about 1.5 kB, as a browser's request makes."""
-    headers = Headers([("user-agent", "Mozilla/5.0 " * 10), ("accept", "*/*"), *numbered(8, "value of a header")])
-    return wire.encode(AppMeta(build(headers=headers, user=User(username="alice"), redacted=Names(["headers.x"] * 20))))
-
-
-def fastest(function: Callable[[], object], number: int) -> float:
-    """Return the microseconds that a call takes when nothing else does."""
-    return min(timeit.repeat(function, number=number, repeat=7)) / number * 1e6
-
-
-def test_stamping_a_message_is_cheap() -> None:
-    """The payload is hashed and packed once a connection: a message costs a few microseconds (bound: 5 times that)."""
-    payload = typical()
-    assert 1000 < len(payload) < 2000
-    signer = wire.Signer(KEY, payload)
-    metadata = {"deletedCells": [], "recordTiming": False, "cellId": "6f1e2c"}
-    assert fastest(lambda: signer.splice(metadata, "0123456789abcdef", "execute_request"), 2000) < 20
-    assert fastest(lambda: signer.stamp("0123456789abcdef", "execute_request"), 2000) < 20
-
-
-def test_reading_a_stamp_is_cheap() -> None:
-    """The first question of a cell costs tens of microseconds (bound: 5 times that)."""
-    stamp = signed(typical())
-    assert fastest(lambda: wire.decode(wire.verify(KEY, "id", "execute_request", stamp)), 500) < 300
 
 
 # --- claims ----------------------------------------------------------------------------------------------------------

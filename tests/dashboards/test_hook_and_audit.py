@@ -260,14 +260,6 @@ c.AppMetaExtension.request_hook = Later()
 c.ServerApp.jpserver_extensions = {'jupyter_app_meta': True, 'voila.server_extension': True}
 c.ServerApp.identity_provider_class = 'providers.People'
 """
-PENDING = """
-import asyncio
-async def slow(request):
-    await asyncio.sleep(0.3)  # the page's first message to its kernel is sent meanwhile
-    return hook(request)
-c.AppMetaExtension.request_hook = slow
-c.AsyncMultiKernelManager.use_pending_kernels = True
-"""
 RENDER = "voila/render/page.ipynb"
 
 
@@ -307,12 +299,3 @@ def test_voila_shows_its_page_without_an_answer(voila: Server) -> None:
     assert rendered(opened) == called_back(opened) == ("alice", "run", {})
     assert len(re.findall(r"[Ll]ater raised RuntimeError\.", voila.log)) == 2  # for the page, and for its socket
     assert SECRET not in voila.log and "unstamped" not in voila.log
-
-
-def test_voila_page_has_the_fields_where_kernels_are_pending(tmp_path: Path) -> None:
-    """The cells of a page have the fields, too, where its kernel's id is known before the kernel has started."""
-    notebook(tmp_path)
-    with standalone(tmp_path, config=LINES + VOILA_OPTIONS + PENDING) as server:
-        opened = visit(server, "alice", RENDER, region="emea")
-        fields = {"hook": "alice", "region": "emea", "via": "page"}
-        assert rendered(opened) == called_back(opened) == ("alice", "run", fields)

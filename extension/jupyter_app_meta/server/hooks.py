@@ -57,6 +57,7 @@ def keep(config: Config, section: str, option: str) -> None:
         def same(*arguments: Any) -> Any:
             return given(*arguments)
 
+        same.__qualname__ = name(given)
         config[section][option] = same
 
 

@@ -65,8 +65,9 @@ def _adopt(kernel: Any, desk: Desk) -> Any:
         opened = None
         with harmless(desk.log):
             opened = _note_opener(kwargs.get("kernel_id"), desk)
-        started = start(*args, **kwargs)
-        return _with_facts(started, opened) if opened and inspect.isawaitable(started) else started
+        if opened and desk.facts and inspect.iscoroutinefunction(start):
+            return _with_facts(start(*args, **kwargs), opened, kwargs["kernel_id"])
+        return start(*args, **kwargs)
 
     @wraps(client)
     def make_client(*args: Any, **kwargs: Any) -> Any:
@@ -75,11 +76,11 @@ def _adopt(kernel: Any, desk: Desk) -> Any:
             return stamp_client(made, ForWhoAsked(desk, kernel.kernel_id, _origin(kernel, desk)))
         return made
 
-    async def _with_facts(started: Awaitable[Any], opened: tuple[RawRequest, str]) -> Any:
-        result = await started
+    async def _with_facts(starting: Awaitable[Any], opened: tuple[RawRequest, str], kernel_id: str) -> Any:
+        result = await starting
         with harmless(desk.log):
             raw, key = opened
-            desk.origins.add_facts(kernel.kernel_id, (await desk.with_facts(raw, kernel.kernel_id, key)).meta)
+            desk.origins.add_facts(kernel_id, (await desk.with_facts(raw, kernel_id, key)).meta)
         return result
 
     kernel.start_kernel, kernel.client = start_kernel, make_client
@@ -154,15 +155,21 @@ def _own_page(handler: JupyterHandler) -> Page:
 class _Rendering:
     """Stamps what a page's renderer sends, for as long as its handler is at work."""
 
-    def __init__(self, desk: Desk, kernel_id: str, stamps: Stamps, handler: JupyterHandler) -> None:
-        self._desk, self._kernel_id, self._stamps, self._handler = desk, kernel_id, stamps, weakref.ref(handler)
+    def __init__(
+        self, desk: Desk, kernel_id: str, stamps: Callable[[Mapping[str, Any]], Stamps], handler: JupyterHandler
+    ) -> None:
+        self._desk, self._kernel_id, self._make, self._handler = desk, kernel_id, stamps, weakref.ref(handler)
+        self._facts: Mapping[str, Any] | None = None
 
     def message(self, msg: Json) -> Json:
         """Return the message with its stamp, if it is to have one."""
-        if _at_work(self._handler()):
-            return self._stamps.noted(msg)
-        self._desk.note(None, self._kernel_id, msg.get("header"))
-        return msg
+        if not _at_work(self._handler()):
+            self._desk.note(None, self._kernel_id, msg.get("header"))
+            return msg
+        facts = self._desk.origins.facts(self._kernel_id)
+        if facts is not self._facts:  # a client may be made before they are there
+            self._facts, self._stamps = facts, self._make(facts)
+        return self._stamps.noted(msg)
 
 
 def _origin(kernel: Any, desk: Desk) -> _Rendering | None:
@@ -175,8 +182,11 @@ def _origin(kernel: Any, desk: Desk) -> _Rendering | None:
     if not (_renders(handler, kernel_id, desk) or _continues(handler, kernel_id, who.key, desk)):
         return None
     key = getattr(kernel, KEY, None) or kernel.session.key
-    raw = dataclasses.replace(capture.raw_request(handler, who.user), meta=desk.origins.facts(kernel_id))
-    stamps = Stamps(desk, wire.derive_key(key), raw, who.key, SessionInfo(kernel_id=kernel_id))
+    raw, session = capture.raw_request(handler, who.user), SessionInfo(kernel_id=kernel_id)
+
+    def stamps(facts: Mapping[str, Any]) -> Stamps:
+        return Stamps(desk, wire.derive_key(key), dataclasses.replace(raw, meta=facts), who.key, session)
+
     return _Rendering(desk, kernel_id, stamps, handler)
 
 
