@@ -68,7 +68,8 @@ def _import(option: str, text: str) -> object:
     try:
         return reduce(getattr, attributes.split("."), importlib.import_module(module))
     except (Exception, SystemExit) as error:  # a module of the deployer's own may raise anything
-        raise PolicyError(option, f"{text!r} cannot be imported ({type(error).__name__}: {error}).") from error
+        problem = f"{text!r} cannot be imported ({type(error).__name__}: {error}): is it on the server's PYTHONPATH?"
+        raise PolicyError(option, problem) from error
 
 
 async def facts(meta: Meta | None, request: HTTPRequest, log: logging.Logger) -> Mapping[str, Any]:
