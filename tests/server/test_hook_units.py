@@ -19,7 +19,7 @@ from jupyter_app_meta import wire
 from jupyter_app_meta.datastructures import URL
 from jupyter_app_meta.errors import PolicyError
 from jupyter_app_meta.model import HTTPRequest, SessionInfo, User
-from jupyter_app_meta.policy import Policy, RawRequest
+from jupyter_app_meta.policy import Page, Policy, RawRequest
 from jupyter_app_meta.server import hooks
 from jupyter_app_meta.server.app import AppMetaExtension
 from jupyter_app_meta.server.origins import Origins
@@ -390,3 +390,31 @@ async def test_facts_of_the_caller_stand_in_for_the_hook() -> None:
     at = extension.desk(lambda kernel_id: True, b"secret", facts=own)
     raw = await at.with_facts(request_of(ALICE), KERNEL, "provider:user:alice")
     assert raw.meta == {"kernel": KERNEL}
+
+
+# --- whose fields they are, and which functions count ----------------------------------------------------------------
+
+
+def test_fields_of_a_page_are_its_visitors_alone() -> None:
+    """Somebody else on the kernel of a page does not get what was said of its visitor."""
+    origins = Origins(lambda kernel_id: True)
+    origins.render("kernel", "user:alice", Page("http://h/page"))
+    origins.add_facts("kernel", {"team": "alice's"})
+    origins.see("kernel", "user:bob", Page("http://h/other"))
+    found = {name: origins.facts("kernel", f"user:{name}") for name in ("alice", "bob")}
+    assert found == {"alice": {"team": "alice's"}, "bob": {}}
+
+
+class Empty(list[str]):
+    """A function that is false, as whatever has no items is."""
+
+    def __call__(self, *arguments: object) -> bool:
+        """Refuse everybody."""
+        return False
+
+
+def test_function_that_is_false_counts() -> None:
+    """Trap: a rule that is mistaken for none lets everybody in."""
+    rule = Empty()
+    assert hooks.load("authorize", rule) is rule
+    assert hooks.load("authorize", "") is hooks.load("authorize", None) is None

@@ -60,7 +60,7 @@ def event_logger(config: Config, log: logging.Logger, server: EventLogger | None
 
 
 class EventAudit:
-    """Writes events to a server's event logger."""
+    """Writes events to an event logger."""
 
     def __init__(self, events: EventLogger, log: logging.Logger) -> None:
         events.register_event_schema(SCHEMA)

@@ -40,7 +40,7 @@ def load(option: str, given: object) -> Callable[..., Any] | None:
 
     Raises PolicyError for anything else.
     """
-    if not given:
+    if given is None or given == "":  # not whatever is false: an object may be, and is asked all the same
         return None
     function = _import(option, given) if isinstance(given, str) else given
     if not callable(function):

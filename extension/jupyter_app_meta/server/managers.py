@@ -156,9 +156,15 @@ class _Rendering:
     """Stamps what a page's renderer sends, for as long as its handler is at work."""
 
     def __init__(
-        self, desk: Desk, kernel_id: str, stamps: Callable[[Mapping[str, Any]], Stamps], handler: JupyterHandler
+        self,
+        desk: Desk,
+        kernel_id: str,
+        identity: str,
+        stamps: Callable[[Mapping[str, Any]], Stamps],
+        handler: JupyterHandler,
     ) -> None:
-        self._desk, self._kernel_id, self._make, self._handler = desk, kernel_id, stamps, weakref.ref(handler)
+        self._desk, self._kernel_id, self._identity = desk, kernel_id, identity
+        self._make, self._handler = stamps, weakref.ref(handler)
         self._facts: Mapping[str, Any] | None = None
 
     def message(self, msg: Json) -> Json:
@@ -166,8 +172,8 @@ class _Rendering:
         if not _at_work(self._handler()):
             self._desk.note(None, self._kernel_id, msg.get("header"))
             return msg
-        facts = self._desk.origins.facts(self._kernel_id)
-        if facts is not self._facts:  # a client may be made before they are there
+        facts = self._desk.origins.facts(self._kernel_id, self._identity)
+        if facts != self._facts:  # a client may be made before they are there
             self._facts, self._stamps = facts, self._make(facts)
         return self._stamps.noted(msg)
 
@@ -187,7 +193,7 @@ def _origin(kernel: Any, desk: Desk) -> _Rendering | None:
     def stamps(facts: Mapping[str, Any]) -> Stamps:
         return Stamps(desk, wire.derive_key(key), dataclasses.replace(raw, meta=facts), who.key, session)
 
-    return _Rendering(desk, kernel_id, stamps, handler)
+    return _Rendering(desk, kernel_id, who.key, stamps, handler)
 
 
 def _renders(handler: JupyterHandler, kernel_id: str, desk: Desk) -> bool:

@@ -62,9 +62,10 @@ class Origins:
         if kernel_id in self._kernels:
             self._kernels[kernel_id].facts = facts
 
-    def facts(self, kernel_id: str) -> Mapping[str, Any]:
-        """Return the deployer's own fields of the page that is rendered with a kernel."""
-        return self._kernels.get(kernel_id, _Kernel()).facts
+    def facts(self, kernel_id: str, identity: str) -> Mapping[str, Any]:
+        """Return the deployer's own fields of the page that is rendered with a kernel; none to anybody else."""
+        kernel = self._kernels.get(kernel_id, _Kernel())
+        return kernel.facts if kernel.rendered and kernel.rendered[0] == identity else {}
 
     def see(self, kernel_id: str, identity: str, page: Page, *, stripped: bool = False) -> None:
         """Note that an identity opened or looked up the kernel's session from a page.
