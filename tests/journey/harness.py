@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import socket as sockets
 import subprocess
@@ -103,6 +104,14 @@ class Server:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+
+def without_kernels(log: str) -> str:
+    """Drop what kernels cry: when they end, threads of ipykernel may meet closed sockets.
+
+    That is in Python's own format of logs, which no server here uses, up to the next record of a server.
+    """
+    return re.sub(r"(?ms)^(?:ERROR|CRITICAL):.*?(?=^[A-Z]+ |^\[|\Z)", "", log)
 
 
 def kernelspec(home: Path, name: str, *arguments: str, executable: str = sys.executable, **extra: Any) -> None:

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from harness import Json, Server, Socket, Visitor, _environment, serving
+from harness import Json, Server, Socket, Visitor, _environment, serving, without_kernels
 
 SECRET = "CANARY-of-the-deployer"
 
@@ -156,7 +156,7 @@ def seen(socket: Socket) -> tuple[Json, str, str]:
 
 def warnings(log: str) -> list[str]:
     """Return what a log says of the function, and of connections without a stamp."""
-    return re.findall(r"hook .*|.*unstamped.*|.*Uncaught.*|.*Traceback.*", log)
+    return re.findall(r"hook .*|.*unstamped.*|.*Uncaught.*|.*Traceback.*", without_kernels(log))
 
 
 # --- who sees what ---------------------------------------------------------------------------------------------------
