@@ -6,6 +6,7 @@ import socket as sockets
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import httpx
@@ -16,10 +17,15 @@ from harness import FORMATS, Format, Server, Socket, kernelspec, without_kernels
 from stage import Opened, eventually, kernels, staging, visit, write
 
 APP = """
+import asyncio
 from jupyter_app_meta.dashboards import page_routes
 page_routes.STALLED = 1
+async def slowly(request):
+    await asyncio.sleep(0.5)
+    return {}
 app = (create_app(identity_provider=People, max_pages=6)
        .with_app(path="/page", root="page.ipynb")
+       .with_app(path="/asked", root="page.ipynb", meta=slowly)
        .with_app(path="/slow", root="slow.ipynb")
        .with_app(path="/big", root="big.ipynb")
        .with_app(path="/broken", root="broken.ipynb"))
@@ -180,6 +186,17 @@ def test_so_many_pages_and_no_more(server: Server) -> None:
     late = comes_in(server)
     for opened in (late, *pages[1:]):
         opened.close()
+
+
+def test_simultaneous_visitors_are_not_more_than_may_be(server: Server) -> None:
+    """Who comes while another's page is only about to begin finds no place that is promised to them."""
+    eventually(lambda: not kernels(server))
+    with ThreadPoolExecutor(10) as pool:
+        came = list(pool.map(lambda number: visit(server, f"guest-{number}", "/asked"), range(10)))
+    assert sorted(opened.response.status_code for opened in came) == [200] * 6 + [503] * 4
+    for opened in came:
+        if opened.response.status_code == 200:
+            opened.close()
 
 
 def test_pages_whose_kernels_do_not_start_leave_room(server: Server) -> None:

@@ -20,6 +20,7 @@ from . import hooks
 from .dashboard import Dashboard
 from .handlers import Handler, render
 from .run import Run
+from .services import TooManyPages
 from .sources import Entry, Source
 from .titles import title
 from .visits import Visit
@@ -84,8 +85,7 @@ class PageHandler(Handler):
         elif dashboard is None:
             await self.fail(404)
         elif services.is_full():
-            self.set_header("Retry-After", str(RETRY_AFTER))
-            await self.fail(503)
+            await self._refuse_for_now()
         else:
             raw = dataclasses.replace(raw, meta=await hooks.facts(settings.meta, request, services.log))
             return dashboard, Visit(dashboard.notebook, settings, who, raw, page)
@@ -93,8 +93,12 @@ class PageHandler(Handler):
 
     async def _show(self, dashboard: Dashboard, visit: Visit) -> None:
         try:
-            self._run = run = await dashboard.open(visit)
+            with self.services.arriving(visit):
+                self._run = run = await dashboard.open(visit)
             await run.spawned(PATIENCE)
+        except TooManyPages:
+            await self._refuse_for_now()
+            return
         except Exception as error:
             if self._run:
                 self.services.spawn(self._run.close())  # else it would count as an open page for ever
@@ -112,6 +116,10 @@ class PageHandler(Handler):
         except (StreamClosedError, TimeoutError):
             self.services.spawn(run.close())
             self.detach().close()  # it may still be there, and takes nothing
+
+    async def _refuse_for_now(self) -> None:
+        self.set_header("Retry-After", str(RETRY_AFTER))
+        await self.fail(503)
 
     def _set_headers(self) -> None:
         self.set_header("Content-Type", "text/html; charset=UTF-8")

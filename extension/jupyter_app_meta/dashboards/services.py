@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -18,7 +19,11 @@ from voila.configuration import VoilaConfiguration
 from ..server.stamps import Desk
 from .hooks import Meta
 from .traffic import Traffic
-from .visits import Visits
+from .visits import Visit, Visits
+
+
+class TooManyPages(Exception):
+    """As many pages are open as may be."""
 
 
 class Run(Protocol):
@@ -37,7 +42,8 @@ class Services:
     """The managers, the policy's desk and the open visits of a server.
 
     ``request_hook`` adds the deployer's own fields where a dashboard's ``meta`` does not; ``sockets`` is the
-    ZeroMQ context of the clients that run pages, ``runs`` has those that have not ended.
+    ZeroMQ context of the clients that run pages, ``runs`` has those that have not ended, and ``arrivals`` those who
+    wait for theirs.
     """
 
     config: Config
@@ -53,11 +59,23 @@ class Services:
     max_pages: int = 0
     request_hook: Meta | None = None
     runs: set[Run] = field(default_factory=set)
+    arrivals: set[Visit] = field(default_factory=set)
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def is_full(self) -> bool:
-        """Whether as many pages are open as may be."""
-        return 0 < self.max_pages <= sum(run.is_claimed for run in self.runs)
+        """Whether as many pages are open, or about to be, as may."""
+        return 0 < self.max_pages <= sum(run.is_claimed for run in self.runs) + len(self.arrivals)
+
+    @contextmanager
+    def arriving(self, visit: Visit) -> Iterator[None]:
+        """Count a visit that has no run yet; raises TooManyPages."""
+        if self.is_full():
+            raise TooManyPages
+        self.arrivals.add(visit)
+        try:
+            yield
+        finally:
+            self.arrivals.discard(visit)
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run this in a task of its own, which inherits nothing from the visitor whose request happens to be served."""
