@@ -209,6 +209,14 @@ def test_copy_of_the_user_can_be_changed() -> None:
     assert USER.username == "alice"
 
 
+def test_fields_of_the_deployer_are_plain_json() -> None:
+    """They, and the path's parameters, are dicts that ``json.dumps`` takes at every depth, and may be pickled."""
+    assert json.loads(json.dumps(REQUEST.meta)) == {"tenant": {"name": "acme", "tags": ["a"]}}
+    assert json.dumps(dict(REQUEST.meta)["tenant"]) == '{"name": "acme", "tags": ["a"]}'
+    assert json.dumps(REQUEST.path_params) == '{"id": "7"}'
+    assert pickle.loads(pickle.dumps(REQUEST.meta)) == REQUEST.meta == copy.deepcopy(REQUEST.meta)
+
+
 # Nothing shows a value
 
 

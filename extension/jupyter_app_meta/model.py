@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, Self
 
 from starlette.datastructures import Address
 
@@ -17,10 +17,31 @@ Mode = Literal["edit", "run", "test", "script"]
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
+class Frozen(dict[str, Any]):
+    """A read-only dict, ready for ``json.dumps``; ``dict(frozen)`` is a copy that can be changed."""
+
+    __slots__ = ()
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError(f"{type(self).__name__} is read-only: take dict(value) for a copy that you can change.")
+
+    __setattr__ = __delattr__ = __setitem__ = __delitem__ = _refuse
+    pop = popitem = clear = update = setdefault = __ior__ = _refuse
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[type[Self], tuple[dict[str, Any]]]:
+        return type(self), (dict(self),)
+
+
 def freeze(value: Any) -> Any:
-    """Return a JSON value with read-only mappings and tuples in place of dicts and lists."""
+    """Return a JSON value with read-only dicts and tuples in place of dicts and lists."""
     if isinstance(value, Mapping):
-        return MappingProxyType({key: freeze(item) for key, item in value.items()})
+        return Frozen({key: freeze(item) for key, item in value.items()})
     if isinstance(value, list | tuple):
         return tuple(freeze(item) for item in value)
     return value
@@ -52,7 +73,7 @@ class Record(Confined):
         return len(self.keys())
 
 
-class User(dict[str, Any]):
+class User(Frozen):
     """Who made the request: a read-only dict with attribute access, ready for ``json.dumps``.
 
     Fields: is_authenticated, username, name, display_name, initials, color, kind (``user``,
@@ -91,21 +112,6 @@ class User(dict[str, Any]):
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self]
-
-    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise TypeError("User is read-only: take dict(user) for a copy that you can change.")
-
-    __setattr__ = __delattr__ = __setitem__ = __delitem__ = _refuse
-    pop = popitem = clear = update = setdefault = __ior__ = _refuse
-
-    def __copy__(self) -> User:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> User:
-        return self
-
-    def __reduce__(self) -> tuple[type[User], tuple[dict[str, Any]]]:
-        return User, (dict(self),)
 
     _repr_mimebundle_ = Confined._repr_mimebundle_
 
