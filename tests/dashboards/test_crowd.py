@@ -103,7 +103,8 @@ def at_rest(server: Server, timeout: float = 40) -> Figures:
         time.sleep(0.5 if found else 0)
         found.append(figures(server))
         known = [measured._replace(megabytes=0) for measured in found[-2:]]
-        return len(known) == 2 and known[0] == known[1] and known[0].kernels == sum(WARM.values())
+        asked = known[0].tasks["RequestHandler._execute"] - 1  # a closed socket may wait for the browser's own word
+        return len(known) == 2 and known[0] == known[1] and known[0].kernels == sum(WARM.values()) and not asked
 
     eventually(lambda: len(kernels(server)) == sum(WARM.values()), timeout)
     eventually(rests, timeout)
@@ -171,7 +172,7 @@ def test_visitors_who_leave_early_leave_nothing_behind(server: Server, before: F
         list(pool.map(come_and_go, range(LEAVERS)))
     after = at_rest(server)
     assert after.files == after.kernels == before.kernels
-    assert after.tasks == before.tasks
+    assert not {task: number for task, number in after.tasks.items() if number > before.tasks.get(task, 0)}
     assert "CANARY" not in server.log[logged:]
     log = without_kernels(server.log[logged:])
     assert "Uncaught" not in log and "never retrieved" not in log
