@@ -207,14 +207,14 @@ def kernels(server: Server) -> list[psutil.Process]:
     return found
 
 
-def ended(server: Server, *, within: float = 6) -> int:
+def ended(server: Server, *, within: float = 15) -> int:
     """End a server by SIGTERM and return its exit status; its kernels are gone with it."""
     children = kernels(server)
     assert children
     server.closing.close()
     server.process.send_signal(signal.SIGTERM)
     status = server.process.wait(within)
-    _, alive = psutil.wait_procs(children, timeout=1)
+    _, alive = psutil.wait_procs(children, timeout=10)
     assert alive == []
     return status
 
@@ -268,7 +268,7 @@ def test_server_ends_while_a_page_begins(tmp_path: Path, after: float) -> None:
         time.sleep(after)
         server.process.send_signal(signal.SIGTERM)
         try:
-            assert server.process.wait(3) == 0
+            assert server.process.wait(15) == 0
         finally:
             server.process.kill()
             visitor.join()

@@ -185,11 +185,12 @@ def test_visits_leave_nothing_behind(server: Server, before: Figures) -> None:
     def come(number: int) -> None:
         opened = visit(server, f"person-{number}", "/small", mark=str(number))
         assert f"<person-{number}|{{'mark': '{number}'}}|" in opened.html
-        if number < SOCKETS:
-            tab = opened.connect()
+        tab = opened.connect() if number < SOCKETS else None
+        if tab:
             tab.collect(tab.send(tab.message("kernel_info_request", {})))
-            tab.close()
         assert opened.close().status_code == 204
+        if tab:
+            tab.close()
         opened.visitor.http.close()
 
     with ThreadPoolExecutor(6) as pool:
@@ -206,17 +207,18 @@ def test_visits_leave_nothing_behind(server: Server, before: Figures) -> None:
 
 def test_pages_end_when_nobody_looks_at_them(server: Server) -> None:
     """One that never connects has its time, and one that lost its connection; a connected or a slow one goes on."""
-    with ThreadPoolExecutor(3) as pool:
+    with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(visit, server, "carol", "/slow")
-        never, lost = pool.map(lambda person: visit(server, person, "/cold"), ("alice", "bob"))
+        lost = visit(server, "bob", "/cold")
+        tab = lost.connect()
+        never, began = visit(server, "alice", "/cold"), time.monotonic()
         processes = {page.kernel_id: kernels(server)[page.kernel_id] for page in (never, lost)}
-        tab, began = lost.connect(), time.monotonic()
-        assert not psutil.wait_procs([processes[never.kernel_id]], timeout=CONNECT_TIMEOUT + 4)[1]
-        assert time.monotonic() - began > CONNECT_TIMEOUT - 2
+        assert not psutil.wait_procs([processes[never.kernel_id]], timeout=CONNECT_TIMEOUT + 15)[1]
+        assert time.monotonic() - began > CONNECT_TIMEOUT - 1
         tab.collect(tab.send(tab.message("kernel_info_request", {})))
         tab.close()
         left = time.monotonic()
-        assert not psutil.wait_procs([processes[lost.kernel_id]], timeout=IDLE_TIMEOUT + 4)[1]
+        assert not psutil.wait_procs([processes[lost.kernel_id]], timeout=IDLE_TIMEOUT + 15)[1]
         assert time.monotonic() - left > IDLE_TIMEOUT - 0.5
         assert "and done" in slow.result().html
     assert never.close().status_code == lost.close().status_code == 403

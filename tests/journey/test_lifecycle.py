@@ -163,7 +163,7 @@ def test_idle_kernel_is_culled_at_the_same_time(tmp_path_factory: pytest.TempPat
         serving(tmp_path_factory.mktemp("with"), config=config, token="") as ours,
         serving(tmp_path_factory.mktemp("without"), config=config, token="", enabled=False) as theirs,
     ):
-        assert abs(lifetime(ours) - lifetime(theirs)) < 1.5
+        assert abs(lifetime(ours) - lifetime(theirs)) < 5
 
 
 def lifetime(server: Server) -> float:

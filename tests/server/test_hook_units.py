@@ -217,7 +217,7 @@ async def test_endless_function_is_given_up(monkeypatch: pytest.MonkeyPatch, cap
     monkeypatch.setattr(hooks, "TIME_LIMIT", 0.05)
     begun = time.monotonic()
     assert await hooks.facts(endless, REQUEST, LOG) == {}
-    assert 0.05 <= time.monotonic() - begun < 1
+    assert 0.05 <= time.monotonic() - begun < 4
     assert caplog.messages == ["endless raised TimeoutError."]
 
 
