@@ -371,7 +371,16 @@ def test_narrowed_user_has_none_in_the_place_of_others() -> None:
     assert request.user is not None
     shown = {name: value for name, value in request.user.items() if value not in (None, ())}
     assert shown == {"is_authenticated": True, "username": "gus", "kind": "user"}
+    assert request.user.groups is None
     assert {"user.name", "user.groups", "user.badge", "user.assurance"} <= set(request.redacted)
+
+
+def test_no_groups_are_told_from_withheld_ones() -> None:
+    """A user who is in no group has an empty tuple: None would say that it is not known."""
+    for policy in (Policy(), Policy.of(user_fields=["groups"])):
+        user = ask(policy, user=User(GUEST)).user
+        assert user is not None
+        assert user.groups == ()
 
 
 @pytest.mark.parametrize("assurance", ["hub", "provider", "shared-secret", "none"])
@@ -552,6 +561,21 @@ def test_array_names_can_be_opened() -> None:
 def test_remedy_names_the_option(item: str, said: str) -> None:
     """Each withheld item has one sentence that says what opens it."""
     assert remedy(item) == said
+
+
+def test_field_with_a_credential_inside_has_no_option() -> None:
+    """Of a provider's field that stays for what is inside it, no option is named that would not open it."""
+    redacted = ask(user=User({**OWNER, "nested": {"a": 1, "b": [{"password": CANARY}]}, "auth_state": 1})).redacted
+    assert redacted == ("user.nested", "user.auth_state")
+    assert "contains what looks like a credential, for which there is no option" in remedy("user.nested", redacted)
+    assert remedy("user.auth_state", redacted) == "never forwarded"
+
+
+def test_narrowing_is_told_from_a_credential_inside() -> None:
+    """Where the deployer narrowed the user, the option is what opens a provider's own fields."""
+    redacted = ask(Policy.of(user_fields=["username"]), user=User({**OWNER, "nested": {"a": 1}, "flat": 1})).redacted
+    for item in ("user.nested", "user.flat"):
+        assert remedy(item, redacted) == "leave AppMetaExtension.user_fields unset"
 
 
 @given(st.sampled_from([*SECRET_HEADERS, *IDENTITY_HEADERS, "referer", "x-a"]), st.sampled_from(["headers", "cookies"]))

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, assert_type
 
 import pytest
+from starlette import datastructures as starlette
 
 import jupyter_app_meta
-from jupyter_app_meta import AppMeta, NotAuthenticated, app_meta
+from jupyter_app_meta import AppMeta, Headers, NotAuthenticated, QueryParams, app_meta
 from jupyter_app_meta.testing import fake_request
 
 ALICE = fake_request(user="alice")
@@ -45,7 +46,7 @@ def test_mapping_sets_user_fields() -> None:
     assert (user.display_name, user.groups, user.department) == ("Alice Liddell", ("editors",), "sales")
 
 
-@pytest.mark.parametrize("field", [{"is_authenticated": False}, {"assurance": "none"}])
+@pytest.mark.parametrize("field", [{"is_authenticated": False}, {"assurance": "none"}, {"kind": "anonymous"}])
 def test_user_without_authentication(field: dict[str, Any]) -> None:
     """Either way of saying that nobody vouches makes a user who is not authenticated."""
     with fake_request(user={"username": "x", **field}) as meta:
@@ -53,6 +54,13 @@ def test_user_without_authentication(field: dict[str, Any]) -> None:
         assert (meta.user.is_authenticated, meta.user.kind, meta.user.assurance) == (False, "anonymous", "none")
         with pytest.raises(NotAuthenticated):
             meta.require_user()
+
+
+@pytest.mark.parametrize("field", [{"is_authenticated": True}, {"assurance": "provider"}])
+def test_anonymous_user_may_be_told_otherwise(field: dict[str, Any]) -> None:
+    """Whatever the mapping says outright is what the user is."""
+    with fake_request(user={"username": "x", "kind": "anonymous", **field}) as meta:
+        assert meta.require_user().kind == "anonymous"
 
 
 def test_no_user_is_none() -> None:
@@ -70,6 +78,68 @@ def test_values_are_turned_into_text() -> None:
     assert (request.query_params["page"], request.query_params.getlist("id")) == ("2", ["1", "2"])
     assert (request.headers["x-depth"], request.cookies["size"]) == ("3", "4")
     assert request.url.query == "page=2&id=1&id=2"
+
+
+PAIRS = [("a", "1"), ("b", "2"), ("a", "3")]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [PAIRS, tuple(PAIRS), iter(PAIRS), starlette.QueryParams(PAIRS), QueryParams(PAIRS), "a=1&b=2&a=3", "?a=1&b=2&a=3"],
+)
+def test_query_of_every_kind(query: Any) -> None:
+    """A query may be pairs, Starlette's type or a string: repeated values are kept, in their order."""
+    with fake_request(query=query) as meta:
+        assert meta.request is not None
+        assert meta.request.query_params.multi_items() == PAIRS
+        assert meta.request.url.query == "a=1&b=2&a=3"
+
+
+RAW = [(name.encode(), value.encode()) for name, value in PAIRS]
+
+
+@pytest.mark.parametrize("headers", [PAIRS, tuple(PAIRS), starlette.Headers(raw=RAW), Headers(PAIRS)])
+def test_headers_of_every_kind(headers: Any) -> None:
+    """Headers may be pairs or Starlette's type: repeated values are kept, in their order."""
+    with fake_request(headers=headers) as meta:
+        assert meta.request is not None
+        assert meta.request.headers.items() == PAIRS
+
+
+def test_request_can_be_faked_after_another() -> None:
+    """What one request carries can be given to the next."""
+    with fake_request(user="a", headers={"x": ["1", "2"]}, query="q=1&q=2", meta={"t": [1]}, cookies={"c": "d"}) as one:
+        request = one.request
+    assert request is not None
+    parts = {name: request[name] for name in ("user", "headers", "cookies", "meta")}
+    assert fake_request(**parts, query=request.query_params).meta == one
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"user": 3}, "user is a username, a mapping of user fields or None, not of type int"),
+        ({"user": ["alice"]}, "not of type list"),
+        ({"user": {"groups": "abc"}}, r"user\['groups'\] is a list of names, such as \['editors'\], not of type str"),
+        ({"user": {"groups": 3}}, "not of type int"),
+        ({"headers": "accept"}, "headers is a mapping or a list of pairs, not of type str"),
+        ({"headers": ["accept"]}, "not of type list"),
+        ({"query": 3}, "query is a mapping or a list of pairs, not of type int"),
+        ({"meta": {"a": object()}}, "meta is a mapping of JSON values, as the server has it: .*object"),
+        ({"meta": {"a": [float("nan")]}}, "not JSON compliant"),
+        ({"meta": 3}, "meta is a mapping of JSON values"),
+    ],
+)
+def test_value_of_another_kind_is_refused(arguments: dict[str, Any], said: str) -> None:
+    """What a server could not have sent is refused at once, with what is expected."""
+    with pytest.raises(TypeError, match=said):
+        fake_request(**arguments)
+
+
+def test_groups_may_be_unknown() -> None:
+    """A test can ask what code does where the server withholds the groups."""
+    with fake_request(user={"username": "alice", "groups": None}) as meta:
+        assert meta.require_user().groups is None
 
 
 @pytest.mark.parametrize(

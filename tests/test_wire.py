@@ -429,8 +429,16 @@ def test_groups_are_dropped_before_the_user() -> None:
     """A person in thousands of groups is still known, and the list says that the groups are missing."""
     request = received(build(user=User(username="alice", admin=True, groups=[f"g{n}" for n in range(5000)])))
     assert request.user is not None
-    assert (request.user["username"], request.user["admin"], request.user["groups"]) == ("alice", True, ())
+    assert (request.user["username"], request.user["admin"], request.user["groups"]) == ("alice", True, None)
     assert request.truncated == ("user.groups",)
+
+
+@pytest.mark.parametrize("groups", [None, (), ("editors",)])
+def test_no_groups_are_told_from_unknown_ones(groups: tuple[str, ...] | None) -> None:
+    """Groups that the server withholds are None in the kernel too, and no groups are none."""
+    user = received(build(user=User(username="alice", groups=groups))).user
+    assert user is not None
+    assert user["groups"] == groups
 
 
 def test_least_important_goes_first() -> None:

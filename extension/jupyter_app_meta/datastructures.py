@@ -87,7 +87,7 @@ class QueryParams(Confined, starlette.QueryParams):
         return masked("QueryParams", (key for key, _ in self.multi_items()))
 
 
-class URL(Confined, starlette.URL):
+class URL(Confined, starlette.URL, Mapping[str, Any]):
     """A URL without userinfo and fragment; ``str(url)`` is whole, its repr masks query values.
 
     Its parts are attributes and items: ``url.path`` and ``url["path"]``.
@@ -100,9 +100,11 @@ class URL(Confined, starlette.URL):
             raise KeyError(name)
         return getattr(self, name)
 
-    def keys(self) -> tuple[str, ...]:
-        """The names that ``[]`` takes."""
-        return self.parts
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.parts)
+
+    def __len__(self) -> int:
+        return len(self.parts)
 
     def __repr__(self) -> str:
         return f"URL({mask_query(str(self))!r})"

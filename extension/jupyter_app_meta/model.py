@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import FrozenInstanceError, dataclass, field, fields
 from types import MappingProxyType
-from typing import Any, Literal, NoReturn, Self
+from typing import Any, Literal, NoReturn, Self, TypeVar
 
 from starlette.datastructures import Address
 
@@ -15,6 +15,8 @@ from .errors import NotAuthenticated
 Mode = Literal["edit", "run", "test", "script"]
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+Kind = TypeVar("Kind", bound="Record")
 
 
 class Frozen(dict[str, Any]):
@@ -47,12 +49,12 @@ def freeze(value: Any) -> Any:
     return value
 
 
-class Record(Confined):
-    """Mapping access to the fields of a dataclass: ``record["name"]`` is ``record.name``."""
+class Record(Confined, Mapping[str, Any]):
+    """A read-only mapping of the fields of a dataclass: ``record["name"]`` is ``record.name``."""
 
     __slots__ = ()
 
-    def keys(self) -> tuple[str, ...]:
+    def keys(self) -> tuple[str, ...]:  # type: ignore[override]  # no view: the names never change
         """The names of the fields."""
         return tuple(item.name for item in fields(self))  # type: ignore[arg-type]  # mixed into dataclasses only
 
@@ -62,7 +64,10 @@ class Record(Confined):
         return getattr(self, name)
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Return the field, or the default where there is no such field or it is None."""
+        """Return the field, or the default where there is no such field or it is None.
+
+        A pattern asks ``get`` as well: ``{"user": user}`` matches where there is a user.
+        """
         value = getattr(self, name, None) if name in self.keys() else None
         return default if value is None else value
 
@@ -72,6 +77,16 @@ class Record(Confined):
     def __len__(self) -> int:
         return len(self.keys())
 
+    def _refuse(self, name: str, *value: Any) -> NoReturn:
+        remedy = "dataclasses.replace(value, ...) gives a changed one"
+        raise FrozenInstanceError(f"{type(self).__name__} is read-only, {name!r} cannot be set: {remedy}.")
+
+
+def _sealed(cls: type[Kind]) -> type[Kind]:
+    """Refuse an unknown name as a known one: of a slotted class, the refusal that Python generates fails on it."""
+    cls.__setattr__ = cls.__delattr__ = Record._refuse  # type: ignore[method-assign,assignment]  # it takes both
+    return cls
+
 
 class User(Frozen):
     """Who made the request: a read-only dict with attribute access, ready for ``json.dumps``.
@@ -79,7 +94,8 @@ class User(Frozen):
     Fields: is_authenticated, username, name, display_name, initials, color, kind (``user``,
     ``service``, ``anonymous``), groups (tuple of names), admin, is_owner (None where it cannot be
     known), assurance (``hub``, ``provider``, ``shared-secret``, ``none``), and whatever the
-    identity provider or the deployer adds. A field that the server withholds is None.
+    identity provider or the deployer adds. A field that the server withholds, or that
+    did not fit into the stamp, is None.
     """
 
     __slots__ = ()
@@ -102,7 +118,8 @@ class User(Frozen):
 
     def __init__(self, values: Mapping[str, Any] = NOTHING, /, **more: Any) -> None:
         merged = {**self.defaults, **values, **more}
-        super().__init__({**merged, "groups": tuple(merged["groups"] or ())})
+        groups = merged["groups"]
+        super().__init__({**merged, "groups": None if groups is None else tuple(groups)})
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -116,6 +133,7 @@ class User(Frozen):
     _repr_mimebundle_ = Confined._repr_mimebundle_
 
 
+@_sealed
 @dataclass(frozen=True, slots=True)
 class SessionInfo(Record):
     """Where the code runs: ``client_id`` names the browser tab, stable over a reconnect.
@@ -139,6 +157,7 @@ class Names(tuple[str, ...]):
         return any(name in (item, item.partition(".")[2]) for item in self)
 
 
+@_sealed
 @dataclass(frozen=True, slots=True, repr=False)
 class HTTPRequest(Record):
     """The HTTP request behind the running code, as far as the server's policy lets it through.
@@ -175,6 +194,7 @@ class HTTPRequest(Record):
         )
 
 
+@_sealed
 @dataclass(frozen=True, slots=True)
 class AppMeta(Record):
     """A snapshot for the code that asked: which request caused it, and in what setting.
@@ -197,6 +217,11 @@ class AppMeta(Record):
         """The request's cookies; None without a request."""
         return self.request.cookies if self.request else None
 
+    @property
+    def meta(self) -> Mapping[str, Any] | None:
+        """The deployer's own fields of the request; None without a request."""
+        return self.request.meta if self.request else None
+
     def require_user(self) -> User:
         """Return the authenticated user.
 
@@ -207,9 +232,9 @@ class AppMeta(Record):
             return user
         raise NotAuthenticated(_why_nobody(self))
 
-    def keys(self) -> tuple[str, ...]:
-        """The names that ``[]`` takes: the fields and the two shortcuts."""
-        return ("request", "user", "cookies", "mode", "session")
+    def keys(self) -> tuple[str, ...]:  # type: ignore[override]  # as Record
+        """The names that ``[]`` takes: the fields and the shortcuts."""
+        return ("request", "user", "cookies", "meta", "mode", "session")
 
 
 def _why_nobody(meta: AppMeta) -> str:

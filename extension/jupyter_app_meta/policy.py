@@ -24,7 +24,7 @@ from . import names, queries
 from .datastructures import URL, Cookies, Headers, QueryParams
 from .errors import PolicyError
 from .model import HTTPRequest, Names, User
-from .names import OPEN_HEADERS, USER_FIELDS, matches, normal, remedy
+from .names import OPEN_HEADERS, USER_FIELDS, matches, normal
 
 __all__ = ["OPEN_HEADERS", "USER_FIELDS", "Page", "Policy", "RawRequest", "normal", "remedy"]
 
@@ -248,6 +248,15 @@ class Policy:
 
 
 _HOPS = ("x-forwarded-for", "forwarded", "x-real-ip")
+
+
+def remedy(item: str, redacted: Iterable[str] = ()) -> str:
+    """Return which option opens a withheld item such as ``headers.referer``; ``redacted`` is the whole list."""
+    kind, _, name = item.partition(".")
+    narrowed = not {f"user.{field}" for field in USER_FIELDS}.isdisjoint((item, *redacted))
+    if kind == "user" and redacted and not narrowed and not names.never_user(name):
+        return "never forwarded: it contains what looks like a credential, for which there is no option"
+    return names.remedy(item)
 
 
 def _network(text: str) -> Network:

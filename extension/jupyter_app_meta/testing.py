@@ -18,7 +18,8 @@ A pytest fixture uses the block, and the whole test sees the request::
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+import json
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from functools import wraps
@@ -34,6 +35,7 @@ BASE_URL = "http://testserver/"
 Function = TypeVar("Function", bound=Callable[..., Any])
 Steps = Generator[Any, Any, Any]
 AsyncSteps = AsyncGenerator[Any, Any]
+Items = Mapping[str, object] | Iterable[tuple[str, object]]
 
 # The blocks that are open in this context. It is not an attribute of a fake: one fake may be
 # entered twice, and by two tasks at a time.
@@ -43,9 +45,9 @@ _open: ContextVar[tuple[AbstractContextManager[AppMeta], ...]] = ContextVar("jup
 def fake_request(
     *,
     user: str | Mapping[str, Any] | None = None,
-    headers: Mapping[str, object] | None = None,
+    headers: Items | None = None,
     cookies: Mapping[str, object] | None = None,
-    query: Mapping[str, object] | None = None,
+    query: Items | str | None = None,
     path_params: Mapping[str, str] | None = None,
     meta: Mapping[str, Any] | None = None,
     url: str = BASE_URL,
@@ -54,20 +56,24 @@ def fake_request(
     """Return a fake: code in its ``with`` block, or in a function that it decorates, sees this request.
 
     ``user`` is a username, a mapping of user fields, or None for nobody; a user is authenticated
-    unless the mapping says ``is_authenticated=False``. A list in ``headers`` or ``query`` repeats
-    the item. ``url`` may be relative; ``query`` replaces its query. The ``mode`` is ``"test"``.
+    unless the mapping says ``is_authenticated=False``, ``assurance="none"`` or ``kind="anonymous"``.
+    ``headers`` and ``query`` are mappings, in which a list repeats the item, or lists of pairs;
+    ``query`` may be a string as well. ``meta`` is JSON, as the server has it. ``url`` may be
+    relative; ``query`` replaces its query. The ``mode`` is ``"test"``.
+
+    Raises TypeError for a value of another kind.
     """
     address, params = _address(url, query)
     request = HTTPRequest(
         method="GET",
         url=address,
         base_url=URL(urljoin(str(address), "/")),
-        headers=Headers(_pairs(headers or {})),
+        headers=Headers(_pairs("headers", headers or {})),
         query_params=params,
         path_params=path_params or {},
         cookies=Cookies({name: str(value) for name, value in (cookies or {}).items()}),
         user=_user(user),
-        meta=meta or {},
+        meta=_json(meta or {}),
         via="page",
     )
     return FakeRequest(AppMeta(request, "test", SessionInfo(**{"client_id": "test", **(session or {})})))
@@ -174,27 +180,49 @@ class _EachStep(Generator[Any, Any, Any]):
             return self._steps.throw(*error)
 
 
-def _address(url: str, query: Mapping[str, object] | None) -> tuple[URL, QueryParams]:
+def _address(url: str, query: Items | str | None) -> tuple[URL, QueryParams]:
     address = URL(urljoin(BASE_URL, url))
     if query is None:
         return address, QueryParams(address.query)
-    params = QueryParams(_pairs(query))
+    params = QueryParams(_pairs("query", QueryParams(query.removeprefix("?")) if isinstance(query, str) else query))
     return URL(str(address.replace(query=urlencode(params.multi_items())))), params
 
 
-def _pairs(items: Mapping[str, object]) -> list[tuple[str, str]]:
-    return [
-        (name, str(value))
-        for name, values in items.items()
-        for value in (values if isinstance(values, list | tuple) else [values])
-    ]
+def _pairs(option: str, given: Any) -> list[tuple[str, str]]:
+    if hasattr(given, "multi_items"):  # of QueryParams, items() would give the last of a repeated one only
+        given = given.multi_items()
+    try:
+        return [
+            (name, str(value))
+            for name, values in (given.items() if isinstance(given, Mapping) else given)
+            for value in (values if isinstance(values, list | tuple) else [values])
+        ]
+    except (TypeError, ValueError):
+        raise TypeError(f"{option} is a mapping or a list of pairs, not {_kind(given)}.") from None
+
+
+def _json(meta: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        plain: dict[str, Any] = json.loads(json.dumps(dict(meta), allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError(f"meta is a mapping of JSON values, as the server has it: {error}.") from error
+    return plain
+
+
+def _kind(value: object) -> str:
+    return f"of type {type(value).__name__}"
 
 
 def _user(user: str | Mapping[str, Any] | None) -> User | None:
     if user is None:
         return None
+    if not isinstance(user, str | Mapping):
+        raise TypeError(f"user is a username, a mapping of user fields or None, not {_kind(user)}.")
     given = {"username": user} if isinstance(user, str) else dict(user)
-    trusted = given.get("is_authenticated", given.get("assurance") != "none")
+    if not isinstance(given.get("groups", ()), list | tuple | set | frozenset | None):
+        raise TypeError(f"user['groups'] is a list of names, such as ['editors'], not {_kind(given['groups'])}.")
+    assurance = given.get("assurance", "none" if given.get("kind") == "anonymous" else "provider")
+    trusted = given.get("is_authenticated", assurance != "none")
     username = given.get("username")
     defaults = {
         "is_authenticated": trusted,

@@ -261,7 +261,7 @@ def _request(plain: Json) -> HTTPRequest:
         query_params=QueryParams(query),
         path_params=_object(plain["path_params"]),
         cookies=Cookies(_pairs(plain["cookies"])),
-        user=None if user is None else User(_object(user)),
+        user=None if user is None else User({"groups": None, **_object(user)}),  # dropped ones are not "no groups"
         client=None if client is None else _client(client),
         meta=_object(plain["meta"]),
         via="page" if plain["via"] == "page" else "socket",

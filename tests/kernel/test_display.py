@@ -241,6 +241,24 @@ def test_unknown_user_and_withheld_name() -> None:
     assert "without a name (user)" in bundle(request(user=User(kind="user")))["text/plain"]
 
 
+@pytest.mark.parametrize(
+    ("groups", "names", "shown"),
+    [
+        ((), {}, "none"),
+        (("editors",), {}, "editors"),
+        (None, {"redacted": Names(["user.groups"])}, "withheld"),
+        (None, {"truncated": Names(["user.groups"])}, "did not fit into the stamp"),
+        (None, {"truncated": Names(["cookies.user.groups"])}, "not known here"),
+    ],
+)
+def test_groups_are_none_only_where_that_is_known(
+    groups: tuple[str, ...] | None, names: dict[str, Names], shown: str
+) -> None:
+    """A table does not say "none" of groups that the server withholds, or that did not fit."""
+    plain = bundle(request(user=User(username="a", groups=groups), **names))["text/plain"]
+    assert re.search(rf"^  Groups +{shown}$", plain, re.MULTILINE)
+
+
 def test_repeated_items_are_counted() -> None:
     """A repeated header or parameter is one name with a count."""
     twice = request(
@@ -329,4 +347,5 @@ def test_json_is_plain_data() -> None:
     whole = replace(request(meta={"a": {"b": 1}}), client=Address("203.0.113.9", 1))
     plain = json.loads(display.as_json(AppMeta(whole, "run")))
     assert (plain["request"]["meta"], plain["request"]["client"]) == ({"a": "***"}, "***")
+    assert json.loads(display.as_json(SessionInfo("tab")))["client_id"] == "tab"
     assert json.loads(display.as_json(User(since=date(2026, 1, 1))))["since"] == "2026-01-01"

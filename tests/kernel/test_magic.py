@@ -267,6 +267,26 @@ def test_withheld_user_field(shell: Any) -> None:
     assert "AppMetaExtension.user_fields: add 'name'" in refusal(shell, "user.name", meta)
 
 
+def test_unknown_groups_are_not_none_at_all(shell: Any, alice: AppMeta) -> None:
+    """Groups that are withheld, or did not fit, are said to be so; nobody is told that there are none."""
+    assert alice.user is not None
+    unknown = {"user": User({**alice.user, "groups": None})}
+    withheld = changed(alice, **unknown, redacted=Names(["user.groups"]))
+    dropped = changed(alice, **unknown, truncated=Names(["user.groups"]))
+    assert "AppMetaExtension.user_fields: add 'groups'" in refusal(shell, "user.groups", withheld)
+    assert refusal(shell, "user.groups", dropped) == "user.groups was sent, but did not fit into the stamp."
+
+
+def test_field_with_a_credential_inside(shell: Any) -> None:
+    """Of a provider's field that is kept back for what is inside it, no option is named."""
+    user = User(username="alice", assurance="provider", nested={"a": 1, "password": "SECRET"})
+    meta = AppMeta(Policy().request(RawRequest("GET", "http://hub/", "http://hub/", user=user)), "edit")
+    said = refusal(shell, "user.nested", meta)
+    assert "contains what looks like a credential, for which there is no option" in said
+    assert "user_fields" not in said
+    assert "user_fields" not in str(shell.display_formatter.format(ask(shell, "redacted", meta)))
+
+
 def test_name_of_another_kind_is_not_withheld(shell: Any, alice: AppMeta) -> None:
     """A withheld cookie called ``headers.nope`` says nothing about a header ``nope``."""
     meta = changed(alice, redacted=Names(["cookies.headers.nope", "headers.client"]))
@@ -323,6 +343,15 @@ def test_redacted_lists_the_option_of_each_name(shell: Any, alice: AppMeta) -> N
     for form in ("text/plain", "text/html"):
         assert "headers.authorization" in formats[form]
         assert "AppMetaExtension.unsafe_headers" in formats[form]
+
+
+@pytest.mark.parametrize("line", ["-h", "--help", "user --help"])
+def test_help_is_the_usage(shell: Any, capsys: pytest.CaptureFixture[str], line: str) -> None:
+    """Who asks for help gets the short usage, with and without a request."""
+    assert ask(shell, line, AppMeta()) is None
+    said = capsys.readouterr().out
+    assert said.startswith("Show the request of the running cell")
+    assert "\n%app_meta headers accept-language " in said
 
 
 def test_unclosed_quote_is_one_line(shell: Any, alice: AppMeta) -> None:
@@ -417,6 +446,24 @@ def test_user_may_be_nobody(shell: Any) -> None:
     assert shell.run_cell(cell.format("user=alice")).result.username == "alice"
     assert shell.run_cell(cell.format("user.is_authenticated=false")).result.kind == "anonymous"
     assert shell.run_cell(cell.format("query.region=emea")).result is None
+
+
+@pytest.mark.parametrize(
+    ("assignment", "value"),
+    [
+        ("is_owner=True", True),
+        ("is_owner=False", False),
+        ("is_owner=None", None),
+        ("admin=True", True),
+        ("is_authenticated=False", False),
+        ("assurance=none", "none"),
+    ],
+)
+def test_facts_may_be_written_as_in_python(shell: Any, assignment: str, value: object) -> None:
+    """``True`` is as good as ``true``; the assurance ``none`` stays a word."""
+    user = shell.run_cell(f"%%app_meta user.username=alice user.{assignment}\n%app_meta user").result
+    assert user[assignment.partition("=")[0]] == value
+    assert user.is_authenticated is (assignment not in ("is_authenticated=False", "assurance=none"))
 
 
 def test_variables_are_expanded(shell: Any) -> None:

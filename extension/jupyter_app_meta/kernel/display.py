@@ -152,22 +152,30 @@ def unknown(whole: str, name: str, names: Sequence[str]) -> str:
 
 
 def _overview(request: HTTPRequest, place: Rows) -> Sheet:
-    rows = (*_who(request.user), *_page(request), *place, *_carried(request))
+    rows = (*_who(request), *_page(request), *place, *_carried(request))
     withheld = (_withheld(request.redacted, f"{len(request.redacted)} withheld"),) if request.redacted else ()
     carries = request.headers or request.cookies or request.query_params
     return Sheet((Table("The request behind this code", rows), *withheld), example=EXAMPLE if carries else "")
 
 
-def _who(user: User | None) -> Rows:
+def _who(request: HTTPRequest) -> Rows:
+    user = request.user
     if user is None:
         return (("Who", "not known: the server did not tell"),)
     names = dict.fromkeys(visible(user[field]) for field in ("username", "name", "display_name") if user[field])
     return (
         ("Who", f"{' · '.join(names) or 'without a name'} ({visible(user['kind'])})"),
         ("Trust", _worded(user["assurance"], ASSURANCES)),
-        ("Groups", _cell(user["groups"])),
+        ("Groups", _groups(user, request)),
         ("Owner", OWNERSHIP.get(user["is_owner"], OWNERSHIP[None])),
     )
+
+
+def _groups(user: User, request: HTTPRequest) -> Cell:
+    if user["groups"] is not None:
+        return _cell(user["groups"])
+    reasons = {"withheld": request.redacted, "did not fit into the stamp": request.truncated}
+    return next((reason for reason, names in reasons.items() if "user.groups" in tuple(names)), "not known here")
 
 
 def _page(request: HTTPRequest) -> Rows:
@@ -207,7 +215,7 @@ def _listing(values: Headers | Cookies | QueryParams) -> Sheet:
 
 def _withheld(names: Names, summary: str = "") -> Table:
     caption = "What the server keeps from notebooks, and the option in its configuration that opens it"
-    rows = tuple((visible(name), _remedy(name)) for name in names)
+    rows = tuple((visible(name), _remedy(name, names)) for name in names)
     return Table(caption, _bounded(rows), ("Name", "Option"), summary)
 
 
@@ -216,10 +224,10 @@ def _bounded(rows: Rows) -> Rows:
     return (*rows[:MOST_ROWS], (f"and {more} more", "")) if more > 0 else rows
 
 
-def _remedy(name: str) -> str:
+def _remedy(name: str, redacted: Names) -> str:
     """Return what opens the item; nothing for an entry that is no item, as the one that counts the others."""
     is_item = name == "client" or name.startswith(("headers.", "cookies.", "query.", "user."))
-    return visible(policy.remedy(name), 2 * CLIP) if is_item else ""
+    return visible(policy.remedy(name, redacted), 2 * CLIP) if is_item else ""
 
 
 def _worded(word: object, meanings: Mapping[str, str]) -> str:

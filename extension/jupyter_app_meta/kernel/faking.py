@@ -27,7 +27,7 @@ FACTS = {"true": True, "false": False, "none": None}
 CHOICES = {
     "is_authenticated": ("true", "false"),
     "admin": ("true", "false"),
-    "is_owner": tuple(FACTS),
+    "is_owner": ("true", "false", "none"),
     "kind": ("user", "service", "anonymous"),
     "assurance": tuple(display.ASSURANCES),
 }
@@ -105,9 +105,11 @@ def _user_value(name: str, value: str) -> Any:
     if name == "groups":
         return tuple(filter(None, value.split(",")))
     choices = CHOICES.get(name)
-    if choices and value not in choices:
+    is_fact = choices is not None and set(choices) <= set(FACTS)
+    word = value.lower() if is_fact else value  # Python's True as well
+    if choices and word not in choices:
         raise _misused(f"user.{name} is one of {', '.join(choices)}, not '{display.visible(value)}'.")
-    return FACTS.get(value, value) if choices else value
+    return FACTS[word] if is_fact else value
 
 
 def expose(lines: list[str]) -> list[str]:

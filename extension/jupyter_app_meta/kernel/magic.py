@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
+from inspect import getdoc
 from typing import TYPE_CHECKING, Any
 
 from .. import policy
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 MAGIC = "app_meta"
+HELP = frozenset(("-h", "--help"))
 ALIASES = {"query": "query_params"}
 OF_THE_CODE = ("mode", "session")
 FIRST = ("user", "url", "headers", "cookies", "query", *OF_THE_CODE)
@@ -67,6 +69,8 @@ def show(line: str) -> Any:
     if line.startswith(("(", ".")):  # IPython takes a name that is not defined for its magic
         raise display.refusal("To call the function, import it first: from jupyter_app_meta import app_meta")
     words = split_words(line)
+    if not HELP.isdisjoint(words):
+        return _say(str(getdoc(show)))
     path = [word for word in words if word != "--json"]
     value = look_up(app_meta(), path) if path else app_meta()
     return value if path == words else display.as_json(value)
@@ -99,8 +103,8 @@ def _descend(value: Any, path: str, rest: str, request: HTTPRequest) -> Any:
         value, path, rest = _item(value, name), f"{path}.{name}", rest[len(name) + 1 :]
     if value is not None:
         return value
-    if path in tuple(request.redacted):
-        raise display.refusal(_withheld(path))
+    if path in (*request.redacted, *request.truncated):
+        raise display.refusal(_absent(path, request))
     return _say(f"{display.visible(path)} is not known here.")
 
 
@@ -116,15 +120,16 @@ def _item(value: Any, name: str) -> Any:
 
 def _missing(path: str, name: str, names: Sequence[str], request: HTTPRequest) -> str:
     item = f"{path}.{name}".replace("query_params.", "query.", 1)  # as ``redacted`` has it
-    if item in tuple(request.redacted):
-        return _withheld(item)
-    if item in tuple(request.truncated):
-        return f"{display.visible(item)} was sent, but did not fit into the stamp."
+    if item in (*request.redacted, *request.truncated):
+        return _absent(item, request)
     return display.unknown(path, name, names)
 
 
-def _withheld(item: str) -> str:
-    return f"{display.visible(item)} is withheld from notebooks. What opens it: {display.visible(policy.remedy(item))}."
+def _absent(item: str, request: HTTPRequest) -> str:
+    if item not in tuple(request.redacted):
+        return f"{display.visible(item)} was sent, but did not fit into the stamp."
+    remedy = display.visible(policy.remedy(item, request.redacted))
+    return f"{display.visible(item)} is withheld from notebooks. What opens it: {remedy}."
 
 
 def _say(sentence: str) -> None:
