@@ -17,6 +17,7 @@ import httpx
 import psutil
 import pytest
 from harness import free_port, kernelspec
+from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvider
 from stage import KERNEL, WHO, write
 from tornado import web
 from traitlets.config import Config
@@ -66,10 +67,22 @@ def test_each_step_returns_another_builder(folder: Path) -> None:
         one.index = three.index  # type: ignore[misc]  # this is what is tested
 
 
-def test_index_moves(folder: Path) -> None:
-    """The last index wins."""
-    index = create_app().with_index().with_index(path="/list").index
-    assert index is not None and index.path == "/list"
+def test_builder_cannot_be_changed(folder: Path) -> None:
+    """Its options are read-only, and its configuration is neither the caller's nor that of a builder made of it."""
+    given = Config({"AppMetaExtension": {"cookies_allow": ["theme"]}})
+    base = create_app(token="open-sesame", config=given)
+    child = base.with_app(path="/a", root=folder / "a.ipynb")
+    with pytest.raises(TypeError):
+        base.options["token"] = "other"  # type: ignore[index]  # this is what is tested
+    given.AppMetaExtension.cookies_allow.append("given")
+    child.config.AppMetaExtension.cookies_allow.append("child")
+    assert base.config.AppMetaExtension.cookies_allow == ["theme"]
+
+
+def test_repr_has_no_secrets() -> None:
+    """What signs cookies, what lets people in and what else is configured is not shown."""
+    builder = create_app(token="CANARY", cookie_secret=b"CANARY", config={"IdentityProvider": {"token": "CANARY"}})
+    assert "CANARY" not in repr(builder.with_index())
 
 
 async def test_one_builder_builds_several_applications(folder: Path) -> None:
@@ -140,7 +153,19 @@ REFUSED: dict[str, tuple[Made, str]] = {
     ),
     "other names of parameters": (
         lambda app, at: app.with_app(path="/{x}/y", root=at / "a.ipynb").with_app(path="/{z}/y", root=at / "b.ipynb"),
-        r"^a\.ipynb and b\.ipynb are both at /\{z\}/y: give one another path\.$",
+        r"^a\.ipynb at /\{x\}/y and b\.ipynb at /\{z\}/y have the same URLs: give one another path\.$",
+    ),
+    "a page instead of all of a directory": (
+        lambda app, at: app.with_dynamic_directory(path="/x", directory=at / "deep").with_app(
+            path="/x/{y}", root=at / "a.ipynb"
+        ),
+        r"^a\.ipynb at /x/\{y\} hides the notebooks of deep at /x: give one another path\.$",
+    ),
+    "a page instead of all of a team's directory": (
+        lambda app, at: app.with_app(path="/{x}/{y}", root=at / "a.ipynb").with_dynamic_directory(
+            path="/{team}", directory=at / "deep"
+        ),
+        r"^a\.ipynb at /\{x\}/\{y\} hides the notebooks of deep at /\{team\}: give one another path\.$",
     ),
     "one notebook twice": (
         lambda app, at: app.with_app(path="/", root=at / "a.ipynb").with_app(path="/", root=at / "a.ipynb"),
@@ -174,7 +199,23 @@ REFUSED: dict[str, tuple[Made, str]] = {
     ),
     "fewer than no kernels": (
         lambda app, at: app.with_app(path="/x", root=at / "a.ipynb", warm=-1),
-        r"^warm is -1 for /x: give 0 or more\.$",
+        r"^warm is -1 for /x: give a whole number, 0 or more\.$",
+    ),
+    "a truth for a number": (
+        lambda app, at: app.with_app(path="/x", root=at / "a.ipynb", warm=True),
+        r"^warm is True for /x: give a whole number, 0 or more\.$",
+    ),
+    "a name for a rule": (
+        lambda app, at: app.with_app(path="/x", root=at / "a.ipynb", authorize="a:b"),  # type: ignore[arg-type]  # wrong
+        r"^authorize is of type str for /x: give a function of \(user, request\), or None\.$",
+    ),
+    "a truth for a directory's rule": (
+        lambda app, at: app.with_dynamic_directory(path="/x", directory=at, validate=True),  # type: ignore[arg-type]  # wrong
+        r"^validate is True for /x: give a function of \(user, request\), or None\.$",
+    ),
+    "a dict for a function": (
+        lambda app, at: app.with_app(path="/x", root=at / "a.ipynb", meta={}),  # type: ignore[arg-type]  # wrong
+        r"^meta is of type dict for /x: give a function of \(request\), or None\.$",
     ),
     "the index at a page": (
         lambda app, at: app.with_app(path="/x", root=at / "a.ipynb").with_index(path="/x"),
@@ -183,6 +224,11 @@ REFUSED: dict[str, tuple[Made, str]] = {
     "an index with a parameter": (
         lambda app, at: app.with_index(path="/{y}").with_app(path="/{x}", root=at / "a.ipynb"),
         r"^The index is at /\{y\}: it must have no parameters\.$",
+    ),
+    "nothing": (lambda app, at: app, r"^There is nothing to serve: add a notebook by with_app or"),
+    "an index of nothing": (
+        lambda app, at: app.with_index(),
+        r"^There is nothing to serve: add a notebook by with_app or",
     ),
 }
 
@@ -209,6 +255,87 @@ def test_refused_paths_are_refused_where_they_are_given(folder: Path, path: str)
         with pytest.raises(DashboardError, match=f"The path '{path}'"):
             step()
     assert issubclass(DashboardError, AppMetaError) and issubclass(DashboardError, ValueError)
+
+
+OPTIONS: list[tuple[dict[str, Any], str]] = [
+    *(({name: "a:b"}, f"^{name} is of type str: give a function of ") for name in ("meta", "on_error")),
+    ({"identity_provider": dict}, "^identity_provider is of type type: give an IdentityProvider"),
+    ({"identity_provider": 1}, "^identity_provider is 1: give an IdentityProvider"),
+    ({"identity_provider": "json.loads"}, "^identity_provider is of type function: give an IdentityProvider"),
+    ({"identity_provider": IdentityProvider(), "token": "x"}, "^token has no effect beside an identity_provider"),
+    ({"token": 74656}, "^token is of type int: give a str, or None"),
+    ({"cookie_secret": "74656"}, "^cookie_secret is of type str: give bytes, or None"),
+    *(
+        ({name: wrong}, f"^{name} is .*: give seconds, more than 0")
+        for name in ("idle_timeout", "connect_timeout", "max_age")
+        for wrong in (0, -1, float("nan"), "1", None, True)
+    ),
+    *(({"max_pages": wrong}, "^max_pages is .*: give a whole number") for wrong in (-1, 1.5, "1", None, True)),
+    *(({"warm": wrong}, "^warm is .* for /x: give a whole number") for wrong in (1.5, "1", False)),
+    ({"trust_xheaders": "no"}, "^trust_xheaders is of type str: give True or False"),
+]
+
+
+@pytest.mark.parametrize(("options", "said"), OPTIONS)
+def test_option_that_cannot_be_is_refused_by_name(folder: Path, options: dict[str, Any], said: str) -> None:
+    """An option of the whole server is refused by its name, with what it may be, and no secret is shown."""
+    builder = create_app(**options).with_app(path="/x", root=folder / "a.ipynb")
+    with pytest.raises(DashboardError, match=said) as refused:
+        builder.build()
+    assert "74656" not in str(refused.value)
+
+
+def test_what_is_no_path_is_refused_where_it_is_given(folder: Path) -> None:
+    """Neither an address nor a file can be nothing at all."""
+    nothing: Any = None
+    steps: dict[str, Callable[[], Builder]] = {
+        "The path None is no text": lambda: create_app().with_app(path=nothing, root=folder / "a.ipynb"),
+        "The path None": lambda: create_app().with_index(path=nothing),
+        "root is of type NoneType for /x": lambda: create_app().with_app(path="/x", root=nothing),
+        "directory is of type NoneType for /x": lambda: create_app().with_dynamic_directory(
+            path="/x", directory=nothing
+        ),
+        "config is of type str: give a Config or dict": lambda: create_app(config="AppMetaExtension"),  # type: ignore[arg-type]  # this is what is tested
+    }
+    for said, step in steps.items():
+        with pytest.raises(DashboardError, match=said):
+            step()
+
+
+@pytest.mark.parametrize("path", ["/", "/list"])
+def test_second_index_is_refused(path: str) -> None:
+    """There is one index: another one, also at the same path, is refused with both paths."""
+    with pytest.raises(DashboardError, match=rf"^The index is at / already: leave out the one at {path}\.$"):
+        create_app().with_index().with_index(path=path)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://host/x/", "//host//x", "/a?b", "/a#b", "/a b/", "/é/", "/a;b/", "/a\\b/", "/a\n/", "/../a", "/./"),
+        *("/a%2fb/", "/%2e%2e/", "/a%00/", "/a%", "/%zz/", "\ud800", None, 1, b"/a/"),
+    ],
+)
+def test_base_url_that_nobody_reaches_is_refused(url: Any) -> None:
+    """A base URL is a path that a browser asks for as it is written."""
+    with pytest.raises(DashboardError, match=r"^The base_url .* cannot be reached: give a path of ASCII letters"):
+        create_app(base_url=url)
+
+
+async def test_identity_provider_may_be_named(folder: Path) -> None:
+    """A name is imported, as on the command line; None of the two, a class and an instance are as good."""
+    name = "jupyter_server.auth.identity.PasswordIdentityProvider"
+    for given in (None, name, PasswordIdentityProvider, PasswordIdentityProvider(token="x")):
+        app = create_app(identity_provider=given).with_app(path="/a", root=folder / "a.ipynb").build()
+        assert type(app.settings["identity_provider"]) is PasswordIdentityProvider
+        await app.close()
+
+
+@pytest.mark.parametrize("name", ["nowhere_at_all.Provider", "json.Provider", "json:loads", "", "nowhere"])
+def test_identity_provider_that_is_not_there_is_named(name: str) -> None:
+    """A name that leads nowhere is refused with the reason, where it is given."""
+    with pytest.raises(DashboardError, match=rf"^identity_provider '{name}' cannot be imported \(.*Error: "):
+        create_app(identity_provider=name)
 
 
 def test_fewer_than_no_kernels_for_all_are_refused(folder: Path) -> None:
@@ -243,7 +370,9 @@ def attempt(home: Path, steps: str) -> tuple[str, list[Path]]:
 
 def test_refused_option_leaves_nothing(tmp_path: Path) -> None:
     """What is refused as it is built leaves no directory behind."""
-    assert attempt(tmp_path, "(config={'AppMetaExtension': {'cookies_alow': ['theme']}}).with_index()")[1] == []
+    steps = "(config={'AppMetaExtension': {'cookies_alow': ['theme']}}).with_dynamic_directory(path='/', directory='.')"
+    said, left_behind = attempt(tmp_path, steps)
+    assert "cookies_alow" in said and left_behind == []
 
 
 def test_parameter_that_a_directory_has_itself_is_refused(tmp_path: Path) -> None:
@@ -305,10 +434,10 @@ async def test_close_ends_what_waits_for_a_visitor(
     await until((tmp_path / "ran").exists)
     assert len(children()) == 1
     server.stop()
-    async with asyncio.timeout(4):
+    async with asyncio.timeout(20):
         await application.close()
     assert children() == [] and left(temporary) == []
-    await until(lambda: not application.services.tasks, 2)
+    await until(lambda: not application.services.tasks)
     application.start()
     assert application.services.tasks == set()
     assert not [record for record in caplog.records if record.levelname == "ERROR" or "failed" in record.message]

@@ -64,6 +64,7 @@ for path, answer in {{
     "one": lambda user, request: 1,
     "empty": lambda user, request: "",
     "away": lambda user, request: "/true?from=away",
+    "broken": lambda user, request: "/true\\r\\nX-Own: header",
     "later": later,
     "raises": raising,
     "raises-later": raising_later,
@@ -103,7 +104,7 @@ def status(server: Server, person: str | None, path: str, **query: str) -> int:
 
 def test_answers_of_authorize(server: Server) -> None:
     """True admits, a URL redirects; False, an error and whatever else was not asked for refuse."""
-    paths = ("true", "false", "none", "one", "empty", "away", "later", "raises", "raises-later")
+    paths = ("true", "false", "none", "one", "empty", "away", "broken", "later", "raises", "raises-later")
     answers = {path: status(server, "alice", path) for path in paths}
     assert answers == {**dict.fromkeys(paths, 403), "true": 200, "away": 302, "later": 200}
     assert status(server, "bob", "later") == 403

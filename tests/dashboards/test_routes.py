@@ -306,6 +306,46 @@ async def test_dots_are_not_followed(folder: Path) -> None:
     assert await lead(app, "/x/%2e%2e/a", "/x/er/%2e%2e/er/b", "/x/er/b") == ["404", "404", "deep"]
 
 
+async def test_dots_are_no_parameter(folder: Path) -> None:
+    """A part that is nothing but one or two dots stands for no parameter, as it was sent; others may have dots."""
+    app = create_app().with_app(path="/customers/{id}", root=folder / "a.ipynb", authorize=to("page"))
+    app = app.with_dynamic_directory(path="/of/{team}", directory=folder, validate=to("page"))
+    refused = ("/customers/..", "/customers/.", "/customers/%2e%2E", "/customers/.%2e/", "/of/../a", "/of/%2e/a")
+    allowed = ("/customers/...", "/customers/a..b", "/customers/..a", "/of/.../a")
+    async with served(app) as client:  # a client would resolve the dots of its URL
+        answers = [await client.head("/", extensions={"target": path.encode()}) for path in (*refused, *allowed)]
+    assert [answer.status_code for answer in answers] == [404] * len(refused) + [302] * len(allowed)
+
+
+async def test_page_stands_in_a_directory(folder: Path) -> None:
+    """A page with a plain path below a directory's own comes instead of one notebook, or of one team's."""
+    app = create_app().with_dynamic_directory(path="/x", directory=folder, validate=to("folder"))
+    app = app.with_dynamic_directory(path="/of/{team}", directory=folder, validate=to("folder"))
+    for path in ("/x/fixed", "/of/emea/{name}"):
+        app = app.with_app(path=path, root=folder / "a.ipynb", authorize=to("page"))
+    assert await lead(app, "/x/fixed", "/x/a", "/of/emea/a", "/of/apac/a") == ["page", "folder", "page", "folder"]
+
+
+@pytest.mark.parametrize("url", ["/a\r\nSet-Cookie: b=c", "/a\nb", "/a\0b", "/a\x7f", "/\t/host", "/\ud800"])
+async def test_redirect_that_cannot_be_sent_is_a_refusal(
+    folder: Path, caplog: pytest.LogCaptureFixture, url: str
+) -> None:
+    """An ``authorize`` whose URL would break its header admits nobody, and the log says so once."""
+    app = create_app().with_app(path="/x", root=folder / "a.ipynb", authorize=to(url))
+    assert await lead(app, "/x") == ["403"]
+    said = [record.message for record in caplog.records if "answered with" in record.message]
+    assert len(said) == 1 and said[0].endswith("answered with a str, not with a bool or URL: refused.")
+
+
+async def test_index_can_be_probed(folder: Path) -> None:
+    """HEAD answers what GET does, without the list."""
+    async with served(create_app().with_index().with_app(path="/x", root=folder / "a.ipynb")) as client:
+        await client.get("/")  # gives the cookies
+        shown, probed = await client.get("/"), await client.head("/")
+    assert shown.status_code == probed.status_code == 200 and shown.content and not probed.content
+    assert {**probed.headers, "date": ""} == {**shown.headers, "date": ""}
+
+
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 async def test_directory_below_another_has_its_own_rules(folder: Path, order: tuple[int, int]) -> None:
     """A directory below another one's path is asked first, whichever was given first: its ``validate`` holds."""
@@ -343,3 +383,11 @@ async def test_base_url_is_taken_literally(folder: Path) -> None:
     """A base URL may have a plus or a dot, which stand for themselves."""
     app = create_app(base_url="/a+b.c/").with_app(path="/x", root=folder / "a.ipynb", authorize=to("page"))
     assert await lead(app, "/a+b.c/x", "/aab.c/x", "/a+bxc/x") == ["page", "404", "404"]
+
+
+async def test_base_url_may_be_escaped(folder: Path) -> None:
+    """A base URL with other letters than those of ASCII is given as browsers send it."""
+    app = create_app(base_url="/caf%C3%A9%20x/").with_app(path="/x", root=folder / "a.ipynb", authorize=to("page"))
+    assert await lead(app, "/café x/x", "/caf%C3%A9%20x/x", "/cafe/x") == ["page", "page", "404"]
+    async with served(app.with_index().with_app(path="/y", root=folder / "a.ipynb")) as client:
+        assert 'href="/caf%C3%A9%20x/y"' in (await client.get("/café x/")).text

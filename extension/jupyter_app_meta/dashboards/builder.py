@@ -15,8 +15,11 @@ import logging
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from jupyter_server.auth.identity import IdentityProvider
@@ -24,7 +27,8 @@ from traitlets.config import Config
 
 from .application import Application
 from .hooks import Authorize, Meta, OnError
-from .routes import SUFFIX, DashboardError, Route
+from .options import expect, imported
+from .routes import SUFFIX, DashboardError, Route, base
 from .services import Services
 from .settings import Settings
 from .sources import Fixed, Folder, Source
@@ -44,7 +48,8 @@ class Mount:
 
     def open(self, services: Services) -> Source:
         """Return the dashboards of this mount."""
-        settings = replace(self.settings, meta=self.settings.meta or services.request_hook)
+        meta = services.request_hook if self.settings.meta is None else self.settings.meta
+        settings = replace(self.settings, meta=meta)
         return (Folder if self.dynamic else Fixed)(services, self.route, self.place, settings)
 
 
@@ -52,10 +57,10 @@ class Mount:
 class Builder:
     """What a server is to serve, and how. See ``create_app``."""
 
-    options: Mapping[str, Any]
+    options: Mapping[str, Any] = field(repr=False)  # they have secrets, and so has the configuration
     defaults: Settings
     base_url: str
-    config: Config
+    config: Config = field(repr=False)
     log: logging.Logger
     mounts: tuple[Mount, ...] = ()
     index: Route | None = None
@@ -95,7 +100,9 @@ class Builder:
 
     def with_index(self, *, path: str = "/") -> Builder:
         """Show a list of the dashboards that a visitor may see at ``path``."""
-        return replace(self, index=Route.of(path))
+        if self.index:
+            raise DashboardError(f"The index is at {self.index.path} already: leave out the one at {path}.")
+        return self._and(index=Route.of(path))
 
     def build(self) -> Application:
         """Return the application, a ``tornado.web.Application``; raises DashboardError for what cannot be served."""
@@ -104,7 +111,7 @@ class Builder:
             sources=lambda services: [(mount.route, mount.open(services)) for mount in self.mounts],
             index=self.index,
             base_url=self.base_url,
-            config=self.config,
+            config=deepcopy(self.config),
             log=self.log,
             **self.options,
         )
@@ -129,30 +136,59 @@ class Builder:
 
     def _settings(self, authorize: Authorize | None, meta: Meta | None, warm: int | None) -> Settings:
         warm = self.defaults.warm if warm is None else warm
-        return replace(self.defaults, authorize=authorize, meta=meta or self.defaults.meta, warm=warm)
+        meta = self.defaults.meta if meta is None else meta
+        return replace(self.defaults, authorize=authorize, meta=meta, warm=warm)
 
     def _with(self, path: str, place: str | Path, settings: Settings, *, dynamic: bool) -> Builder:
-        mount = Mount(Route.of(path), Path(place).absolute(), settings, dynamic)
-        return replace(self, mounts=(*self.mounts, mount))
+        route = Route.of(path)
+        expect("directory" if dynamic else "root", place, route)
+        return self._and(mounts=(*self.mounts, Mount(route, Path(place).absolute(), settings, dynamic)))
+
+    def _and(self, **changes: Any) -> Builder:
+        """Return another builder, which has nothing in common with this one that could be changed."""
+        return replace(self, config=deepcopy(self.config), **changes)
 
     def _check(self) -> None:
+        for option, given in {**self.options, "meta": self.defaults.meta, "max_age": self.defaults.max_age}.items():
+            expect(option, given)
+        if self.options["token"] and isinstance(self.options["identity_provider"], IdentityProvider):
+            raise DashboardError("token has no effect beside an identity_provider that is made already: leave one out.")
+        for name, instead in REPLACED.items():
+            if self.config.get("VoilaConfiguration", {}).get(name):
+                raise DashboardError(f"VoilaConfiguration.{name} has no effect here: use {instead}.")
+        for mount in self.mounts:
+            _check_place(mount)
+            expect("validate" if mount.dynamic else "authorize", mount.settings.authorize, mount.route)
+            expect("meta", mount.settings.meta, mount.route)
+            expect("warm", mount.settings.warm, mount.route)
+        self._check_paths()
+
+    def _check_paths(self) -> None:
         taken: dict[tuple[str, bool], Mount] = {}
         for mount in self.mounts:
             before = taken.setdefault((mount.route.shape, mount.dynamic), mount)
             if before is not mount:
+                _refuse_both(before, mount)
+        for page, directory in product(self.mounts, self.mounts):
+            if directory.dynamic and not page.dynamic and page.route.hides(directory.route):
                 raise DashboardError(
-                    f"{before.place.name} and {mount.place.name} are both at {mount.route.path}: give one another path."
+                    f"{page.place.name} at {page.route.path} hides the notebooks of {directory.place.name} at "
+                    f"{directory.route.path}: give one another path."
                 )
-            _check_place(mount)
-            if mount.settings.warm < 0:
-                raise DashboardError(f"warm is {mount.settings.warm} for {mount.route.path}: give 0 or more.")
-        for name, instead in REPLACED.items():
-            if self.config.get("VoilaConfiguration", {}).get(name):
-                raise DashboardError(f"VoilaConfiguration.{name} has no effect here: use {instead}.")
         if self.index and self.index.has_parameters:
             raise DashboardError(f"The index is at {self.index.path}: it must have no parameters.")
         if self.index and (clash := taken.get((self.index.shape, False))):
             raise DashboardError(f"{clash.place.name} and the index are both at {self.index.path}.")
+        if not self.mounts:
+            raise DashboardError("There is nothing to serve: add a notebook by with_app or with_dynamic_directory.")
+
+
+def _refuse_both(one: Mount, other: Mount) -> None:
+    if one.route == other.route:
+        where = f"{one.place.name} and {other.place.name} are both at {one.route.path}"
+    else:
+        where = f"{one.place.name} at {one.route.path} and {other.place.name} at {other.route.path} have the same URLs"
+    raise DashboardError(f"{where}: give one another path.")
 
 
 def _check_place(mount: Mount) -> None:
@@ -171,7 +207,7 @@ def _check_place(mount: Mount) -> None:
 
 def create_app(
     *,
-    identity_provider: IdentityProvider | type[IdentityProvider] | None = None,
+    identity_provider: IdentityProvider | type[IdentityProvider] | str | None = None,
     on_error: OnError | None = None,
     meta: Meta | None = None,
     token: str | None = None,
@@ -188,16 +224,18 @@ def create_app(
 ) -> Builder:
     """Return a builder of a server of dashboards.
 
-    ``identity_provider`` is jupyter_server's, a class or an instance; without one and without a
-    ``token`` everybody who reaches the server is an anonymous visitor. ``on_error(status, request)``
-    answers the HTML of an error page, or None. ``meta``, ``warm`` and ``max_age`` (seconds after
-    which a warm kernel is replaced) hold for every dashboard that says nothing else. A page that
-    was away for ``idle_timeout`` seconds, or never connected for ``connect_timeout``, loses its
-    kernel. Where ``max_pages`` are open, who comes is told to try again (503). ``config`` is a
-    traitlets Config, such as ``{"AppMetaExtension": {"cookies_allow": ["theme"]}}``.
+    ``identity_provider`` is jupyter_server's, a class, its name (``package.module.Provider``) or
+    an instance; without one and without a ``token`` everybody who reaches the server is an
+    anonymous visitor. ``on_error(status, request)`` answers the HTML of an error page, or None.
+    ``meta``, ``warm`` and ``max_age`` (seconds after which a warm kernel is replaced) hold for
+    every dashboard that says nothing else. A page that was away for ``idle_timeout`` seconds, or
+    never connected for ``connect_timeout``, loses its kernel. Where ``max_pages`` are open, who
+    comes is told to try again (503). ``config`` is a traitlets Config, such as
+    ``{"AppMetaExtension": {"cookies_allow": ["theme"]}}``.
     """
+    expect("config", config)
     options = {
-        "identity_provider": identity_provider,
+        "identity_provider": imported(identity_provider),
         "on_error": on_error,
         "token": token,
         "cookie_secret": cookie_secret,
@@ -206,7 +244,7 @@ def create_app(
         "max_pages": max_pages,
         "trust_xheaders": trust_xheaders,
     }
-    base = f"/{base_url.strip('/')}/".replace("//", "/")
     settings = Settings(meta=meta, warm=warm, max_age=max_age)
     log = log or logging.getLogger("jupyter_app_meta")
-    return Builder(options, settings, base_url=base, config=Config(config or {}), log=log)
+    own = deepcopy(Config(config or {}))
+    return Builder(MappingProxyType(options), settings, base_url=base(base_url), config=own, log=log)

@@ -6,6 +6,7 @@ They fail closed: an ``authorize`` that raises, or answers something that was no
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Awaitable, Callable
 
 from ..model import HTTPRequest, User
@@ -13,6 +14,8 @@ from ..server.hooks import FAILED, META_LIMIT, Meta, call, facts, name
 
 Authorize = Callable[[User, HTTPRequest], bool | str | Awaitable[bool | str]]
 OnError = Callable[[int, HTTPRequest | None], str | Awaitable[str | None] | None]
+
+_no_url = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # such a header cannot be sent, or says something else
 
 __all__ = ["META_LIMIT", "Authorize", "Meta", "OnError", "facts", "page", "verdict"]
 
@@ -22,7 +25,7 @@ async def verdict(authorize: Authorize | None, request: HTTPRequest, log: loggin
     if authorize is None:
         return True
     answer = await call(authorize, log, request.user or User(), request)
-    if answer is True or (isinstance(answer, str) and answer):
+    if answer is True or (isinstance(answer, str) and answer and not _no_url.search(answer)):
         return answer
     if answer is not False and answer is not FAILED:
         log.warning("%s answered with a %s, not with a bool or URL: refused.", name(authorize), type(answer).__name__)

@@ -155,6 +155,8 @@ class IndexHandler(Handler):
         self.set_header("Cache-Control", "no-store")
         await self.finish(render("index.html", dashboards=shown, base_url=self.base_url, user=self._name()))
 
+    head = get  # load balancers ask so; tornado sends what it answers without its body
+
     def _name(self) -> str | None:
         user = self.policy_request(self.raw_request()).user
         return (user.display_name or user.username) if user and user.is_authenticated else None

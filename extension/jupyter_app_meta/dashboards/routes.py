@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 from ..errors import AppMetaError
 
@@ -20,6 +21,7 @@ SUFFIX = ".ipynb"
 
 _parameter = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _segment = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@-]+")
+_base = re.compile(r"/(?:(?:[A-Za-z0-9._~!$&'()*+,=:@-]|%[0-9A-Fa-f]{2})+/)*")  # a cookie's path has no semicolon
 _encoded = re.compile(r"%(2f|5c|00)", re.IGNORECASE)
 
 
@@ -36,6 +38,8 @@ class Route:
     @classmethod
     def of(cls, path: str) -> Route:
         """Return the route of a path; raises DashboardError for one that cannot be."""
+        if not isinstance(path, str):
+            raise DashboardError(f"The path {path!r} is no text: give one such as '/sales'.")
         if not path.startswith("/"):
             raise DashboardError(f"The path {path!r} must begin with a slash: {'/' + path!r}.")
         route = cls("/" + path.strip("/"))
@@ -71,6 +75,12 @@ class Route:
         """Sorts a longer path before a shorter one, and a plain segment before a parameter."""
         return -len(self.segments), tuple(bool(_parameter.fullmatch(segment)) for segment in self.segments)
 
+    def hides(self, directory: Route) -> bool:
+        """Whether its URLs are those of all notebooks right below a directory's path."""
+        below = (*directory.segments, "{name}")
+        pairs = zip(self.segments, below, strict=False)
+        return len(self.segments) == len(below) and all(_parameter.fullmatch(own) or own == its for own, its in pairs)
+
     def pattern(self) -> str:
         """Return the regular expression of its URLs, below the server's base URL."""
         parts = (f"/(?P<{match[1]}>[^/]+)" if (match := _parameter.fullmatch(s)) else f"/{re.escape(s)}" for s in self)
@@ -80,9 +90,23 @@ class Route:
         return iter(self.segments)
 
 
+def base(url: str) -> str:
+    """Return a base URL with a slash before and after it; raises DashboardError for one that nobody can reach."""
+    inner = url.strip("/") if isinstance(url, str) else "?"
+    text = f"/{inner}/" if inner else "/"
+    if not _base.fullmatch(text) or is_devious(text) or not all(map(is_segment, unquote(text).split("/"))):
+        raise DashboardError(f"The base_url {url!r} cannot be reached: give a path of ASCII letters, as in '/apps/'.")
+    return text
+
+
 def is_devious(raw_path: str) -> bool:
     """Whether a request's undecoded path hides a slash or a NUL."""
     return bool(_encoded.search(raw_path))
+
+
+def is_segment(value: str) -> bool:
+    """Whether a parameter's value is one segment, and does not lead out of it."""
+    return value not in (".", "..") and "/" not in value and "\0" not in value
 
 
 def is_plain(name: str) -> bool:

@@ -52,8 +52,8 @@ class Fixed:
         return params
 
     def is_plain(self, params: Mapping[str, str]) -> bool:
-        """Whether no parameter could be taken for more than one segment."""
-        return not any("/" in value or "\0" in value for value in params.values())
+        """Whether each parameter stands for one segment."""
+        return all(map(routes.is_segment, params.values()))
 
     def entries(self) -> list[Entry]:
         """List the dashboard, unless its path has parameters."""
@@ -100,8 +100,9 @@ class Folder:
         return {**params, "name": routes.short(params["name"])}
 
     def is_plain(self, params: Mapping[str, str]) -> bool:
-        """Whether the name could be that of a notebook that is meant to be seen."""
-        return routes.is_plain(params["name"])
+        """Whether the name could be that of a notebook that is meant to be seen, and whatever else a segment."""
+        others = (value for name, value in params.items() if name != "name")
+        return routes.is_plain(params["name"]) and all(map(routes.is_segment, others))
 
     def entries(self) -> list[Entry]:
         """List the notebooks, unless their path has parameters."""
