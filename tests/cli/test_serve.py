@@ -103,6 +103,27 @@ def test_place_that_cannot_be_served_is_named(place: Path, arguments: list[str],
         told(*arguments)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--Serve.autorize=mod:rule"], r"^Serve\.autorize: there is no such option; did you mean 'authorize'\?$"),
+        (["--Serve.quux=1"], r"^Serve\.quux: there is no such option; `--help-all` lists"),
+        (["--Server.authorize=mod:rule"], r"^Server: there is no such section .* did you mean 'Serve'\?$"),
+    ],
+)
+def test_misspelt_trait_is_refused(place: Path, arguments: list[str], said: str) -> None:
+    """Whoever wrote a rule under a wrong name does not serve everybody."""
+    with pytest.raises(DashboardError, match=said):
+        told("pages", *arguments)
+
+
+def test_misspelt_trait_of_a_file_is_refused(place: Path) -> None:
+    """In a configuration file, too."""
+    (place / "own.py").write_text("c.Serve.autorize = lambda user, request: False\nc.ServerApp.port = 1\n")
+    with pytest.raises(DashboardError, match=r"did you mean 'authorize'\?"):
+        told("pages", f"--config={place / 'own.py'}")
+
+
 def test_failure_is_one_line(site: Site) -> None:
     """A place that cannot be served is an error of one line, with exit status 1."""
     result = site.run("serve", str(site.root / "gone"), "--no-browser")

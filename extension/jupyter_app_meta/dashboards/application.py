@@ -80,7 +80,7 @@ class Application(web.Application):
             self._sources = sources(services)
             self._left_behind = undo.pop_all()
         super().__init__(
-            [*_identity_routes(provider, base_url), *_voila_routes(services), *self._routes(index)],
+            [*_identity_routes(provider, base_url), *_file_routes(services), *self._routes(index)],
             default_handler_class=NotFoundHandler,
             dashboard_services=services,
             dashboard_on_error=on_error,
@@ -99,6 +99,9 @@ class Application(web.Application):
             log_function=log_request,
             **{"xsrf_cookies": True, **hub.settings(provider)},
         )
+        # Not earlier: tornado would serve these files itself, and a favicon and robots.txt at the root of the host.
+        self.settings["static_path"] = DEFAULT_STATIC_FILES_PATH
+        self.settings["static_url_prefix"] = url_path_join(base_url, "static/")
 
     def _routes(self, index: Route | None) -> list[Any]:
         """Return the routes of kernels, the index and the pages: plain paths first, directories last."""
@@ -190,9 +193,10 @@ def _identity_routes(provider: IdentityProvider, base_url: str) -> list[Any]:
     return [(f"{base}{path}", *rest) for path, *rest in provider.get_handlers()]
 
 
-def _voila_routes(services: Services) -> list[Any]:
-    """Return the routes of Voila's own files: scripts, styles, themes, widgets."""
+def _file_routes(services: Services) -> list[Any]:
+    """Return the routes of Voila's own files (scripts, styles, themes, widgets) and of those of the login page."""
     base = re.escape(url_path_join(services.base_url, "voila"))
+    login = re.escape(url_path_join(services.base_url, "static"))
     labextensions = get_voila_labextensions_path(services.voila.extra_labextensions_path)
     static = [*collect_static_paths(["voila", "nbconvert"], services.voila.template), DEFAULT_STATIC_FILES_PATH]
     themes = {
@@ -206,6 +210,7 @@ def _voila_routes(services: Services) -> list[Any]:
         (f"{base}/static/(.*)", MultiStaticFileHandler, {"paths": static, "default_filename": "index.html"}),
         (f"{base}/api/themes/(.*)", ThemesHandler, themes),
         (f"{base}/labextensions/(.*)", FileFindHandler, {"path": labextensions, "no_cache_paths": ["/"]}),
+        (f"{login}/(.*)", FileFindHandler, {"path": [DEFAULT_STATIC_FILES_PATH]}),
     ]
 
 

@@ -7,6 +7,7 @@ import os
 import sys
 import webbrowser
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -33,6 +34,9 @@ from .setup import has_secret
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
+KNOWN = {"Serve", "ServerApp"}
+"""Sections of a configuration that are no misspelling of ours."""
+
 
 class Serve(JupyterApp):
     """Serve a notebook, or a folder of notebooks, as dashboards that know who is looking."""
@@ -58,7 +62,7 @@ class Serve(JupyterApp):
         VoilaExecutor,
     ]
 
-    port = Integer(8866, help="The port to listen on.").tag(config=True)
+    port = Integer(8866, min=0, max=65535, help="The port to listen on.").tag(config=True)
     ip = Unicode("localhost", help="The address to listen on: 0.0.0.0 for all.").tag(config=True)
     base_url = Unicode("/", help="The prefix of all URLs, as a reverse proxy passes it on.").tag(config=True)
     open_browser = Bool(True, help="Open the start page in a browser.").tag(config=True)
@@ -130,6 +134,7 @@ class Serve(JupyterApp):
 
     def builder(self) -> Builder:
         """Return what is to be served; raises DashboardError where there is nothing."""
+        self._refuse_unknown_options()
         if self.auto_token and not self.token:
             self.token = os.urandom(24).hex()
         if self.hub:
@@ -155,6 +160,17 @@ class Serve(JupyterApp):
         if place.is_file():
             return builder.with_app(path="/", root=place, authorize=authorize)
         return builder.with_index().with_dynamic_directory(path="/", directory=place, validate=authorize)
+
+    def _refuse_unknown_options(self) -> None:
+        """Refuse what traitlets leaves out with a warning at most: a misspelt rule would let everybody in."""
+        known = self.class_trait_names(config=True)
+        for section in get_close_matches("Serve", self.config.keys() - KNOWN, 1, 0.8):
+            raise DashboardError(f"{section}: there is no such section of the configuration; did you mean 'Serve'?")
+        for name in self.config.get("Serve", {}):
+            if name not in known:
+                near = get_close_matches(name, known, 1)
+                hint = f"did you mean {near[0]!r}?" if near else "`--help-all` lists those that there are."
+                raise DashboardError(f"Serve.{name}: there is no such option; {hint}")
 
     def _join_hub(self) -> None:
         """Take the address from the Hub that started this command, and ask it who a visitor is."""

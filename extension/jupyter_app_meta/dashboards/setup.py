@@ -11,11 +11,9 @@ from typing import Any
 import zmq.asyncio
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvider
-from jupyter_server.auth.login import LoginFormHandler
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from traitlets.config import Config
 from voila.configuration import VoilaConfiguration
-from voila.voila_identity_provider import VoilaLoginHandler
 
 from ..model import HTTPRequest
 from ..server.app import AppMetaExtension
@@ -52,6 +50,8 @@ def services(
     )
     sockets = zmq.asyncio.Context()
     sockets.setsockopt(zmq.RECONNECT_IVL, RECONNECT)
+    for context in (sockets, kernels.context):
+        context.setsockopt(zmq.RCVHWM, 0)  # from its limit on ZeroMQ drops what kernels publish, in silence
     visits = Visits()
     return Services(
         config,
@@ -111,8 +111,6 @@ def provider(
     made = (given or PasswordIdentityProvider)(config=config, log=log, **options)
     if made.has_trait("allow_password_change"):
         made.set_trait("allow_password_change", False)  # it would be written into a configuration file
-    if made.login_handler_class is LoginFormHandler:
-        made.login_handler_class = VoilaLoginHandler  # finds its style among Voila's files
     return made
 
 
