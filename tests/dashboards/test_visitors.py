@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import Server
+from harness import Json, Server
 from stage import SLIDER, WHO, move, staging, visit, write
+
+LINES = 3000
 
 APP = """
 app = (create_app(identity_provider=People)
        .with_app(path="/cold/{customer_id}", root="page.ipynb")
+       .with_app(path="/much", root="much.ipynb")
        .with_app(path="/warm", root="page.ipynb", warm=1))
 """
+
+MUCH = f"""import ipywidgets
+for number in range({LINES}):
+    print("line", number, flush=True)
+button, label = ipywidgets.Button(), ipywidgets.Label()
+def pressed(_):
+    for number in range({LINES}):
+        label.value = str(number)
+button.on_click(pressed)
+display(ipywidgets.VBox([button, label]))
+print("button", button.comm.comm_id, "label", label.comm.comm_id)"""
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +36,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One notebook under two paths."""
     home = tmp_path_factory.mktemp("pages")
     write(home / "root" / "page.ipynb", "%md # A page", WHO, SLIDER)
+    write(home / "root" / "much.ipynb", MUCH)
     with staging(home, APP) as server:
         yield server
 
@@ -41,6 +57,25 @@ def test_callbacks_know_their_visitor_before_and_after_a_reconnect(server: Serve
     socket.close()
     after = move(opened.connect(session_id=socket.session_id), opened, 4)
     assert after.split("|")[:3] == before.split("|")[:3] and after.endswith("|4")
+
+
+def test_nothing_is_lost_of_much(server: Server) -> None:
+    """A cell that prints much, and a callback that changes much, are shown whole."""
+    opened = visit(server, "alice", "/much")
+    assert re.findall(r"line (\d+)\n", opened.html) == list(map(str, range(LINES)))
+    button, label = re.findall(r"(?:button|label) ([0-9a-f]{32})", opened.html)
+    socket = opened.connect()
+    click = {"method": "custom", "content": {"event": "click"}}
+    socket.send(socket.message("comm_msg", {"comm_id": button, "data": click}))
+    seen: list[str] = []
+
+    def is_last(message: Json) -> bool:
+        if message["header"]["msg_type"] == "comm_msg" and message["content"]["comm_id"] == label:
+            seen.extend(message["content"]["data"].get("state", {}).values())
+        return seen[-1:] == [str(LINES - 1)]
+
+    socket.until(is_last, timeout=30)
+    assert seen == list(map(str, range(LINES)))
 
 
 def test_two_tabs_of_one_person_have_two_ids(server: Server) -> None:
