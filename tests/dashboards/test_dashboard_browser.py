@@ -307,6 +307,23 @@ def test_kernel_ends_with_its_page(server: Server, browser: Browser, leaving: st
         assert f"500 POST /voila/api/shutdown/{kernel_id}" not in server.log
 
 
+@pytest.mark.parametrize("link", ["mailto:alice@example.com", "download"])
+def test_link_that_leads_nowhere_leaves_the_page(server: Server, browser: Browser, link: str) -> None:
+    """A page goes on where the browser only writes a mail, or keeps what it was sent as a file."""
+    with window(browser, server.url, "alice") as context:
+        tab = Tab(context, server.url).open("cold", "<alice|")
+        file = {"headers": {"Content-Disposition": "attachment"}, "body": "1"}
+        context.route("**/download", lambda route: route.fulfill(**file))
+        leaves = "addEventListener('beforeunload', () => { window.asked = true })"
+        tab.page.evaluate(f"href => {{ {leaves}; Object.assign(document.createElement('a'), {{href}}).click() }}", link)
+        tab.page.wait_for_function("window.asked")
+        assert tab.move().startswith("alice|")
+        assert tab.wrong == []
+        kernel_id = tab.kernel_id
+        tab.page.close(run_before_unload=True)
+        eventually(lambda: kernel_id not in kernels(server))
+
+
 def test_back_button_brings_a_page_that_works(server: Server, browser: Browser) -> None:
     """A page that was left has no kernel any more: going back makes it anew, with its query."""
     with window(browser, server.url, "alice") as hers:

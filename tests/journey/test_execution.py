@@ -349,8 +349,9 @@ def test_after_a_restart(alice: Visitor, bob: Visitor) -> None:
     kernel = alice.start_kernel()
     assert name(alice, kernel) == "alice"
     alice.call("POST", f"/api/kernels/{kernel}/restart").raise_for_status()
-    # A cell that the starting kernel does not get would be waited for without end.
+    # A cell whose end the worker's client misses, as it is not connected anew yet, would be waited for without end.
     assert alice.connect(kernel).who()["user"]["username"] == "alice"
+    time.sleep(2)
     until(lambda: answer(alice, ask(alice, kernel, "print('ready')")) == "ready\n")
     assert [name(visitor, kernel) for visitor in (bob, alice, bob)] == ["bob", "alice", "bob"]
 

@@ -18,6 +18,7 @@ from nbclient.exceptions import CellExecutionError
 from nbconvert.preprocessors.clearoutput import ClearOutputPreprocessor
 from voila.execute import VoilaExecutor, strip_code_cell_warnings
 
+from . import farewell
 from .blueprint import Blueprint
 from .kernels import Kernel, KernelFailed
 from .services import Services
@@ -172,7 +173,7 @@ class Run:
             page_config=copy.deepcopy(self.blueprint.page_config),  # a template may write into it
         )
         try:
-            async for piece, _ in page:
+            async for piece in farewell.added(page):
                 self._add(piece)
         except Exception as error:
             self.failed = True
