@@ -15,7 +15,7 @@ from __future__ import annotations
 import copy
 import ipaddress
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from starlette.datastructures import Address
@@ -108,6 +108,10 @@ class Policy:
             trusted_proxies=tuple(_network(text) for text in trusted_proxies),
             user_header=names.user_header(user_header),
         )
+
+    def of_deployer(self) -> Policy:
+        """Return the policy for the deployer's own functions: ``user_fields`` narrows what kernels see, not them."""
+        return replace(self, user_fields=frozenset(USER_FIELDS), extra_user_fields=True)
 
     def request(self, raw: RawRequest, page: Page | None = None, *, dashboard: bool = False) -> HTTPRequest:
         """Return what may be known of the request; ``page`` is the visitor's page where it is known.

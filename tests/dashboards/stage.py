@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +17,8 @@ import psutil
 from harness import HERE as JOURNEY
 from harness import Server, Socket, Visitor, free_port, kernelspec, launched
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from jupyter_app_meta.dashboards import Builder
 
 HERE = Path(__file__).parent
 KERNEL = "dashboard-test"
@@ -70,6 +72,19 @@ def staging(
     script.write_text(f"{PREAMBLE}\n{app}\n\napp.run(port={port}, ip='127.0.0.1')\n")
     with launched(home, [str(script)], f"http://127.0.0.1:{port}{prefix}", env=env) as server:
         yield server
+
+
+@asynccontextmanager
+async def served(builder: Builder) -> AsyncIterator[httpx.AsyncClient]:
+    """Serve in this process, for what starts no kernel: the index, a HEAD, whoever is refused."""
+    application, port = builder.build(), free_port()
+    server = application.listen(port, "127.0.0.1")
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+            yield client
+    finally:
+        server.stop()
+        await application.close()
 
 
 @contextmanager

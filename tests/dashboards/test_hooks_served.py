@@ -7,11 +7,16 @@ import re
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 import websocket
 from harness import Json, Server, Socket
-from stage import Opened, kernels, staging, visit, write
+from jupyter_server.auth.identity import IdentityProvider
+from stage import Opened, kernels, served, staging, visit, write
+
+from jupyter_app_meta import HTTPRequest, User
+from jupyter_app_meta.dashboards import create_app
 
 SECRET = "CANARY of the deployer's"
 
@@ -224,6 +229,26 @@ def test_texts_of_errors_stay_with_the_server(server: Server) -> None:
             assert SECRET not in visit(server, "alice", path, page=page).html
     assert SECRET not in server.log
     assert "raising raised RuntimeError" in server.log
+
+
+async def test_rules_know_the_whole_user(tmp_path: Path) -> None:
+    """``user_fields`` narrows what kernels see: who may see a page is still decided by group."""
+
+    class Members(IdentityProvider):
+        def get_user(self, handler: object) -> Any:
+            return {"username": "alice", "groups": ["sales"], "team": "emea"}
+
+    asked: list[User] = []
+
+    def not_sales(user: User, request: HTTPRequest) -> bool:
+        asked.append(user)
+        return "sales" not in user.groups
+
+    page = write(tmp_path / "page.ipynb", "1")
+    builder = create_app(identity_provider=Members, config={"AppMetaExtension": {"user_fields": ["username"]}})
+    async with served(builder.with_app(path="/", root=page, authorize=not_sales)) as client:
+        answer = await client.get("/")
+    assert answer.status_code == 403 and [user.team for user in asked] == ["emea"]
 
 
 def test_parameter_at_the_root_leaves_the_servers_own_paths(tmp_path: Path) -> None:

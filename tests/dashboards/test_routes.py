@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from itertools import permutations
 from pathlib import Path
 from urllib.parse import quote
 
-import httpx
 import pytest
-from harness import free_port
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
-from stage import write
+from stage import served, write
 
 from jupyter_app_meta.dashboards import Builder, DashboardError, create_app
 from jupyter_app_meta.dashboards.routes import RESERVED, Route, find, is_devious, is_plain, names
@@ -251,19 +248,6 @@ def test_pattern_matches_its_own_urls_alone(path: str, values: list[str]) -> Non
 def to(place: str) -> Callable[..., str]:
     """Return an ``authorize`` that sends everybody to a place, so that its answer says which page was meant."""
     return lambda user, request: place
-
-
-@asynccontextmanager
-async def served(builder: Builder) -> AsyncIterator[httpx.AsyncClient]:
-    """Serve in this process, where no page is opened: a HEAD starts nothing."""
-    application, port = builder.build(), free_port()
-    server = application.listen(port, "127.0.0.1")
-    try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
-            yield client
-    finally:
-        server.stop()
-        await application.close()
 
 
 async def lead(builder: Builder, *urls: str) -> list[str]:

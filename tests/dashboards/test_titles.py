@@ -5,21 +5,17 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from html import unescape
 from pathlib import Path
 from typing import Any
 
-import httpx
 import nbformat
 import pytest
-from harness import free_port
 from hypothesis import given
 from hypothesis import strategies as st
-from stage import write
+from stage import served, write
 
-from jupyter_app_meta.dashboards import Builder, create_app
+from jupyter_app_meta.dashboards import create_app
 from jupyter_app_meta.dashboards.titles import title
 
 anything = st.text(st.characters(exclude_categories=()), max_size=30)
@@ -130,19 +126,6 @@ def test_heading_is_what_a_reader_sees(tmp_path: Path, source: str, said: str) -
 
 
 # --- the index -------------------------------------------------------------------------------------------------------
-
-
-@asynccontextmanager
-async def served(builder: Builder) -> AsyncIterator[httpx.AsyncClient]:
-    """Serve in this process; nothing but the index is opened."""
-    application, port = builder.build(), free_port()
-    server = application.listen(port, "127.0.0.1")
-    try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
-            yield client
-    finally:
-        server.stop()
-        await application.close()
 
 
 def links(html: str) -> dict[str, str]:

@@ -310,9 +310,9 @@ def nested(depth: int, kind: str) -> dict[str, Any]:
     return {"a": value}
 
 
-def desk(facts: Facts | None = None) -> Desk:
+def desk(facts: Facts | None = None, policy: Policy = Policy()) -> Desk:  # noqa: B008  # it is frozen
     """Return what is needed to stamp."""
-    return Desk(Policy(), Origins(lambda kernel_id: True), LOG, b"secret", facts=facts)
+    return Desk(policy, Origins(lambda kernel_id: True), LOG, b"secret", facts=facts)
 
 
 def request_of(user: User) -> RawRequest:
@@ -321,6 +321,21 @@ def request_of(user: User) -> RawRequest:
 
 
 ALICE = User(username="alice", kind="user", assurance="provider", is_authenticated=True)
+
+
+async def test_function_knows_the_whole_user() -> None:
+    """``user_fields`` narrows what kernels see: the deployer's own function sees the groups all the same."""
+    asked: list[User | None] = []
+
+    async def facts(_: str, request: HTTPRequest) -> dict[str, bool]:
+        asked.append(request.user)
+        return {"known": True}
+
+    at, user = desk(facts, Policy.of(user_fields=["username"])), User({**ALICE, "groups": ["sales"], "badge": 7})
+    raw = await at.with_facts(request_of(user), KERNEL, "provider:user:alice")
+    assert asked == [user] and raw.meta == {"known": True}
+    told = at.request(raw, KERNEL, "provider:user:alice").user
+    assert told and told.username == "alice" and told.groups is None and "badge" not in told
 
 
 async def seen_with(hook: Callable[..., Any], user: User = ALICE) -> HTTPRequest | None:

@@ -44,8 +44,8 @@ class Handler(JupyterHandler):
         return capture.raw_request(self, identity.visitor(self, self.services.desk.policy).user)
 
     def policy_request(self, raw: RawRequest, page: Page | None = None) -> HTTPRequest:
-        """Return what the deployer's functions and the kernel may know of a request."""
-        return self.services.desk.policy.request(raw, page, dashboard=True)
+        """Return what the deployer's functions may know of a request."""
+        return self.services.desk.policy.of_deployer().request(raw, page, dashboard=True)
 
     def _request_summary(self) -> str:
         """Say in the log what failed, without the credentials of its query."""

@@ -82,6 +82,7 @@ class AppMetaExtension(ExtensionApp):
     request_hook = Union(
         [Function(), Unicode()],
         default_value="",
+        allow_none=True,
         help="What adds the deployer's own fields to each connection's request: a function, or the name of one "
         "('our_module:our_function'), that takes the HTTPRequest and returns a dict of JSON values, at most "
         "4096 bytes of them. It may be async. Cells see them as app_meta().request.meta.",

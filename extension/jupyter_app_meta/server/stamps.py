@@ -52,10 +52,10 @@ class Desk:
     facts: Facts | None = None
     audit: Audit | None = None
 
-    def request(self, raw: RawRequest, kernel_id: str, identity: str) -> HTTPRequest:
+    def request(self, raw: RawRequest, kernel_id: str, identity: str, *, policy: Policy | None = None) -> HTTPRequest:
         """Return what may be known of a request that an identity makes to a kernel."""
         page = self.origins.page(kernel_id, identity)
-        return self.policy.request(raw, page, dashboard=self.origins.mode(kernel_id) == "run")
+        return (policy or self.policy).request(raw, page, dashboard=self.origins.mode(kernel_id) == "run")
 
     def note(self, user: User | None, kernel_id: str, header: object) -> None:
         """Tell the audit, if there is one, of a message of this header; ``user`` is None where nobody asked for it."""
@@ -66,7 +66,8 @@ class Desk:
         """Return a request with the deployer's own fields."""
         if self.facts is None:
             return raw
-        return dataclasses.replace(raw, meta=await self.facts(kernel_id, self.request(raw, kernel_id, identity)))
+        asked = self.request(raw, kernel_id, identity, policy=self.policy.of_deployer())
+        return dataclasses.replace(raw, meta=await self.facts(kernel_id, asked))
 
     def client_id(self, kernel_id: str, claim: str, session_id: str) -> str:
         """Return a name for a browser tab that stays over its reconnects, and is nobody else's."""
