@@ -10,7 +10,7 @@ import pytest
 from harness import Json, Server
 from stage import SLIDER, WHO, move, staging, visit, write
 
-LINES = 3000
+LINES = 2500
 
 APP = """
 app = (create_app(identity_provider=People)
@@ -45,6 +45,7 @@ def test_first_render_shows_the_visitor_and_their_page(server: Server) -> None:
     """User, query, path parameters and mode are those of the page's own request."""
     opened = visit(server, "alice", "/cold/17", region="emea")
     assert "<alice|{'region': 'emea'}|{'customer_id': '17'}|run>" in opened.html
+    assert "<title>A page</title>" in opened.html
 
 
 @pytest.mark.parametrize("path", ["/cold/17", "/warm"])

@@ -13,6 +13,7 @@ from voila.paths import collect_template_paths
 from voila.utils import get_page_config
 
 from .services import Services
+from .titles import title
 
 Version = tuple[int, int, int]
 
@@ -22,8 +23,9 @@ _log.setLevel(logging.ERROR)  # that a notebook is not trusted says nothing here
 
 @dataclass(frozen=True, slots=True)
 class Blueprint:
-    """A notebook as Voila renders it, and the version of its file."""
+    """A notebook as Voila renders it, the name and the version of its file."""
 
+    name: str
     notebook: Any
     exporter: Any
     resources: dict[str, Any]
@@ -61,7 +63,9 @@ async def read(services: Services, path: Path, seen: Version) -> Blueprint:
         mathjax_url=page_config["fullMathjaxUrl"],
     )
     await renderer.initialize()
+    renderer.resources["metadata"]["name"] = title(path)  # what templates call the page: as the index does
     return Blueprint(
+        path.stem,
         renderer.notebook,
         renderer.exporter,
         renderer.resources,

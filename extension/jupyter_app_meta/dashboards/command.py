@@ -128,7 +128,10 @@ class Serve(JupyterApp):
         super().start()
         try:
             self.builder().run(port=self.port, ip=self.ip, ready=self._ready)
-        except (AppMetaError, TraitError, OSError) as error:
+        except OSError as error:
+            self.log.critical("%s:%s: %s", self.ip, self.port, error)
+            self.exit(1)
+        except (AppMetaError, TraitError) as error:
             self.log.critical("%s", error)
             self.exit(1)
 

@@ -23,8 +23,8 @@ from . import priority
 from .services import Services
 from .visits import Visit
 
-LOAD = '__import__("jupyter_app_meta").load_ipython_extension(get_ipython()) or True'
-"""What makes a Python kernel listen for its claim, pin threads and know ``%app_meta``."""
+LOAD = '__import__("jupyter_app_meta.kernel.extension").kernel.extension.load_page(get_ipython()) or True'
+"""What makes a Python kernel listen for its claim, pin threads, know ``%app_meta`` and lose no output."""
 
 LAST_WORDS = 0.3
 """Seconds for an interrupted cell to end, before the kernel does: ipykernel does not expect both at once."""

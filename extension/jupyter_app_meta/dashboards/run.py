@@ -75,7 +75,7 @@ class Run:
     @property
     def name(self) -> str:
         """The notebook's name, for logs."""
-        return str(self.blueprint.resources["metadata"]["name"])
+        return self.blueprint.name
 
     @property
     def done(self) -> bool:

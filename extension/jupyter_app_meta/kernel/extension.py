@@ -23,6 +23,30 @@ def load(shell: InteractiveShell) -> None:
     magic.register(shell)
 
 
+def load_page(shell: InteractiveShell) -> None:
+    """Load into the kernel of a dashboard's page, and let it drop nothing of what it publishes."""
+    load(shell)
+    kernel: Any = getattr(shell, "kernel", None)
+    if getattr(kernel, "iopub_thread", None):
+        _publish_all(kernel)
+
+
+def _publish_all(kernel: Any) -> None:
+    """Let more than 1000 messages wait for a slow reader: ZeroMQ drops the others in silence.
+
+    A connection begins with the limit that held when the socket was bound, and its first words are
+    a message on the shell channel: so the limit is lifted before each of those.
+    """
+    thread, hook = kernel.iopub_thread, kernel.pre_handler_hook
+
+    def pre_handler_hook() -> None:
+        thread.schedule(lambda: thread.socket.set_hwm(0))  # the socket is that thread's
+        hook()
+
+    kernel.pre_handler_hook = pre_handler_hook
+    thread.schedule(lambda: thread.socket.set_hwm(0))
+
+
 def unload(shell: InteractiveShell) -> None:
     """Undo ``load``."""
     magic.unregister(shell)
