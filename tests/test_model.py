@@ -254,6 +254,18 @@ def test_copy_of_the_user_can_be_changed() -> None:
     assert USER.username == "alice"
 
 
+def test_pattern_tells_nobody_from_somebody() -> None:
+    """Where nobody is known the pattern for nobody matches, and not the one for everything else."""
+    found = []
+    for meta in (META, AppMeta()):
+        match meta:
+            case {"user": None}:
+                found.append("nobody")
+            case {"user": {"username": name}}:
+                found.append(name)
+    assert found == ["alice", "nobody"]
+
+
 def test_fields_of_the_deployer_are_plain_json() -> None:
     """They, and the path's parameters, are dicts that ``json.dumps`` takes at every depth, and may be pickled."""
     assert json.loads(json.dumps(REQUEST.meta)) == {"tenant": {"name": "acme", "tags": ["a"]}}

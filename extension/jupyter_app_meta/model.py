@@ -64,12 +64,8 @@ class Record(Confined, Mapping[str, Any]):
         return getattr(self, name)
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Return the field, or the default where there is no such field or it is None.
-
-        A pattern asks ``get`` as well: ``{"user": user}`` matches where there is a user.
-        """
-        value = getattr(self, name, None) if name in self.keys() else None
-        return default if value is None else value
+        """Return the field, or the default where there is no such field."""
+        return getattr(self, name) if name in self.keys() else default
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.keys())
@@ -117,7 +113,7 @@ class User(Frozen):
     )
 
     def __init__(self, values: Mapping[str, Any] = NOTHING, /, **more: Any) -> None:
-        merged = {**self.defaults, **values, **more}
+        merged = {**self.defaults, **dict(values), **more}
         groups = merged["groups"]
         super().__init__({**merged, "groups": None if groups is None else tuple(groups)})
 
@@ -146,6 +142,11 @@ class SessionInfo(Record):
     session_id: str | None = None
     kernel_id: str | None = None
     path: str | None = None
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return the field, or the default where there is no such field, or where it is not known."""
+        value = Record.get(self, name)
+        return default if value is None else value
 
 
 class Names(tuple[str, ...]):

@@ -46,7 +46,7 @@ def fake_request(
     *,
     user: str | Mapping[str, Any] | None = None,
     headers: Items | None = None,
-    cookies: Mapping[str, object] | None = None,
+    cookies: Items | None = None,
     query: Items | str | None = None,
     path_params: Mapping[str, str] | None = None,
     meta: Mapping[str, Any] | None = None,
@@ -57,8 +57,8 @@ def fake_request(
 
     ``user`` is a username, a mapping of user fields, or None for nobody; a user is authenticated
     unless the mapping says ``is_authenticated=False``, ``assurance="none"`` or ``kind="anonymous"``.
-    ``headers`` and ``query`` are mappings, in which a list repeats the item, or lists of pairs;
-    ``query`` may be a string as well. ``meta`` is JSON, as the server has it. ``url`` may be
+    ``headers``, ``cookies`` and ``query`` are mappings, in which a list repeats the item, or lists of
+    pairs; ``query`` may be a string as well. ``meta`` is JSON, as the server has it. ``url`` may be
     relative; ``query`` replaces its query. The ``mode`` is ``"test"``.
 
     Raises TypeError for a value of another kind.
@@ -71,7 +71,7 @@ def fake_request(
         headers=Headers(_pairs("headers", headers or {})),
         query_params=params,
         path_params=path_params or {},
-        cookies=Cookies({name: str(value) for name, value in (cookies or {}).items()}),
+        cookies=Cookies(_pairs("cookies", cookies or {})),
         user=_user(user),
         meta=_json(meta or {}),
         via="page",

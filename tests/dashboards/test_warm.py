@@ -211,6 +211,24 @@ def test_timeout_that_nobody_catches_makes_pages_cold(server: Server) -> None:
     opened.close()
 
 
+def test_visitor_who_comes_as_they_are_given_up_is_served(tmp_path: Path) -> None:
+    """A cell that gave up, and was not heard of yet when its visitor came, is run again for them."""
+    late = """import time
+from jupyter_app_meta import app_meta
+try:
+    app_meta(timeout=0.3)
+except TimeoutError:
+    open("gave-up", "w").close()
+    time.sleep(2)
+    raise"""
+    write(tmp_path / "root" / "late.ipynb", late, WHO)
+    app = "app = create_app(identity_provider=People).with_app(path='/', root='late.ipynb', warm=1)"
+    with staging(tmp_path, app) as server:
+        eventually((tmp_path / "root" / "gave-up").exists)
+        opened = visit(server, "alice")
+        assert "<alice|{}|{}|run>" in opened.html and "NotClaimed" not in opened.html
+
+
 @pytest.mark.parametrize("path", ["/env", "/cold/env"])
 def test_environment_of_kernels_has_nothing_of_a_visitor(server: Server, path: str) -> None:
     """Neither page nor query, header nor cookie stands in what every process that a cell starts inherits."""

@@ -19,12 +19,12 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from jupyter_server.auth.identity import IdentityProvider
 from traitlets.config import Config
 
+from ..model import Frozen
 from .application import Application
 from .hooks import Authorize, Meta, OnError
 from .options import expect, imported
@@ -247,4 +247,4 @@ def create_app(
     settings = Settings(meta=meta, warm=warm, max_age=max_age)
     log = log or logging.getLogger("jupyter_app_meta")
     own = deepcopy(Config(config or {}))
-    return Builder(MappingProxyType(options), settings, base_url=base(base_url), config=own, log=log)
+    return Builder(Frozen(options), settings, base_url=base(base_url), config=own, log=log)

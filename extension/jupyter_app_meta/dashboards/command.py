@@ -34,7 +34,7 @@ from .setup import has_secret
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
-KNOWN = {"Serve", "ServerApp"}
+KNOWN = {"Serve", "Server"}
 """Sections of a configuration that are no misspelling of ours."""
 
 
@@ -129,7 +129,8 @@ class Serve(JupyterApp):
         try:
             self.builder().run(port=self.port, ip=self.ip, ready=self._ready)
         except OSError as error:
-            self.log.critical("%s:%s: %s", self.ip, self.port, error)
+            where = "" if error.filename else f"{self.ip}:{self.port}: "
+            self.log.critical("%s%s", where, error)
             self.exit(1)
         except (AppMetaError, TraitError) as error:
             self.log.critical("%s", error)

@@ -30,8 +30,8 @@ async def added(pieces: AsyncIterator[tuple[str, object]]) -> AsyncIterator[str]
     sought = True
     async for piece, _ in pieces:
         head = _head.search(piece) if sought else None
+        sought = sought and not head and "<body" not in piece  # what looks like one later on is the author's
         if head:
-            sought = False
             yield f"{piece[: head.end()]}\n{SCRIPT}{piece[head.end() :]}"
         else:
             yield piece

@@ -34,5 +34,5 @@ async def verdict(authorize: Authorize | None, request: HTTPRequest, log: loggin
 
 async def page(on_error: OnError | None, status: int, request: HTTPRequest | None, log: logging.Logger) -> str | None:
     """Return the deployer's own error page; None for ours."""
-    answer = await call(on_error, log, status, request) if on_error else None
+    answer = await call(on_error, log, status, request) if on_error is not None else None
     return answer if isinstance(answer, str) else None

@@ -153,6 +153,10 @@ class Kernel:
             message["metadata"][wire.FIELD] = signer.stamp(message["msg_id"], message["msg_type"])
         session.send(self.client.control_channel.socket, message)
 
+    def stop_listening(self) -> None:
+        """Hear no more of what the kernel publishes: nobody would read it until the visitor comes, who needs none."""
+        self.client.iopub_channel.socket.unsubscribe(b"")
+
     def disconnect(self) -> None:
         """Close the client's channels: the page is done."""
         self.client.stop_channels()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from numbers import Integral, Real
 from typing import Any
 
 from jupyter_server.auth.identity import IdentityProvider
@@ -20,11 +21,11 @@ def _is_function(given: object) -> bool:
 
 
 def _is_count(given: object) -> bool:
-    return isinstance(given, int) and not isinstance(given, bool) and given >= 0
+    return isinstance(given, Integral) and not isinstance(given, bool) and int(given) >= 0
 
 
 def _is_time(given: object) -> bool:
-    return isinstance(given, int | float) and not isinstance(given, bool) and given > 0
+    return isinstance(given, Real) and not isinstance(given, bool) and float(given) > 0
 
 
 def _is_provider(given: object) -> bool:

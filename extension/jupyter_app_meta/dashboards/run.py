@@ -18,6 +18,7 @@ from nbclient.exceptions import CellExecutionError
 from nbconvert.preprocessors.clearoutput import ClearOutputPreprocessor
 from voila.execute import VoilaExecutor, strip_code_cell_warnings
 
+from ..errors import NotClaimed
 from . import farewell
 from .blueprint import Blueprint
 from .kernels import Kernel, KernelFailed
@@ -182,7 +183,9 @@ class Run:
         finally:
             self._executor = None
             if self.kernel and self._claimed.is_set():
-                self.kernel.disconnect_soon()  # an unclaimed one still needs them
+                self.kernel.disconnect_soon()
+            elif self.kernel:
+                self.kernel.stop_listening()
 
     def _rendered(self, rendering: asyncio.Task[None]) -> None:
         """Let others pass, however the rendering ended, and even if it never began."""
@@ -239,13 +242,18 @@ class Run:
         quiet.cancel()
         claimed.cancel()
 
-    async def _execute(self, cell: Any, index: int) -> bool:
-        """Run a cell in place; return whether the next one may be run."""
+    async def _execute(self, cell: Any, index: int, *, again: bool = False) -> bool:
+        """Run a cell in place; return whether the next one may be run.
+
+        One that gave its visitor up in the very moment in which they came is run again: now they are there.
+        """
         executor = self._executor
         assert executor is not None
         try:
             await executor.execute_cell(cell, None, index, store_history=False)
         except CellExecutionError as error:
+            if error.ename == NotClaimed.__name__ and self._claimed.is_set() and not again:
+                return await self._execute(cell, index, again=True)
             self._log_failure(error)
             if executor.should_strip_error():
                 strip_code_cell_warnings(cell)

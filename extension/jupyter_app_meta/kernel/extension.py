@@ -24,27 +24,16 @@ def load(shell: InteractiveShell) -> None:
 
 
 def load_page(shell: InteractiveShell) -> None:
-    """Load into the kernel of a dashboard's page, and let it drop nothing of what it publishes."""
-    load(shell)
-    kernel: Any = getattr(shell, "kernel", None)
-    if getattr(kernel, "iopub_thread", None):
-        _publish_all(kernel)
+    """Load into the kernel of a dashboard's page, which waits for a slow reader of what it publishes.
 
-
-def _publish_all(kernel: Any) -> None:
-    """Let more than 1000 messages wait for a slow reader: ZeroMQ drops the others in silence.
-
-    A connection begins with the limit that held when the socket was bound, and its first words are
-    a message on the shell channel: so the limit is lifted before each of those.
+    Without that ZeroMQ drops in silence what comes when 1000 messages wait already.
     """
-    thread, hook = kernel.iopub_thread, kernel.pre_handler_hook
+    import zmq  # a kernel has it, a script may not
 
-    def pre_handler_hook() -> None:
-        thread.schedule(lambda: thread.socket.set_hwm(0))  # the socket is that thread's
-        hook()
-
-    kernel.pre_handler_hook = pre_handler_hook
-    thread.schedule(lambda: thread.socket.set_hwm(0))
+    load(shell)
+    thread = getattr(getattr(shell, "kernel", None), "iopub_thread", None)
+    if thread is not None:
+        thread.schedule(lambda: thread.socket.setsockopt(zmq.XPUB_NODROP, 1))  # the socket is that thread's
 
 
 def unload(shell: InteractiveShell) -> None:

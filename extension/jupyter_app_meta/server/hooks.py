@@ -74,7 +74,7 @@ def _import(option: str, text: str) -> object:
 
 async def facts(meta: Meta | None, request: HTTPRequest, log: logging.Logger) -> Mapping[str, Any]:
     """Return the deployer's own fields for a request; none where they are no JSON object, or too big."""
-    answer = await call(meta, log, request, timeout=TIME_LIMIT) if meta else {}
+    answer = await call(meta, log, request, timeout=TIME_LIMIT) if meta is not None else {}
     if answer is FAILED:
         return {}
     text = _text(answer) if _is_plain(answer) else None
