@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from queue import Empty
 from typing import Any, TypeVar
 
 from jupyter_client.blocking.client import BlockingKernelClient
@@ -103,13 +104,23 @@ class Kernel:
         """Wait for a message to be done and return what it printed, or its error."""
         text, deadline = "", time.monotonic() + timeout
         while True:
-            message = self.client.get_iopub_msg(timeout=max(0.1, deadline - time.monotonic()))
+            message = self._published(deadline)
             if message["parent_header"].get("msg_id") != msg_id:
                 self.strays.append(message)
                 continue
             text += _text(message)
             if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
                 return text.strip()
+
+    def _published(self, deadline: float) -> Json:
+        """Return what the kernel publishes next; its thread may sleep through a message, and is woken by another."""
+        found: Json
+        try:
+            found = self.client.get_iopub_msg(timeout=min(10, max(0.1, deadline - time.monotonic())))
+        except Empty:
+            self.client.kernel_info()
+            found = self.client.get_iopub_msg(timeout=max(0.1, deadline - time.monotonic()))
+        return found
 
     def run(self, username: str | None, code: str, **options: Any) -> str:
         """Run a cell in somebody's name and return what it printed."""
