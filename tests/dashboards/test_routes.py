@@ -7,11 +7,13 @@ import re
 from collections.abc import Callable
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
+from jupyter_server.auth.identity import PasswordIdentityProvider
 from stage import served, write
 
 from jupyter_app_meta.dashboards import Builder, DashboardError, create_app
@@ -319,6 +321,28 @@ async def test_redirect_that_cannot_be_sent_is_a_refusal(
     assert await lead(app, "/x") == ["403"]
     said = [record.message for record in caplog.records if "answered with" in record.message]
     assert len(said) == 1 and said[0].endswith("answered with a str, not with a bool or URL: refused.")
+
+
+@pytest.mark.parametrize("by", [{"token": "x"}, {"identity_provider": PasswordIdentityProvider(token="x")}])
+async def test_people_log_in_and_out_with_style(folder: Path, by: dict[str, Any]) -> None:
+    """The pages of logging in and out are there however the provider is given, and so is what they look like."""
+    async with served(create_app(base_url="/t/", **by).with_app(path="/x", root=folder / "a.ipynb")) as client:
+        for path in ("/t/login", "/t/logout"):
+            answer = await client.get(path)
+            assert answer.status_code == 200
+            styles = re.findall(r'<link rel="stylesheet" href="([^"]+)"', answer.text)
+            assert styles and [(await client.get(style)).status_code for style in styles] == [200] * len(styles)
+
+
+@pytest.mark.parametrize(
+    "path", ["/../app.py", "/%2e%2e/app.py", "/..%2fapp.py", "//etc/passwd", "/%2fetc/passwd", "/\\..\\app.py", "/", ""]
+)
+async def test_static_files_lead_nowhere_else(folder: Path, path: str) -> None:
+    """Beside the style of the login nothing of the host is served, to those who are logged in and to others."""
+    for token in (None, "x"):
+        async with served(create_app(token=token).with_app(path="/x", root=folder / "a.ipynb")) as client:
+            answer = await client.get("/", extensions={"target": f"/static{path}".encode()})  # as it is written
+        assert answer.status_code in (400, 403, 404) and "root:" not in answer.text
 
 
 async def test_index_can_be_probed(folder: Path) -> None:
