@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
@@ -22,6 +23,8 @@ from playwright.sync_api import (
     expect,
 )
 from stage import SLIDER, WHO, eventually, kernels, staging, write
+from tornado.iostream import IOStream, StreamClosedError
+from tornado.tcpserver import TCPServer
 
 PATIENCE = 60_000
 """Milliseconds that a slow machine may take for one step."""
@@ -120,13 +123,47 @@ class Tab:
         return str(found)
 
 
+class Wire(TCPServer):
+    """The connections that pass a relay; unlike asyncio's own server it owns each of them from its accept on."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__()
+        self._port = port
+        self._ends: set[IOStream] = set()
+
+    async def handle_stream(self, stream: IOStream, address: object) -> None:
+        """Pass on what comes from either end until one of them closes."""
+        ends = {stream, IOStream(socket.socket())}
+        (far,) = ends - {stream}
+        self._ends |= ends
+        with suppress(StreamClosedError):
+            await far.connect(("127.0.0.1", self._port))
+            await asyncio.gather(self._pass(stream, far), self._pass(far, stream))
+        for end in ends:
+            end.close()
+        self._ends -= ends
+
+    async def _pass(self, source: IOStream, sink: IOStream) -> None:
+        with suppress(StreamClosedError):
+            while True:
+                await sink.write(await source.read_bytes(65536, partial=True))
+        sink.close()
+
+    async def drop(self) -> None:
+        """Break every connection there is."""
+        broken = frozenset(self._ends)
+        for end in broken:
+            end.close()
+        while broken & self._ends:
+            await asyncio.sleep(0.01)
+
+
 class Relay:
     """A wire between browsers and the server that can be cut and mended."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._own = free_port()
-        self._ends: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
@@ -139,7 +176,7 @@ class Relay:
 
     def drop(self) -> None:
         """Break every connection there is; new ones pass."""
-        self._run(self._drop())
+        self._run(self._wire.drop())
 
     def cut(self) -> None:
         """Break every connection, and refuse new ones."""
@@ -160,34 +197,12 @@ class Relay:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
     async def _mend(self) -> None:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._own)
+        self._wire = Wire(self._port)
+        self._wire.listen(self._own, "127.0.0.1")
 
     async def _cut(self) -> None:
-        self._server.close()
-        await self._drop()
-
-    async def _drop(self) -> None:
-        broken = frozenset(self._ends)
-        for end in broken:
-            end.transport.abort()
-        while broken & self._ends:
-            await asyncio.sleep(0.01)
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
-        ends = {writer, far_writer}
-        self._ends |= ends
-        await asyncio.gather(self._pass(reader, far_writer), self._pass(far_reader, writer))
-        self._ends -= ends
-
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            while data := await reader.read(65536):
-                writer.write(data)
-                await writer.drain()
-        writer.close()
-        with suppress(OSError):
-            await writer.wait_closed()
+        self._wire.stop()
+        await self._wire.drop()
 
 
 @pytest.fixture
