@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -139,7 +140,7 @@ def serving(
     """Run a server in ``home`` with a config file of this text; stop it in the end."""
     kernelspec(home, AWARE, "--ext=jupyter_app_meta")
     kernelspec(home, BARE)
-    for folder in ("config", "runtime", "root"):
+    for folder in ("config", "root"):
         (home / folder).mkdir(exist_ok=True)
     preamble = (
         f"import sys; sys.path.insert(0, {str(HERE)!r})\n"
@@ -148,6 +149,7 @@ def serving(
         "c.ServerApp.reraise_server_extension_failures = True\n"
         "c.ServerApp.open_browser = False\nc.ServerApp.allow_root = True\nc.ServerApp.port_retries = 0\n"
         f"c.MultiKernelManager.default_kernel_name = {AWARE!r}\n"
+        "c.KernelManager.transport = 'ipc'\n"  # a free port may be taken before the kernel takes it
     )
     for name in ("jupyter_server_config.py", "jupyter_kernel_gateway_config.py"):
         (home / "config" / name).write_text(preamble + config)
@@ -185,13 +187,18 @@ def launched(
         server.stop()
 
 
+def _runtime(home: Path) -> Path:
+    """Return a home's folder for sockets, whose names may not be as long as those of pytest's folders."""
+    return Path(os.environ["JUPYTER_RUNTIME_DIR"], hashlib.sha256(str(home).encode()).hexdigest()[:8])
+
+
 def _environment(home: Path, more: Mapping[str, str]) -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("JUPYTER", "COV_"))}
     return {
         **kept,
         "JUPYTER_CONFIG_DIR": str(home / "config"),
         "JUPYTER_DATA_DIR": str(home / "data"),
-        "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
+        "JUPYTER_RUNTIME_DIR": str(_runtime(home)),
         "IPYTHONDIR": str(home / "ipython"),
         "PYTHONDONTWRITEBYTECODE": "1",
         **more,

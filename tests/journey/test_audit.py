@@ -51,9 +51,9 @@ class Book:
 
     @property
     def lines(self) -> list[Json]:
-        """Everything that was written, a line each; a line that is no JSON is an error."""
+        """Every line that was written to its end; one that is no JSON is an error."""
         text = self.file.read_text() if self.file.exists() else ""
-        return [json.loads(line) for line in text.splitlines()]
+        return [json.loads(line) for line in text.split("\n")[:-1]]
 
     @property
     def events(self) -> list[Json]:

@@ -165,6 +165,7 @@ def managed(kind: type[Manager], home: Path, name: str, *arguments: str) -> Mana
         kernel_spec_manager=KernelSpecManager(kernel_dirs=[str(folder.parent)]),
         connection_file=str(home / "connection.json"),
         session=Stamping(),
+        transport="ipc" if sys.platform == "linux" else "tcp",  # a free port may be taken before the kernel takes it
     )
 
 
