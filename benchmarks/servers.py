@@ -28,7 +28,8 @@ HEADERS = {
 COOKIES = {"theme": "dark", "consent": "necessary", "_ga": "GA1.1.1208462517.1718105122"}
 
 _numbers = count(1)
-_CONFIG = "c.ServerApp.jpserver_extensions['benchmarks.both'] = True\n"
+# Kernels are reached as on most servers, and not as in the tests.
+_CONFIG = "c.ServerApp.jpserver_extensions['benchmarks.both'] = True\nc.KernelManager.transport = 'tcp'\n"
 
 
 @contextmanager

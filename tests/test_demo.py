@@ -84,7 +84,7 @@ def assert_ctrl_c_stops(process: Process) -> None:
     offspring = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 0
-    _, alive = psutil.wait_procs(offspring, timeout=10)
+    _, alive = psutil.wait_procs(offspring, timeout=30)
     assert alive == []
 
 

@@ -235,7 +235,7 @@ def ended(server: Server, *, within: float = 15) -> int:
     server.closing.close()
     server.process.send_signal(signal.SIGTERM)
     status = server.process.wait(within)
-    _, alive = psutil.wait_procs(children, timeout=10)
+    _, alive = psutil.wait_procs(children, timeout=30)
     assert alive == []
     return status
 
@@ -289,7 +289,7 @@ def test_server_ends_while_a_page_begins(tmp_path: Path, after: float) -> None:
         time.sleep(after)
         server.process.send_signal(signal.SIGTERM)
         try:
-            assert server.process.wait(15) == 0
+            assert server.process.wait(30) == 0
         finally:
             server.process.kill()
             visitor.join()

@@ -33,7 +33,7 @@ def standalone(
     kernelspec(home, KERNEL)
     (home / "root").mkdir(exist_ok=True)
     (home / "config").mkdir(exist_ok=True)
-    preamble = f"import sys; sys.path.insert(0, {str(JOURNEY)!r})\n"
+    preamble = f"import sys; sys.path.insert(0, {str(JOURNEY)!r})\nc.KernelManager.transport = 'ipc'\n"
     who = f"c.Voila.identity_provider_class = {provider!r}\n" if provider else ""
     (home / "config" / "voila.py").write_text(preamble + who + config)
     port = free_port()

@@ -173,7 +173,7 @@ def test_changed_notebook_is_shown_as_it_is(server: Server) -> None:
     opened = visit(server, "alice", "/whole")
     assert "ran at" in opened.html and "this is" not in opened.html
     opened.close()
-    assert not psutil.wait_procs(old.values(), timeout=10)[1]
+    assert not psutil.wait_procs(old.values(), timeout=30)[1]
 
 
 def test_cell_that_fails_ahead_costs_its_visitor_nothing(server: Server) -> None:
@@ -279,8 +279,8 @@ app = (create_app(identity_provider=People)
             processes = kernels(server)
             assert opened.kernel_id in processes
             server.process.send_signal(signal.SIGTERM)
-            assert not psutil.wait_procs(list(processes.values()), timeout=15)[1]
-        assert server.process.wait(15) == 0
+            assert not psutil.wait_procs(list(processes.values()), timeout=30)[1]
+        assert server.process.wait(30) == 0
         assert not [str(path) for path in Path(folder).rglob("*")]
         log = without_kernels(server.log)
         assert "Uncaught" not in log and "never retrieved" not in log
@@ -292,4 +292,4 @@ def test_kernels_end_with_a_server_that_is_killed(server: Server) -> None:
     processes = list(kernels(server).values())
     os.kill(server.process.pid, signal.SIGKILL)
     server.process.wait()
-    assert not psutil.wait_procs(processes, timeout=15)[1]
+    assert not psutil.wait_procs(processes, timeout=30)[1]

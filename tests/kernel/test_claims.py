@@ -71,11 +71,11 @@ class Ahead:
 
     def run(self, code: str) -> str:
         """Run a cell ahead and return what it printed."""
-        return self.kernel.finish(self.start(code), timeout=10)
+        return self.kernel.finish(self.start(code))
 
     def finish(self, msg_id: str) -> str:
         """Return what a cell printed."""
-        return self.kernel.finish(msg_id, timeout=10)
+        return self.kernel.finish(msg_id)
 
     def claim(self, username: str, kernel_id: str | None = ID) -> None:
         """Give the kernel to a visitor."""
@@ -84,13 +84,13 @@ class Ahead:
     def settle(self) -> None:
         """Wait until the control messages that were sent are done."""
         msg_id = self.kernel.send(None, "kernel_info_request", {}, channel="control")
-        while self.kernel.client.get_control_msg(timeout=10)["parent_header"].get("msg_id") != msg_id:
+        while self.kernel.client.get_control_msg(timeout=30)["parent_header"].get("msg_id") != msg_id:
             pass
 
     def asks(self, code: str) -> str:
         """Send a cell that is run ahead, and wait until it is about to ask."""
         msg_id = self.start(f"print('about to ask')\n{code}")
-        while (message := self.kernel.client.get_iopub_msg(timeout=10))["msg_type"] != "stream":
+        while (message := self.kernel.client.get_iopub_msg(timeout=30))["msg_type"] != "stream":
             self.kernel.strays.append(message)
         return msg_id
 
