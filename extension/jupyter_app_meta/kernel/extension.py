@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import claims, context, logs, magic, threads
+from . import claims, context, logs, magic, messages, threads
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -16,7 +16,7 @@ def load(shell: InteractiveShell) -> None:
     kernel: Any = getattr(shell, "kernel", None)
     if hasattr(kernel, "_shell_parent"):
         context.take_gateway_key()
-        context.guard(kernel)
+        messages.guard(kernel)
         context.listen(kernel)
         for handler in kernel.log.handlers:  # not the logger: it also sees what no handler shows
             handler.addFilter(logs.hide)
@@ -41,7 +41,7 @@ def unload(shell: InteractiveShell) -> None:
     magic.unregister(shell)
     kernel: Any = getattr(shell, "kernel", None)
     if hasattr(kernel, "_shell_parent"):
-        context.unguard(kernel)
+        messages.unguard(kernel)
         claims.ignore(kernel)
         for handler in kernel.log.handlers:
             handler.removeFilter(logs.hide)
