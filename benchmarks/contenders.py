@@ -42,7 +42,8 @@ class Contender:
     ask: str
     server: Server
     path: str
-    open_kernels: list[str] = field(default_factory=list)
+    open_pages: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    """The kernel of each page, and the cookies of its visitor."""
 
     def address(self, notebook: str, person: str) -> str:
         """The URL of a notebook's page for a person."""
@@ -51,22 +52,24 @@ class Contender:
     def visit(self, notebook: str, person: str) -> float:
         """Return the seconds from the request to the visitor's name among the bytes of the page."""
         start, found, text = time.perf_counter(), None, ""
-        with httpx.stream("GET", self.address(notebook, person), timeout=300) as response:
+        with httpx.Client(timeout=300) as client, client.stream("GET", self.address(notebook, person)) as response:
             for piece in response.iter_text():
                 text += piece
                 if found is None and f"visitor {person} is here" in text:
                     found = time.perf_counter() - start
+            cookies = dict(client.cookies)
         if found is None:
             raise RuntimeError(f"{self.name} lost {person}: {text[-500:]}")
         if kernel := KERNEL_ID.search(text):
-            self.open_kernels.append(kernel[1])
+            self.open_pages.append((kernel[1], cookies))
         return found
 
     def close_pages(self) -> None:
         """End the kernels of the pages that were opened."""
-        for kernel_id in self.open_kernels:
-            httpx.post(f"{self.server.url}voila/api/shutdown/{kernel_id}", timeout=60, cookies=None)
-        self.open_kernels.clear()
+        for kernel_id, cookies in self.open_pages:
+            url = f"{self.server.url}voila/api/shutdown/{kernel_id}"
+            httpx.post(url, timeout=60, cookies=cookies).raise_for_status()  # else its kernel would be counted later on
+        self.open_pages.clear()
 
     def processes(self) -> list[psutil.Process]:
         """The server and its kernels."""

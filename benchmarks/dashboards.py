@@ -89,7 +89,8 @@ def _dom(browser: Browser, contender: Contender, notebook: str) -> float:
         page.get_by_text(f"visitor {person} is here").wait_for(state="attached", timeout=120_000)
         taken = perf_counter() - start
         kernel = page.evaluate("JSON.parse(document.getElementById('jupyter-config-data').textContent).kernelId")
-        contender.open_kernels.append(kernel)
+        cookies = {cookie["name"]: cookie["value"] for cookie in context.cookies()}
+        contender.open_pages.append((kernel, cookies))
         return taken
     finally:
         context.close()
