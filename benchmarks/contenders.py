@@ -68,7 +68,9 @@ class Contender:
         """End the kernels of the pages that were opened."""
         for kernel_id, cookies in self.open_pages:
             url = f"{self.server.url}voila/api/shutdown/{kernel_id}"
-            httpx.post(url, timeout=60, cookies=cookies).raise_for_status()  # else its kernel would be counted later on
+            answer = httpx.post(url, timeout=60, cookies=cookies)
+            if answer.status_code not in (204, 403):  # a page in a browser may have closed itself
+                answer.raise_for_status()
         self.open_pages.clear()
 
     def processes(self) -> list[psutil.Process]:
