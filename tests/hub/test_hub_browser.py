@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from harness import AWARE, WHO, Json, Server
+from harness import AWARE, READY_TO_RUN, WHO, Json, Server
 from playwright.sync_api import (
     Browser,
     BrowserContext,
@@ -45,10 +45,6 @@ if "button" not in globals():
     button.on_click(clicked)
 display(ipywidgets.VBox([button, label]))"""
 """A cell that shows the same button to everybody who runs it: a label says who has clicked."""
-
-READY_TO_RUN = """kernel => document.querySelector(`.jp-NotebookPanel .jp-KernelName [aria-label="${kernel}"]`)
-    && document.querySelector(".jp-Notebook-ExecutionIndicator[data-status='idle']")"""
-"""Lab says that it is idle before it has a kernel, too, and what is run then is lost: the name must be there."""
 
 NEXT_OUTPUT = """before => {
     const shown = document.querySelector(".jp-Notebook .jp-CodeCell .jp-OutputArea-output")?.textContent ?? "";

@@ -36,6 +36,10 @@ Json = dict[str, Any]
 Format = Literal["text", "binary", "v1"]
 FORMATS: tuple[Format, ...] = ("text", "binary", "v1")
 
+READY_TO_RUN = """kernel => [...document.querySelectorAll(".jp-KernelName")].some(name => name.textContent === kernel)
+    && document.querySelector(".jp-Notebook-ExecutionIndicator[data-status='idle']")"""
+"""Lab says that it is idle before it has a kernel, too, and what is run then is lost: the name must be there."""
+
 WHO = (
     "import json; from jupyter_app_meta import app_meta; m = app_meta()\n"
     "print(json.dumps({'user': m.user, 'mode': m.mode, 'session': dict(m.session),"

@@ -9,7 +9,7 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
-from harness import Server, kernelspec, serving
+from harness import READY_TO_RUN, Server, kernelspec, serving
 from playwright.sync_api import Browser, BrowserContext, Page
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
@@ -44,7 +44,7 @@ def open_notebook(context: BrowserContext, address: str) -> Page:
     page = context.new_page()
     page.goto(address)
     page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
-    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status='idle']", timeout=60_000, state="attached")
+    page.wait_for_function(READY_TO_RUN, arg="Python 3 (request-aware)", timeout=60_000)
     return page
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from harness import AWARE, WHO, Json, Server, serving
+from harness import AWARE, READY_TO_RUN, WHO, Json, Server, serving
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from conftest import PEOPLE
@@ -76,7 +76,7 @@ def open_notebook(context: BrowserContext, server: Server) -> Page:
     page = context.new_page()
     page.goto(f"{server.url}lab/tree/{NOTEBOOK}?reset")
     page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
-    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status='idle']", timeout=60_000, state="attached")
+    page.wait_for_function(READY_TO_RUN, arg=AWARE, timeout=60_000)
     return page
 
 
