@@ -51,8 +51,11 @@ WHO = (
 )
 
 
-PORTS = range(10_000, 32_000)
-"""Below those that systems give to outgoing connections, which might take one before its server does."""
+PORTS = range(10_081, 32_000)
+"""Below those that systems give to outgoing connections, which might take one before its server does.
+
+Above 10080, the last one to which browsers refuse to go.
+"""
 
 
 def free_port() -> int:
