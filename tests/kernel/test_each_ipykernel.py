@@ -58,3 +58,4 @@ def check(kernel: Kernel, release: Path) -> None:
     kernel.finish(kernel.comm("carol", "the-comm", {}))
     kernel.run("bob", "await task; go.set(); thread.join(); assert who() == 'bob'")
     assert kernel.run("bob", "print(out, heard)") == "['alice', 'alice', 'alice', ('thread', 'alice')] ['carol']"
+    assert kernel.run(None, "print(who())") == "None"
