@@ -24,7 +24,7 @@ from voila.execute import VoilaExecutor
 from .. import __version__
 from ..cli.options import Refused, nearest
 from ..errors import AppMetaError, PolicyError
-from ..server import hooks
+from ..server import hooks, logs
 from ..server.app import AppMetaExtension
 from .builder import Builder, create_app
 from .hooks import Authorize
@@ -209,7 +209,7 @@ class Serve(JupyterApp):
         host = "localhost" if self.ip in ("", "0.0.0.0", "::") else self.ip  # noqa: S104  # this is where it is compared
         url = url_path_join(f"http://{host}:{self.port}", self.base_url, "/")
         link = f"{url}?token={self.token}" if self.auto_token else url
-        self.log.info("Dashboards are served at %s (Ctrl-C stops).", link)
+        self.log.info("Dashboards are served at %s (Ctrl-C stops).", link, extra=logs.AS_IT_IS)
         if self.ip not in LOOPBACK and not self.token and self._provider() is None and not has_secret(self.config):
             self.log.warning("Everybody who reaches %s is let in: give --token or --identity-provider.", self.ip)
         if self.open_browser:

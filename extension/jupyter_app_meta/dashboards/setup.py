@@ -12,10 +12,11 @@ import zmq.asyncio
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvider
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
-from traitlets.config import Config
+from traitlets.config import Application, Config
 from voila.configuration import VoilaConfiguration
 
 from ..model import HTTPRequest
+from ..server import logs
 from ..server.app import AppMetaExtension
 from ..server.stamps import Desk
 from . import hooks
@@ -37,6 +38,7 @@ def services(
 ) -> Services:
     """Return what all dashboards of one server share; connection files are in ``folder``."""
     extension = AppMetaExtension(config=config, log=log)
+    logs.guard(log, Application.instance().log if Application.initialized() else None)
     hook = extension.hook()  # what cannot be is refused before anything is opened
     specs = KernelSpecManager(config=config, log=log)
     voila = VoilaConfiguration(config=_voila_config(config))

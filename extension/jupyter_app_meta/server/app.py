@@ -22,7 +22,7 @@ from .. import __version__, wire
 from ..errors import PolicyError
 from ..model import HTTPRequest
 from ..policy import USER_FIELDS, Policy
-from . import hooks
+from . import hooks, logs
 from .audit import EventAudit, event_logger
 from .execution import wrap_execution
 from .managers import wrap_kernel_manager, wrap_session_manager
@@ -150,6 +150,7 @@ class AppMetaExtension(ExtensionApp):
     def initialize_settings(self) -> None:
         """Wire everything as soon as the loop runs: all other extensions have loaded by then."""
         os.environ.pop(wire.KEY_VARIABLE, None)  # kernels of this server have their own keys
+        logs.guard(self.log)
         self.announce()
         assert self.serverapp is not None
         self.serverapp.io_loop.add_callback(self.wire)
