@@ -433,6 +433,42 @@ def test_groups_are_dropped_before_the_user() -> None:
     assert request.truncated == ("user.groups",)
 
 
+MEMBER = User(username="alice", assurance="hub", groups=[f"group-{n}" for n in range(250)], department="Research")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"url": URL("http://host/" + "p" * 13_500)},
+        {"query_params": QueryParams([("q", "x" * 13_500)])},
+        {"query_params": QueryParams([(f"q{n}", "x" * 100) for n in range(130)])},
+        {"base_url": URL("http://host/" + "p" * 13_500)},
+        {"method": "X" * 13_500},
+        {"path_params": {"path": "p" * 13_500}},
+        {"headers": Headers([("a", "x" * 13_500)])},
+        {"user": User(MEMBER, display_name="x" * 13_500)},
+    ],
+    ids=["url", "query", "many queries", "base", "method", "path parameter", "header", "chosen name"],
+)
+def test_no_text_of_the_visitor_crowds_out_the_user(fields: dict[str, Any]) -> None:
+    """Groups, a provider's fields and the deployer's stay, however long the address of the page is."""
+    sent = build(**{"user": User(MEMBER), "meta": {"plan": "p" * 900}, **fields})
+    request = received(sent)
+    assert request.user is not None
+    assert (request.user["groups"], request.user["department"]) == (MEMBER["groups"], "Research")
+    assert dict(request.meta) == {"plan": "p" * 900}
+    assert not [name for name in request.truncated if name.startswith(("user.groups", "user.dep", "meta"))]
+
+
+def test_no_session_name_crowds_out_the_user() -> None:
+    """The name of a notebook and the id that a browser made up are texts of the visitor's too."""
+    for session in (SessionInfo("tab", "s" * 13_500, "kernel", "a"), SessionInfo("tab", "s", "kernel", "n" * 13_500)):
+        meta = through(AppMeta(build(user=User(MEMBER)), "edit", session), wire.DEFAULT_LIMIT)
+        assert meta.user is not None
+        assert meta.user["groups"] == MEMBER["groups"]
+        assert (meta.session.client_id, meta.session.kernel_id) == ("tab", "kernel")
+
+
 @pytest.mark.parametrize("groups", [None, (), ("editors",)])
 def test_no_groups_are_told_from_unknown_ones(groups: tuple[str, ...] | None) -> None:
     """Groups that the server withholds are None in the kernel too, and no groups are none."""

@@ -11,7 +11,8 @@
 3. It is bound to one message by its id and type; a copy on another message is refused.
 4. It needs nothing but the key: restarts and reconnects of either side lose nothing.
 5. An unknown field is ignored; an unknown major version is refused by name.
-6. A payload is at most ``limit`` bytes: whole items are dropped, the user last, and listed.
+6. A payload is at most ``limit`` bytes: whole items are dropped and listed, the user last. What the visitor
+   writes (address, query, headers) is dropped before anything that says who they are.
 7. Whatever the bytes are, ``verify`` and ``decode`` return a value or raise BadStamp.
 """
 
@@ -21,7 +22,7 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, get_args
 from urllib.parse import urlencode, urlsplit
 
@@ -29,6 +30,7 @@ from starlette.datastructures import Address
 
 from .datastructures import URL, Cookies, Headers, QueryParams
 from .errors import BadStamp, UnknownVersion
+from .importance import Item, by_importance
 from .model import AppMeta, HTTPRequest, Mode, Names, SessionInfo, User
 
 FIELD = "app_meta"
@@ -43,13 +45,11 @@ Claim = Literal["pending", "given"]
 Json = dict[str, Any]
 Pairs = list[tuple[str, str]]
 Name = tuple[str, str | None]  # ("headers", "accept"); ("method", None) for what has no names
-Item = tuple[str, str | None, Any]
 
 _NAMES_SHARE = 8  # one part in eight of the limit, each, for the names of what was withheld and dropped
 _NAME_LENGTH = 100
 _MODES: tuple[Mode, ...] = get_args(Mode)
 _REPEATED = ("query", "headers", "cookies")
-_CORE = ("is_authenticated", "username", "kind", "admin", "is_owner", "assurance")
 _version_format = re.compile(r"[0-9]{1,4}(\.[0-9]{1,4})*")
 _dumps = json.JSONEncoder(separators=(",", ":"), default=dict).encode
 
@@ -147,7 +147,7 @@ def encode(meta: AppMeta, limit: int = DEFAULT_LIMIT, claim: Claim | None = None
     """
     if claim is not None:
         return f"{encode(meta, limit - len(_claimed(claim)))[:-1]}{_claimed(claim)}}}"
-    items = list(_by_importance(meta))
+    items = list(by_importance(meta))
     redacted, truncated = (_clipped(names) for names in _names(meta))
     payload = _packed(meta, items, redacted, truncated)
     if len(payload) <= limit:
@@ -171,28 +171,6 @@ def _claimed(kind: Claim) -> str:
 
 def _names(meta: AppMeta) -> tuple[Names, Names]:
     return (meta.request.redacted, meta.request.truncated) if meta.request else (Names(), Names())
-
-
-def _by_importance(meta: AppMeta) -> Iterator[Item]:
-    """Yield what may be dropped on its own, the most important first; each value of a repeated name."""
-    request = meta.request
-    user = request.user if request and request.user is not None else {}
-    if user:
-        yield "user", None, {name: user[name] for name in _CORE if name in user}
-    yield from (("session", name, meta.session[name]) for name in meta.session)
-    if request is None:
-        return
-    yield "method", None, request.method
-    yield "via", None, request.via
-    yield "client", None, request.client
-    yield "base_url", None, str(request.base_url)
-    yield "url", None, str(request.url.replace(query=""))  # "query" has it: neither can lack what the other has
-    yield from (("user", name, value) for name, value in user.items() if name not in _CORE)
-    yield from (("path_params", *item) for item in request.path_params.items())
-    yield from (("meta", *item) for item in request.meta.items())
-    yield from (("query", *item) for item in request.query_params.multi_items())
-    yield from (("headers", *item) for item in request.headers.items())
-    yield from (("cookies", *item) for item in request.cookies.items())
 
 
 def _choose(items: Sequence[Item], room: int) -> tuple[list[Item], list[str]]:
