@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
+import nbformat
 import pytest
 from harness import READY_TO_RUN, Server, kernelspec, serving
 from playwright.sync_api import Browser, BrowserContext, Page
@@ -111,4 +112,31 @@ def test_notebook_page_and_its_query(lab: Server, browser: Browser) -> None:
                 shown.wait_for(timeout=10_000)
                 break
         page.close()
+    context.close()
+
+
+@pytest.mark.parametrize("shell", ["notebooks", "lab/tree"])
+def test_page_is_known_as_soon_as_its_kernel_was_restarted(lab: Server, browser: Browser, shell: str) -> None:
+    """Kernel > Restart Kernel and Run All Cells: the cells see the tab's page, not only after its next call."""
+    code = (
+        "from jupyter_app_meta import app_meta; r = app_meta().request; print(r.via, r.url.path, dict(r.query_params))"
+    )
+    spec = {"name": "python3-app-meta", "display_name": "Python 3 (request-aware)", "language": "python"}
+    name = f"restart-{shell.partition('/')[0]}.ipynb"
+    cells = [nbformat.v4.new_code_cell(code), nbformat.v4.new_code_cell("'the last one'")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": spec}), lab.home / "root" / name)
+    context = log_in(browser, lab, "dave")
+    page = open_notebook(context, f"{lab.url}{shell}/{name}?region=emea")
+    query = {"region": "emea"} if shell == "notebooks" else {}  # which Lab drops from its address
+    for _ in range(2):
+        page.get_by_role("menuitem", name="Kernel", exact=True).click()
+        page.get_by_role("menuitem", name="Restart Kernel and Run All Cells…").click()
+        with page.expect_response(lambda response: "/restart" in response.url):
+            page.get_by_role("button", name="Confirm Kernel Restart").click()
+        page.locator(".jp-OutputArea-output").filter(has_text="the last one").wait_for(timeout=60_000)
+        shown = page.locator(".jp-OutputArea-output").first.inner_text()
+        assert shown.strip() == f"page /{shell}/{name} {query}"
+        page.get_by_role("menuitem", name="Edit", exact=True).click()
+        page.get_by_role("menuitem", name="Clear Outputs of All Cells").click()
+        page.locator(".jp-OutputArea-output").first.wait_for(state="detached", timeout=60_000)
     context.close()

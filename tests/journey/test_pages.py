@@ -191,8 +191,8 @@ def test_two_known_pages_mean_an_unknown_page(people: Server, alice: Visitor) ->
     assert seen["url"].endswith(f"/api/kernels/{kernel}/channels")
 
 
-def test_page_is_forgotten_with_the_last_connection(people: Server, alice: Visitor) -> None:
-    """A reload with another query replaces the page: the old one went with its connection."""
+def test_reload_replaces_the_page(people: Server, alice: Visitor) -> None:
+    """A reload with another query is the new page: the old one went with its connection."""
     path, address = notebook(people)
     kernel = open_session(alice, f"{address}?region=emea", path)
     socket = alice.connect(kernel)
@@ -221,6 +221,57 @@ def test_page_that_is_not_honestly_known_is_unknown(
     path, _ = notebook(people)
     kernel = open_session(alice, referer.format(url=people.url, path=path), path, **headers)
     assert alice.connect(kernel).who()["via"] == "socket"
+
+
+@pytest.mark.parametrize("session_id", ["one-tab", None])
+def test_page_outlives_the_restart_of_its_kernel(people: Server, alice: Visitor, session_id: str | None) -> None:
+    """Trap: a restart closes a tab's socket. The page that opens it again is known from its first message on."""
+    path, address = notebook(people)
+    kernel = open_session(alice, f"{address}?region=emea", path)
+    socket = alice.connect(kernel, session_id)
+    assert socket.who()["query"] == {"region": "emea"}
+    alice.call("POST", f"/api/kernels/{kernel}/restart").raise_for_status()
+    socket.close()
+    seen = alice.connect(kernel, session_id).who()
+    assert (seen["via"], seen["query"]) == ("page", {"region": "emea"})
+
+
+def test_another_person_who_connects_after_the_tab_has_no_page(people: Server, alice: Visitor, bob: Visitor) -> None:
+    """A page that waits for its tab is its own person's alone."""
+    path, address = notebook(people)
+    kernel = open_session(alice, f"{address}?region=emea", path)
+    alice.connect(kernel).close()
+    seen = bob.connect(kernel).who()
+    assert (seen["user"]["username"], seen["via"], seen["query"]) == ("bob", "socket", {})
+
+
+def test_tab_that_renames_its_notebook_has_one_page(people: Server, alice: Visitor) -> None:
+    """Trap: the address that a tab has left counted as a second page, and none was known."""
+    path, address = notebook(people)
+    kernel = open_session(alice, f"{address}?region=emea", path)
+    socket = alice.connect(kernel)
+    session = socket.who()["session"]["session_id"]
+    renamed = path.replace("na me", "other")
+    referer = {"Referer": f"{address}?region=emea"}
+    alice.call("PATCH", f"/api/sessions/{session}", {"path": renamed}, headers=referer).raise_for_status()
+    assert socket.who()["query"] == {"region": "emea"}
+    alice.get("/api/sessions", headers={"Referer": f"{people.url}notebooks/{renamed}?region=emea"})
+    seen = socket.who()
+    assert (seen["via"], seen["url"]) == ("page", f"{people.url}notebooks/{renamed}?region=emea")
+
+
+@pytest.mark.parametrize("shell", ["notebooks", "lab/tree", "lab/workspaces/w/tree", "doc/tree", "nbclassic/notebooks"])
+def test_page_is_not_that_of_a_namesake_in_another_folder(people: Server, alice: Visitor, shell: str) -> None:
+    """Trap: ends of addresses were compared, so a notebook got the page of its namesake in a folder below."""
+    folder = uuid.uuid4().hex
+    paths = (f"{folder}/index.ipynb", f"{folder}/reports/index.ipynb", "index.ipynb", "reports/index.ipynb")
+    kernels = [open_session(alice, "", path) for path in paths]
+    address = f"{people.url}{shell}/{paths[1]}?region=emea"
+    alice.get("/api/sessions", headers={"Referer": address})
+    assert [alice.connect(kernel).who()["query"] for kernel in kernels] == [{}, {"region": "emea"}, {}, {}]
+    open_session(alice, f"{people.url}{shell}/{folder}%2Findex.ipynb?region=apac", paths[0])
+    open_session(alice, f"{people.url}{shell}/{paths[0]}?region=apac", "index.ipynb")
+    assert [alice.connect(kernel).who()["via"] for kernel in kernels] == ["socket", "page", "socket", "socket"]
 
 
 def test_looking_up_all_sessions_ties_the_one_that_the_page_names(people: Server, alice: Visitor) -> None:

@@ -15,7 +15,6 @@ import weakref
 from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from jupyter_server import CallContext
 from jupyter_server.base.handlers import APIHandler, JupyterHandler
@@ -26,14 +25,12 @@ from .. import queries, wire
 from ..model import SessionInfo
 from ..policy import Page, RawRequest
 from . import capture, identity
+from .addresses import Address
 from .execution import ForWhoAsked
 from .stamping import KEY, harmless, stamp_client
 from .stamps import Desk, Json, Stamps
 
 MARK = "_app_meta_wrapped"
-
-# Shells that show many documents: their bare address says nothing about any one of them.
-SHELLS = ("lab", "tree", "notebooks", "consoles", "edit", "terminals", "doc", "retro", "nbclassic")
 
 
 def wrap_kernel_manager(manager: Any, desk: Desk) -> None:
@@ -243,47 +240,31 @@ def _note_session(model: Mapping[str, Any], desk: Desk) -> None:
     desk.origins.name(kernel_id, model["id"], path)
     handler = working_handler()
     page = _referer(handler) if handler else None
-    if handler and page and (_shows(page, path, handler) or not _is_shell(page, handler)):
+    if handler and page and (page.names([path]) or not page.is_shell):
         _see(kernel_id, page, handler, desk)
-
-
-def _see(kernel_id: str, page: Page, handler: JupyterHandler, desk: Desk) -> None:
-    # Lab drops the query from its address once it has started; Notebook keeps it.
-    stripped = "?" not in page.url and _below(page, handler).startswith("/lab/")
-    desk.origins.see(kernel_id, identity.visitor(handler, desk.policy).key, page, stripped=stripped)
 
 
 def _note_sessions(models: list[Mapping[str, Any]], desk: Desk) -> None:
     """Note all sessions; a page that asks for all of them belongs to the one that its address names."""
-    handler = working_handler()
-    page = _referer(handler) if handler else None
     for model in models:
         desk.origins.name(model["kernel"]["id"], model["id"], model.get("path"))
-        if handler and page and _shows(page, model.get("path"), handler):
-            _see(model["kernel"]["id"], page, handler, desk)
+    handler = working_handler()
+    page = _referer(handler) if handler else None
+    path = page.names(model.get("path") for model in models) if page else None
+    kernels = {model["kernel"]["id"] for model in models if path and model.get("path") == path}
+    if handler and page and len(kernels) == 1:
+        _see(kernels.pop(), page, handler, desk)
 
 
-def _referer(handler: JupyterHandler) -> Page | None:
+def _see(kernel_id: str, page: Address, handler: JupyterHandler, desk: Desk) -> None:
+    # Lab drops the query from its address once it has started; Notebook keeps it.
+    stripped = page.is_lab and not page.has_query
+    desk.origins.see(kernel_id, identity.visitor(handler, desk.policy).key, Page(page.url), stripped=stripped)
+
+
+def _referer(handler: JupyterHandler) -> Address | None:
     """Return the page that made a call, where its own browser says so and it is of this server."""
     headers = handler.request.headers
-    try:
-        parts = urlsplit(headers.get("Referer", ""))
-    except ValueError:
+    if headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
         return None
-    foreign = headers.get("Sec-Fetch-Site", "same-origin") != "same-origin" or parts.netloc != handler.request.host
-    if foreign or parts.scheme not in ("http", "https") or not parts.path.startswith(handler.base_url):
-        return None
-    return Page(parts._replace(fragment="").geturl())
-
-
-def _shows(page: Page, path: str | None, handler: JupyterHandler) -> bool:
-    """Whether a page's address ends with a notebook's path."""
-    return bool(path) and _below(page, handler).endswith(f"/{path}")
-
-
-def _is_shell(page: Page, handler: JupyterHandler) -> bool:
-    return _below(page, handler).lstrip("/").partition("/")[0] in SHELLS
-
-
-def _below(page: Page, handler: JupyterHandler) -> str:
-    return "/" + unquote(urlsplit(page.url).path).removeprefix(handler.base_url).strip("/")
+    return Address.of(headers.get("Referer", ""), handler.request.host, handler.base_url)

@@ -3,23 +3,23 @@
 1. A page that the server renders (a dashboard) belongs to the kernel that its handler started,
    for as long as that kernel lives.
 2. Any other page is known from the Referer of the calls that open or look up a Jupyter session. It
-   belongs to a kernel *and* an identity, until that identity's last connection to the kernel ends.
+   belongs to a kernel *and* an identity, as long as a tab of theirs is connected, or may come back (``tabs``).
 3. Two known pages for one pair mean that the page is unknown.
 4. Each change raises the kernel's version, so that connections know that their stamps are stale.
 """
 
 from __future__ import annotations
 
+import time
 import weakref
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..policy import Page
+from .tabs import Tabs
 
 MAX_IDENTITIES = 1000
-MAX_PAGES = 8
 
 
 @dataclass(slots=True)
@@ -31,16 +31,15 @@ class _Kernel:
     rendered: tuple[str, Page] | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     path: str | None = None
-    seen: dict[str, list[Page]] = field(default_factory=dict)
-    connections: Counter[str] = field(default_factory=Counter)
+    tabs: dict[str, Tabs] = field(default_factory=dict)
     sessions: dict[str, str | None] = field(default_factory=dict)
 
 
 class Origins:
     """What is known of each kernel; ``alive`` tells whether a kernel id still exists."""
 
-    def __init__(self, alive: Callable[[str], bool]) -> None:
-        self._alive = alive
+    def __init__(self, alive: Callable[[str], bool], clock: Callable[[], float] = time.monotonic) -> None:
+        self._alive, self._clock = alive, clock
         self._kernels: dict[str, _Kernel] = {}
 
     def __len__(self) -> int:
@@ -73,45 +72,60 @@ class Origins:
         A ``stripped`` page is what became of the same address with a query.
         """
         kernel = self._kernels.setdefault(kernel_id, _Kernel())
-        known = kernel.seen.get(identity, [])
-        pages = [old for old in known if not (stripped and old.url.startswith(f"{page.url}?"))]
-        if page not in pages:
-            pages = [*pages, page][-MAX_PAGES:]
-        if pages != known and (known or len(kernel.seen) < MAX_IDENTITIES):
-            kernel.seen[identity] = pages
-            kernel.version += 1
+        if tabs := self._tabs(kernel, identity):
+            tabs.see(page.url, self._clock(), stripped=stripped)
+            self._settle(kernel, tabs)
 
     def name(self, kernel_id: str, session_id: str, path: str | None) -> None:
         """Note the Jupyter session that a kernel belongs to, and its path."""
         known = self._kernels.get(kernel_id)
-        if known is None or known.sessions.get(session_id, "") != path:
-            self._prune()
-            self._touch(kernel_id).sessions[session_id] = path
+        if known is not None and known.sessions.get(session_id, "") == path:
+            return
+        self._prune()
+        kernel = self._touch(kernel_id)
+        if session_id in kernel.sessions:
+            for tabs in kernel.tabs.values():
+                tabs.rename()
+        kernel.sessions[session_id] = path
 
-    def connect(self, kernel_id: str, identity: str) -> None:
-        """Note a new connection."""
+    def connect(self, kernel_id: str, identity: str, client: str = "") -> None:
+        """Note a new connection of a client, which is one tab's by its name."""
         if kernel_id not in self._kernels:
             self._prune()  # here too: clients without sessions never come by `name`
-        self._kernels.setdefault(kernel_id, _Kernel()).connections[identity] += 1
+        kernel = self._kernels.setdefault(kernel_id, _Kernel())
+        if tabs := self._tabs(kernel, identity):
+            tabs.connect(client, self._clock())
+            self._settle(kernel, tabs)
 
-    def disconnect(self, kernel_id: str, identity: str) -> None:
-        """Note the end of a connection; the pages of an identity's last one are forgotten."""
+    def disconnect(self, kernel_id: str, identity: str, client: str = "") -> None:
+        """Note the end of a connection."""
         kernel = self._kernels.get(kernel_id)
-        if kernel is None:
-            return
-        kernel.connections[identity] -= 1
-        if kernel.connections[identity] <= 0:
-            del kernel.connections[identity]
-            kernel.seen.pop(identity, None)
+        tabs = kernel.tabs.get(identity) if kernel else None
+        if kernel and tabs:
+            tabs.disconnect(client, self._clock())
+            self._settle(kernel, tabs)
+
+    def _tabs(self, kernel: _Kernel, identity: str) -> Tabs | None:
+        """Return what is known of an identity's tabs; None where too many identities are here already."""
+        if identity not in kernel.tabs:
+            if len(kernel.tabs) >= MAX_IDENTITIES:
+                now = self._clock()
+                kernel.tabs = {name: tabs for name, tabs in kernel.tabs.items() if not tabs.is_gone(now)}
+            if len(kernel.tabs) >= MAX_IDENTITIES:
+                return None
+        return kernel.tabs.setdefault(identity, Tabs())
+
+    def _settle(self, kernel: _Kernel, tabs: Tabs) -> None:
+        if tabs.settle(self._clock()):
             kernel.version += 1
 
     def page(self, kernel_id: str, identity: str) -> Page | None:
         """Return the one page that this identity is known to look at, None where it is not known."""
         kernel = self._kernels.get(kernel_id, _Kernel())
-        pages = list(kernel.seen.get(identity, ()))
-        if kernel.rendered is not None and kernel.rendered[0] == identity:
-            pages.append(kernel.rendered[1])
-        return pages[0] if len(pages) == 1 else None
+        tabs, rendered = kernel.tabs.get(identity), kernel.rendered
+        if rendered is None or rendered[0] != identity:
+            return Page(tabs.known) if tabs and tabs.known else None
+        return rendered[1] if tabs is None or tabs.has_no_page else None
 
     def opener(self, kernel_id: str) -> object | None:
         """Return what renders with this kernel, while it exists."""

@@ -267,7 +267,8 @@ def _opened(connection: Any) -> None:
     desk: Desk = connection.app_meta_desk
     if not getattr(connection, "_app_meta_open", False):
         connection._app_meta_open = True
-        desk.origins.connect(connection.kernel_id, connection._app_meta_who.key)
+        connection._app_meta_tab = _tab(connection)
+        desk.origins.connect(connection.kernel_id, connection._app_meta_who.key, connection._app_meta_tab)
         if desk.nodelay:
             connection.websocket_handler.set_nodelay(True)
 
@@ -275,7 +276,8 @@ def _opened(connection: Any) -> None:
 def _closed(connection: Any) -> None:
     if getattr(connection, "_app_meta_open", False):
         connection._app_meta_open = False
-        connection.app_meta_desk.origins.disconnect(connection.kernel_id, connection._app_meta_who.key)
+        who, tab = connection._app_meta_who, connection._app_meta_tab
+        connection.app_meta_desk.origins.disconnect(connection.kernel_id, who.key, tab)
 
 
 @contextmanager
