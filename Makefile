@@ -14,12 +14,16 @@ PACKAGE := $(shell find extension kernelspec -type f -not -path '*/__pycache__/*
 INSTALLED := pyproject.toml $(wildcard kernelspec/*) $(wildcard extension/jupyter_app_meta/jupyter-config/*)
 KERNEL_TESTS := tests/kernel $(filter-out $(addprefix tests/test_,conftest.py dashboard_notebooks.py demo.py docs.py elsewhere.py packaging.py),$(wildcard tests/test_*.py))
 
+QUICK_TESTS := tests/test_model.py tests/test_policy.py tests/test_queries.py tests/test_testing.py tests/test_wire.py \
+	tests/kernel/test_context.py tests/kernel/test_display.py tests/kernel/test_magic.py tests/server/test_capture.py \
+	tests/server/test_stamps.py tests/server/test_identity.py
+
 # What tests and servers start by name must come from the environment under test.
 in = exec env PATH="$(abspath $(1))/bin:$$PATH" $(1)/bin/python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo lab test test-main test-313 test-wheel lint format bench wheel chromium nginx hub-proxy clean
+.PHONY: help demo lab docs quick test test-main test-313 test-wheel lint format bench wheel chromium nginx hub-proxy clean
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -29,6 +33,13 @@ demo: $(VENV)/.demo ## Serve three dashboards to three people and print the link
 
 lab: $(VENV)/.demo ## Start JupyterLab on the notebooks and print the link to open
 	@$(call in,$(VENV)) -m tools.lab
+
+docs: $(VENV)/.docs ## Build the documentation into build/docs; warnings are errors
+	$(call in,$(VENV)) -m sphinx -b html -nW --keep-going -q docs $(BUILD)/docs
+	@echo "The documentation is in $(BUILD)/docs/index.html"
+
+quick: $(VENV)/.test ## Run the fast tests: the pure core, the kernel half, units of the server half
+	$(call in,$(VENV)) -m pytest -n 2 -q $(QUICK_TESTS) $(ARGS)
 
 test: test-main test-313 test-wheel ## Run every test: here, under Python 3.13, and against the wheel
 
@@ -82,6 +93,11 @@ $(VENV)/.test: $(INSTALLED) | $(PY)
 	@echo "Installing jupyter-app-meta and what its tests need into $(VENV) …"
 	@$(PY) $(PIP_INSTALL) --editable '.[test]'
 	@touch $@ $(VENV)/.demo
+
+$(VENV)/.docs: $(VENV)/.test
+	@echo "Installing what the documentation needs into $(VENV) …"
+	@$(PY) $(PIP_INSTALL) --editable '.[docs]'
+	@touch $@
 
 $(VENV313)/.test: $(INSTALLED) tools/find-python.sh
 	@mkdir -p $(VENV313)

@@ -1,13 +1,15 @@
 """What can go wrong, one class per cause.
 
-AppMetaError
-├── NotAuthenticated      ``require_user()`` found nobody it may trust
-├── NotClaimed            a warm kernel asked for its visitor, and none came
-├── UnknownField          ``%app_meta`` was asked for something a request does not have
-├── NotPicklable          a request must not leave its process
-├── PolicyError           an option of ``AppMetaExtension`` has an unusable value
-└── BadStamp              a stamp cannot be believed
-    └── UnknownVersion    ... because a newer server wrote it
+The tree::
+
+    AppMetaError
+    ├── NotAuthenticated      ``require_user()`` found nobody it may trust
+    ├── NotClaimed            a warm kernel asked for its visitor, and none came
+    ├── UnknownField          ``%app_meta`` was asked for something a request does not have
+    ├── NotPicklable          a request must not leave its process
+    ├── PolicyError           an option of ``AppMetaExtension`` has an unusable value
+    └── BadStamp              a stamp cannot be believed
+        └── UnknownVersion    ... because a newer server wrote it
 """
 
 from __future__ import annotations
