@@ -13,10 +13,12 @@ from queue import Empty
 from typing import Any, cast
 
 from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_client.session import new_id
 from jupyter_core.utils import ensure_async
 
 from .. import wire
 from ..model import SessionInfo
+from ..server.sockets import look_again, make_patient
 from ..server.stamping import stamp_client
 from ..server.stamps import Json, Stamps
 from . import priority
@@ -124,6 +126,26 @@ class Kernel:
         """Whether the kernel's process runs."""
         return bool(await self.manager.is_alive())
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether the kernel says that it runs no cell: the server hears that on a socket of its own."""
+        return bool(self.manager.execution_state == "idle")
+
+    async def answer(self, channel: str) -> None:
+        """Wait until the kernel has answered a question on this channel, on a connection of its own."""
+        client = self.manager.client(context=self._services.sockets)
+        client.session = client.session.clone()
+        client.session.session = new_id()  # by the same name it would get the answers of the page's own client
+        make_patient(client)
+        on = {"shell": channel == "shell", "control": channel == "control"}
+        client.start_channels(iopub=False, stdin=False, hb=False, **on)
+        asked = getattr(client, f"{channel}_channel")
+        try:
+            asked.send(client.session.msg("kernel_info_request"))
+            await asked.get_msg()
+        finally:
+            client.stop_channels()
+
     async def _load(self) -> None:
         if (self.manager.kernel_spec.language or "").lower() != "python":
             return
@@ -152,6 +174,7 @@ class Kernel:
         if signer := self._stamps.claim():
             message["metadata"][wire.FIELD] = signer.stamp(message["msg_id"], message["msg_type"])
         session.send(self.client.control_channel.socket, message)
+        look_again(self.client.control_channel.socket)
 
     def stop_listening(self) -> None:
         """Hear no more of what the kernel publishes: nobody would read it until the visitor comes, who needs none."""

@@ -24,6 +24,7 @@ from .blueprint import Blueprint
 from .kernels import Kernel, KernelFailed
 from .services import Services
 from .visits import Visit
+from .watch import NoAnswer, Watch
 
 HEARTBEAT = "<script>window.voila_heartbeat && window.voila_heartbeat()</script>\n"
 BROKEN = '<p role="alert">This page could not be completed. Please reload it.</p>\n'
@@ -50,6 +51,7 @@ class Run:
         self._more = asyncio.Event()
         self._pieces: list[str] = []
         self._executor: VoilaExecutor | None = None
+        self._watch = Watch()
         self._starting: asyncio.Task[None] | None = None
         self._rendering: asyncio.Task[None] | None = None
 
@@ -91,7 +93,8 @@ class Run:
     @property
     def is_usable(self) -> bool:
         """Whether a visitor may be given this run: it can be claimed, and nothing went wrong so far."""
-        return self.kernel is not None and self.kernel.aware and not self.failed
+        went_well = not self.failed and not self._watch.is_suspicious
+        return went_well and self.kernel is not None and self.kernel.aware
 
     def claim(self, visit: Visit) -> None:
         """Give the run to its visitor."""
@@ -248,9 +251,10 @@ class Run:
         One that gave its visitor up in the very moment in which they came is run again: now they are there.
         """
         executor = self._executor
-        assert executor is not None
+        assert executor is not None and self.kernel is not None
         try:
-            await executor.execute_cell(cell, None, index, store_history=False)
+            async with self._watch.over(self.kernel):
+                await executor.execute_cell(cell, None, index, store_history=False)
         except CellExecutionError as error:
             if error.ename == NotClaimed.__name__ and self._claimed.is_set() and not again:
                 return await self._execute(cell, index, again=True)
@@ -261,6 +265,9 @@ class Run:
         except TimeoutError as error:
             self._log_failure(error)
             executor.show_code_cell_timeout(cell)
+        except NoAnswer as error:
+            self._log_failure(error)
+            cell["outputs"].append(error.output())
         else:
             return True
         return False

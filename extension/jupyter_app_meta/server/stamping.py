@@ -28,6 +28,7 @@ from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebso
 from .. import wire
 from ..model import SessionInfo
 from . import capture, identity
+from .sockets import look_again, make_patient
 from .stamps import Desk, Json, Stamps, Unreadable, readable
 
 KEY = "app_meta_key"
@@ -56,18 +57,29 @@ class Stamper(Protocol):
 
 
 def stamp_client(client: Any, stamper: Stamper) -> Any:
-    """Make one kernel client of the server stamp what it sends, and no other client of that kernel."""
+    """Make one kernel client of the server, and no other, stamp what it sends; it misses no answer either."""
     session = client.session.clone()
-    send = session.send
+    send, send_raw = session.send, session.send_raw
 
     def stamped_send(stream: Any, msg_or_type: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(msg_or_type, Mapping):
             with harmless(client.log):
                 msg_or_type = stamper.message(dict(msg_or_type))
-        return send(stream, msg_or_type, *args, **kwargs)
+        try:
+            return send(stream, msg_or_type, *args, **kwargs)
+        finally:
+            look_again(stream)
 
-    session.send = stamped_send
+    def looking_send_raw(stream: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return send_raw(stream, *args, **kwargs)
+        finally:
+            look_again(stream)
+
+    session.send, session.send_raw = stamped_send, looking_send_raw
     client.session = session
+    with harmless(client.log):
+        make_patient(client)
     return client
 
 
