@@ -8,10 +8,10 @@ VENVWHEEL := $(VENV)-wheel
 VENVTOGETHER := $(VENV)-together
 BUILD := build
 PY := $(VENV)/bin/python
-PIP_INSTALL := -m pip install -qq --disable-pip-version-check
+PIP_INSTALL := -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
 PACKAGE := $(shell find extension kernelspec -type f -not -path '*/__pycache__/*')
-INSTALLED := pyproject.toml $(wildcard kernelspec/*) $(wildcard extension/jupyter_app_meta/jupyter-config/*)
+INSTALLED := pyproject.toml constraints.txt $(wildcard kernelspec/*) $(wildcard extension/jupyter_app_meta/jupyter-config/*)
 KERNEL_TESTS := tests/kernel $(filter-out $(addprefix tests/test_,conftest.py dashboard_notebooks.py demo.py docs.py elsewhere.py packaging.py),$(wildcard tests/test_*.py))
 
 QUICK_TESTS := tests/test_model.py tests/test_policy.py tests/test_queries.py tests/test_testing.py tests/test_wire.py \
@@ -23,7 +23,7 @@ in = exec env PATH="$(abspath $(1))/bin:$$PATH" $(1)/bin/python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo lab docs quick test test-main test-313 test-wheel lint format bench wheel chromium nginx hub-proxy clean
+.PHONY: help demo lab docs quick constraints test test-main test-313 test-wheel lint format bench wheel chromium nginx hub-proxy clean
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -67,6 +67,9 @@ bench: $(VENV)/.test ## Measure what the README's figures say
 	$(call in,$(VENV)) -m benchmarks $(ARGS)
 
 wheel: $(BUILD)/dist/.built ## Build the wheel
+
+constraints: ## Write constraints.txt anew, with the newest releases
+	@PYTHON=$(PYTHON) tools/renew-constraints.sh
 
 chromium nginx:
 	@tools/ensure-$@.sh
