@@ -249,11 +249,12 @@ def test_thread_that_could_not_start_belongs_to_its_next_starter(kernel: Kernel)
     """A thread whose start failed is pinned to whoever starts it at last."""
     kernel.run(
         "alice",
-        "import threading, jupyter_app_meta.kernel.threads as pins\nout = []\n"
+        "import threading\nout = []\n"
         "t = threading.Thread(target=lambda: out.append(who()))\n"
-        "def fail(thread): raise RuntimeError('no threads today')\n"
-        "original, pins._original_start = pins._original_start, fail\n"
-        "try: t.start()\nexcept RuntimeError: pass\npins._original_start = original",
+        "def fail(*args, **kwargs): raise RuntimeError('no threads today')\n"
+        "name = next(n for n in ('_start_joinable_thread', '_start_new_thread') if hasattr(threading, n))\n"
+        "original = getattr(threading, name); setattr(threading, name, fail)\n"
+        "try: t.start()\nexcept RuntimeError: print('failed')\nfinally: setattr(threading, name, original)",
     )
     assert kernel.run("bob", "t.start(); t.join(); print(out)") == "['bob']"
 

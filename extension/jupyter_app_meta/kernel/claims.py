@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -77,29 +78,40 @@ def _seconds(timeout: float | None) -> float | None:
 the_claim = Claim()
 
 
+class _Closing:
+    """A kernel's handler of its shutdown, which ends all waits first; it shuts down in any case."""
+
+    def __init__(self, kernel: Any, original: Callable[..., Any]) -> None:
+        self._kernel, self.original = kernel, original
+
+    async def __call__(self, *message: Any) -> None:
+        with suppress(Exception):
+            if the_claim.close():
+                await _last_words(self._kernel)
+        result = self.original(*message)
+        if inspect.isawaitable(result):
+            await result
+
+
 def listen(kernel: Any, key: Callable[[], bytes | None]) -> None:
     """Make a kernel take its claim, and end all waits when it is shut down; twice is as once."""
     handlers = getattr(kernel, "control_handlers", None)
     if handlers is None or wire.CLAIM_TYPE in handlers:
         return
-    shutdown = handlers["shutdown_request"]
 
     def take(stream: Any, ident: Any, message: Any) -> None:
-        header, stamp = message["header"], message["metadata"].get(wire.FIELD)
         try:
+            header, stamp = message["header"], message["metadata"].get(wire.FIELD)
             payload = wire.verify(key(), header["msg_id"], header["msg_type"], stamp)
             if wire.claim(payload) == "given":
                 the_claim.give(wire.decode(payload))
         except BadStamp as error:
             kernel.log.warning("A claim of this kernel was refused: %s", error)
 
-    async def closing(stream: Any, ident: Any, message: Any) -> None:
-        if the_claim.close():
-            await _last_words(kernel)
-        await shutdown(stream, ident, message)
-
     handlers[wire.CLAIM_TYPE] = take
-    handlers["shutdown_request"] = closing
+    shutdown = handlers.get("shutdown_request")
+    if shutdown is not None and not isinstance(shutdown, _Closing):
+        handlers["shutdown_request"] = _Closing(kernel, shutdown)
 
 
 async def _last_words(kernel: Any) -> None:
@@ -112,7 +124,9 @@ async def _last_words(kernel: Any) -> None:
 
 
 def ignore(kernel: Any) -> None:
-    """Undo ``listen``."""
-    handlers = getattr(kernel, "control_handlers", {})
-    if handlers.pop(wire.CLAIM_TYPE, None) is not None:
-        handlers["shutdown_request"] = kernel.shutdown_request
+    """Undo ``listen``, but for a handler of ours that another has wrapped since: it still ends the waits."""
+    handlers = getattr(kernel, "control_handlers", None) or {}
+    handlers.pop(wire.CLAIM_TYPE, None)
+    closing = handlers.get("shutdown_request")
+    if isinstance(closing, _Closing):
+        handlers["shutdown_request"] = closing.original

@@ -2,9 +2,9 @@
 
 1. A cell or callback sees the client that sent its message; ipykernel keeps that message in a
    ContextVar, so tasks, ``to_thread`` and copied contexts see what their creator saw, for good.
-2. A thread has no such variable. It sees what was bound when it was started (``threads``), else
-   None; never ``kernel.get_parent()``, which in a thread is the latest message of anybody.
-3. A binding holds for the message in which it was made: one that is left behind is not believed
+2. A thread sees what it was pinned to when it was started (``threads``), or what was carried over to it
+   (``workers``), else None; never ``kernel.get_parent()``, which in a thread is the latest message of anybody.
+3. A fake holds for the message in which it was made: one that is left behind is not believed
    by the next message that happens to run in the same context.
 4. A forked process is nobody's: it inherits the variables of whoever happened to fork it.
 5. The stamp is verified on the first call for a message, and remembered for that message.
@@ -23,14 +23,20 @@ from typing import Any, NamedTuple
 from .. import wire
 from ..errors import BadStamp, NotClaimed, UnknownVersion
 from ..model import AppMeta, SessionInfo
-from . import claims
-from .messages import Message, parent_of, this_kernel
+from . import claims, threads, workers
+from .messages import Message, carried_in, parent_of, this_kernel
 
 
 class Bound(NamedTuple):
-    """What code sees while ``anchor`` (a message's header, None outside a message) is current."""
+    """A fake that code sees while ``anchor`` (a message's header, None outside a message) is current."""
 
     anchor: Mapping[str, Any] | None
+    meta: AppMeta
+
+
+class Pin(NamedTuple):
+    """What a thread sees: a fake, or the request of the message in which it was started."""
+
     meta: AppMeta | None
     message: Message | None
 
@@ -66,41 +72,52 @@ def _current(timeout: float | None) -> AppMeta:
     header = parent["header"] if parent else None
     bound = _bound.get(None)
     if bound is not None and bound.anchor is header:
-        return _of_binding(kernel, bound, timeout)
+        return bound.meta
     if parent is None or header is None:
-        return NOBODY
+        return _of_pin(kernel, timeout)
     known = _known.get(id(header))
     if known is not None and known[0] is header:
         return known[1]
     return _resolve(kernel, Message.of(parent), timeout)
 
 
-def _of_binding(kernel: Any, bound: Bound, timeout: float | None) -> AppMeta:
-    if bound.meta is not None:
-        return bound.meta
-    forked = kernel is None  # rule 4: what a pinned thread was bound to is not for the process that it forks
-    return NOBODY if forked or bound.message is None else _resolve(kernel, bound.message, timeout)
+def _of_pin(kernel: Any, timeout: float | None) -> AppMeta:
+    pin = _valid_pin(kernel)
+    if pin is None:
+        return NOBODY
+    if pin.meta is not None:
+        return pin.meta
+    forked = kernel is None  # rule 4: what a thread was pinned to is not for the process that it forks
+    return NOBODY if forked or pin.message is None else _resolve(kernel, pin.message, timeout)
 
 
-def bind_thread(bound: Bound) -> None:
-    """Make a new thread see what its starter saw."""
-    _bound.set(bound)
+def _valid_pin(kernel: Any) -> Pin | None:
+    """Return what the thread is pinned to, unless it runs another's code, or a loop in which it may be another's."""
+    pin = threads.pinned()
+    if not isinstance(pin, Pin):
+        return None
+    carried = carried_in(kernel)
+    if carried is None:
+        return pin
+    own = pin.message is not None and carried["header"] is pin.message.header
+    return pin if own and not workers.has_loop() else None
 
 
-def bound_now() -> Bound:
+def seen_now() -> Pin | None:
     """Return what a thread that is started here must see; cheap, nothing is verified."""
-    parent = parent_of(this_kernel())
+    kernel = this_kernel()
+    parent = parent_of(kernel)
     bound = _bound.get(None)
     if bound is not None and bound.anchor is (parent["header"] if parent else None):
-        return bound._replace(anchor=None)
-    return Bound(None, None, Message.of(parent) if parent else None)
+        return Pin(bound.meta, None)
+    return Pin(None, Message.of(parent)) if parent else _valid_pin(kernel)
 
 
 @contextmanager
 def bound(meta: AppMeta) -> Iterator[AppMeta]:
     """Make the code in this block see ``meta``."""
     parent = parent_of(this_kernel())
-    token = _bound.set(Bound(parent["header"] if parent else None, meta, None))
+    token = _bound.set(Bound(parent["header"] if parent else None, meta))
     try:
         yield meta
     finally:

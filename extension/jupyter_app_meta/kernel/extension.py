@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from . import claims, context, logs, magic, messages, threads
@@ -11,16 +13,31 @@ if TYPE_CHECKING:
 
 
 def load(shell: InteractiveShell) -> None:
-    """Pin threads, guard the kernel's messages and log, take a claim, and register the magics; twice is as once."""
-    threads.pin()
+    """Pin threads, guard the kernel's messages and log, take a claim, and register the magics; twice is as once.
+
+    Another library may have changed what a step changes: one that fails is named in a warning, and the others are done.
+    """
+    _try("threads know who started them", threads.pin, context.seen_now)
     kernel: Any = getattr(shell, "kernel", None)
     if hasattr(kernel, "_shell_parent"):
-        context.take_gateway_key()
-        messages.guard(kernel)
-        context.listen(kernel)
-        for handler in kernel.log.handlers:  # not the logger: it also sees what no handler shows
-            handler.addFilter(logs.hide)
-    magic.register(shell)
+        _try("the key of a gateway is taken", context.take_gateway_key)
+        _try("callbacks leave the next cell its message", messages.guard, kernel)
+        _try("a warm kernel is told who came", context.listen, kernel)
+        _try("stamps are kept out of the log", _filter, kernel, "addFilter")
+    _try("the magics are there", magic.register, shell)
+
+
+def _try(promise: str, step: Callable[..., object], *given: Any) -> None:
+    try:
+        step(*given)
+    except Exception as error:
+        said = f"jupyter_app_meta could not see to it that {promise}: {type(error).__name__}: {error}"
+        warnings.warn(said, RuntimeWarning, stacklevel=3)
+
+
+def _filter(kernel: Any, change: str) -> None:
+    for handler in getattr(kernel.log, "handlers", ()):  # not the logger: it also sees what no handler shows
+        getattr(handler, change)(logs.hide)
 
 
 def load_page(shell: InteractiveShell) -> None:
@@ -38,11 +55,10 @@ def load_page(shell: InteractiveShell) -> None:
 
 def unload(shell: InteractiveShell) -> None:
     """Undo ``load``."""
-    magic.unregister(shell)
+    _try("the magics are removed", magic.unregister, shell)
     kernel: Any = getattr(shell, "kernel", None)
     if hasattr(kernel, "_shell_parent"):
-        messages.unguard(kernel)
-        claims.ignore(kernel)
-        for handler in kernel.log.handlers:
-            handler.removeFilter(logs.hide)
-    threads.unpin()
+        _try("the kernel's messages are as they were", messages.unguard, kernel)
+        _try("no claim is taken", claims.ignore, kernel)
+        _try("the log is as it was", _filter, kernel, "removeFilter")
+    _try("threads are started as before", threads.unpin)

@@ -8,11 +8,16 @@ from typing import Any
 from .. import wire
 from ..datastructures import MASK
 
+UNREADABLE = "A record of the kernel's log could not be read, and is left out."
+
 
 def hide(record: logging.LogRecord) -> bool:
     """Put a mask in the place of each stamp that a record is about to show; a logging filter."""
     args = record.args
-    record.args = tuple(map(_masked, args)) if isinstance(args, tuple) else _masked(args)
+    try:
+        record.args = tuple(map(_masked, args)) if isinstance(args, tuple) else _masked(args)
+    except Exception:  # what logs must not fail, and what could not be read may have a stamp
+        record.msg, record.args = UNREADABLE, ()
     return True
 
 

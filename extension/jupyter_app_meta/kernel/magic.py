@@ -53,7 +53,11 @@ def unregister(shell: InteractiveShell) -> None:
         shell.magics_manager.magics[kind].pop(MAGIC, None)
     vars(shell.magics_manager.user_magics).pop(MAGIC, None)
     for hooks in (shell.input_transformers_cleanup, shell.ast_transformers, shell.Completer.custom_matchers):
-        hooks[:] = [hook for hook in hooks if hook not in (expose, complete) and not isinstance(hook, Enclose)]
+        hooks[:] = [hook for hook in hooks if not _is_ours(hook)]
+
+
+def _is_ours(hook: object) -> bool:
+    return hook is expose or hook is complete or isinstance(hook, Enclose)
 
 
 def show(line: str) -> Any:

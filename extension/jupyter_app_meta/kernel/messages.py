@@ -2,7 +2,8 @@
 
 1. ipykernel keeps the message of a cell or callback in a ContextVar. Where it has no such variable,
    and in a forked process, no message is known.
-2. A message is believed in the task that dispatches it, and in what that task started.
+2. A message is believed in the task that dispatches it, and in what that task started in the kernel's own
+   threads. ``workers`` says what is believed in others.
 3. A GUI's event loop, and a comm message that came while a cell awaited, leave a message behind in
    the context of somebody else's code: it is not believed there.
 """
@@ -13,9 +14,13 @@ import asyncio
 import os
 import sys
 import weakref
-from collections.abc import Callable, Mapping
+from _thread import get_ident
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
+from types import FrameType
 from typing import Any, NamedTuple
+
+from . import workers
 
 
 class Message(NamedTuple):
@@ -23,6 +28,9 @@ class Message(NamedTuple):
 
     header: Mapping[str, Any]
     metadata: Mapping[str, Any]
+
+    def __repr__(self) -> str:  # a stamp has values
+        return f"Message({self.header.get('msg_id')!r})"
 
     @classmethod
     def of(cls, parent: Mapping[str, Any]) -> Message:
@@ -32,8 +40,8 @@ class Message(NamedTuple):
 
 # The process and its kernel, once found: there is one for each process's life.
 _home: list[tuple[int, Any]] = [(0, None)]
-# The message that was last found to be that of the running task, and the task.
-_vouched: list[tuple[object, Callable[[], object]]] = [(None, lambda: None)]
+# The message that was last found to be that of the running task, the task, and the thread of both.
+_vouched: list[tuple[object, Callable[[], object], int]] = [(None, lambda: None, 0)]
 
 
 def this_kernel() -> Any:
@@ -55,33 +63,41 @@ def _find_kernel() -> Any:
 
 def parent_of(kernel: Any) -> Mapping[str, Any] | None:
     """Return the message that caused the running code, as ipykernel has it; None where there is none."""
+    parent = carried_in(kernel)
+    if parent is None:
+        return _control_parent(kernel)
+    task = _running_task()
+    known_header, known_task, known_thread = _vouched[0]
+    if known_header is parent["header"] and known_thread == get_ident() and known_task() is task:
+        return None if workers.is_green() else parent
+    if not workers.is_kernels(kernel):
+        return parent if workers.may_believe(kernel, parent) else None
+    return None if _is_anothers(kernel, parent, task) else parent
+
+
+def carried_in(kernel: Any) -> Mapping[str, Any] | None:
+    """Return the message that is in the running context, whosever it is."""
     variable = getattr(kernel, "_shell_parent", None)
-    if not isinstance(variable, ContextVar):
-        return None
-    parent = variable.get(None) or _control_parent(kernel)
-    if not parent or "header" not in parent or _is_anothers(kernel, parent):
-        return None
-    found: Mapping[str, Any] = parent
-    return found
+    parent = variable.get(None) if isinstance(variable, ContextVar) else None
+    return parent if parent and "header" in parent else None
 
 
-def _is_anothers(kernel: Any, parent: Mapping[str, Any]) -> bool:
+def _is_anothers(kernel: Any, parent: Mapping[str, Any], task: asyncio.Task[Any] | None) -> bool:
     """Whether the message of this context is not that of the code that runs in it.
 
     A GUI's event loop keeps the context of whoever enabled it. And after a comm message that came
     while a cell awaited, ipykernel puts that cell's message back, even if the next cell has begun.
     """
-    task, header = _running_task(), parent["header"]
-    known_header, known_task = _vouched[0]
-    if task is None or (known_header is header and known_task() is task):
+    if task is None:
         return False
+    header = parent["header"]
     coroutine = task.get_coro()
     if getattr(coroutine, "__name__", "") == "advance_eventloop":
         return True
     dispatches = getattr(coroutine, "cr_code", None) is kernel.shell_main.__func__.__code__
     told = _told(kernel, coroutine) if dispatches else header["msg_id"]
     if told == header["msg_id"]:
-        _vouched[0] = (header, weakref.ref(task))
+        _vouched[0] = (header, weakref.ref(task), get_ident())
         return False
     # In a context that the dispatched message's own code entered, another's message is meant.
     return bool(told != kernel._shell_context[kernel._shell_parent]["header"]["msg_id"])
@@ -93,25 +109,44 @@ def _told(kernel: Any, dispatching: Any) -> Any:
     return kernel.session.unpack(parts[1].bytes)["msg_id"]
 
 
-def guard(kernel: Any) -> None:
-    """Keep a comm message that is done from putting an earlier cell's message back over the next cell's."""
-    if "set_parent" in vars(kernel):
-        return
-    variables, set_parent = (kernel._shell_parent, kernel._shell_parent_ident), kernel.set_parent
+class _Kept:
+    """A kernel's ``set_parent`` that keeps its own message for the cell that has begun meanwhile."""
 
-    def kept(ident: Any, parent: Any, channel: str = "shell") -> None:
-        now = [variable.get(None) for variable in variables]
-        set_parent(ident, parent, channel)
-        if channel == "shell" and sys._getframe(1).f_code.co_name == "shell_main":
-            for variable, value in zip(variables, now, strict=True):
+    def __init__(self, kernel: Any, original: Callable[..., Any]) -> None:
+        self._kernel, self.original, self.active = kernel, original, True
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        now = self._to_keep(args, kwargs, sys._getframe(1)) if self.active else ()
+        try:
+            return self.original(*args, **kwargs)
+        finally:
+            for variable, value in now:
                 variable.set(value)
 
-    kernel.set_parent = kept
+    def _to_keep(self, args: Sequence[Any], kwargs: Mapping[str, Any], caller: FrameType) -> Sequence[tuple[Any, Any]]:
+        channel = args[2] if len(args) > 2 else kwargs.get("channel", "shell")
+        if channel != "shell" or caller.f_code.co_name != "shell_main":
+            return ()
+        variables = (getattr(self._kernel, name, None) for name in ("_shell_parent", "_shell_parent_ident"))
+        return [(variable, variable.get(None)) for variable in variables if isinstance(variable, ContextVar)]
+
+
+def guard(kernel: Any) -> None:
+    """Keep a comm message that is done from putting an earlier cell's message back over the next cell's."""
+    if not isinstance(kernel.set_parent, _Kept):
+        kernel.set_parent = _Kept(kernel, kernel.set_parent)
+    kernel.set_parent.active = True
 
 
 def unguard(kernel: Any) -> None:
-    """Undo ``guard``."""
-    vars(kernel).pop("set_parent", None)
+    """Undo ``guard``; where another wrapped it since, it does nothing from now on."""
+    kept = kernel.set_parent
+    if isinstance(kept, _Kept):
+        kept.active = False
+        if getattr(kept.original, "__func__", None) is getattr(type(kernel), "set_parent", None):
+            del kernel.set_parent
+        else:
+            kernel.set_parent = kept.original
 
 
 def _running_task() -> asyncio.Task[Any] | None:
@@ -121,11 +156,12 @@ def _running_task() -> asyncio.Task[Any] | None:
         return None
 
 
-def _control_parent(kernel: Any) -> Any:
+def _control_parent(kernel: Any) -> Mapping[str, Any] | None:
     """Return the control message whose own task is running, None in anything that it started."""
     thread = getattr(kernel, "control_thread", None)
     if thread is None or sys.modules["threading"].current_thread() is not thread:
         return None
     task = _running_task()
     dispatches = getattr(task and task.get_coro(), "__name__", "") in ("dispatch_control", "process_control")
-    return getattr(kernel, "_control_parent", None) if dispatches else None
+    parent = getattr(kernel, "_control_parent", None) if dispatches else None
+    return parent if parent and "header" in parent else None

@@ -1,73 +1,178 @@
-"""Pins a request to each started Thread, so that it sees what the code that started it saw.
+"""Pins a request to each thread that the author's own code starts, so that it sees what its starter saw.
 
-Workers of a pool serve many people and are not pinned: they see None unless the caller carries
-its context over (``contextvars.copy_context().run``), as ``asyncio.to_thread`` does.
+1. The pin is a mark on the thread: it is neither in a context, which may be copied, nor in the thread's ``run``,
+   which may be another library's.
+2. Threads that a library starts are not pinned: pools, servers and listeners live on and serve many people. They
+   see None unless the caller carries its context over (``contextvars.copy_context().run``, ``asyncio.to_thread``).
+3. ``Thread.start`` may be wrapped by others, before us or after, and restored in any order: each application
+   of ours knows the function that it found, and is inert once undone.
+4. A thread is started in any case. Where we fail, it is not pinned.
 """
 
 from __future__ import annotations
 
+import inspect
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial, wraps
+from types import CodeType, FrameType
 from typing import Any
 
-from . import context
+from . import authors, workers
+from .messages import this_kernel
 
-SHARED_WORKERS = (
-    "concurrent.futures",
-    "multiprocessing",
-    "anyio",
-    "distributed",
-    "joblib",
-    "ipykernel",
-    "zmq",
-    "tornado",
+MARK = "_jupyter_app_meta_pin"
+
+SHARED_WORKERS = frozenset(
+    "concurrent multiprocessing anyio distributed joblib ipykernel zmq tornado pyspark py4j "
+    "socketserver http xmlrpc wsgiref logging sched".split()
 )
+"""Packages whose threads serve many people, also where the author starts them."""
 
-_original_start = threading.Thread.start
+MOST_WRAPPERS = 20
+
+Start = Callable[..., None]
+_application: Application | None = None
 
 
-def pin() -> None:
-    """Pin from now on; a second call changes nothing."""
-    global _original_start  # noqa: PLW0603  # another library may have patched it since we were imported
-    if threading.Thread.start is not _start:
-        _original_start = threading.Thread.start
-        threading.Thread.start = _start  # type: ignore[method-assign]  # this is the pin
+class Application:
+    """One replacement of ``Thread.start``."""
+
+    __slots__ = ("active", "original", "start")
+
+    def __init__(self, original: Start, see: Callable[[], object]) -> None:
+        self.original, self.active = original, True
+
+        @wraps(original)
+        def start(thread: Any, *args: Any, **kwargs: Any) -> Any:
+            pinned = self.active and _pin(thread, sys._getframe(1), see, start)
+            try:
+                return original(thread, *args, **kwargs)
+            except BaseException:
+                if pinned:
+                    vars(thread).pop(MARK, None)  # another may start it
+                raise
+
+        self.start: Any = start
+
+
+def pin(see: Callable[[], object]) -> None:
+    """Pin from now on what ``see`` returns in the starting code; a second call changes nothing."""
+    global _application  # noqa: PLW0603  # Thread.start is as global
+    if _application is not None and threading.Thread.start is _application.start:
+        _application.active = True
+        return
+    if _application is not None:
+        _application.active = False  # it is below another's, or was removed by it
+    _application = Application(threading.Thread.start, see)
+    threading.Thread.start = _application.start  # type: ignore[method-assign]  # this is the pin
 
 
 def unpin() -> None:
     """Undo ``pin``. Threads that are already pinned stay so."""
-    if threading.Thread.start is _start:
-        threading.Thread.start = _original_start  # type: ignore[method-assign]  # as it was
+    if _application is None:
+        return
+    _application.active = False
+    if threading.Thread.start is _application.start:
+        threading.Thread.start = _application.original  # type: ignore[method-assign]  # as it was
 
 
-def _start(self: threading.Thread) -> None:
-    """Start the thread's activity. It must be called at most once per thread object."""
-    if not _may_start(self) or _serves_many(self):
-        return _original_start(self)
-    run, self.run = self.run, _pinned(self, self.run, context.bound_now())  # type: ignore[method-assign]
+def pinned() -> Any:
+    """Return what the running thread is pinned to; None where it is not pinned."""
+    return vars(threading.current_thread()).get(MARK)
+
+
+def _pin(thread: Any, caller: FrameType, see: Callable[[], object], start: Start) -> bool:
+    """Mark the thread; return whether it was."""
     try:
-        _original_start(self)
-    except BaseException:
-        self.run = run  # type: ignore[method-assign]  # it may be started again, by somebody else
-        raise
+        if not isinstance(thread, threading.Thread) or _has_begun(thread):
+            return False
+        vars(thread).pop(MARK, None)
+        seen = _due(thread, caller, see, start)
+        if seen is not None:
+            vars(thread)[MARK] = seen
+        return seen is not None
+    except Exception:
+        return False
 
 
-def _may_start(thread: threading.Thread) -> bool:
-    """Whether CPython would start the thread; it says itself what is wrong otherwise."""
+def _has_begun(thread: Any) -> bool:
+    """Whether CPython refuses to start the thread; it says itself what is wrong."""
     started = getattr(thread, "_started", None)
-    return started is not None and not started.is_set()
+    return started is None or started.is_set()
 
 
-def _pinned(thread: threading.Thread, run: Callable[[], None], bound: context.Bound) -> Callable[[], None]:
-    def pinned_run() -> None:
-        context.bind_thread(bound)
-        del thread.run  # what is bound must not outlive the thread's work through this closure
-        run()
-
-    return pinned_run
+def _due(thread: Any, caller: FrameType, see: Callable[[], object], start: Start) -> object:
+    """Return what to pin the thread to; None where it is not to be pinned."""
+    if _works_for_pinned(thread):
+        return pinned()
+    return see() if not _serves_many(thread) and _author_starts(thread, caller, start) else None
 
 
-def _serves_many(thread: threading.Thread) -> bool:
-    target: Any = getattr(thread, "_target", None)
-    modules = (type(thread).__module__, getattr(target, "__module__", None) or "")
-    return any(name == shared or name.startswith(f"{shared}.") for name in modules for shared in SHARED_WORKERS)
+def _works_for_pinned(thread: Any) -> bool:
+    """Whether it is a worker of the default executor of the loop that runs in a pinned thread."""
+    if pinned() is None or not workers.has_loop():
+        return False
+    reference = next(iter(getattr(thread, "_args", None) or ()), None)
+    executor = reference() if callable(reference) and getattr(thread, "_target", None) is workers.pool_worker else None
+    return executor is not None and executor is workers.executor_of(workers.running_loop())
+
+
+def _author_starts(thread: Any, caller: FrameType | None, start: Start) -> bool:
+    """Whether the author's own code calls ``start()``, and each function that passes the thread on is their own."""
+    shell, wrappers = getattr(this_kernel(), "shell", None), frozenset(_wrappers(start))
+    while caller is not None:
+        if caller.f_code not in wrappers and not authors.wrote(caller, shell):
+            return False
+        if caller.f_code not in wrappers and not _passes_on(caller, thread):
+            return True
+        caller = caller.f_back
+    return False
+
+
+def _passes_on(frame: FrameType, thread: object) -> bool:
+    """Whether the frame's function was given the thread, alone or among its other arguments."""
+    code = frame.f_code
+    many = bool(code.co_flags & inspect.CO_VARARGS)
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount + many]
+    if not names:
+        return False
+    given = [frame.f_locals.get(name) for name in names]
+    rest = given.pop() if many else ()
+    return any(value is thread for value in (*given, *(rest if isinstance(rest, tuple) else ())))
+
+
+def _wrappers(start: Start) -> Iterator[CodeType]:
+    """Yield the code of those who wrapped ``Thread.start`` after us."""
+    wrapper: Any = threading.Thread.start
+    for _ in range(MOST_WRAPPERS):
+        if wrapper is start or wrapper is None:
+            return
+        for function in (wrapper, getattr(wrapper, "_self_wrapper", None)):  # the latter is wrapt's
+            code = getattr(function, "__code__", None)
+            if isinstance(code, CodeType):
+                yield code
+        wrapper = getattr(wrapper, "__wrapped__", None) or _enclosed(wrapper)
+
+
+def _enclosed(wrapper: Any) -> Any:
+    cells = getattr(wrapper, "__closure__", None) or ()
+    found = (cell.cell_contents for cell in cells)
+    return next((value for value in found if getattr(value, "__name__", "") == "start" and callable(value)), None)
+
+
+def _serves_many(thread: Any) -> bool:
+    """Whether the thread's work is a library's: its own ``run``, its target, or its timer's function."""
+    cls = next(cls for cls in type(thread).__mro__ if "run" in vars(cls))
+    if cls.__module__ != "threading":
+        return _is_shared(cls)
+    work = getattr(thread, "_target", None) or getattr(thread, "function", None)
+    return work is not None and _is_shared(work)
+
+
+def _is_shared(work: Any) -> bool:
+    while isinstance(work, partial):
+        work = work.func
+    name = getattr(work, "__module__", None) or type(work).__module__
+    return name.partition(".")[0] in SHARED_WORKERS or not authors.made(work)
