@@ -19,7 +19,6 @@ from jupyter_server import DEFAULT_STATIC_FILES_PATH, DEFAULT_TEMPLATE_PATH_LIST
 from jupyter_server.auth.authorizer import AllowAllAuthorizer
 from jupyter_server.auth.identity import IdentityProvider
 from jupyter_server.base.handlers import FileFindHandler
-from jupyter_server.log import log_request
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 from jupyter_server.utils import url_path_join
 from jupyterlab_server.themes_handler import ThemesHandler
@@ -32,9 +31,14 @@ from voila.static_file_handler import MultiStaticFileHandler, TemplateStaticFile
 from voila.utils import get_data_dir, get_voila_labextensions_path
 
 from ..server.stamping import stamped
-from . import hub, kernel_routes, page_routes, routes, setup
-from .handlers import NotFoundHandler
+from . import access, hub, kernel_routes, page_routes, routes, setup
+from .cookies import cookies
+from .front import Front, public_address
+from .handlers import NotFoundHandler, RefusalHandler
 from .hooks import OnError
+from .hosted import tolerant
+from .logout import with_form
+from .outside import Outside
 from .routes import Route
 from .services import Services
 from .sources import Entry, Folder, Source
@@ -61,43 +65,49 @@ class Application(web.Application):
         on_error: OnError | None,
         base_url: str,
         token: str | None,
-        cookie_secret: bytes | None,
         idle_timeout: float,
         connect_timeout: float,
         max_pages: int,
-        trust_xheaders: bool,
+        outside: Outside,
         config: Config,
         log: logging.Logger,
     ) -> None:
-        self._idle_timeout, self._connect_timeout, self._trust_xheaders = idle_timeout, connect_timeout, trust_xheaders
+        self._idle_timeout, self._connect_timeout, self._trust_xheaders = (
+            idle_timeout,
+            connect_timeout,
+            outside.trust_xheaders,
+        )
         self._running: asyncio.Task[None] | None = None
         self._closed = False
-        secret = cookie_secret or os.urandom(32)
         provider = setup.provider(identity_provider, token, config, log)
+        public, of_hub = public_address(outside.public_url, base_url), hub.settings(provider, outside)
+        own = cookies(provider, base_url, outside, log)
         with ExitStack() as undo:
             folder = undo.enter_context(tempfile.TemporaryDirectory(prefix="app-meta-", ignore_cleanup_errors=True))
-            self.services = services = setup.services(config, log, base_url, Path(folder), secret, max_pages)
+            self.services = services = setup.services(config, log, base_url, Path(folder), own.secret, max_pages)
+            policy = services.desk.policy
+            self._front = Front(base_url, public, policy.trusts, outside.trust_xheaders)
             self._sources = sources(services)
             self._left_behind = undo.pop_all()
         super().__init__(
-            [*_identity_routes(provider, base_url), *_file_routes(services), *self._routes(index)],
+            [*_identity_routes(provider, base_url), *tolerant(_file_routes(services)), *self._routes(index)],
             default_handler_class=NotFoundHandler,
             dashboard_services=services,
             dashboard_on_error=on_error,
             base_url=base_url,
             config=config,
-            cookie_secret=secret,
+            cookie_secret=own.secret,
             identity_provider=provider,
             authorizer=AllowAllAuthorizer(config=config, log=log, identity_provider=provider),
             login_url=url_path_join(base_url, "login"),
-            xsrf_cookie_kwargs={"path": base_url},
+            xsrf_cookie_kwargs=dict(own.attributes),
             allow_remote_access=True,
             kernel_manager=services.kernels,
             kernel_spec_manager=services.specs,
             kernel_websocket_connection_class=stamped(ZMQChannelsWebsocketConnection, services.desk),
             jinja2_env=_server_templates(),
-            log_function=log_request,
-            **{"xsrf_cookies": True, **hub.settings(provider)},
+            log_function=access.log_function(policy, log),
+            **{"xsrf_cookies": True, **outside.settings(), **of_hub},
         )
         # Not earlier: tornado would serve these files itself, and a favicon and robots.txt at the root of the host.
         self.settings["static_path"] = DEFAULT_STATIC_FILES_PATH
@@ -140,6 +150,8 @@ class Application(web.Application):
     def find_handler(self, request: Any, **options: Any) -> Any:
         """Start with the first request, where another server hands it in."""
         self.start()
+        if status := self._front.receive(request):
+            return self.get_handler_delegate(request, RefusalHandler, {"status": status})
         return super().find_handler(request, **options)
 
     async def _look_after(self) -> None:
@@ -190,7 +202,8 @@ class Application(web.Application):
 
 def _identity_routes(provider: IdentityProvider, base_url: str) -> list[Any]:
     base = re.escape(base_url.rstrip("/"))
-    return [(f"{base}{path}", *rest) for path, *rest in provider.get_handlers()]
+    routes = tolerant(with_form(provider, provider.get_handlers()))
+    return [(f"{base}{path}", *rest) for path, *rest in routes]
 
 
 def _file_routes(services: Services) -> list[Any]:

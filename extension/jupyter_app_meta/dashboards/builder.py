@@ -16,7 +16,7 @@ import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from ..model import Frozen
 from .application import Application
 from .hooks import Authorize, Meta, OnError
 from .options import expect, imported
+from .outside import Outside
 from .routes import SUFFIX, DashboardError, Route, base
 from .services import Services
 from .settings import Settings
@@ -113,8 +114,15 @@ class Builder:
             base_url=self.base_url,
             config=deepcopy(self.config),
             log=self.log,
-            **self.options,
+            **self._grouped(),
         )
+
+    def _grouped(self) -> dict[str, Any]:
+        """Return the options as the application takes them."""
+        own = {option.name for option in fields(Outside)}
+        outside = Outside(**{name: given for name, given in self.options.items() if name in own})
+        outside.check(self.log)
+        return {**{name: given for name, given in self.options.items() if name not in own}, "outside": outside}
 
     def run(self, *, port: int = 8866, ip: str = "localhost", ready: Callable[[], None] = lambda: None) -> None:
         """Serve until Ctrl-C or SIGTERM, then end all kernels. ``ready`` is called when it listens."""
@@ -214,11 +222,16 @@ def create_app(
     warm: int = 0,
     base_url: str = "/",
     cookie_secret: bytes | None = None,
+    cookie_secret_file: str | Path | None = None,
     idle_timeout: float = 300,
     connect_timeout: float = 60,
     max_age: float = 3600,
     max_pages: int = 0,
     trust_xheaders: bool = False,
+    public_url: str = "",
+    allow_origin: str = "",
+    allow_origin_pat: str = "",
+    frame_ancestors: str = "'self'",
     config: Config | Mapping[str, Any] | None = None,
     log: logging.Logger | None = None,
 ) -> Builder:
@@ -228,9 +241,13 @@ def create_app(
     an instance; without one and without a ``token`` everybody who reaches the server is an
     anonymous visitor. ``on_error(status, request)`` answers the HTML of an error page, or None.
     ``meta``, ``warm`` and ``max_age`` (seconds after which a warm kernel is replaced) hold for
-    every dashboard that says nothing else. A page that was away for ``idle_timeout`` seconds, or
-    never connected for ``connect_timeout``, loses its kernel. Where ``max_pages`` are open, who
-    comes is told to try again (503). ``config`` is a traitlets Config, such as
+    every dashboard that says nothing else. Cookies are signed with ``cookie_secret`` or with what
+    ``cookie_secret_file`` has, else with a secret that is kept beside Jupyter's data. A page that
+    was away for ``idle_timeout`` seconds, or never connected for ``connect_timeout``, loses its
+    kernel. Where ``max_pages`` are open, who comes is told to try again (503). ``public_url`` is the
+    address that visitors see where a proxy does not say it; ``allow_origin`` (or a regular expression,
+    ``allow_origin_pat``) is another origin whose scripts may use pages; ``frame_ancestors`` are the
+    sites that may show pages in a frame. ``config`` is a traitlets Config, such as
     ``{"AppMetaExtension": {"cookies_allow": ["theme"]}}``.
     """
     expect("config", config)
@@ -239,10 +256,15 @@ def create_app(
         "on_error": on_error,
         "token": token,
         "cookie_secret": cookie_secret,
+        "cookie_secret_file": cookie_secret_file,
         "idle_timeout": idle_timeout,
         "connect_timeout": connect_timeout,
         "max_pages": max_pages,
         "trust_xheaders": trust_xheaders,
+        "public_url": public_url,
+        "allow_origin": allow_origin,
+        "allow_origin_pat": allow_origin_pat,
+        "frame_ancestors": frame_ancestors,
     }
     settings = Settings(meta=meta, warm=warm, max_age=max_age)
     log = log or logging.getLogger("jupyter_app_meta")

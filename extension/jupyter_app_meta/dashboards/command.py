@@ -96,9 +96,26 @@ class Serve(JupyterApp):
         help="Who may see a page: a function, or the name of one ('our_module:our_function'), that takes the user "
         "and the request and returns True, False or a URL to go to. It may be async.",
     ).tag(config=True)
-    cookie_secret = Bytes(help="What login cookies are signed with; a new one at each start by default.").tag(
-        config=True
-    )
+    public_url = Unicode(
+        help="The address of the start page as visitors see it, such as https://example.org/apps/: where a proxy "
+        "changes the Host and does not say so (X-Forwarded-Host is believed from AppMetaExtension.trusted_proxies)."
+    ).tag(config=True)
+    allow_origin = Unicode(
+        help="Another origin whose scripts may use pages, such as https://portal.example.org, as in jupyter_server."
+    ).tag(config=True)
+    allow_origin_pat = Unicode(help="The same, as a regular expression of whole origins.").tag(config=True)
+    frame_ancestors = Unicode(
+        "'self'",
+        help="The sites that may show pages in a frame, such as \"'self' https://portal.example.org\". With another "
+        "site than our own, cookies are SameSite=None, Secure and Partitioned, which needs https.",
+    ).tag(config=True)
+    cookie_secret = Bytes(
+        help="What cookies are signed with. By default a secret that is kept beside Jupyter's data, readable by this "
+        "account alone; several servers behind one address need the same one."
+    ).tag(config=True)
+    cookie_secret_file = Unicode(
+        help="A file that has what cookies are signed with, at least 32 bytes; made where there is none."
+    ).tag(config=True)
 
     aliases: ClassVar[dict[str, str]] = {  # type: ignore[misc]  # as above
         **base_aliases,
@@ -151,7 +168,12 @@ class Serve(JupyterApp):
             token=self.token or None,
             warm=self.warm,
             base_url=self.base_url,
+            public_url=self.public_url,
+            allow_origin=self.allow_origin,
+            allow_origin_pat=self.allow_origin_pat,
+            frame_ancestors=self.frame_ancestors,
             cookie_secret=self.cookie_secret or None,
+            cookie_secret_file=self.cookie_secret_file or None,
             idle_timeout=self.idle_timeout,
             connect_timeout=self.connect_timeout,
             max_age=self.warm_max_age,

@@ -86,6 +86,18 @@ def error_page(status: int, base_url: str) -> str:
     return render("error.html", status=status, phrase=phrase, base_url=base_url)
 
 
+class RefusalHandler(Handler):
+    """What no route is to see: it is not asked who sends it."""
+
+    def initialize(self, status: int) -> None:
+        """Take the status."""
+        self._status = status
+
+    async def prepare(self, *, _redirect_to_login: bool = True) -> None:
+        """Answer at once."""
+        await self.fail(self._status)
+
+
 class NotFoundHandler(Handler):
     """Everything else, also for those who are not logged in."""
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from jupyter_server.auth.identity import IdentityProvider
 
+from .outside import Outside
 from .routes import DashboardError
 
 NEEDED = ("API_URL", "API_TOKEN", "CLIENT_ID")
@@ -50,7 +51,7 @@ def identity_provider() -> type[IdentityProvider]:
     return found
 
 
-def settings(provider: IdentityProvider) -> dict[str, Any]:
+def settings(provider: IdentityProvider, outside: Outside) -> dict[str, Any]:
     """Return the settings of an application whose visitors a Hub knows; none for another one.
 
     The Hub's provider checks XSRF by itself, with tokens of its own, once it knows who asks. Pages
@@ -58,4 +59,7 @@ def settings(provider: IdentityProvider) -> dict[str, Any]:
     """
     if not hasattr(provider, "hub_auth"):
         return {}
-    return {"xsrf_cookies": False, "headers": {"Content-Security-Policy": "frame-ancestors 'none'"}}
+    if outside.is_framed:
+        raise DashboardError("frame_ancestors cannot be had with a Hub: its pages have one origin with those of users.")
+    headers = {**outside.settings()["headers"], "Content-Security-Policy": "frame-ancestors 'none'"}
+    return {"xsrf_cookies": False, "headers": headers}

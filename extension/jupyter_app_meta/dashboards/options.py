@@ -33,6 +33,10 @@ def _is_provider(given: object) -> bool:
     return given is None or issubclass(kind, IdentityProvider)
 
 
+def _is_text(given: object) -> bool:
+    return isinstance(given, str)
+
+
 def _is_path(given: object) -> bool:
     return isinstance(given, str | os.PathLike)
 
@@ -45,6 +49,7 @@ EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "identity_provider": (_is_provider, "an IdentityProvider of jupyter_server, a class or an instance, or its name"),
     "token": (lambda given: isinstance(given, str | None), "a str, or None"),
     "cookie_secret": (lambda given: isinstance(given, bytes | None), "bytes, or None"),
+    "cookie_secret_file": (lambda given: given is None or _is_path(given), "the path of a file, or None"),
     "config": (lambda given: isinstance(given, Mapping | None), "a Config or dict, or None"),
     "root": (_is_path, "the path of a notebook"),
     "directory": (_is_path, "the path of a directory"),
@@ -53,6 +58,7 @@ EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "max_age": (_is_time, "seconds, more than 0"),
     "idle_timeout": (_is_time, "seconds, more than 0"),
     "connect_timeout": (_is_time, "seconds, more than 0"),
+    **dict.fromkeys(("public_url", "allow_origin", "allow_origin_pat", "frame_ancestors"), (_is_text, "a str")),
     "trust_xheaders": (lambda given: isinstance(given, bool), "True or False"),
 }
 """What an option may be, and how that is said."""

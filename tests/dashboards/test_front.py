@@ -1,0 +1,180 @@
+"""Behind proxies that change the address: pages, sockets and links have the one that the visitor sees."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+import websocket
+from harness import Server, free_port
+from stage import SLIDER, WHO, Opened, eventually, move, served, serving_folder, visit, write
+from test_proxy import find_nginx
+
+from jupyter_app_meta.dashboards import DashboardError, create_app
+
+SERVER = """
+  server {{
+    listen 127.0.0.1:{port};
+    location {prefix} {{
+      proxy_pass http://127.0.0.1:{behind}{below};
+      proxy_http_version 1.1;
+      proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection $connection_upgrade;
+      {headers}
+    }}
+  }}
+"""
+NGINX = """
+daemon off; master_process off; worker_processes 1;
+pid {home}/nginx.pid;
+error_log stderr warn;
+events {{ worker_connections 256; }}
+http {{
+  access_log off;
+  client_body_temp_path {home}/body; proxy_temp_path {home}/proxy;
+  fastcgi_temp_path {home}/fastcgi; uwsgi_temp_path {home}/uwsgi; scgi_temp_path {home}/scgi;
+  map $http_upgrade $connection_upgrade {{ default upgrade; '' close; }}
+  {servers}
+}}
+"""
+NAMED = "proxy_set_header X-Forwarded-Host $http_host;"
+PROXIES = {
+    # what the proxy does: (its headers, what it cuts off, options of the server, the prefix)
+    "says the host": (NAMED, "", ["--AppMetaExtension.trusted_proxies=127.0.0.0/8"], "/"),
+    "says the port apart": (
+        "proxy_set_header X-Forwarded-Host 127.0.0.1; proxy_set_header X-Forwarded-Port $server_port;",
+        "",
+        ["--AppMetaExtension.trusted_proxies=127.0.0.0/8"],
+        "/",
+    ),
+    "cuts off the prefix and says so": (
+        f"{NAMED} proxy_set_header X-Forwarded-Prefix /apps;",
+        "/",
+        ["--AppMetaExtension.trusted_proxies=127.0.0.0/8", "--base-url=/apps/"],
+        "/apps/",
+    ),
+    "rewrites the host": ("proxy_set_header Host backend;", "", ["--Serve.public_url=http://127.0.0.1:{port}"], "/"),
+    "loses the port": ("proxy_set_header Host $host;", "", ["--Serve.allow_origin=http://127.0.0.1:{port}"], "/"),
+    "loses the port of many": (
+        "proxy_set_header Host $host;",
+        "",
+        [r"--Serve.allow_origin_pat=http://127\.0\.0\.1:\d+"],
+        "/",
+    ),
+    "cuts off the prefix": (
+        "proxy_set_header Host backend;",
+        "/",
+        ["--Serve.public_url=http://127.0.0.1:{port}/apps/", "--base-url=/apps/"],
+        "/apps/",
+    ),
+    "says the host to a server that does not know it": (NAMED, "", [], "/"),
+}
+STRANGER = "says the host to a server that does not know it"
+
+
+@contextmanager
+def proxied(home: Path, name: str) -> Iterator[Server]:
+    """Run a server, and a proxy of this kind in front of it; yield the server as visitors see it."""
+    program, (headers, below, options, prefix) = find_nginx(), PROXIES[name]
+    if program is None:
+        pytest.skip("there is no nginx: tools/ensure-nginx.sh installs one")
+    write(home / "root" / "page.ipynb", WHO, "print('<' + str(m.request.url) + '>')", SLIDER)
+    port = free_port()
+    arguments = [option.format(port=port) for option in options]
+    with serving_folder(home, ".", *arguments, "--identity-provider=providers.People", prefix=prefix) as behind:
+        inner = SERVER.format(port=port, prefix=prefix, behind=urlsplit(behind.url).port, below=below, headers=headers)
+        (home / "nginx.conf").write_text(NGINX.format(home=home, servers=inner))
+        front = Server(home, f"http://127.0.0.1:{port}{prefix}", behind.process, "")
+        with (home / "nginx.log").open("wb") as log, ExitStack() as ends:
+            argv = [program, "-p", str(home), "-c", str(home / "nginx.conf")]
+            process = subprocess.Popen(argv, stdout=log, stderr=log)
+            ends.callback(process.wait, 10)
+            ends.callback(process.terminate)
+            ends.callback(front.closing.close)
+            eventually(lambda: _answers(front) or process.poll() is not None)
+            assert process.poll() is None, (home / "nginx.log").read_text()
+            yield front
+
+
+def elsewhere(opened: Opened) -> None:
+    """Connect to a page's kernel from another site."""
+    url = f"{opened.visitor.server.url.replace('http:', 'ws:')}api/kernels/{opened.kernel_id}/channels"
+    websocket.create_connection(url, cookie=opened.visitor.cookie_line(), origin="http://elsewhere.example").shutdown()
+
+
+def _answers(server: Server) -> bool:
+    try:
+        return httpx.get(server.url, timeout=5).status_code > 0
+    except httpx.TransportError:
+        return False
+
+
+@pytest.mark.parametrize("name", [name for name in PROXIES if name != STRANGER])
+def test_page_and_socket_work(tmp_path: Path, name: str) -> None:
+    """A page's callback is answered; where the address is known, the notebook is told it."""
+    with proxied(tmp_path, name) as server:
+        opened = visit(server, "alice", "page", region="emea")
+        if "loses" not in name:
+            assert f"<{server.url}page?region=emea>" in opened.html
+        assert move(opened.connect(), opened, 4).startswith("alice|{'region': 'emea'}|")
+        with pytest.raises(websocket.WebSocketBadStatusException, match="403"):
+            elsewhere(opened)
+        location = server.visitor().http.get("page", follow_redirects=False).headers["location"]
+        assert location.startswith((urlsplit(server.url).path, server.url))
+        assert opened.close().status_code == 204
+
+
+def test_a_strangers_word_is_not_believed(tmp_path: Path) -> None:
+    """X-Forwarded-Host of a peer that is none of trusted_proxies changes nothing."""
+    with proxied(tmp_path, STRANGER) as server:
+        opened = visit(server, "alice", "page")
+        assert f"<{server.url}page>" not in opened.html
+        with pytest.raises(websocket.WebSocketBadStatusException, match="403"):
+            opened.connect()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"public_url": "example.org"}, "public_url must be the address that visitors see"),
+        ({"public_url": "https://example.org/?x"}, "public_url must be the address that visitors see"),
+        (
+            {"public_url": "https://example.org/apps"},
+            "public_url has the path /apps/, and base_url is /: give base_url",
+        ),
+        ({"allow_origin": "https://example.org/"}, "allow_origin must be an origin such as"),
+        ({"allow_origin_pat": "("}, "allow_origin_pat is no regular expression"),
+        ({"allow_origin": "https://a.b", "allow_origin_pat": ".*"}, "are both given: leave one out"),
+        ({"frame_ancestors": "self"}, None),
+        ({"frame_ancestors": "'self'; script-src *"}, "frame_ancestors must be sources separated by spaces"),
+        ({"frame_ancestors": ""}, "frame_ancestors must be sources separated by spaces"),
+        ({"frame_ancestors": 5}, "frame_ancestors is 5: give a str"),
+    ],
+)
+async def test_options_that_cannot_be(tmp_path: Path, options: dict[str, str], message: str | None) -> None:
+    """An address that is none is refused by name."""
+    builder = create_app(**options).with_app(path="/a", root=write(tmp_path / "a.ipynb", "1"))  # type: ignore[arg-type]  # wrong on purpose
+    if message is None:
+        await builder.build().close()
+    else:
+        with pytest.raises(DashboardError, match=message.replace("(", r"\(")):
+            builder.build()
+
+
+async def test_second_xsrf_cookie_is_another_servers(tmp_path: Path) -> None:
+    """Of two ``_xsrf`` cookies the first is believed, which browsers send of the longer path."""
+    app = create_app(token="sesame", base_url="/apps").with_index()
+    async with served(app.with_app(path="/a", root=write(tmp_path / "a.ipynb", "1"))) as client:
+        text = (await client.get("/apps/login")).text
+        own, token = client.cookies["_xsrf"], text.split('name="_xsrf" value="')[1].split('"')[0]
+        client.cookies.clear()
+        cookie = f"theme=dark; _xsrf={own}; a=b; _xsrf=2|f00d|f00d|17"
+        answer = await client.post(
+            "/apps/login", data={"_xsrf": token, "password": "sesame"}, headers={"Cookie": cookie}
+        )
+        assert answer.status_code == 302
