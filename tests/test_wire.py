@@ -211,7 +211,7 @@ def test_spliced_metadata_is_the_json_of_the_stamp(metadata: dict[str, Any], pay
     """What is put together as bytes is what a JSON encoder would have written."""
     signer = wire.Signer(KEY, payload)
     whole = {**metadata, wire.FIELD: signer.stamp("id", "type")}
-    assert signer.splice(metadata, "id", "type") == json.dumps(whole).encode()
+    assert signer.splice(json.dumps(metadata).encode(), "id", "type") == json.dumps(whole).encode()
 
 
 # --- what comes back -------------------------------------------------------------------------------------------------

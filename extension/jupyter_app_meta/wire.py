@@ -22,7 +22,7 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, get_args
 from urllib.parse import urlencode, urlsplit
 
@@ -91,9 +91,9 @@ class Signer:
         """Return the stamp of a message."""
         return {"v": VERSION, "payload": self.payload, "mac": self.sign(msg_id, msg_type)}
 
-    def splice(self, metadata: Mapping[str, Any], msg_id: str, msg_type: str) -> bytes:
-        """Return the metadata as JSON with the stamp in it; the mapping must not have one."""
-        rest = json.dumps(metadata)[:-1].encode() + b", " if metadata else b"{"
+    def splice(self, metadata: bytes, msg_id: str, msg_type: str) -> bytes:
+        """Return metadata, which is the JSON of an object without a stamp, with the stamp in it."""
+        rest = b"{" if metadata == b"{}" else metadata[:-1] + b", "
         self._head = self._head or self._pack()
         return b"".join((rest, self._head, self.sign(msg_id, msg_type).encode(), b'"}}'))
 

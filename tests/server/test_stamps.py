@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import json
 import logging
+import math
+import struct
+from collections.abc import Iterator
+from contextlib import nullcontext, suppress
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from jupyter_client.session import json_unpacker, orjson_unpacker
+from jupyter_server.services.kernels.connection.base import (
+    deserialize_binary_message,
+    deserialize_msg_from_ws_v1,
+    serialize_msg_to_ws_v1,
+)
 
 from jupyter_app_meta import wire
 from jupyter_app_meta.errors import BadStamp
 from jupyter_app_meta.model import AppMeta, SessionInfo, User
 from jupyter_app_meta.policy import Page, Policy, RawRequest
+from jupyter_app_meta.server import objects
+from jupyter_app_meta.server.frames import V1, stamp_frame
 from jupyter_app_meta.server.origins import Origins
-from jupyter_app_meta.server.stamps import Desk, Stamps
+from jupyter_app_meta.server.stamps import Desk, Stamps, Unreadable
 
 KEY = wire.derive_key(b"the-kernel's-session-key")
 HEADER = {"msg_id": "id", "msg_type": "execute_request", "username": "root", "app_meta": {"forged": True}}
@@ -58,12 +71,13 @@ def stamps(
     accept: str = "*/*",
     *,
     owner: bool = True,
+    required: bool = False,
 ) -> Stamps:
     """Return the stamps of alice's connection."""
     user = User(username="alice", kind="user", assurance="hub", is_authenticated=True, is_owner=owner)
     cookies = (("theme", "dark"),)
     raw = RawRequest("GET", "http://h/api", "http://h/", (("Accept", accept),), cookies, user=user)
-    return Stamps(at or desk(), key, raw, IDENTITY, SessionInfo("tab", None, KERNEL, None))
+    return Stamps(at or desk(), key, raw, IDENTITY, SessionInfo("tab", None, KERNEL, None), required=required)
 
 
 def believed(metadata: Any, msg_id: str = "id", msg_type: str = "execute_request") -> AppMeta:
@@ -157,42 +171,85 @@ def test_other_parts_are_the_very_same_objects() -> None:
     assert message["metadata"] == {"a": 1}
 
 
-@pytest.mark.parametrize(
-    "metadata", ["[]", "null", "7", '"app_meta"', '["app_meta"]', "", "{", "nonsense", "\ufeff{}", "NaN"]
+UNREADABLE = (
+    *("[]", "null", "7", '"app_meta"', '["app_meta"]', "", "{", "nonsense", "\ufeff{}", "NaN"),
+    *('{"a": NaN}', '{"a": [-Infinity]}', '{"a": 1e999}', r'{"a": "\ud800"}', '{"a": ' + "9" * 10_000 + "}"),
+    *('{"app_meta": 1}{}', "{'app_meta': 1}", '{"app_meta": 1,}', '{"app_meta": 1} // x', '{"a": ' + "[" * 2000),
 )
-def test_metadata_that_is_no_object_passes_as_it_is(metadata: str) -> None:
-    """Malformed input ends exactly as it does without us."""
+
+
+@pytest.mark.parametrize("metadata", UNREADABLE, ids=lambda text: text[:16])
+def test_metadata_that_cannot_be_read_is_replaced(metadata: str) -> None:
+    """What is not understood is not passed on: another parser might find a stamp in it."""
     parts = packed(metadata)
     found = stamps().parts(parts)
-    assert all(one is other for one, other in zip(found, parts, strict=True))
+    assert set(json.loads(found[2])) == {wire.FIELD} and believed(json.loads(found[2])).user is not None
+    assert all(found[place] is parts[place] for place in (0, 1, 3, 4))
+    assert stamps(key=None).parts(parts)[2] == b"{}"
+    with pytest.raises(Unreadable):
+        stamps(required=True).parts(parts)
 
 
-@pytest.mark.parametrize("metadata", [[], None, 7, "app_meta", [wire.FIELD], True])
-def test_unpacked_metadata_that_is_no_object_passes_as_it_is(metadata: Any) -> None:
-    """The same in the older frame formats."""
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32-be", "utf-8-sig"])
+def test_metadata_in_another_encoding_is_replaced(encoding: str) -> None:
+    """UTF-8 alone is read: some parsers guess the encoding of JSON."""
+    parts = packed('{"é": 1, "app_meta": 1}'.encode(encoding))
+    assert set(json.loads(stamps().parts(parts)[2])) == {wire.FIELD}
+
+
+@pytest.mark.parametrize("metadata", [[], None, 7, "app_meta", [wire.FIELD], True, {"a": math.nan}, {"a": "\udcc3"}])
+def test_unpacked_metadata_that_cannot_be_packed_is_replaced(metadata: Any) -> None:
+    """The same in the older frame formats; half of a surrogate pair would become a byte of its own there."""
     message = unpacked(metadata)
-    assert stamps().message(message) is message
+    assert set(stamps().message(message)["metadata"]) == {wire.FIELD}
+    assert stamps(key=None).message(message)["metadata"] == {}
+    with pytest.raises(Unreadable):
+        stamps(required=True).message(message)
     without = {name: value for name, value in message.items() if name != "metadata"}
     assert stamps().message(without) is without
 
 
 @pytest.mark.parametrize("count", range(4))
-def test_too_few_parts_pass_as_they_are(count: int) -> None:
-    """A message that lacks a part is refused by those who refuse it without us."""
-    parts = packed('{"app_meta": 1}')[:count]
-    assert stamps().parts(parts) is parts
+def test_too_few_parts_are_refused(count: int) -> None:
+    """A message that lacks a part is none, whatever a kernel makes of it."""
+    with pytest.raises(Unreadable):
+        stamps().parts(packed('{"app_meta": 1}')[:count])
 
 
-@pytest.mark.parametrize(
-    "header",
-    [{}, [], None, "text", {"msg_id": 1, "msg_type": "x"}, {"msg_id": "x"}, {"msg_id": "x", "msg_type": None}],
+NO_IDS: tuple[Any, ...] = (
+    {},
+    [],
+    None,
+    "text",
+    {"msg_id": 1, "msg_type": "x"},
+    {"msg_id": "x"},
+    {"msg_id": "x", "msg_type": None},
 )
+
+
+@pytest.mark.parametrize("header", NO_IDS)
 def test_message_without_an_id_goes_unstamped(header: Any) -> None:
     """A stamp needs an id and a type to be bound to; a forged one goes all the same."""
     assert json.loads(stamps().parts(packed('{"app_meta": 1, "a": 2}', header))[2]) == {"a": 2}
     assert stamps().message(unpacked({"app_meta": 1, "a": 2}, header))["metadata"] == {"a": 2}
-    parts = packed('{ "a" : 2 }', header)
-    assert stamps().parts(parts)[2] is parts[2]
+
+
+@pytest.mark.parametrize("header", NO_IDS)
+def test_message_without_an_id_is_refused_where_stamps_are_required(header: Any) -> None:
+    """On a dashboard, a message without a stamp would seem to come from a script."""
+    for key in (KEY, None):
+        with pytest.raises(Unreadable):
+            stamps(key=key, required=True).parts(packed("{}", header))
+        with pytest.raises(Unreadable):
+            stamps(key=key, required=True).message(unpacked({}, header))
+
+
+def test_message_to_a_kernel_without_a_key_is_refused_where_stamps_are_required() -> None:
+    """Where nothing can be signed, a dashboard passes nothing on."""
+    with pytest.raises(Unreadable):
+        stamps(key=None, required=True).parts(packed("{}"))
+    with pytest.raises(Unreadable):
+        stamps(accept="CANARY \u65e5", required=True).message(unpacked({}))
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
@@ -222,15 +279,15 @@ def test_any_packed_message_passes(metadata: Any, header: Any, signs: bool, more
     parts = [*packed(json.dumps(metadata), header), *more]
     found = stamps(key=KEY if signs else None).parts(parts)
     assert len(found) == len(parts)
-    if isinstance(metadata, dict):
-        read = json.loads(found[2])
+    read = json.loads(found[2])
+    if isinstance(metadata, dict) and objects.write(metadata) is not None:
         rest, kept = (
             {name: value for name, value in those.items() if name != wire.FIELD} for those in (metadata, read)
         )
         assert json.dumps(kept) == json.dumps(rest)
         assert (read.get(wire.FIELD) or {"v": wire.VERSION})["v"] == wire.VERSION
     else:
-        assert found[2] is parts[2]
+        assert read.keys() <= {wire.FIELD}
 
 
 def view(data: bytes) -> memoryview:
@@ -238,21 +295,140 @@ def view(data: bytes) -> memoryview:
     return memoryview(data)
 
 
+STAMP = stamps().message(unpacked({}))["metadata"][wire.FIELD]
+FORGED = json.dumps(STAMP)
+
+
+def deep(depth: int, stamp: str = FORGED) -> bytes:
+    """Return metadata with a valid stamp, and so many lists in each other."""
+    return f'{{"app_meta": {stamp}, "a": {"[" * depth}{"]" * depth}}}'.encode()
+
+
+def all_that_is_read(data: bytes) -> list[Any]:
+    """Return what the parsers that kernels use make of metadata: orjson, json, and jupyter_client's own unpackers."""
+    found = []
+    for read in (json.loads, orjson.loads, json_unpacker, orjson_unpacker):
+        with suppress(ValueError, RecursionError):
+            found.append(read(data))
+    return found
+
+
+def assert_only_ours(found: list[Any], msg_id: str = "id", msg_type: str = "execute_request") -> None:
+    """Each parser reads an object whose stamp, if any, is ours and of this message."""
+    assert found
+    for read in found:
+        assert isinstance(read, dict)
+        if wire.FIELD in read:
+            assert believed(read, msg_id, msg_type).user is not None
+
+
+raw_metadatas = (
+    st.binary()
+    | st.text().map(lambda text: text.encode("utf-8", "surrogatepass"))
+    | metadatas.map(lambda value: json.dumps(value).encode())
+    | st.tuples(metadatas, st.sampled_from(["utf-16", "utf-32", "utf-8-sig"])).map(
+        lambda pair: json.dumps(pair[0]).encode(pair[1])
+    )
+    | st.integers(0, 1200).map(deep)
+    | st.tuples(st.binary(max_size=8), st.binary(max_size=8)).map(lambda pair: pair[0] + deep(1) + pair[1])
+    | st.tuples(spellings, st.binary(max_size=8)).map(
+        lambda pair: b'{"%b": 1, "a": "%b"}' % (pair[0].encode(), pair[1])
+    )
+)
+
+
+@given(metadata=raw_metadatas, signs=st.booleans())
+@example(metadata=b'{"app_meta": {}, "a": ' + b"9" * 10_000 + b"}", signs=False)
+@example(metadata=b'{"app_meta": {}, "a": NaN}', signs=False)
+@example(metadata=b'{"app_meta": {}, "a": "\xff"}', signs=False)
+@example(metadata=b'{"app_meta": {}, "a": "\xed\xa0\x80"}', signs=False)
+@example(metadata=b'{"app_meta": {}, "a": "\\ud800"}', signs=False)
+@example(metadata=b'{"app\\ud800_meta": {}, "app_meta": {}}', signs=False)
+@example(metadata=b'\xef\xbb\xbf{"app_meta": {}}', signs=False)
+@example(metadata=b'{"app_meta": {}}\x00', signs=False)
+def test_every_parser_reads_our_stamp_or_none(metadata: bytes, signs: bool) -> None:
+    """Whatever bytes a client sends as metadata: no parser that a kernel may use reads another stamp than ours."""
+    other = {**HEADER, "msg_id": "another"}  # a stamp that was captured is of another message
+    found = stamps(key=KEY if signs else None).parts(packed(metadata, other))[2]
+    assert_only_ours(all_that_is_read(found), "another")
+    assert signs or all(wire.FIELD not in read for read in all_that_is_read(found))
+
+
+@pytest.mark.parametrize("depth", [100, 900, *range(930, 1030), 1100, 100_000])
+@pytest.mark.parametrize("key", [KEY, None])
+def test_captured_stamp_in_deep_metadata_is_gone(depth: int, key: bytes | None) -> None:
+    """Metadata that can only just be read, or no longer, brings no captured stamp to a kernel."""
+    other = {**HEADER, "msg_id": "another"}
+    found = stamps(key=key).parts(packed(deep(depth), other))[2]
+    assert_only_ours(all_that_is_read(found), "another")
+
+
+@given(header=st.binary() | (headers | json_values).map(lambda value: json.dumps(value).encode()))
+@example(header=b'{"msg_id": "a", "msg_type": "b", "msg_id": "c"}')
+@example(header=b'{"msg_id": "a", "msg_type": "b", "a": ' + b"9" * 10_000 + b"}")
+@example(header=b'{"msg_id": "a", "msg_type": "b\xff"}')
+@example(header=b'{"msg_id": "a\\u0000", "msg_type": "b\\ud800"}')
+@example(header=b'{"msg_id": "a", "msg_type": "b", "a": ' + b"[" * 1000 + b"]" * 1000 + b"}")
+def test_stamp_is_of_the_message_that_each_parser_reads(header: bytes) -> None:
+    """A header that two parsers read in two ways has at most one message that is believed, with the sender's stamp."""
+    found = stamps().parts([header, *packed("{}")[1:]])
+    for read in all_that_is_read(header):
+        stamp = json.loads(found[2]).get(wire.FIELD)
+        ids = (read.get("msg_id"), read.get("msg_type")) if isinstance(read, dict) else (None, None)
+        with suppress(BadStamp):
+            assert wire.verify(KEY, *ids, stamp) == stamps().signer().payload  # type: ignore[arg-type,union-attr]  # any
+
+
 @given(st.lists(st.binary() | st.builds(view, st.binary()), max_size=7))
 @example([b"{}", b"{}", b"{", b"{}"])
 @example([b"\xff", b"\xff", b'{"app_meta": "\xff"}', b"\xff"])
 @example([b"[" * 100_000, b"", b'{"app_meta":' + b"[" * 100_000, b""])
 @example([b"{}", b"{}", b'{"a":' + b"9" * 10_000 + b"}", b"{}"])
-def test_any_bytes_pass(parts: list[Any]) -> None:
-    """Parts that are no JSON, no UTF-8 or nested without end make nothing raise."""
-    assert len(stamps().parts(parts)) == len(parts)
+def test_any_bytes_pass_or_are_refused(parts: list[Any]) -> None:
+    """Parts that are no JSON, no UTF-8 or nested without end raise nothing but Unreadable, where one is missing."""
+    with nullcontext() if len(parts) >= 4 else pytest.raises(Unreadable):
+        assert len(stamps().parts(parts)) == len(parts)
 
 
-@pytest.mark.parametrize("depth", [100, 900, *range(940, 1000), 1100, 100_000])
-def test_deep_metadata_passes(depth: int) -> None:
-    """Metadata that can only just be read, or no longer, costs its own message the stamp."""
-    for key in (KEY, None):
-        assert len(stamps(key=key).parts(packed('{"app_meta": 1, "a":' + "[" * depth + "]" * depth + "}"))) == 5
+# --- frames of other connections -------------------------------------------------------------------------------------
+
+
+def frames_of(metadata: bytes) -> Iterator[tuple[bytes | str, str | None]]:
+    """Yield the frame of a message with this metadata in each format, and the format's subprotocol."""
+    parts = packed(metadata)
+    yield serialize_msg_to_ws_v1([bytes(part) for part in parts], "shell"), V1
+    text = json.dumps({**unpacked("@"), "channel": "shell", "buffers": []}).encode().replace(b'"@"', metadata)
+    yield b"".join((struct.pack("!iii", 2, 12, 12 + len(text)), text, b"buffer")), None
+    with suppress(UnicodeDecodeError):
+        yield text.decode(), None
+
+
+def metadata_in(frame: bytes | str, subprotocol: str | None) -> list[Any]:
+    """Return what those behind a gateway read as the metadata of a frame."""
+    if subprotocol == V1:
+        return all_that_is_read(deserialize_msg_from_ws_v1(frame)[1][2])
+    text = frame if isinstance(frame, str) else json.dumps(deserialize_binary_message(frame) | {"buffers": []})
+    return [read["metadata"] for read in all_that_is_read(text.encode())]
+
+
+@given(metadata=raw_metadatas)
+@example(metadata=deep(975))
+@example(metadata=b'{"app_meta": {}, "a": ' + b"9" * 10_000 + b"}")
+@example(metadata=b'{"app_meta": {}, "a": "\xff"}')
+def test_frame_is_read_here_or_not_passed_on(metadata: bytes) -> None:
+    """A frame for a gateway that cannot be read here is refused; in any other all read our stamp."""
+    for frame, subprotocol in frames_of(metadata):
+        with suppress(Unreadable):
+            passed, _ = stamp_frame(frame, subprotocol, stamps())
+            assert_only_ours(metadata_in(passed, subprotocol))
+
+
+@pytest.mark.parametrize("frame", ["", "[]", "null", "{", b"", b"\x00", b"\xff" * 40, "[" * 5000, '{"a": NaN'])
+@pytest.mark.parametrize("subprotocol", [V1, None])
+def test_frame_that_is_no_message_is_refused(frame: str | bytes, subprotocol: str | None) -> None:
+    """What is not understood does not reach a gateway."""
+    with pytest.raises(Unreadable):
+        stamp_frame(frame, subprotocol, stamps())
 
 
 def test_error_costs_the_stamp_and_warns_once(caplog: pytest.LogCaptureFixture) -> None:

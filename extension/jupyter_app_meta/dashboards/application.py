@@ -104,7 +104,7 @@ class Application(web.Application):
             allow_remote_access=True,
             kernel_manager=services.kernels,
             kernel_spec_manager=services.specs,
-            kernel_websocket_connection_class=stamped(ZMQChannelsWebsocketConnection, services.desk),
+            kernel_websocket_connection_class=stamped(ZMQChannelsWebsocketConnection, services.desk, required=True),
             jinja2_env=_server_templates(),
             log_function=access.log_function(policy, log),
             **{"xsrf_cookies": True, **outside.settings(), **of_hub},

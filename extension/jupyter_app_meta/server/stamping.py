@@ -12,41 +12,36 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import struct
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Protocol
 
-from jupyter_server.services.kernels.connection.base import (
-    deserialize_msg_from_ws_v1,
-    serialize_msg_to_ws_v1,
-)
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 
 from .. import wire
 from ..model import SessionInfo
 from . import capture, identity
+from .frames import RUN_CHANNELS, is_absurd, stamp_frame
+from .objects import Json
 from .sockets import look_again, make_patient
-from .stamps import Desk, Json, Stamps, Unreadable, readable
+from .stamps import Desk, Stamps, Unreadable
 
 KEY = "app_meta_key"
 """The attribute of a kernel manager that has the key which the kernel was given at its start."""
 
-RUN_CHANNELS = ("shell", "control")
-"""Where kernels take cells and callbacks."""
 
-V1 = "v1.kernel.websocket.jupyter.org"
+def stamped(base: Any, desk: Desk, *, required: bool = False) -> Any:
+    """Return a connection class that stamps what its browser sends; a stamped class is returned as it is.
 
-
-def stamped(base: Any, desk: Desk) -> Any:
-    """Return a connection class that stamps what its browser sends; a stamped class is returned as it is."""
+    Where a stamp is ``required``, a message that cannot be stamped closes its socket.
+    """
     if getattr(base, "app_meta_desk", None) is not None:
         return base
     traffic = _zmq_methods(base) if issubclass(base, ZMQChannelsWebsocketConnection) else _frame_methods(base)
     names = {"__module__": base.__module__, "__qualname__": base.__qualname__, "__doc__": base.__doc__}
-    return type(base)(base.__name__, (base,), {**names, **_lifecycle(base), **traffic, "app_meta_desk": desk})
+    own = {"app_meta_desk": desk, "app_meta_required": required}
+    return type(base)(base.__name__, (base,), {**names, **_lifecycle(base, required), **traffic, **own})
 
 
 class Stamper(Protocol):
@@ -83,7 +78,7 @@ def stamp_client(client: Any, stamper: Stamper) -> Any:
     return client
 
 
-def _lifecycle(base: Any) -> Json:
+def _lifecycle(base: Any, required: bool) -> Json:
     """The methods of every connection class: who it is, when it is prepared, opened and closed."""
 
     async def prepare(self: Any) -> None:
@@ -93,7 +88,7 @@ def _lifecycle(base: Any) -> Json:
             self._app_meta_who = identity.visitor(self.websocket_handler, self.app_meta_desk.policy)
         if hasattr(base, "prepare"):
             await base.prepare(self)
-        with harmless(self.log):
+        with nullcontext() if required else harmless(self.log):
             await _arm(self)
 
     def connect(self: Any) -> Any:
@@ -120,7 +115,7 @@ def _zmq_methods(base: Any) -> Json:
             self.session.bsession = scoped.encode()
 
     def handle_incoming_message(self: Any, incoming_msg: Any) -> None:
-        if _absurd(incoming_msg, self.subprotocol):
+        if is_absurd(incoming_msg, self.subprotocol):
             self.log.warning("Ignoring a message that claims more parts than it has bytes.")
             return
         base.handle_incoming_message(self, incoming_msg)
@@ -137,8 +132,7 @@ def _frame_methods(base: Any) -> Json:
         try:
             frame, header = stamp_frame(incoming_msg, protocol, stamps)
         except Unreadable as error:
-            self.log.warning("Ignoring %s.", error)
-            return None
+            return _refuse(self, error)
         is_sent = getattr(self, "ws", self) is not None  # a gateway that does not answer yet will be sent it later
         passed = base.handle_incoming_message(self, frame)
         if is_sent:
@@ -146,59 +140,6 @@ def _frame_methods(base: Any) -> Json:
         return passed
 
     return {"handle_incoming_message": handle_incoming_message}
-
-
-def stamp_frame(frame: str | bytes, subprotocol: str | None, stamps: Stamps) -> tuple[str | bytes, Json | None]:
-    """Return a WebSocket frame with the stamp in its message, and the header of what a kernel may run.
-
-    One that cannot be read passes as it is, or raises Unreadable where there is an audit.
-    """
-    try:
-        return _stamp_frame(frame, subprotocol, stamps)
-    except Exception as error:
-        if stamps.is_audited:
-            raise Unreadable("a frame that cannot be read") from error
-        return frame, None
-
-
-def _stamp_frame(frame: str | bytes, subprotocol: str | None, stamps: Stamps) -> tuple[str | bytes, Json | None]:
-    if _absurd(frame, subprotocol):
-        raise ValueError("a frame that claims more parts than it has bytes")
-    if subprotocol == V1 and isinstance(frame, bytes):
-        channel, parts = deserialize_msg_from_ws_v1(frame)
-        header, parts = readable(parts) if stamps.is_audited else (None, parts)
-        return serialize_msg_to_ws_v1(stamps.parts(parts), channel), header if channel in RUN_CHANNELS else None
-    if isinstance(frame, bytes):
-        return _stamp_binary(frame, stamps)
-    message = json.loads(frame)
-    return json.dumps(stamps.message(message)) if isinstance(message, dict) else frame, _run_header(message)
-
-
-def _run_header(message: object) -> Json | None:
-    """Return the header of a message on a channel on which kernels run code."""
-    runs = isinstance(message, dict) and message.get("channel") in RUN_CHANNELS
-    header = message.get("header") if isinstance(message, dict) and runs else None
-    return header if isinstance(header, dict) else None
-
-
-def _stamp_binary(frame: bytes, stamps: Stamps) -> tuple[bytes, Json | None]:
-    """Return a binary frame with another JSON text: what follows moves and is otherwise the same."""
-    (count,) = struct.unpack("!I", frame[:4])
-    offsets = struct.unpack(f"!{count}I", frame[4 : 4 * (count + 1)])
-    start, end = offsets[0], offsets[1] if count > 1 else len(frame)
-    message = json.loads(frame[start:end])
-    text = json.dumps(stamps.message(message)).encode()
-    moved = (start, *(offset + start + len(text) - end for offset in offsets[1:]))
-    head = struct.pack(f"!{count + 1}I", count, *moved)
-    return b"".join((head, frame[4 * (count + 1) : start], text, frame[end:])), _run_header(message)
-
-
-def _absurd(frame: Any, subprotocol: str | None) -> bool:
-    """Whether a frame claims more parts than it has bytes: to read it would take for ever."""
-    if not isinstance(frame, bytes):
-        return False
-    v1, legacy = int.from_bytes(frame[:8], "little"), int.from_bytes(frame[:4], "big", signed=True)
-    return (v1 if subprotocol == V1 else legacy) > max(len(frame), 64)
 
 
 def hide_sources(connection: Any) -> None:
@@ -211,6 +152,13 @@ def hide_sources(connection: Any) -> None:
             reply(stream, message)
 
     connection._on_zmq_reply = shown
+
+
+def _refuse(connection: Any, error: Unreadable) -> None:
+    """Drop a message, whose text stays out of the log. Where stamps are required, its socket is closed."""
+    connection.log.warning("Ignoring %s.", error)
+    if connection.app_meta_required:
+        connection.websocket_handler.close(1007, "a message cannot be understood")
 
 
 def _tab(connection: Any) -> str:
@@ -226,7 +174,7 @@ async def _arm(connection: Any) -> None:
     raw = capture.raw_request(connection.websocket_handler, who.user)
     raw = await desk.with_facts(raw, kernel_id, who.key)
     session = SessionInfo(client_id=_tab(connection), kernel_id=kernel_id)
-    stamps = Stamps(desk, _key(connection), raw, who.key, session)
+    stamps = Stamps(desk, _key(connection), raw, who.key, session, required=connection.app_meta_required)
     connection._app_meta_stamps = stamps
     if isinstance(connection, ZMQChannelsWebsocketConnection):
         _wrap_session(connection, stamps)
@@ -254,21 +202,22 @@ def _wrap_session(connection: Any, stamps: Stamps) -> None:
     def stamped_send(stream: Any, msg_or_type: Any, *args: Any, **kwargs: Any) -> Any:
         if not isinstance(msg_or_type, dict) or not from_browser(stream):
             return send(stream, msg_or_type, *args, **kwargs)
-        sent = send(stream, stamps.message(msg_or_type), *args, **kwargs)
+        try:
+            stamped = stamps.message(msg_or_type)
+        except Unreadable as error:
+            return _refuse(connection, error)
+        sent = send(stream, stamped, *args, **kwargs)
         note(stream, msg_or_type.get("header"))
         return sent
 
     def stamped_send_raw(stream: Any, msg_list: list[Any], *args: Any, **kwargs: Any) -> Any:
         if not from_browser(stream):
             return send_raw(stream, msg_list, *args, **kwargs)
-        header = None
-        if stamps.is_audited:
-            try:
-                header, msg_list = readable(msg_list)
-            except Unreadable as error:
-                connection.log.warning("Ignoring %s.", error)
-                return None
-        sent = send_raw(stream, stamps.parts(msg_list), *args, **kwargs)
+        try:
+            header, stamped = stamps.passed(msg_list)
+        except Unreadable as error:
+            return _refuse(connection, error)
+        sent = send_raw(stream, stamped, *args, **kwargs)
         note(stream, header)
         return sent
 

@@ -2,9 +2,9 @@
 
 A kernel that is run ahead of its visitor has no request yet: its stamps are ``pending``.
 
-The client's own ``app_meta`` is replaced wherever it was written. Metadata that is not a JSON
-object passes as it is, so that malformed input ends exactly as it does without us. An error costs
-a message its stamp, never more.
+The client's own ``app_meta`` is replaced wherever it was written. Metadata is written anew from what was
+read here. Metadata that cannot be read as a JSON object becomes ``{}``, so that no parser behind us reads in it
+what ours did not. An error of ours costs a message its stamp, never more, unless a stamp is required.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import hashlib
 import hmac
 import json
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from .. import wire
 from ..model import AppMeta, HTTPRequest, SessionInfo, User
 from ..policy import Policy, RawRequest
+from . import objects
 from .origins import Origins
 
-Json = dict[str, Any]
+Json = objects.Json
 Facts = Callable[[str, HTTPRequest], Awaitable[Mapping[str, Any]]]
 
 
@@ -76,7 +76,7 @@ class Desk:
 
 
 class Unreadable(ValueError):
-    """A message cannot be read, and must be, for the audit."""
+    """A message cannot be read or stamped, and must be."""
 
 
 def readable(parts: list[Any]) -> tuple[Json, list[Any]]:
@@ -84,12 +84,9 @@ def readable(parts: list[Any]) -> tuple[Json, list[Any]]:
 
     Raises Unreadable where it cannot be read here.
     """
-    header = _object(parts[0]) if len(parts) >= 4 else None  # a kernel takes no less
-    try:
-        packed = json.dumps(header).encode() if header is not None else b""
-    except RecursionError:
-        packed = b""
-    if header is None or not packed:
+    header = objects.read(parts[0], "replace") if len(parts) >= 4 else None  # a kernel takes no less
+    packed = objects.write(header, strict=False) if header is not None else None
+    if header is None or packed is None:
         raise Unreadable("a message whose header cannot be read")
     return header, [packed, *parts[1:]]
 
@@ -97,13 +94,22 @@ def readable(parts: list[Any]) -> tuple[Json, list[Any]]:
 class Stamps:
     """The stamps of one connection. They are made anew when its page or notebook is found or lost.
 
-    Without a request (``raw`` is None) they are pending.
+    Without a request (``raw`` is None) they are pending. Where they are ``required``, a message that
+    cannot be stamped is refused: without its stamp it would seem to come from a script.
     """
 
     def __init__(
-        self, desk: Desk, key: bytes | None, raw: RawRequest | None, identity: str, session: SessionInfo
+        self,
+        desk: Desk,
+        key: bytes | None,
+        raw: RawRequest | None,
+        identity: str,
+        session: SessionInfo,
+        *,
+        required: bool = False,
     ) -> None:
         self._desk, self._key, self._raw, self._identity, self._session = desk, key, raw, identity, session
+        self.required = required
         self._version = -1
         self._signer: wire.Signer | None = None
         self._warned = False
@@ -128,17 +134,17 @@ class Stamps:
         return wire.encode(AppMeta(request, desk.origins.mode(kernel_id), session), desk.limit, claim)
 
     def message(self, msg: Json) -> Json:
-        """Return an unpacked message with our stamp for the client's own, if any."""
-        metadata = msg.get("metadata")
-        if not isinstance(metadata, dict):
+        """Return an unpacked message with our stamp for the client's own, if any; raises Unreadable where required."""
+        if "metadata" not in msg and not self.required:
             return msg
-        clean = {key: value for key, value in metadata.items() if key != wire.FIELD}
-        with self._never_raising():
-            ids = _ids(msg.get("header"))
-            signer = self.signer() if ids else None
-            if ids and signer:
-                clean[wire.FIELD] = signer.stamp(*ids)
-        return {**msg, "metadata": clean}
+        clean = _cleaned(msg.get("metadata"))
+        metadata = clean if clean is not None and objects.write(clean) is not None else self._unreadable()
+        ids, signer = _ids(msg.get("header")), self._safe_signer()
+        if ids and signer:
+            metadata[wire.FIELD] = signer.stamp(*ids)
+        elif self.required:
+            raise Unreadable("a message that cannot be stamped")
+        return {**msg, "metadata": metadata}
 
     def noted(self, msg: Json) -> Json:
         """Return a message of one of the server's own clients with our stamp, and tell the audit of it."""
@@ -146,40 +152,63 @@ class Stamps:
         return self.message(msg)
 
     def parts(self, parts: list[Any]) -> list[Any]:
-        """Return the packed parts [header, parent, metadata, content, *buffers] with our stamp."""
-        metadata = _object(parts[2]) if len(parts) >= 4 else None
+        """Return the packed parts [header, parent, metadata, content, *buffers] with our stamp.
+
+        Raises Unreadable where one is missing, and where a stamp is required but cannot be given.
+        """
+        if len(parts) < 4:
+            raise Unreadable("a message that lacks a part")
+        clean = _cleaned(objects.read(parts[2]))
+        metadata = objects.write(clean) if clean is not None else None
         if metadata is None:
-            return parts
-        forged = wire.FIELD in metadata
-        metadata.pop(wire.FIELD, None)
-        packed = None
-        with self._never_raising():
-            packed = self._pack(metadata, _ids(_object(parts[0])))
-        if packed is None:
-            packed = json.dumps(metadata).encode() if forged else parts[2]
-        return [*parts[:2], packed, *parts[3:]]
+            self._unreadable()
+            metadata = b"{}"
+        ids, signer = _ids(objects.read(parts[0], "replace")), self._safe_signer()
+        if ids and signer:
+            metadata = signer.splice(metadata, *ids)
+        elif self.required:
+            raise Unreadable("a message that cannot be stamped")
+        return [*parts[:2], metadata, *parts[3:]]
+
+    def passed(self, parts: list[Any]) -> tuple[Json | None, list[Any]]:
+        """Return the header of a packed message where there is an audit, and its parts with our stamp.
+
+        Raises Unreadable as ``parts``, and where the audit could not read the header.
+        """
+        header, parts = readable(parts) if self.is_audited else (None, parts)
+        return header, self.parts(parts)
 
     @property
     def is_audited(self) -> bool:
         """Whether what passes must be readable."""
         return self._desk.audit is not None
 
-    def _pack(self, metadata: Json, ids: tuple[str, str] | None) -> bytes | None:
-        signer = self.signer() if ids else None
-        return signer.splice(metadata, *ids) if ids and signer else None
-
     def note(self, header: object) -> None:
         """Tell the audit of a message that was passed on, also of one that went unstamped."""
         self._desk.note(self._raw.user if self._raw else None, self._session.kernel_id or "", header)
 
-    @contextmanager
-    def _never_raising(self) -> Iterator[None]:
+    def _unreadable(self) -> Json:
+        """Return what stands in for metadata that cannot be read."""
+        if self.required:
+            raise Unreadable("a message whose metadata cannot be read")
+        return {}
+
+    def _safe_signer(self) -> wire.Signer | None:
+        """Return the signer; None where there is no key, or where it could not be made."""
         try:
-            yield
+            return self.signer()
         except Exception as error:
             if not self._warned:
                 self._warned = True
                 self._desk.log.warning("jupyter-app-meta: messages go unstamped (%s).", type(error).__name__)
+            return None
+
+
+def _cleaned(metadata: object) -> Json | None:
+    """Return metadata without a stamp; None where it is not an object."""
+    if not isinstance(metadata, dict):
+        return None
+    return {key: value for key, value in metadata.items() if key != wire.FIELD}
 
 
 def _ids(header: object) -> tuple[str, str] | None:
@@ -187,12 +216,3 @@ def _ids(header: object) -> tuple[str, str] | None:
         return None
     msg_id, msg_type = header.get("msg_id"), header.get("msg_type")
     return (msg_id, msg_type) if isinstance(msg_id, str) and isinstance(msg_type, str) else None
-
-
-def _object(part: Any) -> Json | None:
-    """Return a part as the kernel would read it; None where it is no JSON object."""
-    try:
-        value = json.loads(bytes(part).decode("utf-8", "replace"))
-    except (ValueError, TypeError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None

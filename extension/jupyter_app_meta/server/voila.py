@@ -73,7 +73,7 @@ def _desk_of(connection: Any) -> Desk:
     return desk
 
 
-class Connection(stamped(ZMQChannelsWebsocketConnection, property(_desk_of))):  # type: ignore[misc]  # made at runtime
+class Connection(stamped(ZMQChannelsWebsocketConnection, property(_desk_of), required=True)):  # type: ignore[misc]  # made at runtime
     """Voila's connection of a page to its kernel, stamped at its kernel manager's desk.
 
     It hides the sources of cells by itself, in each of the three formats: Voila's handler reads one.

@@ -1,0 +1,72 @@
+"""WebSocket frames of kernel messages, in the three formats that browsers speak. Pure, no I/O."""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import Any
+
+from jupyter_server.services.kernels.connection.base import (
+    deserialize_msg_from_ws_v1,
+    serialize_msg_to_ws_v1,
+)
+
+from .objects import Json
+from .stamps import Stamps, Unreadable
+
+RUN_CHANNELS = ("shell", "control")
+"""Where kernels take cells and callbacks."""
+
+V1 = "v1.kernel.websocket.jupyter.org"
+
+
+def stamp_frame(frame: str | bytes, subprotocol: str | None, stamps: Stamps) -> tuple[str | bytes, Json | None]:
+    """Return a WebSocket frame with the stamp in its message, and the header of what a kernel may run.
+
+    Raises Unreadable where it cannot be read here: what reads it behind us might read a stamp in it.
+    """
+    try:
+        return _stamp_frame(frame, subprotocol, stamps)
+    except Unreadable:
+        raise
+    except Exception as error:
+        raise Unreadable("a frame that cannot be read") from error
+
+
+def _stamp_frame(frame: str | bytes, subprotocol: str | None, stamps: Stamps) -> tuple[str | bytes, Json | None]:
+    if is_absurd(frame, subprotocol):
+        raise Unreadable("a message that claims more parts than it has bytes")
+    if subprotocol == V1 and isinstance(frame, bytes):
+        channel, parts = deserialize_msg_from_ws_v1(frame)
+        header, parts = stamps.passed(parts)
+        return serialize_msg_to_ws_v1(parts, channel), header if channel in RUN_CHANNELS else None
+    if isinstance(frame, bytes):
+        return _stamp_binary(frame, stamps)
+    message = json.loads(frame)
+    return json.dumps(stamps.message(message)), _run_header(message)
+
+
+def _run_header(message: Json) -> Json | None:
+    """Return the header of a message on a channel on which kernels run code."""
+    header = message.get("header") if message.get("channel") in RUN_CHANNELS else None
+    return header if isinstance(header, dict) else None
+
+
+def _stamp_binary(frame: bytes, stamps: Stamps) -> tuple[bytes, Json | None]:
+    """Return a binary frame with another JSON text: what follows moves and is otherwise the same."""
+    (count,) = struct.unpack("!I", frame[:4])
+    offsets = struct.unpack(f"!{count}I", frame[4 : 4 * (count + 1)])
+    start, end = offsets[0], offsets[1] if count > 1 else len(frame)
+    message = json.loads(frame[start:end].decode())
+    text = json.dumps(stamps.message(message)).encode()
+    moved = (start, *(offset + start + len(text) - end for offset in offsets[1:]))
+    head = struct.pack(f"!{count + 1}I", count, *moved)
+    return b"".join((head, frame[4 * (count + 1) : start], text, frame[end:])), _run_header(message)
+
+
+def is_absurd(frame: Any, subprotocol: str | None) -> bool:
+    """Whether a frame claims more parts than it has bytes: to read it would take for ever."""
+    if not isinstance(frame, bytes):
+        return False
+    v1, legacy = int.from_bytes(frame[:8], "little"), int.from_bytes(frame[:4], "big", signed=True)
+    return (v1 if subprotocol == V1 else legacy) > max(len(frame), 64)
