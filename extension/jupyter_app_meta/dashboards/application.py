@@ -42,6 +42,7 @@ from .outside import Outside
 from .routes import Route
 from .services import Services
 from .sources import Entry, Folder, Source
+from .visits import DIED, ENDED
 
 KERNEL = r"(?P<kernel_id>\w+-\w+-\w+-\w+-\w+)"
 
@@ -177,7 +178,7 @@ class Application(web.Application):
             limit = self._idle_timeout if visit.connected else self._connect_timeout
             gone = visit.run is not None and not await visit.run.is_alive()
             if gone or visit.away() > limit:
-                services.spawn(services.visits.end(kernel_id))
+                services.spawn(services.visits.end(kernel_id, DIED if gone else ENDED))
 
     async def close(self) -> None:
         """End all kernels and forget all visits. The application cannot be started again."""

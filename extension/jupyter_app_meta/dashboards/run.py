@@ -19,11 +19,11 @@ from nbconvert.preprocessors.clearoutput import ClearOutputPreprocessor
 from voila.execute import VoilaExecutor, strip_code_cell_warnings
 
 from ..errors import NotClaimed
-from . import farewell
+from . import page_script
 from .blueprint import Blueprint
 from .kernels import Kernel, KernelFailed
 from .services import Services
-from .visits import Visit
+from .visits import CLOSING, ENDED, Visit
 from .watch import NoAnswer, Watch
 
 HEARTBEAT = "<script>window.voila_heartbeat && window.voila_heartbeat()</script>\n"
@@ -177,7 +177,7 @@ class Run:
             page_config=copy.deepcopy(self.blueprint.page_config),  # a template may write into it
         )
         try:
-            async for piece in farewell.added(page):
+            async for piece in page_script.added(page):
                 self._add(piece)
         except Exception as error:
             self.failed = True
@@ -295,7 +295,7 @@ class Run:
         self._starting.cancel()
         await asyncio.wait((self._starting, self._rendering))
         if self.kernel:
-            self._services.visits.forget(self.kernel.id)
+            self._services.visits.forget(self.kernel.id, CLOSING if self._services.traffic.closed else ENDED)
             await self.kernel.close(busy=not finished)
         self._services.runs.discard(self)
 

@@ -9,11 +9,23 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ..policy import Page, RawRequest
 from ..server.identity import Visitor
 from .settings import Settings
+
+
+class Ending(NamedTuple):
+    """How a page's sockets are closed: the page's script tells its visitor, and comes back unless it was ``ENDED``."""
+
+    code: int
+    reason: str
+
+
+ENDED = Ending(1000, "the page has ended")
+DIED = Ending(1011, "the kernel has ended")
+CLOSING = Ending(1012, "the server ends")
 
 
 class Run(Protocol):
@@ -82,15 +94,15 @@ class Visits:
         visit = self.get(kernel_id)
         return visit if visit and visit.belongs_to(visitor) else None
 
-    def forget(self, kernel_id: str) -> Visit | None:
+    def forget(self, kernel_id: str, ending: Ending = ENDED) -> Visit | None:
         """Forget a visit and close its sockets: from now on the kernel is nobody's."""
         visit = self._visits.pop(kernel_id, None)
         for socket in tuple(visit.sockets) if visit else ():
-            socket.close(1000, "the page has ended")
+            socket.close(*ending)
         return visit
 
-    async def end(self, kernel_id: str) -> None:
+    async def end(self, kernel_id: str, ending: Ending = ENDED) -> None:
         """End a visit, its run and its kernel."""
-        visit = self.forget(kernel_id)
+        visit = self.forget(kernel_id, ending)
         if visit and visit.run:
             await visit.run.close()

@@ -1,0 +1,286 @@
+// The first script of each page: when it ends, what it says when its server or kernel is gone, and how it comes back.
+//
+// 1. It watches the sockets to the page's own kernel by standing in for WebSocket: that works with any template.
+// 2. A page that lost its socket asks for its kernel. While that is there, or no server answers, the page's own client
+//    connects again. Where three answers in a row say that it is gone, the page asks for itself until it is there, and is
+//    loaded anew, three times in five minutes at most. Only a page that somebody can see asks: hundreds that are open
+//    somewhere do not storm one server.
+// 3. A page that the server ended on purpose (1000) stays as it is, says so, and leaves the reload to its visitor.
+// 4. What is larger than the server takes is not sent, and the page is told that it was done with: it goes on.
+(() => {
+  "use strict";
+  const UPLOAD = Number(document.currentScript.dataset.upload);
+  const CHANNELS = /^ws(s?:.*\/api\/kernels\/[\w-]+)\/channels(?:\?|$)/;
+  const RELOADS = 3, WITHIN = 300_000; // so many reloads in so many milliseconds
+  const GIVEN_UP = 70_000; // after so long without an attempt the page's own client makes no other one
+  const SLOWEST = 30_000; // between two questions
+  const ANSWER = 10_000; // in which a question is answered, or is not
+
+  const LOST = "Connection lost, reconnecting…";
+  const ENDED = "This page has ended.";
+  const NOTES = {
+    1007: "What this page sent could not be understood.",
+    1008: "The server refused what this page sent.",
+    1009: `What you sent is larger than this page takes (${size(UPLOAD)}).`,
+    1013: "This page produced more than your connection takes.",
+  };
+
+  // --- when a page ends -----------------------------------------------------------------------------------------------
+  // Voila's script closes its kernel at beforeunload, which links to mail and downloads cause too, and which mobile
+  // browsers leave out. It is called at pagehide. A page that the browser had kept, and shows again, has no kernel.
+
+  const listen = window.addEventListener;
+  window.addEventListener = function (type, listener, ...options) {
+    const ends = type === "beforeunload" && String(listener).includes("voila/api/shutdown");
+    return listen.call(this ?? window, ends ? "pagehide" : type, listener, ...options);
+  };
+  listen.call(window, "pageshow", (event) => event.persisted && location.reload());
+
+  let leaving = false, ended = false, recovering = false;
+  listen.call(window, "pagehide", () => { leaving = true; });
+
+  // --- the sockets of the page's kernel -------------------------------------------------------------------------------
+
+  const Native = window.WebSocket;
+  const open = new Set();
+  let kernel = null; // its address
+  let everOpen = false;
+  let tried = 0; // when its client last tried to connect
+
+  class Watched extends Native {
+    constructor(...args) {
+      super(...args);
+      const found = CHANNELS.exec(this.url);
+      if (found && (kernel ??= `http${found[1]}`) === `http${found[1]}`) watch(this);
+    }
+
+    send(data) {
+      if (own.has(this) && length(data) > UPLOAD) refuse(this, data);
+      else super.send(data);
+    }
+  }
+  const own = new WeakSet();
+  Object.defineProperty(Watched, "name", { value: "WebSocket" });
+  window.WebSocket = Watched;
+
+  function watch(socket) {
+    own.add(socket);
+    tried = Date.now();
+    socket.addEventListener("open", () => {
+      open.add(socket);
+      everOpen = true;
+      if (!ended) bar.hide(LOST);
+    });
+    socket.addEventListener("close", (event) => {
+      open.delete(socket);
+      if (leaving || ended || open.size) return;
+      if (event.code === 1000) return end();
+      if (NOTES[event.code]) bar.show(NOTES[event.code], { reload: event.code === 1013, dismiss: true });
+      recover();
+    });
+  }
+
+  // --- coming back ----------------------------------------------------------------------------------------------------
+
+  async function recover() {
+    if (recovering) return;
+    recovering = true;
+    const began = Date.now();
+    let gone = 0, wait = 400;
+    while (!(await pause(wait)) && !open.size && !ended) {
+      if (Date.now() - began > 600) bar.show(LOST, { busy: true, over: false });
+      const found = await ask(kernel, "GET");
+      if (open.size) break;
+      gone = found === "gone" ? gone + 1 : 0;
+      if (gone === 3 || (found === "there" && Date.now() - tried > GIVEN_UP)) await comeBack();
+      wait = found === "away" ? Math.min(wait * 2, SLOWEST) : 500;
+    }
+    recovering = false;
+  }
+
+  async function comeBack() {
+    if (!everOpen) return end();
+    let wait = 500;
+    while (!(await pause(wait)) && !open.size) {
+      bar.show(LOST, { busy: true, over: false });
+      const found = await ask(location.href, "HEAD");
+      if (found === "gone") return end();
+      if (found === "there") return mayReload() ? location.reload() : end();
+      wait = Math.min(wait * 2, SLOWEST);
+    }
+  }
+
+  function end() {
+    ended = true;
+    bar.show(ENDED, { reload: true });
+  }
+
+  // Whether the page may load itself anew once more; counted where a reload of the page finds it again.
+  function mayReload() {
+    const name = `app-meta-reloads ${location.pathname}`;
+    try {
+      const now = Date.now();
+      const past = JSON.parse(sessionStorage.getItem(name) ?? "[]").filter((at) => now - at < WITHIN && at <= now);
+      if (past.length >= RELOADS) return false;
+      sessionStorage.setItem(name, JSON.stringify([...past, now]));
+      return true;
+    } catch {
+      return false; // without storage it could go on for ever
+    }
+  }
+
+  // Ask for something: "there", "gone" (not for this visitor, or not at all), or "away" (no server answers).
+  async function ask(address, method) {
+    try {
+      const options = { method, cache: "no-store", redirect: "manual", signal: AbortSignal.timeout(ANSWER) };
+      const answer = await fetch(address, options);
+      if (answer.type === "opaqueredirect") return method === "HEAD" ? "there" : "gone"; // to a login, which a reload shows
+      if (answer.ok) return "there";
+      return [401, 403, 404, 410].includes(answer.status) ? "gone" : "away";
+    } catch {
+      return "away";
+    }
+  }
+
+  // Wait about so long, and until the page can be seen; shorter where the network comes back. Return whether it is left.
+  async function pause(wait) {
+    const over = new AbortController();
+    await new Promise((done) => {
+      setTimeout(done, wait * (0.5 + Math.random()));
+      listen.call(window, "online", () => setTimeout(done, 1000 * Math.random()), { signal: over.signal });
+    });
+    over.abort();
+    while (document.hidden && !leaving)
+      await new Promise((done) => document.addEventListener("visibilitychange", done, { once: true }));
+    return leaving;
+  }
+
+  // --- what is too large ----------------------------------------------------------------------------------------------
+
+  function length(data) {
+    return typeof data === "string" ? new Blob([data]).size : (data.byteLength ?? data.size ?? 0);
+  }
+
+  function size(bytes) {
+    const [unit, name] = bytes >= 1 << 20 ? [1 << 20, "MB"] : [1 << 10, "kB"];
+    return `${Math.round((10 * bytes) / unit) / 10} ${name}`;
+  }
+
+  function refuse(socket, data) {
+    bar.show(NOTES[1009], { dismiss: true });
+    try {
+      socket.dispatchEvent(new MessageEvent("message", { data: idle(headerOf(data)) }));
+    } catch {
+      // A frame of another form: what sent it waits for an answer, and the page goes on.
+    }
+  }
+
+  // The header of a message in the binary form of kernel sockets: offsets of 64 bits, then the channel, then the header.
+  function headerOf(data) {
+    const view = ArrayBuffer.isView(data) ? new DataView(data.buffer, data.byteOffset, data.byteLength) : new DataView(data);
+    const [start, stop] = [2, 3].map((place) => Number(view.getBigUint64(8 * place, true)));
+    return JSON.parse(new TextDecoder().decode(new Uint8Array(view.buffer, view.byteOffset + start, stop - start)));
+  }
+
+  // What a kernel says when it has done with a message: widgets hold back the next change until they hear it.
+  function idle(parent) {
+    const header = { ...parent, msg_id: `${parent.msg_id}-refused`, msg_type: "status" };
+    const texts = ["iopub", ...[header, parent, {}, { execution_state: "idle" }].map((part) => JSON.stringify(part))];
+    const parts = texts.map((text) => new TextEncoder().encode(text));
+    let place = 8 * (parts.length + 2);
+    const offsets = [place, ...parts.map((part) => (place += part.length))];
+    const frame = new Uint8Array(place), view = new DataView(frame.buffer);
+    [offsets.length, ...offsets].forEach((number, index) => view.setBigUint64(8 * index, BigInt(number), true));
+    parts.forEach((part, index) => frame.set(part, offsets[index]));
+    return frame.buffer;
+  }
+
+  // --- what the visitor sees ------------------------------------------------------------------------------------------
+
+  const STYLE = `
+    :host { all: initial; position: fixed; z-index: 2147483647; inset: auto 0 0 0; pointer-events: none;
+      padding: 16px max(16px, env(safe-area-inset-right)) max(16px, env(safe-area-inset-bottom)) max(16px, env(safe-area-inset-left)); }
+    @media print { :host { display: none; } }
+    div { display: flex; align-items: center; gap: 12px; box-sizing: border-box; width: fit-content; max-width: 560px;
+      min-height: 52px; margin: 0 auto; padding: 8px 8px 8px 16px; border: 1px solid #d0d7de; border-radius: 12px;
+      background: #fff; color: #1f2328; box-shadow: 0 8px 24px #1f232833; pointer-events: auto;
+      font: 15px/1.4 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
+    div.dark { border-color: #444c56; background: #22272e; color: #e6edf3; box-shadow: 0 8px 24px #0009; }
+    div[hidden] { display: none; }
+    p { flex: 1; margin: 0; padding: 6px 8px 6px 0; text-wrap: balance; }
+    i { flex: none; width: 10px; height: 10px; border-radius: 50%; background: #cf222e; }
+    .dark i { background: #ff7b72; }
+    i.busy { background: none; border: 2px solid #0969da; border-right-color: transparent; animation: turn 1s linear infinite; }
+    .dark i.busy { border-color: #58a6ff; border-right-color: transparent; }
+    @keyframes turn { to { rotate: 1turn; } }
+    @media (prefers-reduced-motion: reduce) { i.busy { animation-duration: 6s; } }
+    button { flex: none; min-height: 36px; margin: 0; padding: 0 16px; border: 0; border-radius: 8px; cursor: pointer;
+      font: inherit; font-weight: 600; background: #0969da; color: #fff; }
+    button:hover { background: #0757b5; }
+    button.quiet { min-width: 36px; padding: 0; background: none; color: inherit; font-weight: 400; font-size: 20px; }
+    button.quiet:hover { background: #8c959f33; }
+    button:focus-visible { outline: 2px solid #0969da; outline-offset: 2px; }
+    .dark button:focus-visible { outline-color: #58a6ff; }
+    button[hidden] { display: none; }`;
+
+  const bar = {
+    // Say something. What is not shown "over" another text waits for that to be dismissed.
+    show(text, { reload = false, dismiss = false, busy = false, over = true } = {}) {
+      if (!over && this.text && this.text !== text) return;
+      this.build();
+      this.text = text;
+      this.again.hidden = !reload;
+      this.close.hidden = !dismiss;
+      this.mark.className = busy ? "busy" : "";
+      this.box.className = isDark() ? "dark" : "";
+      this.box.hidden = false;
+      if (this.words.textContent !== text) this.words.textContent = text;
+    },
+
+    // Take a text away; without one, whatever there is.
+    hide(text = this.text) {
+      if (!this.box || this.text !== text) return;
+      this.text = null;
+      this.box.hidden = true;
+      this.words.textContent = "";
+    },
+
+    // In a tree of its own, which no style of the page reaches; what is read aloud is there before its text.
+    build() {
+      if (!this.host) {
+        this.host = document.createElement("app-meta-banner");
+        const root = this.host.attachShadow({ mode: "open" });
+        const sheet = new CSSStyleSheet();
+        sheet.replaceSync(STYLE);
+        root.adoptedStyleSheets = [sheet];
+        this.words = element("p", { role: "alert" });
+        this.mark = element("i", { "aria-hidden": "true" });
+        this.again = element("button", { type: "button" }, "Reload");
+        this.close = element("button", { type: "button", class: "quiet", "aria-label": "Dismiss" }, "×");
+        this.again.addEventListener("click", () => location.reload());
+        this.close.addEventListener("click", () => this.hide());
+        this.box = element("div", {});
+        this.box.append(this.mark, this.words, this.again, this.close);
+        root.append(this.box);
+      }
+      const place = document.body ?? document.documentElement;
+      if (this.host.parentNode !== place) place.append(this.host);
+    },
+  };
+
+  function element(name, attributes, text = "") {
+    const made = document.createElement(name);
+    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+    made.textContent = text;
+    return made;
+  }
+
+  // Whether the page is dark, as it is painted; a page that paints nothing is as the visitor's system is.
+  function isDark() {
+    for (const part of [document.body, document.documentElement]) {
+      const [red, green, blue, alpha = 1] = part ? getComputedStyle(part).backgroundColor.match(/[\d.]+/g)?.map(Number) ?? [] : [];
+      if (blue !== undefined && alpha > 0.5) return 0.299 * red + 0.587 * green + 0.114 * blue < 128;
+    }
+    return matchMedia("(prefers-color-scheme: dark)").matches;
+  }
+})();

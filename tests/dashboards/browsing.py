@@ -1,0 +1,169 @@
+"""Real browsers that look at dashboards, and a wire to the server that can be cut."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import threading
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from harness import free_port
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Response, WebSocket, expect
+from tornado.iostream import IOStream, StreamClosedError
+from tornado.tcpserver import TCPServer
+
+PATIENCE = 60_000
+"""Milliseconds that a slow machine may take for one step."""
+
+
+@contextmanager
+def window(browser: Browser, url: str, person: str, **options: Any) -> Iterator[BrowserContext]:
+    """Open a browser window of its own, in which this person is logged in."""
+    context = browser.new_context(**options)
+    context.set_default_timeout(PATIENCE)
+    context.add_cookies([{"name": "person", "value": person, "url": url}])
+    yield context
+    context.close()
+
+
+class Tab:
+    """A tab with a dashboard, and everything of our server that went wrong in it."""
+
+    def __init__(self, context: BrowserContext, url: str) -> None:
+        self.page, self._url = context.new_page(), url
+        self.wrong: list[str] = []
+        self.sockets: list[WebSocket] = []
+        self.page.on("response", self._answered)
+        self.page.on("console", self._said)
+        self.page.on("pageerror", lambda error: self.wrong.append(f"uncaught: {error}"))
+        self.page.on("websocket", self._connected)
+
+    def _answered(self, response: Response) -> None:
+        if response.status >= 400 and response.url.startswith(self._url):
+            self.wrong.append(f"{response.status} {response.request.method} {response.url}")
+
+    def _connected(self, socket: WebSocket) -> None:
+        self.sockets.append(socket)
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type == "error" and message.location["url"].startswith(self._url):
+            self.wrong.append(f"console: {message.text}")
+
+    def start(self, path: str) -> Tab:
+        """Begin to load a dashboard, and wait for nothing."""
+        self.page.evaluate("url => { setTimeout(() => { location.href = url }) }", f"{self._url}{path}")
+        return self
+
+    def shows(self, text: str) -> None:
+        """Wait until the page has this text, and its slider."""
+        expect(self.page.locator("#rendered_cells")).to_contain_text(text, timeout=PATIENCE)
+        self.page.locator(".noUi-handle").wait_for()
+
+    def open(self, path: str, text: str) -> Tab:
+        """Load a dashboard until it shows this text, and its slider."""
+        self.start(path).shows(text)
+        return self
+
+    def move(self) -> str:
+        """Move the slider by one with the keyboard and return what the callback wrote into the label."""
+        handle = self.page.locator(".noUi-handle")
+        value = int(float(handle.get_attribute("aria-valuenow") or 0)) + 1
+        handle.press("ArrowRight")
+        return self.label(value)
+
+    def label(self, value: int, timeout: float = PATIENCE) -> str:
+        """Return the label that the callback writes for this value of the slider."""
+        label = self.page.locator("div.widget-label")
+        expect(label).to_have_text(re.compile(rf"\|{value}$"), timeout=timeout)
+        return label.inner_text()
+
+    @property
+    def kernel_id(self) -> str:
+        """The kernel that the page tells its script to connect to."""
+        found = self.page.evaluate("() => JSON.parse(document.getElementById('jupyter-config-data').text).kernelId")
+        return str(found)
+
+
+class Wire(TCPServer):
+    """The connections that pass a relay; unlike asyncio's own server it owns each of them from its accept on."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__()
+        self._port = port
+        self._ends: set[IOStream] = set()
+
+    async def handle_stream(self, stream: IOStream, address: object) -> None:
+        """Pass on what comes from either end until one of them closes."""
+        ends = {stream, IOStream(socket.socket())}
+        (far,) = ends - {stream}
+        self._ends |= ends
+        with suppress(StreamClosedError):
+            await far.connect(("127.0.0.1", self._port))
+            await asyncio.gather(self._pass(stream, far), self._pass(far, stream))
+        for end in ends:
+            end.close()
+        self._ends -= ends
+
+    async def _pass(self, source: IOStream, sink: IOStream) -> None:
+        with suppress(StreamClosedError):
+            while True:
+                await sink.write(await source.read_bytes(65536, partial=True))
+        sink.close()
+
+    async def drop(self) -> None:
+        """Break every connection there is."""
+        broken = frozenset(self._ends)
+        for end in broken:
+            end.close()
+        while broken & self._ends:
+            await asyncio.sleep(0.01)
+
+
+class Relay:
+    """A wire between browsers and the server that can be cut and mended."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._own = free_port()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        self.mend()
+
+    @property
+    def url(self) -> str:
+        """The server's address at this end of the wire."""
+        return f"http://127.0.0.1:{self._own}/"
+
+    def drop(self) -> None:
+        """Break every connection there is; new ones pass."""
+        self._run(self._wire.drop())
+
+    def cut(self) -> None:
+        """Break every connection, and refuse new ones."""
+        self._run(self._cut())
+
+    def mend(self) -> None:
+        """Let connections pass."""
+        self._run(self._mend())
+
+    def close(self) -> None:
+        """Be gone."""
+        self.cut()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+
+    async def _mend(self) -> None:
+        self._wire = Wire(self._port)
+        self._wire.listen(self._own, "127.0.0.1")
+
+    async def _cut(self) -> None:
+        self._wire.stop()
+        await self._wire.drop()
