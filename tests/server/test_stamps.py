@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import math
 import struct
+import sys
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from typing import Any
@@ -361,6 +363,23 @@ def test_captured_stamp_in_deep_metadata_is_gone(depth: int, key: bytes | None) 
     other = {**HEADER, "msg_id": "another"}
     found = stamps(key=key).parts(packed(deep(depth), other))[2]
     assert_only_ours(all_that_is_read(found), "another")
+
+
+@pytest.mark.parametrize("depth", [64, 100, 900, *range(960, 984), 1100, 100_000])
+@pytest.mark.parametrize("left", [900, 400, 150])
+def test_deep_metadata_is_replaced(depth: int, left: int) -> None:
+    """However much of the stack is in use, metadata that another parser may give up is not passed on."""
+
+    def at(levels: int) -> Any:
+        return at(levels - 1) if levels else stamps(key=None).parts(packed(deep(depth)))[2]
+
+    assert at(max(0, sys.getrecursionlimit() - len(inspect.stack(0)) - left)) == b"{}"
+
+
+def test_metadata_as_clients_nest_it_stays() -> None:
+    """What JupyterLab and its extensions write is not deep."""
+    text = '{"deletedCells": [], "cell": {"tags": [{"a": [1, {"b": {}}]}]}}'
+    assert json.loads(stamps(key=None).parts(packed(text))[2]) == json.loads(text)
 
 
 @given(header=st.binary() | (headers | json_values).map(lambda value: json.dumps(value).encode()))

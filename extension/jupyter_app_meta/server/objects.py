@@ -2,17 +2,22 @@
 
 1. What a kernel gets is never the client's own bytes. Two parsers may read two things in them.
 2. What cannot be written as plain JSON counts as unreadable: NaN, infinite numbers, halves of surrogate pairs.
-3. Nothing raises: what is unreadable is None.
+3. So does what another parser may refuse: nesting deeper than ``DEPTH``.
+4. Nothing raises: what is unreadable is None.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from jupyter_client.jsonutil import json_default
 
 Json = dict[str, Any]
+
+DEPTH = 64
+"""The most objects and lists in one another. Parsers give up from about 1000 on, each at a number of its own."""
 
 _read = json.JSONDecoder().decode
 _write = json.JSONEncoder(allow_nan=False, default=json_default).encode
@@ -33,6 +38,8 @@ def write(value: Json, *, strict: bool = True) -> bytes | None:
 
     What is not ``strict`` may hold NaN and the like, as Python's own json has them.
     """
+    if strict and not _is_shallow(value):
+        return None
     try:
         text = _write(value) if strict else json.dumps(value)
         if strict and "\\ud" in text:  # a character beyond the Basic Multilingual Plane, or half of one
@@ -40,3 +47,16 @@ def write(value: Json, *, strict: bool = True) -> bytes | None:
     except (ValueError, TypeError, RecursionError):
         return None
     return text.encode()
+
+
+def _is_shallow(value: Json) -> bool:
+    level: list[Any] = [value]
+    for _ in range(DEPTH):
+        level = [child for item in level for child in _children(item) if isinstance(child, dict | list)]
+        if not level:
+            return True
+    return False
+
+
+def _children(item: Json | list[Any]) -> Iterable[Any]:
+    return item.values() if isinstance(item, dict) else item
