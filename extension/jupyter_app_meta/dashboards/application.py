@@ -6,11 +6,9 @@ import asyncio
 import logging
 import os
 import re
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader
@@ -31,12 +29,14 @@ from voila.static_file_handler import MultiStaticFileHandler, TemplateStaticFile
 from voila.utils import get_data_dir, get_voila_labextensions_path
 
 from ..server.stamping import stamped
-from . import access, hub, kernel_routes, page_routes, routes, setup
+from . import access, hub, kernel_routes, page_routes, routes, runtime, setup
 from .cookies import cookies
 from .front import Front, public_address
 from .handlers import NotFoundHandler, RefusalHandler
 from .hooks import OnError
 from .hosted import tolerant
+from .limits import Limits
+from .listener import Listener
 from .logout import with_form
 from .outside import Outside
 from .routes import Route
@@ -68,7 +68,7 @@ class Application(web.Application):
         token: str | None,
         idle_timeout: float,
         connect_timeout: float,
-        max_pages: int,
+        limits: Limits,
         outside: Outside,
         config: Config,
         log: logging.Logger,
@@ -84,8 +84,8 @@ class Application(web.Application):
         public, of_hub = public_address(outside.public_url, base_url), hub.settings(provider, outside)
         own = cookies(provider, base_url, outside, log)
         with ExitStack() as undo:
-            folder = undo.enter_context(tempfile.TemporaryDirectory(prefix="app-meta-", ignore_cleanup_errors=True))
-            self.services = services = setup.services(config, log, base_url, Path(folder), own.secret, max_pages)
+            folder = undo.enter_context(runtime.folder(log))
+            self.services = services = setup.services(config, log, base_url, folder, own.secret, limits)
             policy = services.desk.policy
             self._front = Front(base_url, public, policy.trusts, outside.trust_xheaders)
             self._sources = sources(services)
@@ -95,6 +95,8 @@ class Application(web.Application):
             default_handler_class=NotFoundHandler,
             dashboard_services=services,
             dashboard_on_error=on_error,
+            dashboard_front=self._front,
+            dashboard_framed=outside.is_framed,
             base_url=base_url,
             config=config,
             cookie_secret=own.secret,
@@ -138,8 +140,11 @@ class Application(web.Application):
 
     def listen(self, port: int, address: str | None = None, **options: Any) -> HTTPServer:
         """Listen, and start what is to run ahead of visitors."""
-        options = {**LIMITS, "xheaders": self._trust_xheaders, **options}
-        server = super().listen(port, address or "", **options)
+        sockets = {name: options.pop(name) for name in ("family", "backlog", "flags", "reuse_port") if name in options}
+        own = {"room": self.services.limits.max_connections, "is_proxy": self.services.desk.policy.trusts}
+        options = {**LIMITS, "xheaders": self._trust_xheaders, **own, "log": self.services.log, **options}
+        server = Listener(self, **options)
+        server.listen(port, address or "", **sockets)
         IOLoop.current().add_callback(self.start)
         return server
 
@@ -177,7 +182,8 @@ class Application(web.Application):
         for kernel_id, visit in services.visits.items():
             limit = self._idle_timeout if visit.connected else self._connect_timeout
             gone = visit.run is not None and not await visit.run.is_alive()
-            if gone or visit.away() > limit:
+            quiet = 0 < services.limits.quiet_timeout < visit.quiet()
+            if gone or quiet or visit.away() > limit:
                 services.spawn(services.visits.end(kernel_id, DIED if gone else ENDED))
 
     async def close(self) -> None:

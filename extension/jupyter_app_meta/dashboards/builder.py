@@ -27,6 +27,7 @@ from traitlets.config import Config
 from ..model import Frozen
 from .application import Application
 from .hooks import Authorize, Meta, OnError
+from .limits import PAGES, Limits, raise_descriptors
 from .options import expect, imported
 from .outside import Outside
 from .routes import SUFFIX, DashboardError, Route, base
@@ -119,10 +120,11 @@ class Builder:
 
     def _grouped(self) -> dict[str, Any]:
         """Return the options as the application takes them."""
-        own = {option.name for option in fields(Outside)}
-        outside = Outside(**{name: given for name, given in self.options.items() if name in own})
+        rest = dict(self.options)
+        outside = Outside(**{option.name: rest.pop(option.name) for option in fields(Outside)})
+        limits = Limits(**{option.name: rest.pop(option.name) for option in fields(Limits)})
         outside.check(self.log)
-        return {**{name: given for name, given in self.options.items() if name not in own}, "outside": outside}
+        return {**rest, "outside": outside, "limits": limits}
 
     def run(self, *, port: int = 8866, ip: str = "localhost", ready: Callable[[], None] = lambda: None) -> None:
         """Serve until Ctrl-C or SIGTERM, then end all kernels. ``ready`` is called when it listens."""
@@ -133,6 +135,7 @@ class Builder:
         for name in (signal.SIGINT, signal.SIGTERM):
             with suppress(NotImplementedError):
                 asyncio.get_running_loop().add_signal_handler(name, stop.set)
+        raise_descriptors()
         application = self.build()
         server = application.listen(port, ip)
         ready()
@@ -226,7 +229,11 @@ def create_app(
     idle_timeout: float = 300,
     connect_timeout: float = 60,
     max_age: float = 3600,
-    max_pages: int = 0,
+    max_pages: int = PAGES,
+    max_pages_per_visitor: int | None = None,
+    max_pages_per_address: int | None = None,
+    max_connections: int | None = None,
+    quiet_timeout: float = 86_400,
     trust_xheaders: bool = False,
     public_url: str = "",
     allow_origin: str = "",
@@ -244,7 +251,10 @@ def create_app(
     every dashboard that says nothing else. Cookies are signed with ``cookie_secret`` or with what
     ``cookie_secret_file`` has, else with a secret that is kept beside Jupyter's data. A page that
     was away for ``idle_timeout`` seconds, or never connected for ``connect_timeout``, loses its
-    kernel. Where ``max_pages`` are open, who comes is told to try again (503). ``public_url`` is the
+    kernel. Where ``max_pages`` are open, who comes is told to try again (503), as is who has
+    ``max_pages_per_visitor``, or sits at an address with ``max_pages_per_address`` (429); each is found
+    from the machine's memory by default, 0 is no limit. A page whose visitor sends nothing for ``quiet_timeout``
+    seconds ends, too (0: never). ``public_url`` is the
     address that visitors see where a proxy does not say it; ``allow_origin`` (or a regular expression,
     ``allow_origin_pat``) is another origin whose scripts may use pages; ``frame_ancestors`` are the
     sites that may show pages in a frame. ``config`` is a traitlets Config, such as
@@ -260,6 +270,10 @@ def create_app(
         "idle_timeout": idle_timeout,
         "connect_timeout": connect_timeout,
         "max_pages": max_pages,
+        "max_pages_per_visitor": max_pages_per_visitor,
+        "max_pages_per_address": max_pages_per_address,
+        "max_connections": max_connections,
+        "quiet_timeout": quiet_timeout,
         "trust_xheaders": trust_xheaders,
         "public_url": public_url,
         "allow_origin": allow_origin,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import webbrowser
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -26,9 +25,11 @@ from ..cli.options import Refused, nearest
 from ..errors import AppMetaError, PolicyError
 from ..server import hooks, logs
 from ..server.app import AppMetaExtension
+from .browser import open_page
 from .builder import Builder, create_app
 from .hooks import Authorize
 from .hub import identity_provider, service
+from .limits import PAGES
 from .routes import SUFFIX, DashboardError
 from .setup import has_secret
 
@@ -82,7 +83,33 @@ class Serve(JupyterApp):
         config=True
     )
     max_pages = Integer(
-        0, min=0, help="How many pages may be open at the same time; who comes then gets 503. 0 is no limit."
+        PAGES,
+        min=0,
+        help="How many pages may be open at the same time; a visitor who comes then gets 503. By default one for each "
+        "128 MiB of memory, at most 500. 0 is no limit.",
+    ).tag(config=True)
+    max_pages_per_visitor = Integer(
+        None,
+        allow_none=True,
+        min=0,
+        help="How many of them one visitor may have open (429). By default half of max_pages, at most 20. 0: no limit.",
+    ).tag(config=True)
+    max_pages_per_address = Integer(
+        None,
+        allow_none=True,
+        min=0,
+        help="How many of them visitors whom no identity provider names may have open from one address (429). By "
+        "default three quarters of max_pages. Behind a proxy it needs AppMetaExtension.trusted_proxies. 0 is no limit.",
+    ).tag(config=True)
+    max_connections = Integer(
+        None,
+        allow_none=True,
+        min=0,
+        help="How many connections may be open at the same time, half of them from one address (503). By default half "
+        "of the process's limit of open files. 0 is no limit.",
+    ).tag(config=True)
+    quiet_timeout = Float(
+        86_400, min=0, help="Seconds after which a page whose visitor sends nothing loses its kernel. 0 is never."
     ).tag(config=True)
     trust_xheaders = Bool(
         False, help="Believe X-Scheme and X-Forwarded-Proto: only behind a proxy that sets them."
@@ -152,6 +179,11 @@ class Serve(JupyterApp):
         except (AppMetaError, TraitError) as error:
             self.log.critical("%s", error)
             self.exit(1)
+        finally:
+            if self._opened:
+                self._opened.unlink(missing_ok=True)
+
+    _opened: Path | None = None
 
     def builder(self) -> Builder:
         """Return what is to be served; raises DashboardError where there is nothing."""
@@ -178,6 +210,10 @@ class Serve(JupyterApp):
             connect_timeout=self.connect_timeout,
             max_age=self.warm_max_age,
             max_pages=self.max_pages,
+            max_pages_per_visitor=self.max_pages_per_visitor,
+            max_pages_per_address=self.max_pages_per_address,
+            max_connections=self.max_connections,
+            quiet_timeout=self.quiet_timeout,
             trust_xheaders=self.trust_xheaders,
             config=self.config,
             log=self.log,
@@ -235,7 +271,7 @@ class Serve(JupyterApp):
         if self.ip not in LOOPBACK and not self.token and self._provider() is None and not has_secret(self.config):
             self.log.warning("Everybody who reaches %s is let in: give --token or --identity-provider.", self.ip)
         if self.open_browser:
-            webbrowser.open(link)
+            self._opened = open_page(link, secret=self.auto_token)
 
 
 def main(arguments: Sequence[str]) -> int:

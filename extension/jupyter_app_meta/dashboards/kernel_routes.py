@@ -7,6 +7,7 @@ anybody else it answers as if there were no such kernel: 403, with the same body
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 from jupyter_client.jsonutil import json_default
@@ -124,6 +125,8 @@ class ChannelsHandler(KernelWebsocketHandler, KernelRoute):
 
     def on_message(self, ws_message: str | bytes) -> None:
         """Pass a message on. One that cannot be read ends the connection, and its request stays out of the log."""
+        if self._visit:
+            self._visit.heard = time.monotonic()
         try:
             super().on_message(ws_message)  # type: ignore[no-untyped-call]  # as above
         except Exception as error:

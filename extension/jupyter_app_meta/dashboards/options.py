@@ -55,6 +55,11 @@ EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "directory": (_is_path, "the path of a directory"),
     "warm": (_is_count, "a whole number, 0 or more"),
     "max_pages": (_is_count, "a whole number, 0 or more"),
+    **dict.fromkeys(
+        ("max_pages_per_visitor", "max_pages_per_address", "max_connections"),
+        (lambda given: given is None or _is_count(given), "a whole number, 0 or more, or None"),
+    ),
+    "quiet_timeout": (lambda given: _is_time(given) or _is_count(given), "seconds, 0 or more"),
     "max_age": (_is_time, "seconds, more than 0"),
     "idle_timeout": (_is_time, "seconds, more than 0"),
     "connect_timeout": (_is_time, "seconds, more than 0"),

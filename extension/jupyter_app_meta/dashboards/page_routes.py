@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import time
 from collections.abc import Callable
 from urllib.parse import quote
 
@@ -19,6 +20,7 @@ from ..server import capture, identity
 from . import hooks
 from .dashboard import Dashboard
 from .handlers import Handler, render
+from .purpose import Purpose, purpose
 from .run import Run
 from .services import TooManyPages
 from .sources import Entry, Source
@@ -47,22 +49,36 @@ class PageHandler(Handler):
 
     @web.authenticated
     async def get(self, **params: str) -> None:
-        """Show the dashboard, as it comes."""
+        """Show the dashboard, as it comes; a request that shows no page starts nothing."""
+        wanted = purpose(self.request, framed=self.settings["dashboard_framed"])
         admitted = await self._admitted(params)
         if admitted is None:
             return
-        dashboard, self._visit = admitted
-        visit = self._visit
+        dashboard, visit = admitted
+        if wanted is Purpose.AHEAD:
+            await self._refuse_for_now(503)  # browsers forget it, and ask again when the page is wanted
+            return
+        if wanted is Purpose.GLANCE:
+            self._set_headers()
+            self.finish(render("glance.html", title=title(dashboard.notebook), url=visit.page.url.partition("?")[0]))
+            return
+        if status := self.services.refusal(visit):
+            await self._refuse_for_now(status)
+            return
+        self._visit = visit
         try:
             await self._show(dashboard, visit)
         finally:
-            visit.rendering = False
+            visit.rendering, visit.heard = False, time.monotonic()
             visit.touch()
 
     @web.authenticated
     async def head(self, **params: str) -> None:
         """Say whether there is a page for this visitor, and start nothing."""
-        if await self._admitted(params):
+        admitted = await self._admitted(params)
+        if admitted and (status := self.services.refusal(admitted[1])):
+            await self._refuse_for_now(status)
+        elif admitted:
             self._set_headers()
 
     async def _admitted(self, params: dict[str, str]) -> tuple[Dashboard, Visit] | None:
@@ -84,11 +100,10 @@ class PageHandler(Handler):
             await self.fail(403)
         elif dashboard is None:
             await self.fail(404)
-        elif services.is_full():
-            await self._refuse_for_now()
         else:
+            address = self.settings["dashboard_front"].address(self.request)
             raw = dataclasses.replace(raw, meta=await hooks.facts(settings.meta, request, services.log))
-            return dashboard, Visit(dashboard.notebook, settings, who, raw, page)
+            return dashboard, Visit(dashboard.notebook, settings, who, raw, page, address)
         return None
 
     async def _show(self, dashboard: Dashboard, visit: Visit) -> None:
@@ -96,8 +111,8 @@ class PageHandler(Handler):
             with self.services.arriving(visit):
                 self._run = run = await dashboard.open(visit)
             await run.spawned(PATIENCE)
-        except TooManyPages:
-            await self._refuse_for_now()
+        except TooManyPages as error:
+            await self._refuse_for_now(error.status)
             return
         except Exception as error:
             if self._run:
@@ -117,9 +132,9 @@ class PageHandler(Handler):
             self.services.spawn(run.close())
             self.detach().close()  # it may still be there, and takes nothing
 
-    async def _refuse_for_now(self) -> None:
+    async def _refuse_for_now(self, status: int) -> None:
         self.set_header("Retry-After", str(RETRY_AFTER))
-        await self.fail(503)
+        await self.fail(status)
 
     def _set_headers(self) -> None:
         self.set_header("Content-Type", "text/html; charset=UTF-8")

@@ -18,12 +18,20 @@ from voila.configuration import VoilaConfiguration
 
 from ..server.stamps import Desk
 from .hooks import Meta
+from .limits import Limits, reaches
 from .traffic import Traffic
 from .visits import Visit, Visits
 
+NAMED = ("provider", "hub")
+"""Whose visitors have one identity each; the others have as many as they like, and are counted by address too."""
+
 
 class TooManyPages(Exception):
-    """As many pages are open as may be."""
+    """As many pages are open as may be: of all (503), or of one visitor or address (429)."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
 
 
 class Run(Protocol):
@@ -56,21 +64,30 @@ class Services:
     visits: Visits
     sockets: zmq.asyncio.Context
     traffic: Traffic = field(default_factory=Traffic)
-    max_pages: int = 0
+    limits: Limits = field(default_factory=Limits)
     request_hook: Meta | None = None
     runs: set[Run] = field(default_factory=set)
     arrivals: set[Visit] = field(default_factory=set)
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 
-    def is_full(self) -> bool:
-        """Whether as many pages are open, or about to be, as may."""
-        return 0 < self.max_pages <= sum(run.is_claimed for run in self.runs) + len(self.arrivals)
+    def refusal(self, visit: Visit) -> int | None:
+        """Return the status for a visit for which there is no room: 503 where all pages are taken, 429 its own."""
+        pages = {*self.arrivals, *(open_one for _, open_one in self.visits.items())}
+        if reaches(sum(run.is_claimed for run in self.runs) + len(self.arrivals), self.limits.max_pages):
+            return 503
+        if reaches(sum(page.visitor.key == visit.visitor.key for page in pages), self.limits.max_pages_per_visitor):
+            return 429
+        user = visit.visitor.user
+        if visit.address is None or (user and user["assurance"] in NAMED):
+            return None
+        of_address = sum(page.address == visit.address for page in pages)
+        return 429 if reaches(of_address, self.limits.max_pages_per_address) else None
 
     @contextmanager
     def arriving(self, visit: Visit) -> Iterator[None]:
         """Count a visit that has no run yet; raises TooManyPages."""
-        if self.is_full():
-            raise TooManyPages
+        if status := self.refusal(visit):
+            raise TooManyPages(status)
         self.arrivals.add(visit)
         try:
             yield

@@ -20,21 +20,20 @@ from ..server import logs
 from ..server.app import AppMetaExtension
 from ..server.stamps import Desk
 from . import hooks
+from .limits import Limits
+from .runtime import LONGEST
 from .services import Services
 from .visits import Visits
 
 ALLOWED = ("comm_open", "comm_close", "comm_msg", "comm_info_request", "kernel_info_request")
 """What a visitor's browser may say to a kernel, on whatever channel."""
 
-LONGEST_FOLDER = 50
-"""From so many characters on, the path of a kernel's socket would not fit into the system's 103."""
-
 RECONNECT = 20
 """Milliseconds between two attempts to reach a kernel that is just starting; ZeroMQ's own 100 are felt."""
 
 
 def services(
-    config: Config, log: logging.Logger, base_url: str, folder: Path, secret: bytes, max_pages: int
+    config: Config, log: logging.Logger, base_url: str, folder: Path, secret: bytes, limits: Limits
 ) -> Services:
     """Return what all dashboards of one server share; connection files are in ``folder``."""
     extension = AppMetaExtension(config=config, log=log)
@@ -65,7 +64,7 @@ def services(
         _desk(extension, kernels, visits, secret),
         visits,
         sockets,
-        max_pages=max_pages,
+        limits=limits.found(),
         request_hook=hook,
     )
 
@@ -83,7 +82,7 @@ def _voila_config(config: Config) -> Config:
 def _kernels_config(config: Config, folder: Path) -> Config:
     """Return the configuration of kernels: a crashed one stays dead, its page cannot come back; no port is opened."""
     own = dict(config.get("KernelManager", {}))
-    if os.name == "posix" and len(str(folder)) < LONGEST_FOLDER:
+    if os.name == "posix" and len(str(folder)) < LONGEST:
         own.setdefault("transport", "ipc")
     changed = Config(config)
     changed["KernelManager"] = Config({**own, "autorestart": False})

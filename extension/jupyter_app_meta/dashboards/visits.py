@@ -47,12 +47,14 @@ class Visit:
     visitor: Visitor
     raw: RawRequest
     page: Page
+    address: str | None = None
     run: Run | None = None
     sockets: set[Any] = field(default_factory=set)
     pending: int = 0
     rendering: bool = True
     connected: bool = False
     since: float = field(default_factory=time.monotonic)
+    heard: float = field(default_factory=time.monotonic)
 
     def belongs_to(self, visitor: Visitor) -> bool:
         """Whether this is the identity that opened the page."""
@@ -61,6 +63,10 @@ class Visit:
     def away(self) -> float:
         """Return for how many seconds nobody has looked at the page; 0 while it is rendered or connected."""
         return 0 if self.rendering or self.sockets else time.monotonic() - self.since
+
+    def quiet(self) -> float:
+        """Return for how many seconds the visitor has sent nothing; 0 while the page is rendered."""
+        return 0 if self.rendering else time.monotonic() - self.heard
 
     def touch(self) -> None:
         """Note that somebody looked until now."""

@@ -1,0 +1,83 @@
+"""The folder of a server's sockets and kernel keys: short, its own, and gone when the server is.
+
+1. A socket's path has at most 103 characters, so a long TMPDIR is not used. Where no folder is short enough kernels are
+   reached by TCP, and the log says so.
+2. A server that is killed leaves its folder. The next one of this account removes it: a lock tells that its server has
+   ended, whatever its process id is now.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows: nothing is swept
+    fcntl = None  # type: ignore[assignment]  # asked for below
+
+PREFIX = "app-meta-"
+LOCK = "server.lock"
+
+LONGEST = 50
+"""From so many characters on, the path of a kernel's socket would not fit into the system's 103."""
+
+
+@contextmanager
+def folder(log: logging.Logger) -> Iterator[Path]:
+    """Yield a new folder that only this account can read; remove it in the end, and those of dead servers now."""
+    parent = _parent()
+    _sweep(parent, log)
+    made = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+    lock = _lock(made)
+    if os.name == "posix" and len(str(made)) >= LONGEST:
+        log.warning(
+            "%s is too long for sockets: kernels are reached by TCP on this machine. Set TMPDIR to a shorter folder.",
+            made,
+        )
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def _parent() -> str:
+    """Return where the folder is made: the first that is short enough, else Python's own choice."""
+    own = tempfile.gettempdir()
+    candidates = (own, os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp", "/var/tmp")  # noqa: S108  # mkdtemp makes it private
+    short = (place for place in candidates if place and len(place) + len(PREFIX) + 9 < LONGEST)
+    return next((place for place in short if os.access(place, os.W_OK | os.X_OK)), own)
+
+
+def _lock(made: Path) -> int | None:
+    """Hold a lock for as long as this process lives; it has its name only when it is held."""
+    if fcntl is None:
+        return None
+    draft = made / f".{LOCK}"
+    held = os.open(draft, os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    draft.rename(made / LOCK)
+    return held
+
+
+def _sweep(parent: str, log: logging.Logger) -> None:
+    if fcntl is None:
+        return
+    for left in Path(parent).glob(f"{PREFIX}*"):
+        with suppress(OSError):  # it is another account's, or its server lives
+            if left.is_symlink() or left.stat().st_uid != os.getuid():
+                continue
+            held = os.open(left / LOCK, os.O_RDWR | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left, ignore_errors=True)
+                log.info("Removed %s, which a server that was killed had left.", left)
+            finally:
+                os.close(held)
