@@ -20,16 +20,22 @@ NAMES = (
     "idle_memory",
     "dashboards",
 )
+SOAK = "hangs"
+"""Takes up to an hour, and is run only where it is named."""
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def main() -> None:
     """Run the benchmarks that were named, or all of them."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure what jupyter-app-meta costs.")
-    parser.add_argument("names", nargs="*", metavar="name", help=f"one of {', '.join(NAMES)}; without one, all")
+    parser.add_argument(
+        "names", nargs="*", metavar="name", help=f"one of {', '.join(NAMES)}; without one, all these; or {SOAK}"
+    )
     parser.add_argument("--quick", action="store_true", help="fewer rounds: to see that it runs, not for figures")
+    parser.add_argument("--loads", type=int, help=f"how many pages {SOAK} loads: 2000 without it")
     options = parser.parse_args()
-    for name in set(options.names).difference(NAMES):
+    for name in set(options.names).difference((*NAMES, SOAK)):
         parser.error(f"there is no benchmark {name!r}; there are {', '.join(NAMES)}.")
     sys.path[:0] = [str(ROOT / folder) for folder in ("extension", "", "tests/journey", "tests/hub")]
     print(f"{machine()}{' Quick: not for figures.' if options.quick else ''}")
@@ -37,7 +43,8 @@ def main() -> None:
     for name in options.names or NAMES:
         note(f"{name} …")
         benchmark = import_module(f"benchmarks.{name}")
-        rows = benchmark.measure(options.quick)
+        more = {"loads": options.loads} if name == SOAK else {}
+        rows = benchmark.measure(options.quick, **more)
         print(f"\n### {benchmark.TITLE}\n\n{table(rows)}\n\n{benchmark.NOTE}", flush=True)
 
 
