@@ -12,6 +12,7 @@ from voila.notebook_renderer import NotebookRenderer
 from voila.paths import collect_template_paths
 from voila.utils import get_page_config
 
+from . import displays
 from .services import Services
 from .titles import title
 
@@ -63,6 +64,7 @@ async def read(services: Services, path: Path, seen: Version) -> Blueprint:
         mathjax_url=page_config["fullMathjaxUrl"],
     )
     await renderer.initialize()
+    displays.prepare(renderer.exporter)
     renderer.resources["metadata"]["name"] = title(path)  # what templates call the page: as the index does
     return Blueprint(
         path.stem,

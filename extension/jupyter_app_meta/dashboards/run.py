@@ -16,11 +16,12 @@ from typing import Any
 
 from nbclient.exceptions import CellExecutionError
 from nbconvert.preprocessors.clearoutput import ClearOutputPreprocessor
-from voila.execute import VoilaExecutor, strip_code_cell_warnings
+from voila.execute import strip_code_cell_warnings
 
 from ..errors import NotClaimed
 from . import page_script
 from .blueprint import Blueprint
+from .displays import Displays, Executor, joined
 from .kernels import Kernel, KernelFailed
 from .services import Services
 from .visits import CLOSING, ENDED, Visit
@@ -50,7 +51,8 @@ class Run:
         self._spawned = asyncio.Event()
         self._more = asyncio.Event()
         self._pieces: list[str] = []
-        self._executor: VoilaExecutor | None = None
+        self._executor: Executor | None = None
+        self._displays = Displays()
         self._watch = Watch()
         self._starting: asyncio.Task[None] | None = None
         self._rendering: asyncio.Task[None] | None = None
@@ -93,8 +95,7 @@ class Run:
     @property
     def is_usable(self) -> bool:
         """Whether a visitor may be given this run: it can be claimed, and nothing went wrong so far."""
-        went_well = not self.failed and not self._watch.is_suspicious
-        return went_well and self.kernel is not None and self.kernel.aware
+        return self.kernel is not None and self.kernel.aware and not (self.failed or self._watch.is_suspicious)
 
     def claim(self, visit: Visit) -> None:
         """Give the run to its visitor."""
@@ -170,9 +171,10 @@ class Run:
                 "frontend": "voila",
                 "main_js": "voila.js",
                 "kernel_start": self._kernel_start,
-                "cell_generator": self._cells,
+                "cell_generator": self._rendered_cells,
                 "notebook_execute": self._all_cells,
                 "progressive_rendering": False,
+                **self._displays.context,
             },
             page_config=copy.deepcopy(self.blueprint.page_config),  # a template may write into it
         )
@@ -182,7 +184,7 @@ class Run:
         except Exception as error:
             self.failed = True
             self._log_failure(error)
-            self._add(BROKEN)
+            self._pieces.append(BROKEN)
         finally:
             self._executor = None
             if self.kernel and self._claimed.is_set():
@@ -196,22 +198,23 @@ class Run:
         self._more.set()
 
     def _add(self, piece: str) -> None:
-        self._pieces.append(piece)
+        self._pieces = self._displays.added(self._pieces, piece)
         self._more.set()
 
     async def _kernel_start(self, nb: Any) -> str:
         """The template asks for the kernel, and shows its id to the page."""
         await self.started()
         assert self.kernel is not None
-        self._executor = VoilaExecutor(
+        self._executor = Executor(
             nb,
+            displays=self._displays,
             km=self.kernel.manager,
             config=self._services.config,
             show_tracebacks=self._services.voila.show_tracebacks,
             cell_error_instruction="The server's log says more.",
             log=_silent,
         )
-        self._executor.kc = self.kernel.client
+        self._executor.connect(self.kernel.client)
         limit = self._executor.timeout
         self._executor.timeout_func = lambda cell: limit if self._claimed.is_set() else None
         return self.kernel.id
@@ -220,30 +223,27 @@ class Run:
         """The template wants all cells at once: they are changed in place."""
         nb.cells = [cell async for cell in self._cells(nb, kernel_id)]
 
+    async def _rendered_cells(self, nb: Any, kernel_id: str) -> AsyncIterator[Any]:
+        """Yield each cell as the template renders it: a later one may change what it shows."""
+        async for cell in self._cells(nb, kernel_id):
+            if changed := self._displays.changed():
+                cell["outputs"] = [*cell["outputs"], *changed]
+            yield cell
+            self._displays.rendered()
+
     async def _cells(self, nb: Any, kernel_id: str) -> AsyncIterator[Any]:
         """Yield each cell with its outputs, as far as the notebook gets."""
         nb, _ = ClearOutputPreprocessor().preprocess(nb, {})
         for index, cell in enumerate(nb.cells):
-            await self._turn()
+            await self._services.traffic.turn(self._claimed)
             went_on = await self._execute(cell, index)
             if "outputs" in cell:
-                cell["outputs"] = _joined(cell["outputs"])
+                cell["outputs"] = joined(cell["outputs"])
             self.cells_done += 1
             yield cell
             if not went_on:
                 self.failed = True
                 return
-
-    async def _turn(self) -> None:
-        """Let everybody pass who is waiting for a page, unless somebody waits for this one."""
-        if self._claimed.is_set():
-            return
-        quiet, claimed = (
-            asyncio.ensure_future(wait) for wait in (self._services.traffic.quiet(), self._claimed.wait())
-        )
-        await asyncio.wait((quiet, claimed), return_when=asyncio.FIRST_COMPLETED)
-        quiet.cancel()
-        claimed.cancel()
 
     async def _execute(self, cell: Any, index: int, *, again: bool = False) -> bool:
         """Run a cell in place; return whether the next one may be run.
@@ -298,15 +298,3 @@ class Run:
             self._services.visits.forget(self.kernel.id, CLOSING if self._services.traffic.closed else ENDED)
             await self.kernel.close(busy=not finished)
         self._services.runs.discard(self)
-
-
-def _joined(outputs: list[Any]) -> list[Any]:
-    """Return a cell's outputs with what was printed in one go as one: kernels send it as it comes."""
-    joined: list[Any] = []
-    for output in outputs:
-        last = joined[-1] if joined else {}
-        if output["output_type"] == last.get("output_type") == "stream" and output["name"] == last["name"]:
-            last["text"] += output["text"]
-        else:
-            joined.append(output)
-    return joined

@@ -55,6 +55,15 @@ class Traffic:
         except TimeoutError:
             return
 
+    async def turn(self, claimed: asyncio.Event) -> None:
+        """Let every visitor pass who is waiting for a page, unless a visitor has claimed this one."""
+        if claimed.is_set():
+            return
+        quiet, claim = (asyncio.ensure_future(wait) for wait in (self.quiet(), claimed.wait()))
+        await asyncio.wait((quiet, claim), return_when=asyncio.FIRST_COMPLETED)
+        quiet.cancel()
+        claim.cancel()
+
     @asynccontextmanager
     async def ahead(self) -> AsyncIterator[None]:
         """Start one kernel ahead of its visitor, when it is quiet, and no other at the same time."""

@@ -1,0 +1,192 @@
+"""Displays with an id: a later cell may change what an earlier one shows, also where that has left already.
+
+1. Before it is rendered, an output is changed where it is kept.
+2. Each display stands between two marks, which nobody can guess. While its part of the page waits to be sent, what
+   is between them is replaced.
+3. Once it has left, a script in the page replaces it. The new content is data to that script, never markup.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from nbformat import NotebookNode, from_dict
+from voila.execute import VoilaExecutor
+
+PLACE, UPDATE = "app_meta_place", "app_meta_update"
+"""Keys of an output: the number of its place, and the number of the place whose content it replaces."""
+
+TEMPLATE = (
+    "{%- extends EXTENDED -%}"
+    "{%- block output -%}{{ display_begins(output) }}{{ super() }}{{ display_ends(output) }}{%- endblock output -%}"
+)
+
+SCRIPT = """<script>
+((mark, html) => {
+  const here = document.currentScript, area = here.parentElement, marks = [];
+  const comments = document.createTreeWalker(document, NodeFilter.SHOW_COMMENT);
+  while (comments.nextNode()) {
+    if ([mark, "/" + mark].includes(comments.currentNode.data)) marks.push(comments.currentNode);
+  }
+  if (html !== null && marks.length === 2) {
+    const range = document.createRange();
+    range.setStartAfter(marks[0]);
+    range.setEndBefore(marks[1]);
+    range.deleteContents();
+    range.insertNode(range.createContextualFragment(html));
+  }
+  here.remove();
+  if (area && !area.childElementCount) area.closest(".jp-Cell")?.classList.add("jp-mod-noOutputs");
+})(%s, %s);
+</script>"""
+
+
+def prepare(exporter: Any) -> None:
+    """Let an exporter's template mark the displays of a page; ``Displays.context`` has what it calls."""
+    exporter.raw_template = TEMPLATE.replace("EXTENDED", json.dumps(exporter.template_file))
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """One place where a display is shown."""
+
+    number: int
+    cell: int
+    output: NotebookNode
+
+
+class Displays:
+    """The displays of one page, and the marks around them."""
+
+    def __init__(self) -> None:
+        self._token = secrets.token_hex(8)
+        self._shown: dict[str, list[_Shown]] = {}
+        self._changed: dict[int, NotebookNode] = {}
+        self._count = 0
+        self._rendered = 0
+        self._held = ""
+        self._updates = re.compile(rf"<!--{self._token}:u(\d+)-->(.*?)<!--/{self._token}:u\1-->", re.DOTALL)
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """What the template calls before and after each output."""
+        return {"display_begins": self._begins, "display_ends": self._ends}
+
+    def rendered(self) -> None:
+        """Note that one cell more is rendered."""
+        self._rendered += 1
+
+    def show(self, display_id: str, output: NotebookNode, cell: int) -> None:
+        """Note that an output of a cell shows a display."""
+        self._count += 1
+        output[PLACE] = self._count
+        self._shown.setdefault(display_id, []).append(_Shown(self._count, cell, output))
+
+    def clear(self, cell: int) -> None:
+        """Forget what a cell has shown."""
+        for places in self._shown.values():
+            places[:] = [shown for shown in places if shown.cell != cell]
+
+    def update(self, display_id: str, content: dict[str, Any]) -> None:
+        """Change a display wherever it is shown."""
+        for shown in self._shown.get(display_id, ()):
+            shown.output["data"], shown.output["metadata"] = from_dict(content["data"]), from_dict(content["metadata"])
+            if shown.cell < self._rendered:
+                self._changed[shown.number] = shown.output
+
+    def changed(self) -> list[NotebookNode]:
+        """Return, once, an output for each place that was rendered before it was changed: its new content."""
+        changed, self._changed = self._changed, {}
+        return [NotebookNode({**output, PLACE: None, UPDATE: number}) for number, output in changed.items()]
+
+    def added(self, waiting: list[str], piece: str) -> list[str]:
+        """Return the parts of a page that wait to be sent with one more, whose updates are made."""
+        piece, self._held = self._held + piece, ""
+        if f"<!--{self._token}:u" not in piece:
+            return [*waiting, piece]
+        if piece.count(f"<!--{self._token}:u") != piece.count(f"<!--/{self._token}:u"):
+            self._held = piece  # a template may yield an output in parts
+            return waiting
+        page = "".join(waiting)
+        while found := self._updates.search(piece):
+            number, html = found.groups()
+            page, is_there = self._replaced(page, number, html)
+            piece = piece[: found.start()] + self._script(number, None if is_there else html) + piece[found.end() :]
+        return [page, piece]
+
+    def _replaced(self, page: str, number: str, html: str) -> tuple[str, bool]:
+        """Return a page with other content at a place, and whether it has that place as a whole."""
+        begin, end = f"<!--{self._token}:{number}-->", f"<!--/{self._token}:{number}-->"
+        start, stop = page.find(begin), page.find(end)
+        if start < 0 or stop < 0:
+            return page, False
+        return page[: start + len(begin)] + html + page[stop:], True
+
+    def _script(self, number: str, html: str | None) -> str:
+        """Return the script that takes an update's place: it puts the content where it belongs, if that has left."""
+        mark, content = json.dumps(f"{self._token}:{number}"), json.dumps(html)
+        return SCRIPT % (mark, content.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+    def _begins(self, output: Any) -> str:
+        return f"<!--{mark}-->" if (mark := self._mark(output)) else ""
+
+    def _ends(self, output: Any) -> str:
+        return f"<!--/{mark}-->" if (mark := self._mark(output)) else ""
+
+    def _mark(self, output: Any) -> str:
+        if number := output.get(PLACE):
+            return f"{self._token}:{number}"
+        number = output.get(UPDATE)
+        return f"{self._token}:u{number}" if number else ""
+
+
+class Executor(VoilaExecutor):  # type: ignore[misc]  # Voila has no types
+    """Voila's executor, which knows where each display is shown."""
+
+    def __init__(self, nb: Any, *, displays: Displays, **options: Any) -> None:
+        super().__init__(nb, **options)
+        self._displays = displays
+
+    def connect(self, client: Any) -> None:
+        """Run cells by this client, and hear of displays that a task or thread of an earlier cell changes."""
+        self.kc, get_msg = client, client.iopub_channel.get_msg
+
+        async def heard(timeout: float | None = None) -> Any:
+            message = await get_msg(timeout=timeout)
+            if message["msg_type"] == "update_display_data":
+                self._update_display_id(message["content"].get("transient", {}).get("display_id"), message)
+            return message
+
+        client.iopub_channel.get_msg = heard
+
+    def output(self, outs: Any, msg: Any, display_id: str | None, cell_index: int) -> NotebookNode | None:
+        """Add an output to a cell, and note where its display is."""
+        made: NotebookNode | None = super().output(outs, msg, display_id, cell_index)
+        if display_id and made is not None:
+            self._displays.show(display_id, made, cell_index)
+        return made
+
+    def clear_display_id_mapping(self, cell_index: int) -> None:
+        """Forget the displays of a cell whose outputs are cleared."""
+        super().clear_display_id_mapping(cell_index)
+        self._displays.clear(cell_index)
+
+    def _update_display_id(self, display_id: str, msg: Any) -> None:
+        """Change a display; nbclient's own way counts outputs, which are fewer once they are joined and stripped."""
+        self._displays.update(display_id, msg["content"])
+
+
+def joined(outputs: list[Any]) -> list[Any]:
+    """Return a cell's outputs with what was printed in one go as one: kernels send it as it comes."""
+    found: list[Any] = []
+    for output in outputs:
+        last = found[-1] if found else {}
+        if output["output_type"] == last.get("output_type") == "stream" and output["name"] == last["name"]:
+            last["text"] += output["text"]
+        else:
+            found.append(output)
+    return found
