@@ -433,7 +433,7 @@ async def test_close_ends_what_waits_for_a_visitor(
     await until((tmp_path / "ran").exists)
     assert len(children()) == 1
     server.stop()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         await application.close()
     assert children() == [] and left(temporary) == []
     await until(lambda: not application.services.tasks)
