@@ -31,8 +31,16 @@ LOAD = '__import__("jupyter_app_meta.kernel.extension").kernel.extension.load_pa
 LAST_WORDS = 0.3
 """Seconds for an interrupted cell to end, before the kernel does: ipykernel does not expect both at once."""
 
-NOT_INHERITED = (wire.KEY_VARIABLE, "JUPYTER_TOKEN", "JUPYTERHUB_API_TOKEN", "JPY_API_TOKEN")
-"""The server's own secrets."""
+NOT_INHERITED = (
+    wire.KEY_VARIABLE,
+    "JUPYTER_TOKEN",
+    "JUPYTERHUB_API_TOKEN",
+    "JPY_API_TOKEN",
+    "QUERY_STRING",
+    "VOILA_REQUEST_URL",
+    "VOILA_PREHEAT",
+)
+"""The server's own secrets, and what would be taken for a visitor's page."""
 
 
 class KernelFailed(RuntimeError):

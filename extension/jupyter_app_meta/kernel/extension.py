@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import claims, context, logs, magic, messages, threads
+from . import claims, context, logs, magic, messages, threads, variables
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -48,6 +48,7 @@ def load_page(shell: InteractiveShell) -> None:
     import zmq  # a kernel has it, a script may not
 
     load(shell)
+    _try("QUERY_STRING is the visitor's", variables.answer)
     thread = getattr(getattr(shell, "kernel", None), "iopub_thread", None)
     if thread is not None:
         thread.schedule(lambda: thread.socket.setsockopt(zmq.XPUB_NODROP, 1))  # the socket is that thread's
@@ -61,4 +62,5 @@ def unload(shell: InteractiveShell) -> None:
         _try("the kernel's messages are as they were", messages.unguard, kernel)
         _try("no claim is taken", claims.ignore, kernel)
         _try("the log is as it was", _filter, kernel, "removeFilter")
+    _try("QUERY_STRING is the process's own", variables.keep_silent)
     _try("threads are started as before", threads.unpin)

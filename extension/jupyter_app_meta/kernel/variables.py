@@ -1,0 +1,65 @@
+"""The query of a dashboard's page where notebooks written for Voila look for it: ``os.environ["QUERY_STRING"]``.
+
+1. The variable is answered from the request of the code that asks, as ``app_meta()`` is. A kernel that is run ahead
+   waits here for its visitor, and ``voila.utils.get_query_string()``, which reads the variable, waits too.
+2. It is stored nowhere: it is not among the names of ``os.environ``, and no process that a cell starts inherits it.
+3. Code that belongs to no request, such as a library's thread, finds it absent, with one warning.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from functools import lru_cache
+
+from ..model import HTTPRequest
+from .context import app_meta
+
+QUERY, ADDRESS = "QUERY_STRING", "VOILA_REQUEST_URL"
+
+
+class _Answering(os._Environ[str]):
+    """The process's environment, with the variables of the page that is asked about."""
+
+    def __getitem__(self, name: str) -> str:
+        try:
+            return super().__getitem__(name)
+        except KeyError:
+            value = _of_page(name) if name in (QUERY, ADDRESS) else None
+            if value is None:
+                raise
+            return value
+
+
+def answer() -> None:
+    """Answer for the page's variables from now on; twice is as once."""
+    if type(os.environ) is os._Environ:
+        _become(_Answering)
+
+
+def keep_silent() -> None:
+    """Undo ``answer``."""
+    if type(os.environ) is _Answering:
+        _become(os._Environ)
+
+
+def _become(kind: type[os._Environ[str]]) -> None:
+    os.environ.__class__ = kind  # the object stays: os.getenv and every module that has it already ask it
+
+
+def _of_page(name: str) -> str | None:
+    meta = app_meta()
+    request: HTTPRequest | None = meta.request if meta.mode in ("run", "test") else None
+    if request is None or request.via != "page":
+        _warn_once(name)
+        return None
+    return request.url.query if name == QUERY else str(request.url)
+
+
+@lru_cache(maxsize=2)
+def _warn_once(name: str) -> None:
+    said = (
+        f"{name} is not known here: this code belongs to no visitor's request. "
+        "Read app_meta().request.query_params in a cell, and pass the value on."
+    )
+    warnings.warn(said, RuntimeWarning, stacklevel=5)
