@@ -21,6 +21,7 @@ from .errors import (
     NotPicklable,
     PolicyError,
     UnknownField,
+    UnknownItem,
     UnknownVersion,
 )
 from .kernel.context import app_meta, session
@@ -46,6 +47,7 @@ __all__ = [
     "QueryParams",
     "SessionInfo",
     "UnknownField",
+    "UnknownItem",
     "UnknownVersion",
     "User",
     "app_meta",

@@ -1,21 +1,29 @@
 """Starlette's request types with masked reprs, and cookies to match.
 
-Notebooks are saved with their outputs, so nothing here shows a value by itself: a repr has the
-names, and a value appears only when the author asks for that one value. Verbose tracebacks show
-the variables of our own frames: no lookup that fails has a value in one.
+1. Notebooks are saved with their outputs, so nothing here shows a value by itself: a repr has the
+   names, and a value appears only when the author asks for that one value.
+2. Verbose tracebacks show the variables of our own frames: no lookup that fails has a value in one.
+3. What lists a notebook's variables (``%whos``, ``name?``, JupyterLab's inspector), and pandas when it
+   prints a cell of a table, take ``str()`` and ``items()``: they get masked ones. Others get the values.
+4. A lookup that fails says what is there, and which option opens what the server withholds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import sys
+from collections.abc import ItemsView, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, NoReturn, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette import datastructures as starlette
 
-from .errors import NotPicklable
+from .errors import NotPicklable, UnknownItem
 
 MASK = "***"
+
+INSPECTORS = ("IPython.core.magics.namespace", "IPython.core.oinspect", "pandas.io.formats.")
+LAB_INSPECTOR = "_jupyterlab_variableinspector"
 
 Pairs = Iterable[tuple[str, str]]
 
@@ -34,6 +42,10 @@ class Confined:
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise NotPicklable(type(self).__name__)
 
+    def _ipython_key_completions_(self) -> list[str]:
+        names: Iterable[str] = self.keys()  # type: ignore[attr-defined]  # mixed into mappings only
+        return list(dict.fromkeys(names))
+
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         from .kernel import display  # only a notebook shows rich forms
 
@@ -45,6 +57,64 @@ def masked(name: str, names: Iterable[str]) -> str:
     return f"{name}({{{', '.join(f'{key!r}: {MASK!r}' for key in names)}}})"
 
 
+class LeftOut:
+    """Values of a request that know which of their names the server withheld, or had no room for."""
+
+    __slots__ = ()
+
+    _kind = ""
+    _left_out: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+
+    def _missing(self, name: object) -> UnknownItem:
+        names: Iterable[str] = self.keys()  # type: ignore[attr-defined]  # mixed into mappings only
+        return missing(self._kind, name, names, *self._left_out)
+
+    def with_left_out(self, redacted: tuple[str, ...], truncated: tuple[str, ...]) -> Self:
+        """Return the same values, which know these names."""
+        if self._left_out == (redacted, truncated):
+            return self
+        twin = object.__new__(type(self))
+        vars(twin).update(vars(self), _left_out=(redacted, truncated))
+        return twin
+
+
+def missing(
+    kind: str, name: object, names: Iterable[str], redacted: tuple[str, ...] = (), truncated: tuple[str, ...] = ()
+) -> UnknownItem:
+    """Return the error of a lookup that fails."""
+    return UnknownItem(name, partial(_explained, kind, name, tuple(names), redacted, truncated))
+
+
+def _explained(*given: Any) -> str:
+    from .kernel import absences  # most failures are caught, and never read
+
+    return absences.missing(*given)
+
+
+def _is_inspected() -> bool:
+    """Return whether the caller's caller shows each of a notebook's variables, or of a table's cells, by itself."""
+    frame = sys._getframe(2)
+    name = frame.f_globals.get("__name__") or ""
+    return name.startswith(INSPECTORS) or frame.f_code.co_name.startswith(LAB_INSPECTOR)
+
+
+class Raw(list[tuple[bytes, bytes]]):
+    """The list in which headers keep their values."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"[{', '.join(f'({name!r}, {MASK!r})' for name, _ in self)}]"
+
+
+class Parameters(list[tuple[str, str]]):
+    """The list in which query parameters keep their values."""
+
+    __slots__ = ()
+
+    __repr__ = Raw.__repr__
+
+
 class Values(dict[str, str]):
     """The dict in which a mapping keeps its values: a lookup that fails shows it in a verbose traceback."""
 
@@ -54,17 +124,24 @@ class Values(dict[str, str]):
         return masked("Values", self)
 
 
-class Headers(Confined, starlette.Headers):
+class Headers(Confined, LeftOut, starlette.Headers):
     """Request headers, case-insensitive; of a repeated header ``[]`` gives the first, ``getlist`` all."""
 
+    _kind = "headers"
+
     def __init__(self, pairs: Pairs = ()) -> None:
-        super().__init__(raw=[(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in pairs])
+        super().__init__(raw=Raw((k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in pairs))
 
     def __getitem__(self, name: str) -> str:
         found = self.getlist(name)  # Starlette's own loop fails with another header's value in a variable
         if not found:
-            raise KeyError(name)
+            raise self._missing(name)
         return found[0]
+
+    def items(self) -> list[tuple[str, str]]:  # type: ignore[override]  # as Starlette's
+        """The pairs of names and values."""
+        pairs = super().items()
+        return [(name, MASK) for name, _ in pairs] if _is_inspected() else pairs
 
     def mutablecopy(self) -> NoReturn:
         """Refuse: a mutable copy would show its values. Build one from ``items()``."""
@@ -76,15 +153,31 @@ class Headers(Confined, starlette.Headers):
     __str__ = __repr__
 
 
-class QueryParams(Confined, starlette.QueryParams):
-    """Query parameters; of a repeated one ``[]`` gives the last string, ``getlist`` all of them."""
+class QueryParams(Confined, LeftOut, starlette.QueryParams):
+    """Query parameters; of a repeated one ``[]`` gives the last string, ``getlist`` all of them.
+
+    ``str`` is masked too: the text of the query is ``url.query``.
+    """
+
+    _kind = "query"
 
     def __init__(self, *args: Mapping[Any, Any] | list[tuple[Any, Any]] | str | bytes, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._dict = Values(self._dict)
+        self._dict, self._list = Values(self._dict), Parameters(self._list)
+
+    def __getitem__(self, name: str) -> str:
+        if name not in self._dict:
+            raise self._missing(name)
+        return str(self._dict[name])
+
+    def items(self) -> ItemsView[str, str]:
+        """The pairs of names and values."""
+        return (dict.fromkeys(self._dict, MASK) if _is_inspected() else self._dict).items()
 
     def __repr__(self) -> str:
         return masked("QueryParams", (key for key, _ in self.multi_items()))
+
+    __str__ = __repr__
 
 
 class URL(Confined, starlette.URL, Mapping[str, Any]):
@@ -97,8 +190,13 @@ class URL(Confined, starlette.URL, Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         if name not in self.parts:
-            raise KeyError(name)
+            raise missing("url", name, self.parts)
         return getattr(self, name)
+
+    def items(self) -> ItemsView[str, Any]:
+        """The pairs of names and values; a query is masked where a table shows it by itself."""
+        parts = {name: getattr(self, name) for name in self.parts}
+        return (parts | {"query": mask_query(f"?{self.query}")[1:]} if _is_inspected() else parts).items()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.parts)
@@ -106,22 +204,27 @@ class URL(Confined, starlette.URL, Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self.parts)
 
+    def __str__(self) -> str:
+        return mask_query(self._url) if _is_inspected() else self._url
+
     def __repr__(self) -> str:
-        return f"URL({mask_query(str(self))!r})"
+        return f"URL({mask_query(self._url)!r})"
 
     def __hash__(self) -> int:
-        return hash(str(self))
+        return hash(self._url)
 
 
-class Cookies(Confined, Mapping[str, str]):
+class Cookies(Confined, LeftOut, Mapping[str, str]):
     """Cookie values by name. Not a dict: tools that pretty-print dicts would show the values."""
 
-    __slots__ = ("_values",)
+    _kind = "cookies"
 
     def __init__(self, values: Mapping[str, str] | Pairs = ()) -> None:
         self._values = Values(values)
 
     def __getitem__(self, name: str) -> str:
+        if name not in self._values:
+            raise self._missing(name)
         return self._values[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -129,6 +232,10 @@ class Cookies(Confined, Mapping[str, str]):
 
     def __len__(self) -> int:
         return len(self._values)
+
+    def items(self) -> ItemsView[str, str]:
+        """The pairs of names and values."""
+        return (dict.fromkeys(self._values, MASK) if _is_inspected() else self._values).items()
 
     def __repr__(self) -> str:
         return masked("Cookies", self)

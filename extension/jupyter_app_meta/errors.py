@@ -6,6 +6,7 @@ The tree::
     ├── NotAuthenticated      ``require_user()`` found nobody it may trust
     ├── NotClaimed            a warm kernel asked for its visitor, and none came
     ├── UnknownField          ``%app_meta`` was asked for something a request does not have
+│   └── UnknownItem       ``headers["..."]`` and the like: a KeyError that says what is there, or why it is not
     ├── NotPicklable          a request must not leave its process
     ├── PolicyError           an option of ``AppMetaExtension`` has an unusable value
     └── BadStamp              a stamp cannot be believed
@@ -13,6 +14,8 @@ The tree::
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 
 class AppMetaError(Exception):
@@ -29,6 +32,23 @@ class NotClaimed(AppMetaError, TimeoutError):
 
 class UnknownField(AppMetaError, LookupError):
     """A field was asked for that does not exist; the message lists those that do."""
+
+
+class UnknownItem(UnknownField, KeyError):
+    """A mapping has no such item. The message says which items it has, and of a withheld one what opens it.
+
+    ``name`` is what was asked for. The message has names only, and is made when it is read, so that ``get`` is cheap.
+    """
+
+    def __init__(self, name: object, explain: Callable[[], str] | str) -> None:
+        super().__init__(name)
+        self.name, self._explain = name, explain
+
+    def __str__(self) -> str:
+        return self._explain if isinstance(self._explain, str) else self._explain()
+
+    def __reduce__(self) -> tuple[type[UnknownItem], tuple[object, str]]:
+        return type(self), (self.name, str(self))
 
 
 class NotPicklable(AppMetaError, TypeError):

@@ -9,12 +9,15 @@ from typing import Any, Literal, NoReturn, Self, TypeVar
 
 from starlette.datastructures import Address
 
-from .datastructures import URL, Confined, Cookies, Headers, QueryParams
+from .datastructures import URL, Confined, Cookies, Headers, QueryParams, missing
 from .errors import NotAuthenticated
 
 Mode = Literal["edit", "run", "test", "script"]
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+REFUSED = frozenset(("pop", "popitem", "clear", "update", "setdefault"))
+"""What a dict has and a read-only one does not: not to be offered."""
 
 Kind = TypeVar("Kind", bound="Record")
 
@@ -24,11 +27,19 @@ class Frozen(dict[str, Any]):
 
     __slots__ = ()
 
+    _kind = "this mapping"
+
     def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise TypeError(f"{type(self).__name__} is read-only: take dict(value) for a copy that you can change.")
 
     __setattr__ = __delattr__ = __setitem__ = __delitem__ = _refuse
     pop = popitem = clear = update = setdefault = __ior__ = _refuse
+
+    def __missing__(self, name: object) -> NoReturn:
+        raise missing(self._kind, name, self)
+
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name not in REFUSED]
 
     def __copy__(self) -> Self:
         return self
@@ -54,13 +65,15 @@ class Record(Confined, Mapping[str, Any]):
 
     __slots__ = ()
 
+    _kind = ""
+
     def keys(self) -> tuple[str, ...]:  # type: ignore[override]  # no view: the names never change
         """The names of the fields."""
         return tuple(item.name for item in fields(self))  # type: ignore[arg-type]  # mixed into dataclasses only
 
     def __getitem__(self, name: str) -> Any:
         if name not in self.keys():
-            raise KeyError(name)
+            raise missing(self._kind, name, self.keys())
         return getattr(self, name)
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -95,6 +108,8 @@ class User(Frozen):
     """
 
     __slots__ = ()
+
+    _kind = "user"
 
     defaults: Mapping[str, Any] = MappingProxyType(
         {
@@ -138,6 +153,8 @@ class SessionInfo(Record):
     where it is not known.
     """
 
+    _kind = "session"
+
     client_id: str | None = None
     session_id: str | None = None
     kernel_id: str | None = None
@@ -169,6 +186,8 @@ class HTTPRequest(Record):
     withheld, ``truncated`` what did not fit into the stamp.
     """
 
+    _kind = "request"
+
     method: str
     url: URL
     base_url: URL
@@ -184,6 +203,9 @@ class HTTPRequest(Record):
     truncated: Names = Names()
 
     def __post_init__(self) -> None:
+        left_out = tuple(self.redacted), tuple(self.truncated)
+        for name in ("headers", "query_params", "cookies"):
+            object.__setattr__(self, name, getattr(self, name).with_left_out(*left_out))
         object.__setattr__(self, "path_params", freeze(self.path_params))
         object.__setattr__(self, "meta", freeze(self.meta))
 
@@ -203,6 +225,8 @@ class AppMeta(Record):
     ``mode`` is ``"edit"`` in Lab, Notebook or a console, ``"run"`` in a dashboard, ``"test"``
     under ``fake_request``, ``"script"`` where no server stamped the message.
     """
+
+    _kind = "app_meta()"
 
     request: HTTPRequest | None = None
     mode: Mode = "script"

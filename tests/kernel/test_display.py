@@ -216,6 +216,16 @@ def test_count_of_other_names_has_no_option() -> None:
     assert "AppMetaExtension" not in plain
 
 
+def test_connection_is_counted_and_not_listed() -> None:
+    """Headers of the connection itself are no loss: where all that is withheld is asked for, they are counted."""
+    names = ["headers.upgrade", "headers.sec-websocket-key", "headers.referer"]
+    plain = bundle(Withheld(names))["text/plain"]
+    assert "upgrade" not in plain
+    assert "and 2 headers" in plain
+    assert "1 withheld" in bundle(request(redacted=Names(names)))["text/plain"]
+    assert "withheld" not in bundle(request(redacted=Names(names[:2])))["text/plain"]
+
+
 def test_nothing_withheld_is_said() -> None:
     """An empty list is a sentence, not an empty table."""
     assert "Nothing was withheld." in bundle(Withheld())["text/plain"]

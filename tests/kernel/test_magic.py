@@ -354,6 +354,15 @@ def test_help_is_the_usage(shell: Any, capsys: pytest.CaptureFixture[str], line:
     assert "\n%app_meta headers accept-language " in said
 
 
+@pytest.mark.parametrize("line", ["--jason", "user --jason", "--Json", "-j"])
+def test_unknown_option_is_told_from_a_field(shell: Any, alice: AppMeta, line: str) -> None:
+    """A misspelt option is answered with the options, not with the fields."""
+    said = refusal(shell, line, alice)
+    assert said.startswith("%app_meta has no option '-")
+    assert said.endswith("It takes: --json, --help.")
+    assert ("Did you mean --json?" in said) == (line != "-j")
+
+
 def test_unclosed_quote_is_one_line(shell: Any, alice: AppMeta) -> None:
     """A slip in quoting is a usage error."""
     with pytest.raises(UsageError, match="No closing quotation"):
@@ -680,6 +689,16 @@ def test_usage_error_in_a_kernel_is_one_line(run: Run) -> None:
     assert stream["text"].count("\n") == 1
 
 
+def test_missing_header_teaches_in_a_cell(run: Run, alice: AppMeta) -> None:
+    """A cell that asks for what the server withholds is told which option opens it."""
+    cell = "from jupyter_app_meta import app_meta\napp_meta().request.headers['referer']"
+    (error,) = of_type(run(cell, alice), "error")
+    assert error["ename"] == "UnknownItem"
+    assert error["evalue"].startswith("headers.referer is withheld from notebooks.")
+    assert "AppMetaExtension.headers_allow = ['referer']" in error["evalue"]
+    assert "SECRET" not in json.dumps(error)
+
+
 # Completion, in a real kernel
 
 
@@ -733,6 +752,14 @@ def test_completion_offers_only_what_can_be_typed(completions: Complete, alice: 
     """A name with spaces, quotes or braces would not be read back as one word."""
     names = {"ok": "", "a b": "", "it's": "", '"': "", "{x}": "", "$x": "", "\u202eevil": "", "a\nb": ""}
     assert offered(completions("%app_meta cookies.", changed(alice, cookies=Cookies(names)))) == ["cookies.ok"]
+
+
+def test_completion_offers_nothing_that_is_refused(completions: Complete, run: Run, alice: AppMeta) -> None:
+    """A read-only user offers its fields, and not what would change it; a mapping its names."""
+    run("from jupyter_app_meta import app_meta\nu, h = app_meta().user, app_meta().request.headers", alice)
+    assert completions("u.po") == []
+    assert "u.username" in completions("u.user")
+    assert completions('h["acc') == ['h["accept-language']
 
 
 def test_completion_elsewhere_is_as_before(completions: Complete, run: Run) -> None:

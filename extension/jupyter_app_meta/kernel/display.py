@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .. import policy
 from ..datastructures import MASK, URL, Cookies, Headers, QueryParams, mask_query
-from ..errors import UnknownField
 from ..model import AppMeta, HTTPRequest, Names, SessionInfo, User
+from .absences import CLIP, visible, wanted
 from .rendering import Cell, Chips, Rows, Sheet, Table, html, text
 
-CLIP = 120
-MOST_NAMES = 24
 MOST_ROWS = 50
 
 NO_REQUEST = (
@@ -102,12 +99,6 @@ def sheet(value: object) -> Sheet | None:
     return None
 
 
-def visible(value: object, clip: int = CLIP) -> str:
-    """Return the text on one line, not too long, with each character that cannot be seen spelled out."""
-    line = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(value))
-    return line if len(line) <= clip else f"{line[: clip - 1]}…"
-
-
 def masked(value: object) -> Any:
     """Return the value for JSON, with whatever the request carries masked."""
     match value:
@@ -134,26 +125,10 @@ def _jsonable(value: object) -> Any:
     return dict(value) if isinstance(value, Mapping) else str(value)
 
 
-def refusal(sentence: str) -> UnknownField:
-    """Return an error that IPython shows as one line, without a traceback."""
-    error = UnknownField(sentence)
-    line = f"{type(error).__name__}: {error}"
-    error._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]  # IPython's protocol
-    return error
-
-
-def unknown(whole: str, name: str, names: Sequence[str]) -> str:
-    """Return the sentence that lists what a whole has in place of the name."""
-    near = get_close_matches(name, names, 1)
-    hint = f" Did you mean {visible(near[0])}?" if near else ""
-    listed = [visible(known) for known in names[:MOST_NAMES]]
-    more = [f"and {len(names) - MOST_NAMES} more"] if len(names) > MOST_NAMES else []
-    return f"{whole} has no '{visible(name)}'.{hint} It has: {', '.join(listed + more) or 'nothing'}."
-
-
 def _overview(request: HTTPRequest, place: Rows) -> Sheet:
     rows = (*_who(request), *_page(request), *place, *_carried(request))
-    withheld = (_withheld(request.redacted, f"{len(request.redacted)} withheld"),) if request.redacted else ()
+    listed = wanted(request.redacted)
+    withheld = (_withheld(request.redacted, f"{len(listed)} withheld"),) if listed else ()
     carries = request.headers or request.cookies or request.query_params
     return Sheet((Table("The request behind this code", rows), *withheld), example=EXAMPLE if carries else "")
 
@@ -215,8 +190,11 @@ def _listing(values: Headers | Cookies | QueryParams) -> Sheet:
 
 def _withheld(names: Names, summary: str = "") -> Table:
     caption = "What the server keeps from notebooks, and the option in its configuration that opens it"
-    rows = tuple((visible(name), _remedy(name, names)) for name in names)
-    return Table(caption, _bounded(rows), ("Name", "Option"), summary)
+    listed = wanted(names)
+    rows = tuple((visible(name), _remedy(name, names)) for name in listed)
+    others = len(names) - len(listed)
+    note = () if summary or not others else ((f"and {others} headers", "of the connection itself: no page needs them"),)
+    return Table(caption, (*_bounded(rows), *note), ("Name", "Option"), summary)
 
 
 def _bounded(rows: Rows) -> Rows:

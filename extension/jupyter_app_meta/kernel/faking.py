@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..model import SessionInfo, User
 from ..testing import FakeRequest, fake_request
-from . import display
+from . import absences, display
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -59,7 +59,7 @@ def fake_of(line: str) -> FakeRequest:
     for word in split_words(line):
         path, equals, value = word.partition("=")
         if not equals:
-            raise _misused(f"'{display.visible(word)}' is not an assignment such as user.username=alice.")
+            raise _misused(f"'{absences.visible(word)}' is not an assignment such as user.username=alice.")
         _assign(given, path, value)
     if not given:
         raise _misused("%%app_meta needs to know as whom to run the cell, for example user.username=alice.")
@@ -74,7 +74,7 @@ def split_words(line: str) -> list[str]:
     try:
         return shlex.split(line)
     except ValueError as error:
-        raise _misused(f"{error}: {display.visible(line)}") from None
+        raise _misused(f"{error}: {absences.visible(line)}") from None
 
 
 def _misused(sentence: str) -> Exception:
@@ -95,20 +95,20 @@ def _assign(given: dict[str, Any], path: str, value: str) -> None:
     elif (root in MAPPINGS and name) or (root == "session" and name in SessionInfo()):
         given.setdefault(root, {})[name] = value
     else:
-        raise display.refusal(display.unknown("A fake request", path, FAKEABLE))
+        raise absences.refusal(absences.unknown("A fake request", path, FAKEABLE))
 
 
 def _user_value(name: str, value: str) -> Any:
     """Return the value in the type of the field; a field that is nearly a known one is a slip of the pen."""
     if name and name not in User.defaults and get_close_matches(name, User.defaults, 1, 0.8):
-        raise display.refusal(display.unknown("user", name, tuple(User.defaults)))
+        raise absences.refusal(absences.unknown("user", name, tuple(User.defaults)))
     if name == "groups":
         return tuple(filter(None, value.split(",")))
     choices = CHOICES.get(name)
     is_fact = choices is not None and set(choices) <= set(FACTS)
     word = value.lower() if is_fact else value  # Python's True as well
     if choices and word not in choices:
-        raise _misused(f"user.{name} is one of {', '.join(choices)}, not '{display.visible(value)}'.")
+        raise _misused(f"user.{name} is one of {', '.join(choices)}, not '{absences.visible(value)}'.")
     return FACTS[word] if is_fact else value
 
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
+from difflib import get_close_matches
 from inspect import getdoc
 from typing import TYPE_CHECKING, Any
 
-from .. import policy
 from ..datastructures import URL, Headers
 from ..model import AppMeta, HTTPRequest, SessionInfo, User
-from . import display
+from . import absences, display
 from .context import app_meta
 from .faking import MAPPINGS, Enclose, expose, run_faked, split_words
 
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 MAGIC = "app_meta"
+JSON_OPTION = "--json"
 HELP = frozenset(("-h", "--help"))
+OPTIONS = (JSON_OPTION, "--help")
 ALIASES = {"query": "query_params"}
 OF_THE_CODE = ("mode", "session")
 FIRST = ("user", "url", "headers", "cookies", "query", *OF_THE_CODE)
@@ -71,13 +73,22 @@ def show(line: str) -> Any:
     %app_meta --json                      any of these as JSON; what was not asked for by name is masked
     """
     if line.startswith(("(", ".")):  # IPython takes a name that is not defined for its magic
-        raise display.refusal("To call the function, import it first: from jupyter_app_meta import app_meta")
+        raise absences.refusal("To call the function, import it first: from jupyter_app_meta import app_meta")
     words = split_words(line)
     if not HELP.isdisjoint(words):
         return _say(str(getdoc(show)))
-    path = [word for word in words if word != "--json"]
+    path = [word for word in words if word != JSON_OPTION]
+    for word in path:
+        if word.startswith("-"):
+            raise absences.refusal(_no_option(word))
     value = look_up(app_meta(), path) if path else app_meta()
     return value if path == words else display.as_json(value)
+
+
+def _no_option(word: str) -> str:
+    near = get_close_matches(word, OPTIONS, 1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    return f"%app_meta has no option '{absences.visible(word)}'.{hint} It takes: {', '.join(OPTIONS)}."
 
 
 def look_up(meta: AppMeta, words: Sequence[str]) -> Any:
@@ -87,7 +98,7 @@ def look_up(meta: AppMeta, words: Sequence[str]) -> Any:
     """
     root, _, rest = ".".join(words).removeprefix("request.").partition(".")
     if root not in ROOTS:
-        raise display.refusal(display.unknown("app_meta", root, ROOTS))
+        raise absences.refusal(absences.unknown("app_meta", root, ROOTS))
     root, request = ALIASES.get(root, root), meta.request
     if root in OF_THE_CODE:
         return _descend(meta[root], root, rest, request or EMPTY)
@@ -103,13 +114,13 @@ def _descend(value: Any, path: str, rest: str, request: HTTPRequest) -> Any:
         wanted = rest.lower() if isinstance(value, Headers) else rest
         name = max((known for known in names if f"{wanted}.".startswith(f"{known}.")), key=len, default=None)
         if name is None:
-            raise display.refusal(_missing(path, wanted, names, request))
+            raise absences.refusal(absences.missing(path, wanted, names, request.redacted, request.truncated))
         value, path, rest = _item(value, name), f"{path}.{name}", rest[len(name) + 1 :]
     if value is not None:
         return value
     if path in (*request.redacted, *request.truncated):
-        raise display.refusal(_absent(path, request))
-    return _say(f"{display.visible(path)} is not known here.")
+        raise absences.refusal(absences.absent(path, request.redacted))
+    return _say(f"{absences.visible(path)} is not known here.")
 
 
 def names_of(value: Any) -> tuple[str, ...]:
@@ -120,20 +131,6 @@ def names_of(value: Any) -> tuple[str, ...]:
 
 def _item(value: Any, name: str) -> Any:
     return value[name] if hasattr(value, "keys") else getattr(value, name)
-
-
-def _missing(path: str, name: str, names: Sequence[str], request: HTTPRequest) -> str:
-    item = f"{path}.{name}".replace("query_params.", "query.", 1)  # as ``redacted`` has it
-    if item in (*request.redacted, *request.truncated):
-        return _absent(item, request)
-    return display.unknown(path, name, names)
-
-
-def _absent(item: str, request: HTTPRequest) -> str:
-    if item not in tuple(request.redacted):
-        return f"{display.visible(item)} was sent, but did not fit into the stamp."
-    remedy = display.visible(policy.remedy(item, request.redacted))
-    return f"{display.visible(item)} is withheld from notebooks. What opens it: {remedy}."
 
 
 def _say(sentence: str) -> None:
@@ -161,7 +158,7 @@ def _paths_after(given: Sequence[str], fragment: str, request: HTTPRequest) -> I
         yield from (path.removeprefix(prefix) for path in _paths(whole, "") if path.startswith(prefix))
     else:
         yield from whole
-    yield "--json"
+    yield JSON_OPTION
 
 
 def _paths(value: Any, prefix: str) -> Iterator[str]:

@@ -21,27 +21,35 @@ NO_BREAK = "\xa0"
 NO_MATH = "mathjax_ignore tex2jax_ignore"
 
 # Beside each colour of JupyterLab's themes is one that suits any page; the class is doubled to
-# outweigh JupyterLab's own rules for tables in outputs.
+# outweigh JupyterLab's own rules for tables in outputs. Rows are flexible boxes, so that a value
+# stands below its label where both have no room in a line, however narrow the output is: a query
+# of the container's width would make an output in a row of widgets vanish.
 STYLE = """<style>
-.app-meta { border: 1px solid var(--jp-border-color2, #8886); border-radius: .5em; line-height: 1.5; max-width: 66em;
-  color: var(--jp-content-font-color1, inherit); overflow: hidden; padding-bottom: .3em; }
-.app-meta.app-meta table { border-collapse: collapse; font-size: inherit; margin: 0; table-layout: auto; width: 100%; }
+.app-meta { border: 1px solid var(--jp-border-color2, #8886); border-radius: .5em; box-sizing: border-box;
+  color: var(--jp-content-font-color1, inherit); line-height: 1.5; max-width: 66em; overflow: hidden;
+  padding-bottom: .3em; }
+.app-meta.app-meta :is(table, tbody, caption) { display: block; font-size: inherit; margin: 0; width: auto; }
 .app-meta.app-meta caption { background: var(--jp-layout-color2, #8882); border-left: .3em solid
-  var(--jp-brand-color1, #1976d2); caption-side: top; font-weight: 600; padding: .35em .8em; text-align: left; }
-.app-meta.app-meta tbody tr { background: none; border: 0 solid var(--jp-border-color2, #8886); border-top-width: 1px; }
+  var(--jp-brand-color1, #1976d2); caption-side: top; font-weight: 600; overflow-wrap: anywhere; padding: .35em .8em;
+  text-align: left; }
+.app-meta.app-meta tr { background: none; border: 0 solid var(--jp-border-color2, #8886); border-top-width: 1px;
+  column-gap: 1em; display: flex; flex-wrap: wrap; padding: .3em .8em; }
 .app-meta.app-meta tbody:first-of-type tr:first-child { border-top-width: 0; }
-.app-meta.app-meta :is(th, td) { max-width: none; padding: .3em 1.1em; text-align: left; vertical-align: top;
-  white-space: normal; }
-.app-meta.app-meta td { overflow-wrap: anywhere; }
-.app-meta.app-meta th { font-weight: 600; overflow-wrap: anywhere; }
-.app-meta.app-meta tbody th { color: var(--jp-content-font-color2, inherit); min-width: 9em; width: 9em; }
-.app-meta.app-meta thead + tbody th { min-width: 20em; width: 20em; }
-.app-meta.app-meta td code { background: var(--jp-layout-color2, #8883); border-radius: .3em; display: inline-block;
-  font-family: var(--jp-code-font-family, monospace); font-size: .92em; margin: 0 .25em .2em 0; padding: 0 .5em; }
-.app-meta.app-meta p { margin: .5em 1.1em; }
-.app-meta.app-meta p code { white-space: nowrap; }
+.app-meta.app-meta :is(th, td) { box-sizing: border-box; max-width: 100%; min-width: 0; overflow-wrap: anywhere;
+  padding: 0; text-align: left; white-space: normal; }
+.app-meta.app-meta th { flex: 1 1 10em; font-weight: 600; }
+.app-meta.app-meta td { flex: 30 1 15em; }
+.app-meta.app-meta tbody th { color: var(--jp-content-font-color2, inherit); }
+.app-meta.app-meta thead { display: block; }
+.app-meta.app-meta :is(thead, thead + tbody) th:first-child { flex: 2 1 14em; }
+.app-meta.app-meta thead th + th, .app-meta.app-meta thead + tbody td { flex: 3 1 12em; }
+.app-meta.app-meta code { background: var(--jp-layout-color2, #8883); border-radius: .3em; box-sizing: border-box;
+  display: inline-block; font-family: var(--jp-code-font-family, monospace); font-size: .92em; max-width: 100%;
+  overflow-wrap: anywhere; padding: 0 .5em; white-space: normal; }
+.app-meta.app-meta td code { margin: 0 .25em .2em 0; }
+.app-meta.app-meta p { margin: .5em .8em; overflow-wrap: anywhere; }
 .app-meta details { border-top: 1px solid var(--jp-border-color2, #8886); }
-.app-meta summary { cursor: pointer; font-weight: 600; padding: .35em 1.1em; }
+.app-meta summary { cursor: pointer; font-weight: 600; padding: .35em .8em; }
 </style>"""
 
 
