@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.datastructures import Address
 
-from jupyter_app_meta import names
+from jupyter_app_meta import patterns
 from jupyter_app_meta.errors import PolicyError
 from jupyter_app_meta.model import HTTPRequest, User
 from jupyter_app_meta.policy import USER_FIELDS, Page, Policy, RawRequest, normal, remedy
@@ -44,19 +44,23 @@ ADDRESS_HEADERS = """
     X-Client-Ip True-Client-Ip Cf-Connecting-Ip Via
 """.split()
 SECRET_COOKIES = """
-    session my_session PHPSESSID JSESSIONID gh_sess connect.sid sid sid_a token access_token XSRF-TOKEN auth author jwt
+    session my_session PHPSESSID JSESSIONID gh_sess connect.sid sid sid_a token access_token XSRF-TOKEN auth jwt
     csrftoken my_csrf remember_me remember remember-web __Host-theme __Secure-theme _oauth2_proxy _oauth2_proxy_0
     AWSELB AWSELBCORS AWSALB CF_Authorization cf_clearance __cf_bm _cfuvid api_key apikey my.key password id.sig
-    .AspNetCore.Identity.Application SAPISID SSID wordpress_logged_in_1 sso last-login my_secret
+    .AspNetCore.Identity.Application SAPISID SSID wordpress_logged_in_1 sso last-login my_secret PHPSESSID2
 """.split()
 NEVER_COOKIES = """
     _xsrf jupyterhub-session-id jupyterhub-user-alice jupyterhub-hub-login service-dashboard username-127-0-0-1-8888
     username-localhost-8888 service-dash-oauth-state-AbC __Host-jupyterhub-user-alice __Host-_xsrf my-client-oauth-state
     __Secure-username-localhost
 """.split()
-HARMLESS_COOKIES = (
-    "theme lang ab_test sidebar assid consent resident mood _ga cookie_consent lesson tz keyboard".split()
-)
+HARMLESS_COOKIES = """
+    ab_test sidebar assid consent resident mood _ga cookie_consent lesson keyboard author lastVisited session_count
+    rememberLayout loginTheme token_unit auth_banner_dismissed
+""".split()
+PREFERENCES = """
+    theme lang language locale tz timezone django_language NEXT_LOCALE i18next color_scheme preferred_color_mode
+""".split()
 
 SPELLINGS: tuple[Callable[[str], str], ...] = (
     str,
@@ -67,15 +71,13 @@ SPELLINGS: tuple[Callable[[str], str], ...] = (
 )
 
 
-def ask(
-    policy: Policy | None = None, *, dashboard: bool = False, page: Page | None = None, **fields: Any
-) -> HTTPRequest:
+def ask(policy: Policy | None = None, *, page: Page | None = None, **fields: Any) -> HTTPRequest:
     """Return what a policy lets through of a request with these fields; mappings become pairs."""
     for kind in ("headers", "cookies"):
         if isinstance(fields.get(kind), Mapping):
             fields[kind] = tuple(fields[kind].items())
     raw = RawRequest(**{"method": "GET", "url": "http://h/x", "base_url": "http://h/", **fields})
-    return (policy or Policy()).request(raw, page, dashboard=dashboard)
+    return (policy or Policy()).request(raw, page)
 
 
 def everything(request: HTTPRequest) -> str:
@@ -145,7 +147,7 @@ def test_identity_headers_need_their_exact_name(name: str) -> None:
 def test_address_headers_cross_by_pattern(name: str) -> None:
     """What proxies say about addresses is withheld until a pattern opens it."""
     assert CANARY not in everything(ask(headers={name: CANARY}))
-    opened = ask(Policy.of(headers_allow=["x-*", "*ip", "forwarded", "via"]), headers={name: CANARY})
+    opened = ask(Policy.of(headers_allow=["x-forwarded-*", "*ip", "forwarded", "via"]), headers={name: CANARY})
     assert opened.headers[name] == CANARY
 
 
@@ -172,9 +174,10 @@ def test_referer_is_filtered_like_a_url() -> None:
 def test_every_allowed_header_loses_credentials_in_urls(name: str) -> None:
     """A URL may stand in any header: whichever it is, what the URL says of credentials stays behind."""
     value = f"https://u:{CANARY}@h/x?token={CANARY}&a=1"
-    request = ask(Policy.of(headers_allow=["*"]), headers={name: value})
+    request = ask(Policy.of(headers_allow=["*", "x-forwarded-*"]), headers={name: value})
     assert CANARY not in everything(request)
     assert request.headers[name] == "https://h/x?a=1"
+    assert request.redacted == (f"headers.{name.lower()}",)  # it was changed
 
 
 @pytest.mark.parametrize("value", [f"a=1, token={CANARY}", f"see http:u:{CANARY}@h", f"x%3Ftoken%3D{CANARY}"])
@@ -244,35 +247,41 @@ def test_credential_cookies_need_their_exact_unsafe_name(name: str) -> None:
         request = ask(Policy.of(cookies_allow=["*", name]), cookies={spell(name): CANARY}, user=OWNER)
         assert CANARY not in everything(request), spell(name)
         assert f"cookies.{spell(name)}" in request.redacted
-        opened = ask(Policy.of(unsafe_cookies=[name]), cookies={spell(name): CANARY}, user=GUEST, dashboard=True)
+        opened = ask(Policy.of(unsafe_cookies=[name]), cookies={spell(name): CANARY}, user=GUEST)
         assert opened.cookies[spell(name)] == CANARY
 
 
+@pytest.mark.parametrize("user", [OWNER, GUEST, None])
+@pytest.mark.parametrize("name", PREFERENCES)
+def test_well_known_preferences_are_open_of_everybody(name: str, user: User | None) -> None:
+    """A few cookies that can hold nothing but a preference need no option."""
+    for spell in SPELLINGS:
+        assert ask(cookies={spell(name): "x"}, user=user).cookies[spell(name)] == "x"
+
+
+@pytest.mark.parametrize("user", [OWNER, GUEST, None])
 @pytest.mark.parametrize("name", HARMLESS_COOKIES)
-def test_owner_has_the_harmless_cookies(name: str) -> None:
-    """On their own server the owner needs no option for ordinary cookies."""
-    assert ask(cookies={name: "x"}, user=OWNER).cookies[name] == "x"
+def test_other_cookies_need_to_be_named(name: str, user: User | None) -> None:
+    """Every other cookie needs an option, the owner's too: a browser sends those of every service on its host."""
+    closed = ask(cookies={name: "x"}, user=user)
+    assert (dict(closed.cookies), closed.redacted) == ({}, (f"cookies.{name}",))
+    assert remedy(f"cookies.{name}") == f"AppMetaExtension.cookies_allow = ['{name}']"
+    for pattern in (name, name.upper(), f"{name[:3]}*", "*"):
+        assert ask(Policy.of(cookies_allow=[pattern]), cookies={name: "x"}, user=user).cookies[name] == "x", pattern
 
 
-@pytest.mark.parametrize("user", [GUEST, None, User(username="x", is_owner=None), User(username="x", is_owner="yes")])
-def test_other_visitors_show_named_cookies_only(user: User | None) -> None:
-    """Of anybody else only the cookies cross that the deployer names."""
-    cookies = {"theme": "dark", "ab_test": "1", "ab-x": "2", "lang": "en"}
-    assert dict(ask(cookies=cookies, user=user).cookies) == {}
-    allowed = ask(Policy.of(cookies_allow=["Theme", "ab_*"]), cookies=cookies, user=user)
-    assert dict(allowed.cookies) == {"theme": "dark", "ab_test": "1", "ab-x": "2"}
-    assert "cookies.lang" in allowed.redacted
+def test_patterns_open_what_they_name() -> None:
+    """A pattern opens the cookies of a deployer's own prefix, whatever the rest of their names is."""
+    cookies = {"ab_test": "1", "ab-x": "2", "ab_zqrtl": "3", "abc": "4"}
+    request = ask(Policy.of(cookies_allow=["AB_*"]), cookies=cookies)
+    assert dict(request.cookies) == {"ab_test": "1", "ab-x": "2", "ab_zqrtl": "3"}
 
 
-def test_owner_is_a_visitor_on_a_dashboard() -> None:
-    """A dashboard sees the same of everybody, so that its author cannot miss what visitors lack."""
-    request = ask(cookies={"theme": "dark"}, user=OWNER, dashboard=True)
-    assert dict(request.cookies) == {}
-
-
-def test_owner_stays_owner_where_the_field_is_withheld() -> None:
-    """Narrowing what cells see of the user does not change whose cookies they are."""
-    assert ask(Policy.of(user_fields=["name"]), cookies={"theme": "dark"}, user=OWNER).cookies["theme"] == "dark"
+@pytest.mark.parametrize("name", ["rtFa", "TGC", "zqrtl", "li_at", "datr", "user", "user_id"])
+def test_unfamiliar_cookies_need_more_than_a_star(name: str) -> None:
+    """A pattern that names nothing does not open what nobody can tell from a login by its name."""
+    for pattern in ("*", "?*", "[a-z]*", "*[a-z]*"):
+        assert CANARY not in everything(ask(Policy.of(cookies_allow=[pattern]), cookies={name: CANARY}))
 
 
 @pytest.mark.parametrize(
@@ -291,7 +300,7 @@ def test_owner_stays_owner_where_the_field_is_withheld() -> None:
 )
 def test_cookie_with_a_credential_in_its_value_is_withheld(value: str) -> None:
     """A proxy that joins Cookie lines with commas puts one cookie into another's value."""
-    request = ask(cookies={"theme": value}, user=OWNER)
+    request = ask(cookies={"theme": value})
     assert CANARY not in everything(request)
     assert request.redacted == ("cookies.theme",)
     assert ask(Policy.of(unsafe_cookies=["theme"]), cookies={"theme": value}).cookies["theme"] == value
@@ -302,7 +311,7 @@ def test_cookie_with_a_credential_in_its_value_is_withheld(value: str) -> None:
 )
 def test_cookie_values_cross_as_they_are(value: str) -> None:
     """What is harmless is not touched."""
-    assert ask(cookies={"prefs": value}, user=OWNER).cookies["prefs"] == value
+    assert ask(Policy.of(cookies_allow=["prefs"]), cookies={"prefs": value}).cookies["prefs"] == value
 
 
 # --- URL and query ---------------------------------------------------------------------------------------------------
@@ -315,7 +324,7 @@ def test_url_and_query_say_the_same() -> None:
     assert str(request.url) == "http://h/x?region=emea&region=apac&next=%2Fy"
     assert request.query_params.multi_items() == [("region", "emea"), ("region", "apac"), ("next", "/y")]
     assert str(request.base_url) == "http://h/base/"
-    assert request.redacted == ("query.token", "query.session_id")
+    assert request.redacted == ("query.token", "query.session_id", "query.next")
 
 
 def test_unsafe_query_opens_exact_names() -> None:
@@ -548,7 +557,10 @@ def test_array_names_can_be_opened() -> None:
         ("cookies._xsrf", "never forwarded"),
         ("cookies.__Host-_xsrf", "never forwarded"),
         ("cookies.session", "a credential: AppMetaExtension.unsafe_cookies = ['session']"),
-        ("cookies.theme", "AppMetaExtension.cookies_allow = ['theme']"),
+        ("cookies.theme", "a credential: AppMetaExtension.unsafe_cookies = ['theme']"),
+        ("cookies.mood", "AppMetaExtension.cookies_allow = ['mood']"),
+        ("path_params.key", "AppMetaExtension.unsafe_query = ['key']"),
+        ("url.path", "never forwarded"),
         ("query.token", "AppMetaExtension.unsafe_query = ['token']"),
         ("query.session_id", "never forwarded"),
         ("user.groups", "AppMetaExtension.user_fields: add 'groups', or leave the option unset"),
@@ -595,9 +607,9 @@ def test_reprs_show_no_value() -> None:
 
 def test_long_names_are_not_remembered() -> None:
     """A visitor cannot fill the server's memory with names."""
-    before = names._known.cache_info().currsize
+    before = patterns._known.cache_info().currsize
     ask(headers={f"{'x' * 65}-{number}": "" for number in range(100)})
-    assert names._known.cache_info().currsize == before
+    assert patterns._known.cache_info().currsize == before
 
 
 def test_every_user_field_is_a_field_of_the_user() -> None:

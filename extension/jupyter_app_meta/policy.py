@@ -1,36 +1,38 @@
 """Which facts of a request may enter a kernel: RawRequest + Policy → HTTPRequest. Pure.
 
-The rules, in the order in which a name is judged (``names`` has the tables):
+The rules, in the order in which a name is judged (``headers``, ``cookies`` and ``queries`` have the tables):
 
 1. Some things never cross, under no option.
-2. What looks like a credential crosses only when ``unsafe_*`` has its exact name.
+2. What looks like a credential, by its name or its value, crosses only when ``unsafe_*`` has its exact name.
 3. What a proxy says about identity crosses only when ``headers_allow`` has its exact name.
-4. Everything else crosses by default or by a pattern of the deployer; a credential inside a value
-   is cut out of a URL, and keeps any other value back.
-5. The name of whatever stays behind is listed in ``redacted``; its value is nowhere.
+4. A few cookies and headers cross by default. Others cross by a pattern of the deployer's: one that names nothing in
+   particular (``*``) opens neither addresses nor cookies of unfamiliar names.
+5. A credential inside a value is cut out of a URL, and keeps any other value back.
+6. The name of what stays behind or was changed is listed in ``redacted``; its value is nowhere.
 """
 
 from __future__ import annotations
 
 import copy
-import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from starlette.datastructures import Address
 
-from . import names, queries
+from . import cookies, headers, names, paths, proxies, queries, values
 from .datastructures import URL, Cookies, Headers, QueryParams
-from .errors import PolicyError
 from .model import HTTPRequest, Names, User
-from .names import OPEN_HEADERS, USER_FIELDS, matches, normal
+from .names import USER_FIELDS
+from .patterns import matches, normal, specific
+from .proxies import IPAddress, Network
 
-__all__ = ["OPEN_HEADERS", "USER_FIELDS", "Page", "Policy", "RawRequest", "normal", "remedy"]
+__all__ = ["OPEN_COOKIES", "OPEN_HEADERS", "USER_FIELDS", "Page", "Policy", "RawRequest", "normal", "remedy"]
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 Pairs = tuple[tuple[str, str], ...]
+
+OPEN_COOKIES = cookies.OPEN
+OPEN_HEADERS = headers.OPEN
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -105,7 +107,7 @@ class Policy:
             unsafe_cookies=names.exact_names("unsafe_cookies", unsafe_cookies),
             unsafe_query=names.exact_names("unsafe_query", unsafe_query),
             secret_query=frozenset(normal(name) for name in secret_query),
-            trusted_proxies=tuple(_network(text) for text in trusted_proxies),
+            trusted_proxies=tuple(proxies.network(text) for text in trusted_proxies),
             user_header=names.user_header(user_header),
         )
 
@@ -113,23 +115,21 @@ class Policy:
         """Return the policy for the deployer's own functions: ``user_fields`` narrows what kernels see, not them."""
         return replace(self, user_fields=frozenset(USER_FIELDS), extra_user_fields=True)
 
-    def request(self, raw: RawRequest, page: Page | None = None, *, dashboard: bool = False) -> HTTPRequest:
-        """Return what may be known of the request; ``page`` is the visitor's page where it is known.
-
-        On a dashboard everybody, its owner too, is a visitor whose cookies need to be named.
-        """
+    def request(self, raw: RawRequest, page: Page | None = None) -> HTTPRequest:
+        """Return what may be known of the request; ``page`` is the visitor's page where it is known."""
         withheld: list[str] = []
-        url, params = self._url(page.url if page else raw.url, withheld)
+        params = self._path_params(page.path_params if page else raw.path_params)
+        shown = self._url(page.url if page else raw.url, params, withheld)
+        withheld += [f"path_params.{name}" for name in params.listed]
         user = self._user(raw.user, withheld)
-        owner = raw.user is not None and raw.user["is_owner"] is True and not dashboard
         return HTTPRequest(
             method=raw.method,
-            url=url,
+            url=URL(shown.url),
             base_url=URL(queries.without_secrets(raw.base_url)),
             headers=Headers(self._headers(raw, withheld)),
-            query_params=QueryParams(params),
-            path_params=self._path_params(page.path_params if page else raw.path_params),
-            cookies=Cookies(self._cookies(raw, owner, withheld)),
+            query_params=QueryParams(shown.pairs),
+            path_params=params.shown,
+            cookies=Cookies(self._cookies(raw, withheld)),
             user=user,
             client=self._client(raw, withheld),
             meta=raw.meta,
@@ -139,35 +139,55 @@ class Policy:
 
     def trusts(self, peer: Address | None) -> bool:
         """Whether the socket's peer is one of the deployer's proxies."""
-        return peer is not None and self._is_proxy(_address(peer.host))
+        return peer is not None and self._is_proxy(proxies.address(peer.host))
 
-    def opens_header(self, key: str) -> bool:
-        """Whether a header of this normal name may cross."""
-        if matches(key, names.NEVER_HEADERS):
+    def opens_header(self, key: str, *, proxied: bool = False) -> bool:
+        """Whether a header of this normal name may cross; ``proxied`` if one of the deployer's proxies sent it."""
+        if matches(key, headers.NEVER):
             return False
         if key in self.unsafe_headers:
             return True
-        if matches(key, names.SECRET_HEADERS):
+        if headers.is_credential(key):
             return False
-        if names.identity_header(key):
-            return key in self.headers_allow
-        return matches(key, names.OPEN_HEADERS) or matches(key, self.headers_allow)
+        if matches(key, headers.OPEN) or key in self.headers_allow:
+            return True
+        if headers.is_identity(key):
+            return False
+        patterns = self.headers_allow if proxied or not headers.is_address(key) else specific(self.headers_allow)
+        return matches(key, patterns)
 
-    def opens_cookie(self, key: str, *, owner: bool) -> bool:
-        """Whether a cookie of this normal name may cross, for the server's owner or anybody else."""
-        if names.never_cookie(key):
+    def opens_cookie(self, name: str) -> bool:
+        """Whether a cookie of this name may cross, as far as its name says."""
+        key = normal(name)
+        if cookies.is_never(key):
             return False
         if key in self.unsafe_cookies:
             return True
-        return not matches(key, names.SECRET_COOKIES) and (owner or matches(key, self.cookies_allow))
+        if cookies.is_credential(name):
+            return False
+        allowed = self.cookies_allow if cookies.is_familiar(name) else specific(self.cookies_allow)
+        return key in cookies.OPEN or matches(key, allowed)
 
-    def _url(self, text: str, withheld: list[str]) -> tuple[URL, list[tuple[str, str]]]:
-        url, params, secret = queries.split(text, self.secret_query, self.unsafe_query)
-        withheld += [f"query.{name}" for name in secret] if url else ["url"]
-        return URL(url), params
+    def _url(self, text: str, params: _PathParams, withheld: list[str]) -> queries.Clean:
+        found = queries.clean(text, self.secret_query, self.unsafe_query, hidden=params.hidden, kept=params.kept)
+        withheld += [f"query.{name}" for name in found.withheld] if found.url else ["url"]
+        withheld += ["url.path"] if found.path_changed and found.url else []
+        return found
 
-    def _path_params(self, params: Mapping[str, str]) -> dict[str, str]:
-        return {name: queries.clean_path(value, self.secret_query)[0] for name, value in params.items()}
+    def _path_params(self, given: Mapping[str, str]) -> _PathParams:
+        """Judge each by its name and value, as the parameters of a query are."""
+        shown, hidden, kept, listed = {}, set(), set(), []
+        for name, value in given.items():
+            if normal(name) in self.unsafe_query:
+                shown[name] = value
+                kept.update(value.split("/"))
+            elif queries.says(name, value, self.secret_query) or ("/" not in value and paths.is_credential(value)):
+                hidden.update(value.split("/"))
+                listed.append(name)
+            else:
+                shown[name] = paths.clean(value, self.secret_query)[0]
+                listed += [name] if shown[name] != value else []
+        return _PathParams(shown, frozenset(hidden), frozenset(kept), tuple(listed))
 
     def _user(self, user: User | None, withheld: list[str]) -> User | None:
         if user is None:
@@ -185,14 +205,15 @@ class Policy:
 
     def _headers(self, raw: RawRequest, withheld: list[str]) -> list[tuple[str, str]]:
         kept = []
-        spoofed = bool(self.trusted_proxies) and not self.trusts(raw.client)
+        proxied = bool(self.trusted_proxies) and self.trusts(raw.client)
+        spoofed = bool(self.trusted_proxies) and not proxied
         for name, value in raw.headers:
             key = normal(name)
-            opens = self.opens_header(key) and not (spoofed and matches(key, names.ADDRESS_HEADERS))
+            opens = self.opens_header(key, proxied=proxied) and not (spoofed and headers.is_address(key))
             shown = self._header_value(key, value) if opens else None
-            if shown is None:
+            if shown != value:
                 withheld.append(f"headers.{name.lower()}")
-            else:
+            if shown is not None:
                 kept.append((name, shown))
         return kept
 
@@ -200,58 +221,55 @@ class Policy:
         """Return what may be shown of an open header; None where a credential is written in it."""
         if key in self.unsafe_headers:
             return value
-        if matches(key, names.URL_HEADERS):
+        if matches(key, headers.URLS):
             value = queries.without_secrets(value, self.secret_query, self.unsafe_query)
-        elif matches(key, names.OPEN_HEADERS):
-            return value
+        elif matches(key, headers.OPEN):
+            return None if values.is_token(value) else value
         return queries.cleaned(value, self.secret_query, self.unsafe_query)
 
-    def _cookies(self, raw: RawRequest, owner: bool, withheld: list[str]) -> list[tuple[str, str]]:
+    def _cookies(self, raw: RawRequest, withheld: list[str]) -> list[tuple[str, str]]:
         own = frozenset(normal(name) for name in raw.own_cookies)
         kept = []
         for name, value in raw.cookies:
-            key = normal(name)
-            if key not in own and self.opens_cookie(key, owner=owner) and self._is_harmless(key, value):
+            if normal(name) not in own and self.opens_cookie(name) and self._is_harmless(name, value):
                 kept.append((name, value))
             else:
                 withheld.append(f"cookies.{name}")
         return kept
 
-    def _is_harmless(self, key: str, value: str) -> bool:
+    def _is_harmless(self, name: str, value: str) -> bool:
         """Whether no credential stands in a cookie's value, as where a proxy joined cookies with commas."""
-        if key in self.unsafe_cookies or value.isalnum():
+        if normal(name) in self.unsafe_cookies:
             return True
-        inner = (normal(name.rpartition(",")[2]) for name in (*queries.assigned(value), *queries.quoted(value)))
-        joined = any(names.never_cookie(name) or matches(name, names.SECRET_COOKIES) for name in inner)
-        return not joined and queries.cleaned(value, self.secret_query, self.unsafe_query) == value
+        try:
+            inner = [said.rpartition(",")[2] for said in queries.names_in(value)]
+        except ValueError:
+            return False
+        if any(cookies.is_never(normal(said)) or cookies.is_credential(said) for said in inner):
+            return False
+        return queries.cleaned(value, self.secret_query, self.unsafe_query, strict=True) == value
 
     def _client(self, raw: RawRequest, withheld: list[str]) -> Address | None:
         if raw.client is None:
             return None
-        if not self.trusted_proxies and not any(matches(key, self.headers_allow) for key in _HOPS):
+        if not self.trusted_proxies and not any(matches(key, specific(self.headers_allow)) for key in proxies.HOPS):
             withheld.append("client")
             return None
-        return self._nearest_stranger(raw) if self.trusts(raw.client) else raw.client
-
-    def _nearest_stranger(self, raw: RawRequest) -> Address | None:
-        """Walk X-Forwarded-For from the right, past our own proxies; None where the walk ends in doubt.
-
-        Only the header's true name counts: proxies pass a client's own ``X_Forwarded_For`` on.
-        """
-        told = {name.lower() for name, _ in raw.headers}
-        lines = [value for name, value in raw.headers if name.lower() == "x-forwarded-for"]
-        hops = [hop for hop in ",".join(lines).split(",") if hop.strip()]
-        if not hops:
-            return None if told.intersection(_HOPS) else raw.client
-        addresses = [_address(hop) for hop in reversed(hops)]
-        nearest = next((address for address in addresses if not self._is_proxy(address)), addresses[-1])
-        return Address(str(nearest), 0) if nearest else None
+        return (
+            proxies.nearest_stranger(raw.headers, raw.client, self._is_proxy) if self.trusts(raw.client) else raw.client
+        )
 
     def _is_proxy(self, address: IPAddress | None) -> bool:
         return address is not None and any(address in network for network in self.trusted_proxies)
 
 
-_HOPS = ("x-forwarded-for", "forwarded", "x-real-ip")
+class _PathParams(NamedTuple):
+    """The path's parameters: what is shown, which segments are withheld or kept, and the names withheld or changed."""
+
+    shown: dict[str, str]
+    hidden: frozenset[str]
+    kept: frozenset[str]
+    listed: tuple[str, ...]
 
 
 def remedy(item: str, redacted: Iterable[str] = ()) -> str:
@@ -261,24 +279,3 @@ def remedy(item: str, redacted: Iterable[str] = ()) -> str:
     if kind == "user" and redacted and not narrowed and not names.never_user(name):
         return "never forwarded: it contains what looks like a credential, for which there is no option"
     return names.remedy(item)
-
-
-def _network(text: str) -> Network:
-    try:
-        return ipaddress.ip_network(text.strip(), strict=False)
-    except ValueError as error:
-        raise PolicyError("trusted_proxies", f"{text!r} is not an address or CIDR such as 10.0.0.0/8.") from error
-
-
-def _address(text: str) -> IPAddress | None:
-    """Return a hop's address: ``10.0.0.1``, ``10.0.0.1:80``, ``2001:db8::1``, ``[2001:db8::1]:80``."""
-    text = text.strip().strip('"')
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return None
-    return getattr(address, "ipv4_mapped", None) or address

@@ -1,32 +1,37 @@
-"""URLs and query strings without credentials: what a parameter's name gives away, also in nested URLs.
+"""URLs and texts without credentials: what a parameter's name and its value give away, also in nested URLs.
 
-1. A name says credential as a whole or as a part between separators, whatever its case: ``api_key``,
-   ``X-Auth.Token``, ``accessToken``, ``user[password]`` do; ``keyword`` and ``country_code`` do not.
-2. Userinfo and fragments are dropped, also from URLs inside a value.
+1. ``words`` judges a name, ``values`` a value; a doubtful name needs a plain value.
+2. Userinfo and fragments are dropped, also from URLs inside a value; a token in a path becomes ``***``.
 3. A value in which a credential is seen but cannot be cut out is withheld as a whole.
-4. Whatever the bytes are, nothing is raised and time is linear: visitors write these texts.
+4. What is withheld and what is changed is listed by the name that it has at the top.
+5. Whatever the bytes are, nothing is raised and time is linear: visitors write these texts.
 """
 
 from __future__ import annotations
 
 import re
 import string
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection
 from functools import lru_cache
 from typing import NamedTuple
-from urllib.parse import SplitResult, parse_qsl, quote, unquote, unquote_plus, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote_plus, urlencode, urlsplit
 
-SECRET_PARTS = (
-    "token xsrf csrf ticket sig signature key apikey password passwords passwd pwd passphrase passcode secret "
-    "secrets jwt auth oauth authorization credential credentials assertion otp totp bearer hmac sid"
-).split()
-SECRET_PHRASES = ("session-state", "session-id", "code-verifier", "x-amz-[^-]+", "x-goog-[^-]+", "saml[^-]*")
-SECRET_ENDS = (
-    "token secret password passwd passphrase passcode apikey accesskey secretkey privatekey authkey signature "
-    "sessionid sessid credential credentials"
-).split()
-SECRET_NAMES = ("code", "pass")  # as a part they are harmless: country_code, pass_rate
-NAME_LENGTH = 200  # what is longer is no name but something that was written in its place
+from . import nouns, paths, texts, values
+from .nouns import NAME_LENGTH, Level
+from .patterns import normal as dashed
+from .texts import assigned, spelled
+
+SECRET_PHRASES = (
+    "session-state",
+    "session-id",
+    "code-verifier",
+    "x-amz-[^-]+",
+    "x-goog-[^-]+",
+    "saml-?(?:response|request|art)[^-]*",
+)
+TRACKED = frozenset(
+    "gclid dclid fbclid msclkid gbraid wbraid ttclid twclid li-fat-id yclid igshid mc-eid -ga -gl".split()
+)
 DEPTH = 4
 
 Pairs = list[tuple[str, str]]
@@ -34,149 +39,166 @@ Words = Collection[str]
 
 _camel = re.compile(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[A-Z][a-z]|[0-9])|(?<=[0-9])(?=[A-Za-z])")
 _separators = re.compile(r"(?:[^\w\n]|_)+")
-_delimiters = re.compile(r"[\s?&#;/]")
 _authority = re.compile(r"[\s?#/\\]")
 _label_end = re.compile(r"[\s=:@?&#;,/\\]")
-_nested_userinfo = re.compile(r"//[^/?#\s@]*@")
-_matrix_parameter = re.compile(r";([^;/=]*)=[^;/]*")
 _before_userinfo = ("//", ":/", ":\\", "\\\\", "/\\", "\\/")
 _web_schemes = ("http:", "https:", "ws:", "wss:", "ftp:")
 
 
 class Clean(NamedTuple):
-    """A URL without credentials, its query's pairs, the names withheld, and whether anything was cut."""
+    """A URL without credentials, its query's pairs, the names withheld and changed, and what else was cut."""
 
     url: str
     pairs: Pairs
     withheld: list[str]
     changed: bool
+    path_changed: bool = False
+
+
+def clean(url: str, secret: Words = (), unsafe: Words = (), *, hidden: Words = (), kept: Words = ()) -> Clean:
+    """Return what may be shown of a URL; an empty one for a text that is no URL.
+
+    The URL is as HTTP has it (latin-1), the result is ASCII. ``secret`` has more credential names, ``unsafe``
+    exact normal names that pass nevertheless; ``hidden`` and ``kept`` are segments of the path.
+    """
+    try:
+        found = _clean(_repaired(url), frozenset(secret), frozenset(unsafe), 0, (frozenset(hidden), frozenset(kept)))
+    except ValueError:
+        return Clean("", [], [], changed=True)
+    return found._replace(url=quote(found.url, safe=string.punctuation, errors="replace"))
 
 
 def split(url: str, secret: Words = (), unsafe: Words = ()) -> tuple[str, Pairs, list[str]]:
-    """Return the URL with its safe query only, that query's pairs, and the names withheld.
-
-    The URL is as HTTP has it (latin-1), the result is ASCII, and empty for a text that is no URL.
-    ``secret`` has more credential names, ``unsafe`` exact normal names that pass nevertheless.
-    """
-    try:
-        clean = _clean(_repaired(url), frozenset(secret), frozenset(unsafe), 0)
-    except ValueError:
-        return "", [], []
-    return quote(clean.url, safe=string.punctuation, errors="replace"), clean.pairs, clean.withheld
+    """Return the URL with its safe query only, that query's pairs, and the names withheld or changed."""
+    found = clean(url, secret, unsafe)
+    return found.url, found.pairs, found.withheld
 
 
 def without_secrets(url: str, secret: Words = (), unsafe: Words = ()) -> str:
     """Return the URL without userinfo, fragment and credential parameters."""
-    return split(url, secret, unsafe)[0]
+    return clean(url, secret, unsafe).url
 
 
-def cleaned(text: str, secret: Words = (), unsafe: Words = (), depth: int = 1) -> str | None:
-    """Return a text without the credentials of the URL that it is or holds; None where they stay visible."""
-    plain = _unquoted(text)
+def cleaned(text: str, secret: Words = (), unsafe: Words = (), depth: int = 1, *, strict: bool = False) -> str | None:
+    """Return a text without the credentials of the URL that it is or holds; None where they stay visible.
+
+    ``strict`` takes identifiers (UUIDs, hashes) for credentials too.
+    """
+    if not text or (len(text) < values.RANDOM_LENGTH and text.isalnum()):
+        return text
+    plain = unquoted(text)
     if unquote_plus(plain) != plain:  # encoded more often than anybody needs
         return None
-    if "=" not in plain and "@" not in plain:
-        return text
-    if depth > DEPTH:
-        return None
     more, passing = frozenset(secret), frozenset(unsafe)
-    result = _cut(text, more, passing, depth)
-    plain = _unquoted(result)
-    names = (name for name in assigned(plain) if dashed(name) not in passing)
-    return None if _any_secret(names, more) or _has_userinfo(plain) else result
-
-
-def assigned(text: str) -> Iterator[str]:
-    """Return the names to which a text assigns something: ``a`` and ``b`` of ``x?a=1&b=2``."""
-    return (_delimiters.split(before.rstrip())[-1] for before in text.split("=")[:-1])
-
-
-def quoted(text: str) -> Iterator[str]:
-    """Return the names in JSON that stands in a text: ``a`` of ``x{"a": 1}``."""
-    plain = _unquoted(text)
-    return (before.rstrip()[:-1].rpartition('"')[2] for before in plain.split(":")[:-1] if before.rstrip()[-1:] == '"')
-
-
-def clean_path(path: str, secret: Words = ()) -> tuple[str, list[str]]:
-    """Return a path without the userinfo of URLs in it and without ``;jsessionid=…``, and the names withheld."""
-    withheld: list[str] = []
-
-    def judged(found: re.Match[str]) -> str:
-        if not is_secret(found[1], secret):
-            return found[0]
-        withheld.append(_label(found[1]))
-        return ""
-
-    plain = unquote(path)
-    if _nested_userinfo.search(plain):
-        path = _nested_userinfo.sub("//", quote(plain, safe="/:;=@&+,"))
-    return _matrix_parameter.sub(judged, path), withheld
+    result = text
+    if any(char in plain for char in "=@/?"):
+        if depth > DEPTH:
+            return None
+        result = _cut(text, more, passing, depth)
+        plain = unquoted(result)
+    return None if _shows(plain, more, passing, strict=strict) else result
 
 
 def is_secret(name: str, more: Words = ()) -> bool:
-    """Whether a parameter's name says credential; ``more`` are further words, read the same way."""
-    return len(name) > NAME_LENGTH or _any_secret([_unquoted(name).replace("\n", "-")], more)
+    """Whether a name says credential, or may; ``more`` are further words, each as a whole or as a part."""
+    return says(name, None, more)
 
 
-def dashed(name: str) -> str:
-    """Return the form in which names are compared."""
-    return name.strip().lower().replace("_", "-")
+def says(name: str, value: str | None, more: Words = ()) -> bool:
+    """Whether a parameter of this name and value is a credential; without a value a doubtful name is enough."""
+    if len(name) > NAME_LENGTH:
+        return True
+    more = frozenset(more)
+    level = _known(name, more) if len(name) <= 64 else _level(name, more)
+    return level is Level.CREDENTIAL or (level is Level.DOUBTFUL and not (value is not None and values.is_plain(value)))
 
 
-def _any_secret(names: Iterable[str], more: Words) -> bool:
-    says, text = _says(frozenset(more)), "\n".join(names)
-    split = _camel.sub("-", text)
-    return bool(says.search(_separated(text)) or (split != text and says.search(_separated(split))))
+def _level(name: str, more: frozenset[str]) -> Level:
+    name = unquoted(name).strip().removeprefix("amp;")
+    return Level.CREDENTIAL if _says_more(more, name) else nouns.judge(name)
+
+
+# Visitors write names: only short ones are remembered, so that they cannot fill the memory.
+_known = lru_cache(maxsize=4096)(_level)
+
+
+def names_in(text: str) -> list[str]:
+    """Return the names to which a text assigns something; raise ValueError where it cannot be read."""
+    plain = unquoted(text)
+    return [name for name, _ in (*assigned(plain), *spelled(plain))]
+
+
+def _says_more(more: frozenset[str], name: str) -> bool:
+    expression, text = _phrases(more), name.replace("\n", "-")
+    split_up = _camel.sub("-", text)
+    return bool(expression.search(_separated(text)) or (split_up != text and expression.search(_separated(split_up))))
 
 
 @lru_cache(maxsize=16)
-def _says(more: frozenset[str]) -> re.Pattern[str]:
-    """Return what finds a credential's name among names in lines, their parts separated by dashes."""
-    parts = "|".join([*SECRET_PARTS, *SECRET_PHRASES, *(re.escape(_separated(word)) for word in sorted(more) if word)])
-    ends, names = "|".join(SECRET_ENDS), "|".join(SECRET_NAMES)
-    return re.compile(
-        rf"(?<![^-\n])(?:{parts})(?![^-\n])|(?:{ends})(?![^-\n])|(?<![^\n])(?:amp)?-?(?:{names})-?(?![^\n])"
-    )
+def _phrases(more: frozenset[str]) -> re.Pattern[str]:
+    """Return what finds a phrase, or a word of the deployer's, in a name whose parts are separated by dashes."""
+    parts = "|".join([*SECRET_PHRASES, *(re.escape(_separated(word)) for word in sorted(more) if word)])
+    return re.compile(rf"(?<![^-])(?:{parts})(?![^-])")
 
 
 def _separated(text: str) -> str:
     return _separators.sub("-", text.lower())
 
 
-def _clean(url: str, secret: frozenset[str], unsafe: frozenset[str], depth: int) -> Clean:
+def _clean(
+    url: str, secret: frozenset[str], unsafe: frozenset[str], depth: int, segments: tuple[Words, Words] = ((), ())
+) -> Clean:
     parts = urlsplit(url)
     found = parse_qsl(parts.query, keep_blank_values=True, errors="replace")
     coded = any(dashed(name) == "code" for name, _ in found)
     pairs: Pairs = []
-    withheld: list[str] = []
+    listed: list[str] = []
     for name, value in found:
         safe = None if coded and dashed(name) == "state" else _safe(name, value, secret, unsafe, depth)
-        if safe is None:
-            withheld.append(_label(name))
-        else:
+        if safe is not None:
             pairs.append((name, safe))
-    path, matrix = clean_path(parts.path, secret)
+        if safe != value:
+            listed.append(label(name))
+    path, matrix = paths.clean(parts.path, secret, *segments)
     netloc = parts.netloc.rpartition("@")[2]
     result = SplitResult(parts.scheme, netloc, path, urlencode(pairs), "")
     changed = pairs != found or netloc != parts.netloc or path != parts.path
-    return Clean(result.geturl(), pairs, withheld + matrix, changed)
+    return Clean(result.geturl(), pairs, listed + matrix, changed, path != parts.path and not matrix)
 
 
 def _safe(name: str, value: str, secret: frozenset[str], unsafe: frozenset[str], depth: int) -> str | None:
     """Return a parameter's value as it may be shown, None where it must be withheld."""
     if dashed(name) in unsafe:
         return value
-    if is_secret(name, secret) or cleaned(name, secret, unsafe, depth + 1) != name:
+    if says(name, value, secret) or cleaned(name, secret, unsafe, depth + 1) != name:
         return None
+    if dashed(name) in TRACKED and value.replace("-", "").replace("_", "").replace(".", "").isalnum():
+        return None if values.is_token(value) else value
     return cleaned(value, secret, unsafe, depth + 1)
 
 
 def _cut(text: str, secret: frozenset[str], unsafe: frozenset[str], depth: int) -> str:
     try:
-        clean = _clean(text, secret, unsafe, depth)
+        found = _clean(text, secret, unsafe, depth)
     except ValueError:
         return text
-    return clean.url if clean.changed else text
+    return found.url if found.changed else text
+
+
+def _shows(plain: str, more: frozenset[str], passing: frozenset[str], *, strict: bool) -> bool:
+    """Whether a credential is seen in a text, by its own form or by a name to which the text assigns it."""
+    if values.is_token(plain) or values.is_random(plain, strict=strict) or _has_userinfo(plain):
+        return True
+    try:
+        spelled_out = spelled(plain)
+        if any(values.is_token(value) or values.is_random(value, strict=strict) for _, value in spelled_out):
+            return True
+        for name, value in (*assigned(plain), *spelled_out):
+            if dashed(name) not in passing and says(name, value, more):
+                return True
+    except texts.Unreadable:
+        return True
+    return False
 
 
 def _has_userinfo(text: str) -> bool:
@@ -189,12 +211,12 @@ def _has_userinfo(text: str) -> bool:
     return False
 
 
-def _label(name: str) -> str:
+def label(name: str) -> str:
     """Return what may be said of a withheld name: never a value that was written in its place."""
-    return _label_end.split(_unquoted(name).strip(), maxsplit=1)[0] or "(unnamed)"
+    return _label_end.split(unquoted(name).strip(), maxsplit=1)[0] or "(unnamed)"
 
 
-def _unquoted(text: str) -> str:
+def unquoted(text: str) -> str:
     """Undo percent-encoding until nothing changes: a credential does not hide by being encoded twice."""
     for _ in range(DEPTH + 1):
         if "%" not in text and "+" not in text:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
+
+PREFERENCES = "preferences by well-known names (theme, lang, tz, ...)"
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Site
@@ -21,7 +24,7 @@ def test_a_good_site_passes(site: Site) -> None:
     assert rows["kernel python3"][0] == "info"
     assert "by `%load_ext jupyter_app_meta`" in rows["kernel python3"][1]
     assert "accept-language" in rows["forwards headers"][1]
-    assert rows["forwards others' cookies"] == ("info", "none")
+    assert rows["forwards cookies"] == ("info", PREFERENCES)
     assert rows["forwards client address"] == ("info", "no")
     assert rows["options set"] == ("info", "none")
 
@@ -79,18 +82,18 @@ def test_kernels_of_a_gateway_are_not_judged(site: Site) -> None:
 @pytest.mark.parametrize("name", ["jupyter_server_config.py", "jupyter_app_meta_config.py", "jupyter_config.py"])
 def test_it_reads_the_files_that_the_server_reads(site: Site, name: str) -> None:
     """Options come from every file that `jupyter server` would read, and the command line wins."""
-    site.write(name, "c.AppMetaExtension.cookies_allow = ['theme']\nc.AppMetaExtension.headers_allow = ['x-ab-*']\n")
-    status, rows = site.check("--AppMetaExtension.cookies_allow=lang")
+    site.write(name, "c.AppMetaExtension.cookies_allow = ['mood']\nc.AppMetaExtension.headers_allow = ['x-ab-*']\n")
+    status, rows = site.check("--AppMetaExtension.cookies_allow=flavour")
     assert status == 0
-    assert rows["forwards others' cookies"] == ("info", "lang")
+    assert rows["forwards cookies"] == ("info", f"{PREFERENCES}, flavour")
     assert rows["forwards headers"][1].endswith(", x-ab-*")
-    assert rows["options set"] == ("info", "cookies_allow = lang; headers_allow = x-ab-*")
+    assert rows["options set"] == ("info", "cookies_allow = flavour; headers_allow = x-ab-*")
 
 
 def test_a_named_file_is_read_instead(site: Site) -> None:
     """`--config` names a file to read, as it does for `jupyter server`; one that is missing is refused."""
-    path = site.write("other.py", "c.AppMetaExtension.cookies_allow = ['theme']\n")
-    assert site.check("--config", str(path))[1]["forwards others' cookies"] == ("info", "theme")
+    path = site.write("other.py", "c.AppMetaExtension.cookies_allow = ['mood']\n")
+    assert site.check("--config", str(path))[1]["forwards cookies"] == ("info", f"{PREFERENCES}, mood")
     result = site.run("check", "--config", f"{path}x")
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == f"jupyter app-meta: there is no configuration file {path}x.\n"
@@ -112,6 +115,40 @@ def test_a_wrong_value_is_a_fault_with_its_name(site: Site, option: str, value: 
     assert status == 1
     assert rows["configuration"][0] == "fault"
     assert option in rows["configuration"][1]
+
+
+IDLE = {
+    "headers_allow": {
+        "cookie": "never forwarded",
+        "Sec-WebSocket-*": "never forwarded",
+        "Authorization": "unsafe_headers",
+        "*-token": "unsafe_headers",
+        "x-forwarded-u*": "headers_allow",
+    },
+    "cookies_allow": {
+        "_xsrf": "never forwarded",
+        "jupyterhub-*": "never forwarded",
+        "PHPSESSID": "unsafe_cookies",
+        "*session": "unsafe_cookies",
+    },
+}
+
+
+def test_an_option_that_opens_nothing_is_not_reported_as_forwarded(site: Site) -> None:
+    """What is listed as forwarded is what the policy forwards; a name that it refuses is a risk that says why."""
+    options = [f"--AppMetaExtension.{option}={name}" for option, idle in IDLE.items() for name in (*idle, "x-fine")]
+    result = site.run("check", "--json", *options)
+    rows = [(row["status"], row["subject"], row["finding"]) for row in json.loads(result.stdout)["rows"]]
+    assert result.returncode == 0
+    for option, idle in IDLE.items():
+        (listed,) = (finding for _, subject, finding in rows if subject == f"forwards {option.partition('_')[0]}")
+        risks = [finding for status, subject, finding in rows if (status, subject) == ("risk", option)]
+        assert "x-fine" in listed.split(", ")
+        assert len(risks) == len(idle)
+        for (given, why), finding in zip(idle.items(), risks, strict=True):
+            name = given.lower().replace("_", "-")
+            assert name not in listed.split(", ")
+            assert f"opens nothing by {name!r}" in finding and why in finding
 
 
 def test_an_unknown_option_in_a_file_is_a_fault(site: Site) -> None:
@@ -152,10 +189,10 @@ def test_an_unknown_argument_is_refused_with_the_nearest(site: Site, argument: s
 
 def test_options_of_the_server_are_taken(site: Site) -> None:
     """Flags, aliases and options of `jupyter server` are accepted in each of their spellings."""
-    arguments = ["--debug", "--port=9999", "--no-browser", "--AppMetaExtension.cookies_allow", "theme"]
+    arguments = ["--debug", "--port=9999", "--no-browser", "--AppMetaExtension.cookies_allow", "mood"]
     status, rows = site.check(*arguments, "--AppMetaExtension.cookies_allow=ab_*")
     assert status == 0
-    assert rows["forwards others' cookies"] == ("info", "theme, ab_*")
+    assert rows["forwards cookies"] == ("info", f"{PREFERENCES}, mood, ab-*")
 
 
 @pytest.mark.parametrize("option", ["IdentityProvider.token", "ServerApp.token"])

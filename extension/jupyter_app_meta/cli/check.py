@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import Address
 
-from ..policy import OPEN_HEADERS, USER_FIELDS, Policy, RawRequest
+from .. import openings
+from ..policy import USER_FIELDS, Policy, RawRequest
 from . import kernels
 from .report import Report, Row, Status
 
@@ -63,14 +64,12 @@ def _kernel_rows(specs: dict[str, dict[str, Any]] | None) -> Iterator[Row]:
 
 
 def _forwarded(extension: AppMetaExtension) -> Iterator[Row]:
+    """What the policy lets through, as the policy itself says it."""
     policy = extension.policy()
     yield _forwards("user", ", ".join(name for name in USER_FIELDS if name in policy.user_fields))
-    headers = [*OPEN_HEADERS, *extension.headers_allow, *extension.unsafe_headers]
-    yield _forwards("headers", ", ".join(headers))
-    yield _forwards("owner's cookies", ", ".join([WITHHELD, *extension.unsafe_cookies]))
-    others = [*extension.cookies_allow, *extension.unsafe_cookies]
-    yield _forwards("others' cookies", ", ".join(others) or "none")
-    yield _forwards("query", ", ".join([WITHHELD, *extension.unsafe_query]))
+    for kind in openings.KINDS:
+        yield _forwards(kind, ", ".join(openings.opened(policy, kind)))
+    yield _forwards("query", ", ".join([WITHHELD, *sorted(policy.unsafe_query)]))
     yield _forwards("client address", "yes" if _tells_address(policy) else "no")
     yield Row(Status.INFO, "options set", _options_set(extension) or "none")
 

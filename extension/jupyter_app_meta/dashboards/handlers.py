@@ -45,7 +45,7 @@ class Handler(JupyterHandler):
 
     def policy_request(self, raw: RawRequest, page: Page | None = None) -> HTTPRequest:
         """Return what the deployer's functions may know of a request."""
-        return self.services.desk.policy.of_deployer().request(raw, page, dashboard=True)
+        return self.services.desk.policy.of_deployer().request(raw, page)
 
     def _request_summary(self) -> str:
         """Say in the log what failed, without the credentials of its query."""

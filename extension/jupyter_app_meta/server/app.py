@@ -18,10 +18,10 @@ from traitlets import Bool, Integer, List, TraitError, Unicode, Union
 from traitlets import Callable as Function
 from traitlets.config import Config
 
-from .. import __version__, wire
+from .. import __version__, openings, wire
 from ..errors import PolicyError
 from ..model import HTTPRequest
-from ..policy import USER_FIELDS, Policy
+from ..policy import OPEN_HEADERS, USER_FIELDS, Policy
 from . import hooks, logs
 from .audit import EventAudit, event_logger
 from .execution import wrap_execution
@@ -48,15 +48,16 @@ class AppMetaExtension(ExtensionApp):
     headers_allow = List(
         Unicode(),
         help="Patterns of further request headers that kernels may see, such as 'referer' or 'x-ab-*'. "
-        "Identity headers of a proxy need their exact name; credentials are never opened by this.",
+        "Identity headers of a proxy need their exact name, addresses more than 'x-*'; credentials are never opened by "
+        "this.",
     ).tag(config=True)
     unsafe_headers = List(
         Unicode(), help="Exact names of credential headers that kernels may see. Logged at each start."
     ).tag(config=True)
     cookies_allow = List(
         Unicode(),
-        help="Patterns of cookies that kernels may see of any visitor, such as 'theme' or 'ab_*'. "
-        "Credentials are never opened by this.",
+        help="Patterns of further cookies that kernels may see, such as 'sidebar' or 'ab_*'. "
+        "Without it only well-known preferences (theme, lang, tz) cross. Credentials are never opened by this.",
     ).tag(config=True)
     unsafe_cookies = List(
         Unicode(), help="Exact names of credential cookies that kernels may see. Logged at each start."
@@ -223,7 +224,7 @@ class AppMetaExtension(ExtensionApp):
 
     def warnings(self) -> list[str]:
         """Return what is risky in these options and the server's, a sentence each."""
-        found = []
+        found = openings.warnings(self.policy())
         if self.user_header and not self.trusted_proxies:
             found.append("AppMetaExtension.user_header is ignored: set AppMetaExtension.trusted_proxies too.")
         if self.audit and not self.config.get("EventLogger", {}).get("handlers"):
@@ -237,8 +238,9 @@ class AppMetaExtension(ExtensionApp):
 
     def _summary(self) -> str:
         fields = "user" if set(self.user_fields) == set(USER_FIELDS) else f"user ({', '.join(self.user_fields)})"
-        headers = ", ".join(["common headers", *self.headers_allow])
-        cookies = ", ".join(["the owner's harmless cookies", *(f"{name} of anybody" for name in self.cookies_allow)])
+        policy = self.policy()
+        headers = ", ".join(["common headers", *openings.opened(policy, "headers")[len(OPEN_HEADERS) :]])
+        cookies = ", ".join(openings.opened(policy, "cookies"))
         return f"{fields}; page URL and query without credentials; {headers}; {cookies}"
 
 

@@ -55,7 +55,7 @@ class Desk:
     def request(self, raw: RawRequest, kernel_id: str, identity: str, *, policy: Policy | None = None) -> HTTPRequest:
         """Return what may be known of a request that an identity makes to a kernel."""
         page = self.origins.page(kernel_id, identity)
-        return (policy or self.policy).request(raw, page, dashboard=self.origins.mode(kernel_id) == "run")
+        return (policy or self.policy).request(raw, page)
 
     def note(self, user: User | None, kernel_id: str, header: object) -> None:
         """Tell the audit, if there is one, of a message of this header; ``user`` is None where nobody asked for it."""

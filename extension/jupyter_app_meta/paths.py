@@ -1,0 +1,82 @@
+"""A URL's path without credentials: userinfo of URLs in it, ``;jsessionid=…``, and segments that are tokens.
+
+A token's segment becomes ``***``, so that the path keeps its shape. UUIDs, dates, slugs, numbers and commits stay: they
+name what the page is about. Behind a word such as ``reset`` or ``invite`` they are the credential itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from urllib.parse import quote, unquote
+
+from . import values, words
+
+MASK = "***"
+
+_nested_userinfo = re.compile(r"//[^/?#\s@]*@")
+_matrix_parameter = re.compile(r";([^;/=]*)=[^;/]*")
+_digest = re.compile(r"[0-9a-f]{32}|[0-9a-f]{56}|[0-9a-f]{64}|[0-9a-f]{128}")
+_mixed = re.compile(r"(?=[^/]*[0-9])(?=[^/]*[A-Za-z])[A-Za-z0-9_.~+=-]{8,}")
+_digits = re.compile(r"[0-9]{6,}")
+_words = re.compile(r"[A-Za-z]{1,20}(?:[-_ .][A-Za-z]{1,20})*(?:[-_ .]?[0-9]{1,4})?(?:\.[a-z0-9]{1,5})?")
+OPENING = frozenset(
+    """
+    activate activation apikey auth confirm confirmation invitation invitations invite invites magic otp passcode
+    password passwordless recover recovery reset secret sso token tokens unsubscribe verification verify
+    """.split()
+)
+DIGESTS = frozenset("blob blobs checksum checksums digest digests hash hashes md object objects sha tree".split())
+
+Words = Collection[str]
+
+
+def clean(path: str, secret: Words = (), hidden: Words = (), kept: Words = ()) -> tuple[str, list[str]]:
+    """Return a path without credentials, and the names of its parameters that are withheld.
+
+    Segments in ``hidden`` become ``***``, those in ``kept`` stay.
+    """
+    withheld: list[str] = []
+
+    def judged(found: re.Match[str]) -> str:
+        from .queries import label, says  # a path stands in a query, and a query's parameters in a path
+
+        if not says(found[1], unquote(found[0].partition("=")[2]), secret):
+            return found[0]
+        withheld.append(label(found[1]))
+        return ""
+
+    if _nested_userinfo.search(unquote(path)):
+        path = _nested_userinfo.sub("//", quote(unquote(path), safe="/:;=@&+,"))
+    return _masked(_matrix_parameter.sub(judged, path), hidden, kept), withheld
+
+
+def is_credential(segment: str, before: str = "") -> bool:
+    """Whether a segment is a credential; ``before`` is the one in front of it."""
+    if values.is_token(segment):
+        return True
+    said = words.split(before)[-1:]
+    if _digest.fullmatch(segment) and not DIGESTS.isdisjoint(said):
+        return False
+    if values.is_random(segment):
+        return True
+    opens = not OPENING.isdisjoint(said) and not _words.fullmatch(segment)
+    return opens and bool(_mixed.fullmatch(segment) or _digits.fullmatch(segment))
+
+
+def _masked(path: str, hidden: Words, kept: Words) -> str:
+    segments = path.split("/")
+    plain = [_unquoted(segment) for segment in segments]
+    for number, segment in enumerate(plain):
+        before = plain[number - 1] if number else ""
+        if segment and (segment in hidden or (segment not in kept and is_credential(segment, before))):
+            segments[number] = MASK
+    return "/".join(segments)
+
+
+def _unquoted(text: str) -> str:
+    for _ in range(4):
+        if "%" not in text:
+            break
+        text = unquote(text)
+    return text
