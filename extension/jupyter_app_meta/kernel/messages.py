@@ -17,6 +17,7 @@ import weakref
 from _thread import get_ident
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
+from sys import modules
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -62,23 +63,29 @@ def _find_kernel() -> Any:
 
 
 def parent_of(kernel: Any) -> Mapping[str, Any] | None:
-    """Return the message that caused the running code, as ipykernel has it; None where there is none."""
+    """Return the message that caused the running code, as ipykernel has it; None where there is none.
+
+    What was found for the running task is found again without further calls: cells ask in loops.
+    """
     parent = carried_in(kernel)
     if parent is None:
         return _control_parent(kernel)
-    task = _running_task()
     known_header, known_task, known_thread = _vouched[0]
-    if known_header is parent["header"] and known_thread == get_ident() and known_task() is task:
-        return None if workers.is_green() else parent
+    if known_header is parent["header"] and known_thread == get_ident():
+        task = known_task()
+        if task is not None and task is _running_task():
+            return None if "greenlet" in modules and workers.is_green() else parent
     if not workers.is_kernels(kernel):
         return parent if workers.may_believe(kernel, parent) else None
-    return None if _is_anothers(kernel, parent, task) else parent
+    return None if _is_anothers(kernel, parent, _running_task()) else parent
 
 
 def carried_in(kernel: Any) -> Mapping[str, Any] | None:
     """Return the message that is in the running context, whosever it is."""
     variable = getattr(kernel, "_shell_parent", None)
-    parent = variable.get(None) if isinstance(variable, ContextVar) else None
+    if type(variable) is not ContextVar:
+        return None
+    parent: Mapping[str, Any] | None = variable.get(None)
     return parent if parent and "header" in parent else None
 
 
