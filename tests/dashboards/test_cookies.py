@@ -169,3 +169,29 @@ def test_secret_is_made_once(tmp_path: Path) -> None:
     assert kept_secret(file, LOG) == made
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [found.name for found in tmp_path.iterdir()] == ["secret"]
+
+
+async def test_a_frame_of_another_site_has_cookies_of_its_own(page: Path) -> None:
+    """Where other sites may frame pages, browsers are told to send cookies there, by https, and apart for each."""
+    ancestors = "'self' https://portal.example.org"
+    app = create_app(token="sesame", frame_ancestors=ancestors).with_app(path="/a", root=page).with_index()
+    async with served(app) as client:
+        answers = [await client.get("/login"), await client.get("/", params={"token": "sesame"})]
+    assert answers[1].headers["Content-Security-Policy"] == f"frame-ancestors {ancestors}"
+    lines = [line for answer in answers for line in set_cookies(answer)]
+    assert len(lines) == 2
+    for line in lines:
+        assert {"SameSite=None", "Secure", "Partitioned"} <= {part.strip() for part in line.split(";")}
+
+
+async def test_a_link_logs_nobody_out(page: Path) -> None:
+    """A picture on another site that has the logout's address does nothing; the button logs out."""
+    app = create_app(token="sesame").with_app(path="/a", root=page).with_index()
+    async with served(app) as client:
+        await client.get("/", params={"token": "sesame"})
+        form = await client.get("/logout")
+        assert (await client.get("/")).status_code == 200
+        assert (await client.post("/logout")).status_code == 403
+        token = form.text.split('name="_xsrf" value="')[1].split('"')[0]
+        assert "You are logged out" in (await client.post("/logout", data={"_xsrf": token})).text
+        assert (await client.get("/")).status_code == 302

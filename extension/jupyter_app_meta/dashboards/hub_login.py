@@ -8,7 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from jupyterhub.services.auth import HubOAuth
 from jupyterhub.singleuser.extension import JupyterHubIdentityProvider, JupyterHubOAuthCallbackHandler
+from traitlets import default
+
+REMEMBERED = 60
+"""Seconds for which what the Hub said of a cookie is believed."""
 
 
 class CallbackHandler(JupyterHubOAuthCallbackHandler):  # type: ignore[misc]  # JupyterHub is not typed
@@ -25,6 +30,14 @@ class CallbackHandler(JupyterHubOAuthCallbackHandler):  # type: ignore[misc]  # 
 
 class HubIdentityProvider(JupyterHubIdentityProvider):  # type: ignore[misc]  # as above
     """The Hub says who a visitor is, and whom it lets use this service."""
+
+    @default("hub_auth")
+    def _hub_auth(self) -> HubOAuth:
+        """Ask the Hub again after a minute, not five: until then a cookie is believed that has logged out."""
+        made = super()._default_hub_auth()
+        if not any("cache_max_age" in self.config.get(section, {}) for section in ("HubAuth", "HubOAuth")):
+            made.cache_max_age = REMEMBERED
+        return made
 
     def get_handlers(self) -> list[Any]:
         """Return the routes of logging in and out."""
