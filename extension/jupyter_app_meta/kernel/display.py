@@ -204,7 +204,7 @@ def _bounded(rows: Rows) -> Rows:
 
 def _remedy(name: str, redacted: Names) -> str:
     """Return what opens the item; nothing for an entry that is no item, as the one that counts the others."""
-    is_item = name == "client" or name.startswith(("headers.", "cookies.", "query.", "user."))
+    is_item = name == "client" or name.startswith(("headers.", "cookies.", "query.", "user.", "path_params.", "url."))
     return visible(policy.remedy(name, redacted), 2 * CLIP) if is_item else ""
 
 
