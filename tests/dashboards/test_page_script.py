@@ -15,7 +15,10 @@ from harness import Server, free_port
 from playwright.sync_api import Browser, FilePayload, Page, expect
 from stage import SLIDER, WHO, eventually, kernels, staging, write
 
-from jupyter_app_meta.dashboards.page_script import MAX_UPLOAD, script
+from jupyter_app_meta.dashboards.page_script import script
+from jupyter_app_meta.dashboards.uploads import DEFAULT_LIMIT, largest
+
+MAX_UPLOAD = largest(DEFAULT_LIMIT)
 
 UPLOAD = """upload, told = ipywidgets.FileUpload(), ipywidgets.HTML("nothing yet")
 upload.observe(lambda change: setattr(told, "value", f"{len(change.new[0].content)} bytes came"), "value")

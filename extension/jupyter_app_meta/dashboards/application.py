@@ -29,7 +29,7 @@ from voila.static_file_handler import MultiStaticFileHandler, TemplateStaticFile
 from voila.utils import get_data_dir, get_voila_labextensions_path
 
 from ..server.stamping import stamped
-from . import access, hub, kernel_routes, page_routes, routes, runtime, setup
+from . import access, hub, kernel_routes, page_routes, routes, runtime, setup, uploads
 from .cookies import cookies
 from .front import Front, public_address
 from .handlers import NotFoundHandler, RefusalHandler
@@ -110,6 +110,7 @@ class Application(web.Application):
             kernel_websocket_connection_class=stamped(ZMQChannelsWebsocketConnection, services.desk, required=True),
             jinja2_env=_server_templates(),
             log_function=access.log_function(policy, log),
+            **uploads.settings(limits.max_upload),
             **{"xsrf_cookies": True, **outside.settings(), **of_hub},
         )
         # Not earlier: tornado would serve these files itself, and a favicon and robots.txt at the root of the host.

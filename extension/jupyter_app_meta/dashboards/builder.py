@@ -34,6 +34,7 @@ from .routes import SUFFIX, DashboardError, Route, base
 from .services import Services
 from .settings import Settings
 from .sources import Fixed, Folder, Source
+from .uploads import DEFAULT_LIMIT
 
 REPLACED = {"preheat_kernel": "warm", "prelaunch_hook": "authorize", "progressive_rendering": "warm"}
 """Options of Voila whose work is done here in another way."""
@@ -234,6 +235,7 @@ def create_app(
     max_pages_per_address: int | None = None,
     max_connections: int | None = None,
     quiet_timeout: float = 86_400,
+    max_upload: int = DEFAULT_LIMIT,
     trust_xheaders: bool = False,
     public_url: str = "",
     allow_origin: str = "",
@@ -254,7 +256,7 @@ def create_app(
     kernel. Where ``max_pages`` are open, who comes is told to try again (503), as is who has
     ``max_pages_per_visitor``, or sits at an address with ``max_pages_per_address`` (429); each is found
     from the machine's memory by default, 0 is no limit. A page whose visitor sends nothing for ``quiet_timeout``
-    seconds ends, too (0: never). ``public_url`` is the
+    seconds ends, too (0: never). ``max_upload`` is how many bytes a page may send at once. ``public_url`` is the
     address that visitors see where a proxy does not say it; ``allow_origin`` (or a regular expression,
     ``allow_origin_pat``) is another origin whose scripts may use pages; ``frame_ancestors`` are the
     sites that may show pages in a frame. ``config`` is a traitlets Config, such as
@@ -274,6 +276,7 @@ def create_app(
         "max_pages_per_address": max_pages_per_address,
         "max_connections": max_connections,
         "quiet_timeout": quiet_timeout,
+        "max_upload": max_upload,
         "trust_xheaders": trust_xheaders,
         "public_url": public_url,
         "allow_origin": allow_origin,

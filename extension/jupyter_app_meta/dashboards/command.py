@@ -32,6 +32,7 @@ from .hub import identity_provider, service
 from .limits import PAGES
 from .routes import SUFFIX, DashboardError
 from .setup import has_secret
+from .uploads import DEFAULT_LIMIT
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -110,6 +111,11 @@ class Serve(JupyterApp):
     ).tag(config=True)
     quiet_timeout = Float(
         86_400, min=0, help="Seconds after which a page whose visitor sends nothing loses its kernel. 0 is never."
+    ).tag(config=True)
+    max_upload = Integer(
+        DEFAULT_LIMIT,
+        min=1,
+        help="How many bytes a page may send at once: what a FileUpload takes. A larger message closes its connection.",
     ).tag(config=True)
     trust_xheaders = Bool(
         False, help="Believe X-Scheme and X-Forwarded-Proto: only behind a proxy that sets them."
@@ -214,6 +220,7 @@ class Serve(JupyterApp):
             max_pages_per_address=self.max_pages_per_address,
             max_connections=self.max_connections,
             quiet_timeout=self.quiet_timeout,
+            max_upload=self.max_upload,
             trust_xheaders=self.trust_xheaders,
             config=self.config,
             log=self.log,

@@ -19,6 +19,7 @@ from ..server.stamping import hide_sources
 from . import hooks
 from .handlers import Handler
 from .setup import ALLOWED
+from .uploads import Limited
 from .visits import Visit
 
 SOCKETS = 8
@@ -81,7 +82,7 @@ class ShutdownHandler(KernelRoute):
         self.set_status(204)
 
 
-class ChannelsHandler(KernelWebsocketHandler, KernelRoute):
+class ChannelsHandler(Limited, KernelWebsocketHandler, KernelRoute):
     """The WebSocket between a page and its kernel."""
 
     _visit: Visit | None = None
@@ -132,6 +133,14 @@ class ChannelsHandler(KernelWebsocketHandler, KernelRoute):
         except Exception as error:
             self.log.warning("A page's message could not be read (%s).", type(error).__name__)
             self.close(1007, "a message could not be read")
+
+    def on_too_big(self) -> None:
+        """Name the option: the visitor's upload is lost."""
+        self.log.warning(
+            "%s: a message of more than %d bytes was refused; max_upload allows more.",
+            self._visit.notebook.name if self._visit else "A page",
+            self.max_message_size,
+        )
 
     def on_close(self) -> None:
         """Note since when the page is away; one that has ended does not come back for what its kernel says."""

@@ -10,6 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from .uploads import DEFAULT_LIMIT
+
 PAGE_MEMORY = 128 * 2**20
 """Bytes that a page is reckoned to take: a kernel of 40 MB, and what a notebook loads."""
 
@@ -84,6 +86,7 @@ class Limits:
     max_pages_per_address: int | None = None
     max_connections: int | None = None
     quiet_timeout: float = 86_400
+    max_upload: int = DEFAULT_LIMIT
 
     def found(self) -> Limits:
         """Return these limits with a number in the place of each None."""

@@ -10,9 +10,6 @@ from collections.abc import AsyncIterator
 from functools import lru_cache
 from importlib.resources import files
 
-MAX_UPLOAD = 10 * 1024 * 1024
-"""Bytes that a socket takes of a page in one message, as tornado has it."""
-
 _head = re.compile(r"<head(?:\s[^>]*)?>", re.IGNORECASE)
 
 
@@ -23,7 +20,7 @@ def script(upload: int) -> str:
     return f'<script data-upload="{upload}">\n{text}</script>\n'
 
 
-async def added(pieces: AsyncIterator[tuple[str, object]], upload: int = MAX_UPLOAD) -> AsyncIterator[str]:
+async def added(pieces: AsyncIterator[tuple[str, object]], upload: int) -> AsyncIterator[str]:
     """Yield the pieces of a page, with our script at the beginning of its head."""
     sought = True
     async for piece, _ in pieces:
