@@ -15,10 +15,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from nbformat import NotebookNode, from_dict
+from traitlets import default
 from voila.execute import VoilaExecutor
 
 PLACE, UPDATE = "app_meta_place", "app_meta_update"
 """Keys of an output: the number of its place, and the number of the place whose content it replaces."""
+
+LATE = 12
+"""Less than the time after which a cell is taken for stuck."""
 
 TEMPLATE = (
     "{%- extends EXTENDED -%}"
@@ -146,6 +150,11 @@ class Displays:
 
 class Executor(VoilaExecutor):  # type: ignore[misc]  # Voila has no types
     """Voila's executor, which knows where each display is shown."""
+
+    @default("iopub_timeout")
+    def _patient_for_outputs(self) -> int:
+        """Seconds that outputs may come later than their cell's reply: after nbclient's 4 a busy machine lost some."""
+        return LATE
 
     def __init__(self, nb: Any, *, displays: Displays, **options: Any) -> None:
         super().__init__(nb, **options)
