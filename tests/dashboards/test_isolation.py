@@ -80,15 +80,21 @@ def touching(socket: Socket, mark: Path, msg_type: str = "execute_request") -> J
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_only_comm_and_info_messages_reach_the_kernel(server: Server, hers: Opened, mark: Path, format: Format) -> None:
-    """Every other type is refused on every channel, and the page goes on."""
+    """Every other type is refused on every channel, which closes the socket; the page goes on with another one."""
     kernel = kernels(server)[hers.kernel_id]
+    for msg_type in REFUSED:
+        for channel in CHANNELS:
+            socket = hers.connect(format=format)
+            socket.send(touching(socket, mark, msg_type), channel)
+            with pytest.raises(ConnectionError):
+                socket.until(lambda message: False)
+            assert not [message for message in socket.seen if message["header"]["msg_type"].endswith("_reply")]
+            socket.connection.shutdown()
     socket = hers.connect(format=format)
-    refused = {socket.send(touching(socket, mark, msg_type), channel) for msg_type in REFUSED for channel in CHANNELS}
     for channel in ("shell", "control"):
         socket.collect(socket.send(socket.message("kernel_info_request", {}), channel))
     assert move(socket, hers, 1).startswith("alice|{'region': 'emea'}|")
     assert move(socket, hers, 2).endswith("|2")
-    assert not refused & {message["parent_header"].get("msg_id") for message in socket.seen}
     assert not mark.exists() and kernel.is_running()
     socket.close()
 
@@ -285,9 +291,10 @@ def test_page_and_log_hold_no_cookie_header_or_token(server: Server) -> None:
     for path in ("/nothing", "/broken", "/raises", "/", "/quiet/../x", "/api/kernels", f"/api/kernels/{NOBODYS}"):
         assert CANARY not in browse(visitor, path, **query()).response.text
     socket = visitor.connect(opened.kernel_id, query=f"&token={CANARY}")
-    socket.send(socket.message("execute_request", {"code": CANARY}))
     socket.collect(socket.send(socket.message("kernel_info_request", {})))
-    socket.close()
+    socket.send(socket.message("execute_request", {"code": CANARY}))
+    with pytest.raises(ConnectionError):
+        socket.until(lambda message: False)
     assert CANARY not in server.log
 
 

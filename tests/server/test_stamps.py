@@ -282,7 +282,10 @@ def test_any_packed_message_passes(metadata: Any, header: Any, signs: bool, more
     found = stamps(key=KEY if signs else None).parts(parts)
     assert len(found) == len(parts)
     read = json.loads(found[2])
-    if isinstance(metadata, dict) and objects.write(metadata) is not None:
+    others = (
+        {name: value for name, value in metadata.items() if name != wire.FIELD} if isinstance(metadata, dict) else {}
+    )
+    if isinstance(metadata, dict) and objects.write(others) is not None:
         rest, kept = (
             {name: value for name, value in those.items() if name != wire.FIELD} for those in (metadata, read)
         )
@@ -470,7 +473,7 @@ def test_payload_is_made_once() -> None:
 
 
 def test_found_page_changes_the_stamps() -> None:
-    """As soon as the page behind a connection is known, its messages say so; when it is lost, too."""
+    """As soon as the page behind a connection is known, its messages say so; a tab that leaves may come back to it."""
     at = desk()
     connection = stamps(at)
     at.origins.connect(KERNEL, IDENTITY)
@@ -480,7 +483,7 @@ def test_found_page_changes_the_stamps() -> None:
     at.origins.see(KERNEL, "hub:user:bob", Page("http://h/lab/tree/b.ipynb"))
     assert seen(connection).url.path == "/lab/tree/a.ipynb"
     at.origins.disconnect(KERNEL, IDENTITY)
-    assert seen(connection).via == "socket"
+    assert seen(connection).via == "page"
 
 
 def seen(connection: Stamps) -> Any:

@@ -15,6 +15,7 @@ from jupyter_server.services.kernels.websocket import KernelWebsocketHandler
 from tornado import web
 
 from ..server import identity
+from ..server.gate import Gate
 from ..server.stamping import hide_sources
 from . import hooks
 from .handlers import Handler
@@ -86,10 +87,13 @@ class ChannelsHandler(Limited, KernelWebsocketHandler, KernelRoute):
     """The WebSocket between a page and its kernel."""
 
     _visit: Visit | None = None
+    _gate: Gate | None = None
 
     async def pre_get(self) -> None:
         """Let nobody in but the visitor whose page the kernel runs, with a few sockets at a time."""
         visit = await self.visit(self.kernel_id)
+        if not self.get_argument("session_id", "").isascii():
+            raise web.HTTPError(400)  # it becomes a ZeroMQ identity
         if visit.pending + len(visit.sockets) >= SOCKETS:
             raise web.HTTPError(429)
         visit.pending += 1
@@ -99,12 +103,13 @@ class ChannelsHandler(Limited, KernelWebsocketHandler, KernelRoute):
             visit.pending -= 1
         if self.services.visits.get(self.kernel_id) is not visit:
             raise web.HTTPError(403)  # the page has ended meanwhile
-        self._confine()
+        self._confine(visit)
         self._visit = visit
 
-    def _confine(self) -> None:
+    def _confine(self, visit: Visit) -> None:
         """Send on what was checked, and not bytes that the kernel might read in another way."""
         hide_sources(self.connection)
+        self._guard(visit)
         session = self.connection.session
         send_raw = session.send_raw
 
@@ -116,16 +121,34 @@ class ChannelsHandler(Limited, KernelWebsocketHandler, KernelRoute):
 
         session.send_raw = checked
 
+    def _guard(self, visit: Visit) -> None:
+        """Judge and count what goes in and out."""
+        connection, services = self.connection, self.services
+        flight = visit.flight = visit.flight or services.accounts.flight(visit.visitor.key, self.max_message_size)
+        gate = self._gate = Gate(self, connection, flight, services.desk.limit)
+        passed_on = connection.handle_outgoing_message
+
+        def heard(stream: Any, parts: list[Any]) -> None:
+            gate.heard(stream if isinstance(stream, str) else getattr(stream, "channel", None), parts)
+            passed_on(stream, parts)
+
+        connection.handle_outgoing_message = heard
+
     async def open(self, kernel_id: str) -> None:
         """Count the socket as the page's."""
         if self._visit is None or self.services.visits.get(kernel_id) is not self._visit:
             self.close(1000, "the page has ended")
             return
         self._visit.sockets.add(self)
+        if self._gate and self._visit.has_lost:
+            self._gate.close(1013, "the page has lost output; load it again")
+            return
         await super().open(kernel_id)  # type: ignore[no-untyped-call]  # as above
 
     def on_message(self, ws_message: str | bytes) -> None:
         """Pass a message on. One that cannot be read ends the connection, and its request stays out of the log."""
+        if not self._gate or not self._gate.admits(ws_message):
+            return
         if self._visit:
             self._visit.heard = time.monotonic()
         try:
@@ -142,9 +165,15 @@ class ChannelsHandler(Limited, KernelWebsocketHandler, KernelRoute):
             self.max_message_size,
         )
 
+    def write_message(self, message: Any, binary: bool = False) -> Any:
+        """Send a message to the browser, unless it does not read."""
+        return self._gate.writer(super().write_message)(message, binary) if self._gate else None
+
     def on_close(self) -> None:
         """Note since when the page is away; one that has ended does not come back for what its kernel says."""
         visit, services = self._visit, self.services
+        if self._gate:
+            self._gate.leave()
         if visit:
             visit.sockets.discard(self)
             visit.connected = True

@@ -16,6 +16,7 @@ from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelMana
 from traitlets.config import Config
 from voila.configuration import VoilaConfiguration
 
+from ..server.gate import Accounts
 from ..server.stamps import Desk
 from .hooks import Meta
 from .limits import Limits, reaches
@@ -63,6 +64,7 @@ class Services:
     desk: Desk
     visits: Visits
     sockets: zmq.asyncio.Context
+    accounts: Accounts = field(default_factory=Accounts)
     traffic: Traffic = field(default_factory=Traffic)
     limits: Limits = field(default_factory=Limits)
     request_hook: Meta | None = None

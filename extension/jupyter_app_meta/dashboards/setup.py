@@ -18,14 +18,16 @@ from voila.configuration import VoilaConfiguration
 from ..model import HTTPRequest
 from ..server import logs
 from ..server.app import AppMetaExtension
+from ..server.incoming import ACCEPTED
 from ..server.stamps import Desk
 from . import hooks
+from .kept import Kernels
 from .limits import Limits
 from .runtime import LONGEST
 from .services import Services
 from .visits import Visits
 
-ALLOWED = ("comm_open", "comm_close", "comm_msg", "comm_info_request", "kernel_info_request")
+ALLOWED = tuple(sorted(ACCEPTED["shell"]))
 """What a visitor's browser may say to a kernel, on whatever channel."""
 
 RECONNECT = 20
@@ -41,7 +43,9 @@ def services(
     hook = extension.hook()  # what cannot be is refused before anything is opened
     specs = KernelSpecManager(config=config, log=log)
     voila = VoilaConfiguration(config=_voila_config(config))
-    kernels = AsyncMappingKernelManager(
+    visits = Visits()
+    kernels = Kernels(
+        visits,
         config=_kernels_config(config, folder),
         log=log,
         connection_dir=str(folder),
@@ -53,7 +57,6 @@ def services(
     sockets.setsockopt(zmq.RECONNECT_IVL, RECONNECT)
     for context in (sockets, kernels.context):
         context.setsockopt(zmq.RCVHWM, 0)  # from its limit on ZeroMQ drops what kernels publish, in silence
-    visits = Visits()
     return Services(
         config,
         log,

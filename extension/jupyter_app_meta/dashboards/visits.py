@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from ..policy import Page, RawRequest
+from ..server.flights import Flight
+from ..server.gate import done_with
 from ..server.identity import Visitor
 from .settings import Settings
 
@@ -49,10 +51,12 @@ class Visit:
     page: Page
     address: str | None = None
     run: Run | None = None
+    flight: Flight | None = None
     sockets: set[Any] = field(default_factory=set)
     pending: int = 0
     rendering: bool = True
     connected: bool = False
+    has_lost: bool = False
     since: float = field(default_factory=time.monotonic)
     heard: float = field(default_factory=time.monotonic)
 
@@ -103,9 +107,22 @@ class Visits:
     def forget(self, kernel_id: str, ending: Ending = ENDED) -> Visit | None:
         """Forget a visit and close its sockets: from now on the kernel is nobody's."""
         visit = self._visits.pop(kernel_id, None)
+        if visit and visit.flight:
+            visit.flight.close()
         for socket in tuple(visit.sockets) if visit else ():
             socket.close(*ending)
         return visit
+
+    def heard(self, kernel_id: str, channel: str, parts: list[Any]) -> None:
+        """Note what a kernel publishes while its page is away: what the page sent may be done."""
+        visit = self.get(kernel_id)
+        if visit and visit.flight and channel == "iopub" and (msg_id := done_with(parts)):
+            visit.flight.end(msg_id, None)
+
+    def lost(self, kernel_id: str) -> None:
+        """Note that what a kernel published for its page was thrown away."""
+        if visit := self.get(kernel_id):
+            visit.has_lost = True
 
     async def end(self, kernel_id: str, ending: Ending = ENDED) -> None:
         """End a visit, its run and its kernel."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from itertools import pairwise
 from typing import Any
 
 from jupyter_server.services.kernels.connection.base import (
@@ -65,8 +66,14 @@ def _stamp_binary(frame: bytes, stamps: Stamps) -> tuple[bytes, Json | None]:
 
 
 def is_absurd(frame: Any, subprotocol: str | None) -> bool:
-    """Whether a frame claims more parts than it has bytes: to read it would take for ever."""
+    """Whether a frame claims more parts than it has bytes, or parts that overlap: to read it would take for ever."""
     if not isinstance(frame, bytes):
         return False
     v1, legacy = int.from_bytes(frame[:8], "little"), int.from_bytes(frame[:4], "big", signed=True)
-    return (v1 if subprotocol == V1 else legacy) > max(len(frame), 64)
+    count, form, start = (v1, "<{}Q", 8) if subprotocol == V1 else (legacy, "!{}I", 4)
+    if count > max(len(frame), 64):
+        return True
+    there = max(0, min(count, len(frame) // start - 1))
+    offsets = struct.unpack_from(form.format(there), frame, start)
+    size: int = sum(max(0, min(end, len(frame)) - begin) for begin, end in pairwise(offsets))
+    return size > len(frame)

@@ -22,6 +22,7 @@ from traitlets import TraitError
 from .. import wire
 from ..errors import AppMetaError
 from .app import AppMetaExtension
+from .gate import Flights, Gate
 from .managers import wrap_kernel_manager
 from .stamping import hide_sources, stamped
 from .stamps import Desk
@@ -38,6 +39,7 @@ class KernelManager(AsyncMappingKernelManager):
         try:
             _check(self.parent)
             self.app_meta_desk = _desk(self)
+            self.app_meta_flights = Flights(lambda kernel_id: kernel_id in self)
         except (AppMetaError, TraitError) as error:
             self.log.critical("jupyter-app-meta refuses to start. %s", error)
             raise SystemExit(1) from error
@@ -76,15 +78,39 @@ def _desk_of(connection: Any) -> Desk:
 class Connection(stamped(ZMQChannelsWebsocketConnection, property(_desk_of), required=True)):  # type: ignore[misc]  # made at runtime
     """Voila's connection of a page to its kernel, stamped at its kernel manager's desk.
 
-    It hides the sources of cells by itself, in each of the three formats: Voila's handler reads one.
+    It hides the sources of cells by itself, in each of the three formats: Voila's handler reads one. What its page
+    sends and does not read is bounded as on dashboards.
     """
+
+    _gate: Gate | None = None
 
     @property
     def write_message(self) -> Callable[..., Any]:
         """How jupyter_server writes a message to a browser."""
-        return partial(KernelWebsocketHandler.write_message, self.websocket_handler)
+        write = partial(KernelWebsocketHandler.write_message, self.websocket_handler)
+        return self._gate.writer(write) if self._gate else write
 
     async def prepare(self) -> None:
         """Prepare the connection as its base does."""
         await super().prepare()
         hide_sources(self)
+        handler, flights = self.websocket_handler, self.multi_kernel_manager.app_meta_flights
+        flight = flights.of(self.kernel_id, self._app_meta_who.key, handler.max_message_size)
+        self._gate = Gate(handler, self, flight, self.app_meta_desk.limit)
+
+    def handle_incoming_message(self, incoming_msg: Any) -> None:
+        """Pass a message on, if a page may send it."""
+        if self._gate and self._gate.admits(incoming_msg):
+            super().handle_incoming_message(incoming_msg)
+
+    def handle_outgoing_message(self, stream: Any, outgoing_msg: list[Any]) -> None:
+        """Pass on what the kernel publishes."""
+        if self._gate:
+            self._gate.heard(stream if isinstance(stream, str) else getattr(stream, "channel", None), outgoing_msg)
+        super().handle_outgoing_message(stream, outgoing_msg)
+
+    def disconnect(self) -> Any:
+        """Close the connection."""
+        if self._gate:
+            self._gate.leave()
+        return super().disconnect()

@@ -1,0 +1,117 @@
+"""What pages have sent that their kernels have not answered yet: bounded for each page and each visitor. Pure, no I/O.
+
+1. A kernel that is busy keeps what it is sent, in its own memory and the server's. It says that it is done with a
+   message by the status "idle" that names the message.
+2. A kernel takes the messages of one socket and channel in their order. "idle" answers those before it, too: while an
+   asynchronous cell runs, ipykernel says nothing of the callbacks that it lets through.
+3. "idle" counts from the socket that sent the message. When that has left, it counts from any socket of the page.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from .incoming import Envelope, Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The most bytes under way of a page and of a visitor, messages a second, and comms that a page opens."""
+
+    page: int
+    visitor: int
+    burst: int = 2000
+    rate: float = 200.0
+    comms: int = 1000
+
+    @classmethod
+    def of(cls, largest: int) -> Limits:
+        """Return the limits where the largest message has so many bytes."""
+        page = 2 * largest + 16 * 1024 * 1024
+        return cls(page, 4 * page)
+
+
+@dataclass(slots=True, weakref_slot=True, eq=False)
+class Account:
+    """How many bytes one visitor's pages have under way."""
+
+    bytes: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Lane:
+    """The messages of one socket and channel, oldest first; the socket is None when it has left."""
+
+    socket: object | None
+    waiting: dict[str, int] = field(default_factory=dict)
+
+
+class Flight:
+    """What one page has under way."""
+
+    def __init__(self, limits: Limits, account: Account, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limits, self._account, self._clock = limits, account, clock
+        self._lanes: dict[tuple[int, str], _Lane] = {}
+        self._found: dict[str, _Lane] = {}
+        self._comms: set[str] = set()
+        self._tokens, self._since = float(limits.burst), clock()
+        self.bytes = 0
+
+    def begin(self, socket: object, envelope: Envelope, more: int = 0) -> None:
+        """Note a message that is sent on, with so many bytes of a stamp; raises Refused beyond a limit."""
+        self._take_token()
+        cost = envelope.cost + more
+        if envelope.msg_id in self._found:
+            raise Refused(1008, "a message whose id is another's")
+        if self.bytes + cost > self._limits.page or self._account.bytes + cost > self._limits.visitor:
+            raise Refused(1008, "more than the kernel can take")
+        self._count_comms(envelope)
+        lane = self._lanes.setdefault((id(socket), envelope.channel), _Lane(socket))
+        lane.waiting[envelope.msg_id] = cost
+        self._found[envelope.msg_id] = lane
+        self._add(cost)
+
+    def end(self, msg_id: str, socket: object | None) -> None:
+        """Note that a socket heard that a message is done; None is heard while no socket is there."""
+        lane = self._found.get(msg_id)
+        if lane is None or lane.socket not in (None, socket):
+            return
+        for earlier in tuple(lane.waiting):
+            self._add(-lane.waiting.pop(earlier))
+            del self._found[earlier]
+            if earlier == msg_id:
+                return
+
+    def leave(self, socket: object) -> None:
+        """Note that a socket has left; what it sent is still under way."""
+        for key in [key for key in self._lanes if key[0] == id(socket)]:
+            self._lanes.pop(key).socket = None
+
+    def close(self) -> None:
+        """Note that the kernel has ended, and what was under way with it."""
+        self._lanes.clear()
+        self._found.clear()
+        self._add(-self.bytes)
+
+    def _take_token(self) -> None:
+        now = self._clock()
+        self._tokens = min(self._limits.burst, self._tokens + (now - self._since) * self._limits.rate) - 1
+        self._since = now
+        if self._tokens < 0:
+            raise Refused(1008, "more messages than the kernel can take")
+
+    def _count_comms(self, envelope: Envelope) -> None:
+        if envelope.comm_id is None or envelope.msg_type == "comm_msg":
+            return
+        if envelope.msg_type == "comm_close":
+            self._comms.discard(envelope.comm_id)
+        elif len(self._comms) >= self._limits.comms:
+            raise Refused(1008, "more comms than a page may open")
+        else:
+            self._comms.add(envelope.comm_id)
+
+    def _add(self, cost: int) -> None:
+        self.bytes += cost
+        self._account.bytes += cost

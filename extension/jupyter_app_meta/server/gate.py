@@ -1,0 +1,140 @@
+"""The gate between a page's socket and its kernel: what is refused closes the socket, and its text is in no log.
+
+Inward, messages are judged and counted. Outward, bytes that the browser does not read are counted: a browser that
+reads too slowly is to load the page again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakValueDictionary
+
+from jupyter_client.session import DELIM
+
+from .flights import Account, Flight, Limits
+from .incoming import Refused, judge
+
+UNREAD = 64 * 1024 * 1024
+"""The most bytes that wait for one browser."""
+
+WRITE_COST = 2048
+"""About as many bytes a message costs that waits, beside its own."""
+
+
+class Accounts:
+    """What each visitor's pages have under way, by the visitor's key, as long as one of them is there."""
+
+    def __init__(self) -> None:
+        self._accounts: WeakValueDictionary[str, Account] = WeakValueDictionary()
+
+    def flight(self, key: str, largest: int) -> Flight:
+        """Return what a visitor's new page has under way, where the largest message has so many bytes."""
+        account = self._accounts.get(key) or Account()
+        self._accounts[key] = account
+        return Flight(Limits.of(largest), account)
+
+
+class Flights:
+    """What the pages of a server have under way, by their kernels, where nothing else knows of pages."""
+
+    def __init__(self, is_kernel: Callable[[str], bool]) -> None:
+        self._is_kernel, self._accounts = is_kernel, Accounts()
+        self._flights: dict[str, Flight] = {}
+
+    def of(self, kernel_id: str, key: str, largest: int) -> Flight:
+        """Return what a kernel's page has under way; kernels that have ended are forgotten."""
+        for gone in [known for known in self._flights if not self._is_kernel(known)]:
+            self._flights.pop(gone).close()
+        if kernel_id not in self._flights:
+            self._flights[kernel_id] = self._accounts.flight(key, largest)
+        return self._flights[kernel_id]
+
+
+class Gate:
+    """The gate of one socket. ``stamp`` is the most bytes that a message's stamp adds."""
+
+    def __init__(self, socket: Any, connection: Any, flight: Flight, stamp: int) -> None:
+        self._socket, self._connection, self._flight, self._stamp = socket, connection, flight, stamp
+        self._unread = 0
+        self._closing = False
+
+    def admits(self, frame: str | bytes) -> bool:
+        """Whether a message may go on. One that may not closes the socket."""
+        if self._closing or not self._connection.channels:
+            return False
+        try:
+            self._flight.begin(self._socket, judge(frame, self._connection.subprotocol), self._stamp)
+        except Refused as refused:
+            self.close(refused.code, refused.reason)
+            return False
+        return True
+
+    def close(self, code: int, reason: str) -> None:
+        """Close the socket once, with a line in the log that has nothing of the message."""
+        if not self._closing:
+            self._closing = True
+            self._log.warning("A page's socket is closed: %s (%s).", reason, code)
+            self._socket.close(code, reason)
+
+    def heard(self, channel: str | None, parts: list[Any]) -> None:
+        """Note a packed message of the kernel, as ZeroMQ has it."""
+        if channel == "iopub" and (msg_id := done_with(parts)):
+            self._flight.end(msg_id, self._socket)
+
+    def writes(self, message: str | bytes) -> bool:
+        """Whether a message may be written to the browser. One that does not read closes its socket."""
+        if self._closing:
+            return False
+        if self._unread + len(message) > UNREAD:
+            self.close(1013, "the page does not take its output fast enough; load it again")
+            return False
+        return True
+
+    def writer(self, write: Callable[..., Any]) -> Callable[..., Any]:
+        """Return what writes a message to the browser, unless it does not read."""
+
+        def writes(message: str | bytes, binary: bool = False) -> Any:
+            if not self.writes(message):
+                return None
+            done = write(message, binary)
+            self.written(message, done)
+            return done
+
+        return writes
+
+    def written(self, message: str | bytes, done: Any) -> None:
+        """Count a message until the browser has taken it."""
+        cost = len(message) + WRITE_COST
+        self._unread += cost
+
+        def taken(future: Any) -> None:
+            self._unread -= cost
+            if not future.cancelled():
+                future.exception()  # that the browser has gone is no error
+
+        done.add_done_callback(taken)
+
+    def leave(self) -> None:
+        """Note that the socket is closed."""
+        self._closing = True
+        self._flight.leave(self._socket)
+
+    @property
+    def _log(self) -> logging.Logger:
+        log: logging.Logger = self._connection.log
+        return log
+
+
+def done_with(parts: list[Any]) -> str | None:
+    """Return the id of the message that a kernel says it is done with, if that is what it says."""
+    try:
+        _, header, parent, _, content, *_ = parts[parts.index(DELIM) + 1 :]
+        if b'"status"' not in header or b'"idle"' not in content:
+            return None
+        msg_id = json.loads(parent).get("msg_id")
+    except (ValueError, AttributeError, TypeError):
+        return None
+    return msg_id if isinstance(msg_id, str) else None

@@ -1,0 +1,170 @@
+"""What a page may send is judged by its frame alone, and what it has under way is counted."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from harness import FORMATS, V1, Format, pack
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jupyter_app_meta.server.flights import Account, Flight, Limits
+from jupyter_app_meta.server.frames import is_absurd
+from jupyter_app_meta.server.incoming import ACCEPTED, PART_COST, Envelope, Refused, judge
+
+HEADER = {"msg_id": "id", "msg_type": "comm_msg", "session": "s", "username": "u", "date": "", "version": "5.3"}
+LIMITS = Limits(page=1000, visitor=1500, burst=100, rate=10, comms=3)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def message(**parts: Any) -> dict[str, Any]:
+    """Return a message with some parts replaced."""
+    content = {"comm_id": "c", "data": {}}
+    return {"header": HEADER, "parent_header": {}, "metadata": {}, "content": content, "buffers": [], **parts}
+
+
+def judged(frames: Format, channel: str = "shell", **parts: Any) -> Envelope:
+    """Return what is known of a message with some parts replaced, in one format."""
+    return judge(pack(message(**parts), channel, frames), V1 if frames == "v1" else None)
+
+
+@pytest.mark.parametrize("frames", FORMATS)
+@pytest.mark.parametrize("channel", ACCEPTED)
+def test_accepted_types_pass(frames: Format, channel: str) -> None:
+    """Each type that visitors may send passes on its channel, in each format."""
+    for msg_type in ACCEPTED[channel]:
+        found = judged(frames, channel, header={**HEADER, "msg_type": msg_type})
+        assert (found.channel, found.msg_type, found.msg_id) == (channel, msg_type, "id")
+
+
+@pytest.mark.parametrize("frames", ["v1", "binary"])
+def test_cost_is_that_of_the_bytes_and_the_parts(frames: Format) -> None:
+    """A message costs its bytes, and something for each part."""
+    small, big = judged(frames), judged(frames, buffers=[b"x" * 1000, b""])
+    assert big.cost - small.cost >= 1000 + 2 * PART_COST
+
+
+@given(frame=st.binary() | st.text() | json_values.map(json.dumps), v1=st.booleans())
+def test_any_frame_is_judged(frame: str | bytes, v1: bool) -> None:
+    """Whatever a visitor sends is accepted or refused, by a code of a closed socket."""
+    with suppress(Refused):
+        judge(frame, V1 if v1 else None)
+
+
+@given(header=st.dictionaries(st.sampled_from([*HEADER, "subshell_id"]), json_values), channel=st.text(max_size=8))
+def test_any_header_is_judged(header: dict[str, Any], channel: str) -> None:
+    """Each format has the same verdict, and what is accepted can be stamped."""
+    verdicts = []
+    for frames in FORMATS:
+        try:
+            found = judged(frames, channel, header={**HEADER, **header})
+            verdicts.append("accepted")
+            assert found.msg_id.isascii() and found.msg_type in ACCEPTED[found.channel]
+        except Refused as refused:
+            verdicts.append(str(refused.code))
+    assert len(set(verdicts)) == 1
+
+
+@pytest.mark.parametrize("subprotocol", [V1, None])
+def test_overlapping_parts_are_absurd(subprotocol: str | None) -> None:
+    """A frame whose parts are the same bytes again and again would be many times its size."""
+    size, order = (8, "little") if subprotocol else (4, "big")
+    offsets = [100, 5000] * 40
+    head = b"".join(number.to_bytes(size, order) for number in (len(offsets), *offsets))  # type: ignore[arg-type]  # one of two
+    assert is_absurd(head + b"x" * 10_000, subprotocol)
+    plain = pack(message(buffers=[b"x" * 10_000] * 40), "shell", "v1" if subprotocol else "binary")
+    assert not is_absurd(plain, subprotocol)
+
+
+# --- what is under way -----------------------------------------------------------------------------------------------
+
+
+def envelope(msg_id: str, cost: int = 100, msg_type: str = "comm_msg", comm_id: str = "c") -> Envelope:
+    """Return what is known of a message."""
+    return Envelope("shell", msg_id, msg_type, comm_id, cost)
+
+
+def flight(account: Account | None = None, clock: Any = lambda: 0.0) -> Flight:
+    """Return a page's flight."""
+    return Flight(LIMITS, account or Account(), clock)
+
+
+def test_page_and_visitor_have_limits() -> None:
+    """A page has so much under way, and all pages of a visitor together; a page that ends makes room."""
+    account = Account()
+    first, second = flight(account), flight(account)
+    for number in range(10):
+        first.begin("s", envelope(f"{number}"))
+    with pytest.raises(Refused):
+        first.begin("s", envelope("more"))
+    for number in range(5):
+        second.begin("s", envelope(f"{number}"))
+    with pytest.raises(Refused):
+        second.begin("s", envelope("more"))
+    first.close()
+    second.begin("s", envelope("again"))
+    assert account.bytes == second.bytes == 600
+
+
+def test_done_message_and_those_before_it_make_room() -> None:
+    """A kernel that is done with a message is done with those that the socket sent before it."""
+    page, socket = flight(), object()
+    for name in "abcd":
+        page.begin(socket, envelope(name))
+    page.end("c", socket)
+    assert page.bytes == 100
+    page.end("a", socket)
+    page.end("nosuch", socket)
+    assert page.bytes == 100
+
+
+def test_only_the_sender_hears_that_a_message_is_done() -> None:
+    """Another socket's old news does not count; what a socket left behind is heard by any."""
+    page, first, second = flight(), object(), object()
+    page.begin(first, envelope("a"))
+    page.end("a", second)
+    page.end("a", None)
+    assert page.bytes == 100
+    page.leave(first)
+    page.end("a", second)
+    assert page.bytes == 0
+
+
+def test_id_under_way_is_not_used_again() -> None:
+    """Two messages of one id could not be told apart."""
+    page = flight()
+    page.begin("s", envelope("a"))
+    with pytest.raises(Refused):
+        page.begin("s", envelope("a"))
+
+
+def test_rate_has_a_limit_and_recovers() -> None:
+    """A burst passes, then so many a second."""
+    now = [0.0]
+    page = flight(clock=lambda: now[0])
+    for number in range(100):
+        page.begin("s", envelope(f"{number}", cost=1))
+        page.end(f"{number}", "s")
+    with pytest.raises(Refused):
+        page.begin("s", envelope("more", cost=1))
+    now[0] = 1.0
+    page.begin("s", envelope("again", cost=1))
+
+
+def test_comms_have_a_limit() -> None:
+    """A page opens so many comms at a time; only its own that it closes make room."""
+    page = flight()
+    for name in "abc":
+        page.begin("s", envelope(name, 1, "comm_open", name))
+    page.begin("s", envelope("1", 1, "comm_close", "nosuch"))
+    with pytest.raises(Refused):
+        page.begin("s", envelope("2", 1, "comm_open", "d"))
+    page.begin("s", envelope("3", 1, "comm_close", "a"))
+    page.begin("s", envelope("4", 1, "comm_open", "d"))
