@@ -239,7 +239,8 @@ def _contrast(one: str, other: str) -> float:
 
 def test_script_is_small_and_cannot_end_early() -> None:
     """It is written into every page: it stays below 15 kB, and has no text that would end its element."""
-    text = script(MAX_UPLOAD)
+    text = script(DEFAULT_LIMIT)
     assert len(text.encode()) < 15_000
+    assert f'data-upload="{DEFAULT_LIMIT}" data-message="{MAX_UPLOAD}"' in text
     assert text.count("</script") == 1 and "<!--" not in text
     assert "http://" not in text and "https://" not in text

@@ -10,14 +10,16 @@ from collections.abc import AsyncIterator
 from functools import lru_cache
 from importlib.resources import files
 
+from .uploads import largest
+
 _head = re.compile(r"<head(?:\s[^>]*)?>", re.IGNORECASE)
 
 
 @lru_cache(maxsize=8)
 def script(upload: int) -> str:
-    """Return the script's element; ``upload`` is the most bytes that the server takes in one message."""
+    """Return the script's element; ``upload`` is how many bytes a page may upload at once."""
     text = (files(__package__) / "pages" / "page.js").read_text(encoding="utf-8")
-    return f'<script data-upload="{upload}">\n{text}</script>\n'
+    return f'<script data-upload="{upload}" data-message="{largest(upload)}">\n{text}</script>\n'
 
 
 async def added(pieces: AsyncIterator[tuple[str, object]], upload: int) -> AsyncIterator[str]:

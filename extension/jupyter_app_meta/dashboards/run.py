@@ -24,7 +24,6 @@ from .blueprint import Blueprint
 from .displays import Displays, Executor, joined
 from .kernels import Kernel, KernelFailed
 from .services import Services
-from .uploads import largest
 from .visits import CLOSING, ENDED, Visit
 from .watch import NoAnswer, Watch
 
@@ -180,7 +179,7 @@ class Run:
             page_config=copy.deepcopy(self.blueprint.page_config),  # a template may write into it
         )
         try:
-            async for piece in page_script.added(page, largest(self._services.limits.max_upload)):
+            async for piece in page_script.added(page, self._services.limits.max_upload):
                 self._add(piece)
         except Exception as error:
             self.failed = True

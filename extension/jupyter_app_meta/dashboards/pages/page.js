@@ -9,7 +9,7 @@
 // 4. What is larger than the server takes is not sent, and the page is told that it was done with: it goes on.
 (() => {
   "use strict";
-  const UPLOAD = Number(document.currentScript.dataset.upload);
+  const { upload: UPLOAD, message: LARGEST } = document.currentScript.dataset; // bytes: what is said, and what is sent
   const CHANNELS = /^ws(s?:.*\/api\/kernels\/[\w-]+)\/channels(?:\?|$)/;
   const RELOADS = 3, WITHIN = 300_000; // so many reloads in so many milliseconds
   const GIVEN_UP = 70_000; // after so long without an attempt the page's own client makes no other one
@@ -21,7 +21,7 @@
   const NOTES = {
     1007: "What this page sent could not be understood.",
     1008: "The server refused what this page sent.",
-    1009: `What you sent is larger than this page takes (${size(UPLOAD)}).`,
+    1009: `What you sent is larger than this page takes (${size(Number(UPLOAD))}).`,
     1013: "This page produced more than your connection takes.",
   };
 
@@ -55,7 +55,7 @@
     }
 
     send(data) {
-      if (own.has(this) && length(data) > UPLOAD) refuse(this, data);
+      if (own.has(this) && length(data) > Number(LARGEST)) refuse(this, data);
       else super.send(data);
     }
   }
