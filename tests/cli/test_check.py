@@ -293,3 +293,24 @@ def test_without_jupyter_server_it_says_so(site: Site) -> None:
     assert rows["server half"][0] == "fault"
     assert "jupyter_server 2.14 or newer is needed here" in rows["server half"][1]
     assert rows["kernel python3-app-meta"][0] == "ok"
+
+
+def test_report_is_printed_on_any_terminal(site: Site) -> None:
+    """A terminal that has ASCII only shows question marks, and no traceback."""
+    result = site.run("check", PYTHONIOENCODING="ascii", PYTHONUTF8="0", LC_ALL="C")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "forwards user" in result.stdout
+
+
+def test_notebooks_to_be_served_are_judged(site: Site) -> None:
+    """``--notebooks`` names the notebooks that no visitor could see, and says so of a place that is not one."""
+    place = site.root / "pages"
+    place.mkdir()
+    spec = {"cells": [], "metadata": {"kernelspec": {"name": "python3-app-meta"}}, "nbformat": 4, "nbformat_minor": 5}
+    (place / "good.ipynb").write_text(json.dumps(spec))
+    code, rows = site.check("--notebooks", str(place))
+    assert (code, rows["notebooks"]) == (0, ("ok", f"{place} can be served."))
+    (place / "login.ipynb").write_text(json.dumps(spec))
+    code, rows = site.check("--notebooks", str(place))
+    assert code == 1 and "login.ipynb is not served" in rows["notebooks"][1]
+    assert "must be a notebook" in site.check("--notebooks", str(place / "gone"))[1]["notebooks"][1]

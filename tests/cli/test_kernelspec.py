@@ -167,3 +167,18 @@ def test_remove_leaves_other_kernels_alone(site: Site) -> None:
     (folder / "kernel.json").write_text('{"argv": ["python", "-m", "ipykernel"]}')
     assert site.run("kernelspec", "remove", "--prefix", str(site.root), "--name", "other").returncode == 1
     assert folder.exists()
+
+
+def test_kernel_of_another_package_is_replaced_only_if_told_to(site: Site, tmp_path: Path) -> None:
+    """``--name python3`` does not take the place of ipykernel's own kernel without a word."""
+    folder = tmp_path / "env" / "share" / "jupyter" / "kernels" / "python3"
+    folder.mkdir(parents=True)
+    (folder / "kernel.json").write_text('{"argv": ["python", "-m", "ipykernel_launcher"], "display_name": "theirs"}')
+    where = ("--prefix", str(tmp_path / "env"), "--name", "python3")
+    result = site.run("kernelspec", "install", *where)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "the kernel 'python3'" in result.stderr and "was not installed by jupyter-app-meta" in result.stderr
+    assert "theirs" in (folder / "kernel.json").read_text()
+    assert site.run("kernelspec", "install", *where, "--replace").returncode == 0
+    assert site.run("kernelspec", "install", *where).returncode == 0  # now it is ours
+    assert "theirs" not in (folder / "kernel.json").read_text()

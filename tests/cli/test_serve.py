@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +23,7 @@ from harness import Server, without_kernels
 from stage import WHO, eventually, serving_folder, visit, write
 
 from jupyter_app_meta.cli.options import Refused
-from jupyter_app_meta.dashboards import Builder, DashboardError, command
+from jupyter_app_meta.dashboards import Builder, DashboardError, command, ports
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Site
@@ -305,3 +308,99 @@ def test_temporary_directory_may_be_deep(tmp_path: Path, monkeypatch: pytest.Mon
             answer = visit(server, None).response
             server.process.kill()  # after a start that failed it would not end by itself
         assert answer.status_code == 200
+
+
+# --- where it is served, and with what configuration -----------------------------------------------------------------
+
+
+def answered(server: subprocess.Popen[str], wanted: str) -> str:
+    """Return what a server said up to the line that has this text."""
+    assert server.stderr is not None
+    said = ""
+    for line in server.stderr:
+        said += line
+        if wanted in line:
+            return said
+    raise AssertionError(f"the server ended without {wanted!r}:\n{said}")
+
+
+@contextmanager
+def serve(place: Path, *arguments: str, **env: str) -> Iterator[subprocess.Popen[str]]:
+    """Run ``python -m jupyter_app_meta serve`` in a folder, and end it by SIGTERM."""
+    command = [sys.executable, "-m", "jupyter_app_meta", "serve", *arguments, "--no-browser"]
+    server = subprocess.Popen(command, cwd=place, stderr=subprocess.PIPE, text=True, env={**os.environ, **env})
+    try:
+        yield server
+    finally:
+        server.terminate()
+        server.communicate(timeout=60)
+
+
+def test_free_port_and_configuration_are_said(place: Path) -> None:
+    """Port 0 is any free one, and the link has the one that was taken; what was read as configuration is said."""
+    with serve(place, "pages", "--port=0") as server:
+        said = answered(server, "are served at")
+        (url,) = re.findall(r"are served at (http://localhost:[1-9][0-9]*/) ", said)
+        assert "Configuration: none." in said
+        assert httpx.get(url, timeout=30).status_code == 200
+
+
+def test_next_port_is_taken_where_one_is_in_use(place: Path) -> None:
+    """A port in use is passed over with a word, or refused with a hint where the deployer insists on it."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with serve(place, "pages", f"--port={port}", "--ip=127.0.0.1") as server:
+            said = answered(server, "are served at")
+            assert f"Port {port} is in use, trying {port + 1}." in said
+        with serve(place, "pages", f"--port={port}", "--ip=127.0.0.1", "--Serve.port_retries=0") as server:
+            said = answered(server, "Cannot listen on")
+            assert f"127.0.0.1:{port} (Address already in use): choose another one (--port), or 0" in said
+            assert server.wait(60) == 1
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
+@pytest.mark.parametrize(
+    ("ip", "authority"),
+    [("::1", "[::1]:80"), ("0.0.0.0", "localhost:80"), ("::", "localhost:80"), ("10.0.0.1", "10.0.0.1:80")],
+)
+def test_address_is_written_as_in_a_url(ip: str, authority: str) -> None:
+    """An IPv6 address has brackets; all addresses are reached at localhost."""
+    assert ports.authority(ip, 80) == authority
+
+
+def test_configuration_beside_the_notebooks_is_not_passed_over_in_silence(place: Path) -> None:
+    """A file of options where Jupyter does not look is named, with the option that reads it."""
+    (place / "pages" / "jupyter_app_meta_config.py").write_text("c.Serve.warm = 0\n")
+    (place / "voila.json").write_text("{}")
+    with serve(place, "pages", "--port=0") as server:
+        said = answered(server, "are served at")
+    for path in ("pages/jupyter_app_meta_config.py", "voila.json"):
+        assert f"{path} is not read: it lies beside the notebooks. Name it with --config={path}." in said
+    own = place / "pages" / "jupyter_app_meta_config.py"
+    with serve(place, "pages", "--port=0", f"--config={own}") as server:
+        said = answered(server, "are served at")
+    assert f"Configuration: {own}" in said and f"{own} is not read" not in said
+
+
+def test_home_may_be_unwritable(place: Path, tmp_path: Path) -> None:
+    """Nothing needs the home folder: an account without one serves its pages."""
+    write(place / "pages" / "a.ipynb", "print('it runs')", kernel="python3")
+    home = tmp_path / "home"
+    home.mkdir(mode=0o555)
+    folders = ("JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "XDG_RUNTIME_DIR")
+    env = {name: value for name, value in os.environ.items() if name not in folders} | {"HOME": str(home)}
+    command = [sys.executable, "-m", "jupyter_app_meta", "serve", "pages", "--no-browser", "--port=0"]
+    if os.geteuid() == 0:  # without these rights an administrator's folders are closed to this process, too
+        os.chown(home, 65534, 65534)
+        command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner,-chown", *command]
+    with subprocess.Popen(command, cwd=place, stderr=subprocess.PIPE, text=True, env=env) as server:
+        try:
+            (url,) = re.findall(r"are served at (\S+)", answered(server, "are served at"))
+            answer = httpx.get(f"{url}a", timeout=60)
+            assert (answer.status_code, "it runs" in answer.text) == (200, True)
+            assert list(home.iterdir()) == []
+        finally:
+            server.terminate()
+            server.communicate(timeout=60)

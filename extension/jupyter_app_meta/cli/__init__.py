@@ -12,6 +12,7 @@ Exit status: 0 all is well, 1 a fault was found or something failed, 2 the comma
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 
@@ -23,6 +24,7 @@ from .options import Refused, nearest
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     argv = sys.argv[1:] if argv is None else argv
+    _print_anywhere()
     parser, leaves = _parsers()
     try:
         if argv[:1] == ["serve"]:
@@ -38,6 +40,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return refusal.status
 
 
+def _print_anywhere() -> None:
+    """Let a terminal that lacks a character show a question mark in its place."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def _serve(arguments: Sequence[str]) -> int:
     try:
         from ..dashboards import command
@@ -49,7 +58,7 @@ def _serve(arguments: Sequence[str]) -> int:
 def _check(arguments: argparse.Namespace, rest: list[str]) -> int:
     from . import check
 
-    report = check.report(arguments.config, rest)
+    report = check.report(arguments.config, rest, arguments.notebooks)
     print(report.as_json() if arguments.json else report.as_table())
     return 1 if report.faults else 0
 
@@ -59,7 +68,8 @@ def _kernelspec(arguments: argparse.Namespace) -> int:
     if arguments.action == "remove":
         print(f"Removed the kernel {place.name} from {kernelspec.remove(place)}")
     else:
-        print(f"Installed the kernel {place.name} in {kernelspec.install(place, arguments.display_name)}")
+        folder = kernelspec.install(place, arguments.display_name, replace=arguments.replace)
+        print(f"Installed the kernel {place.name} in {folder}")
     return 0
 
 
@@ -85,6 +95,9 @@ def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "Options of `jupyter server`, such as --AppMetaExtension.cookies_allow=theme, are taken as it takes them.",
     )
     check.add_argument("--config", metavar="FILE", help="the configuration file to read in place of the usual ones")
+    check.add_argument(
+        "--notebooks", metavar="PLACE", help="also judge a notebook or folder that `jupyter app-meta serve` is to serve"
+    )
     check.add_argument("--json", action="store_true", help="print JSON for machines")
 
 
@@ -95,6 +108,7 @@ def _add_kernelspec(
     actions = family.add_subparsers(dest="action", required=True, metavar="install | remove")
     install = actions.add_parser("install", allow_abbrev=False, help="register this environment's Python as a kernel")
     install.add_argument("--display-name", metavar="NAME", help="the name that people see")
+    install.add_argument("--replace", action="store_true", help="replace a kernel of this name that is not ours")
     remove = actions.add_parser("remove", allow_abbrev=False, help="remove a kernel that `install` registered")
     for leaf in (install, remove):
         _add_place(leaf)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import Address
@@ -26,8 +27,11 @@ REMEDIES = {
 }
 
 
-def report(config: str | None, options: list[str]) -> Report:
-    """Return the report on what this file and these options of ``jupyter server`` configure."""
+def report(config: str | None, options: list[str], notebooks: str | None = None) -> Report:
+    """Return the report on what this file and these options of ``jupyter server`` configure.
+
+    ``notebooks`` is a notebook or folder that ``jupyter app-meta serve`` is to serve.
+    """
     try:
         from . import configuration
     except ImportError as error:
@@ -38,7 +42,20 @@ def report(config: str | None, options: list[str]) -> Report:
     rows += _kernel_rows(configuration.kernel_specs(configured.app))
     if configured.extension is not None:
         rows += [*_forwarded(configured.extension), *_risks(configured.extension)]
-    return Report((*rows, *_server_risks(configured)))
+    return Report((*rows, *_server_risks(configured), *(_notebook_rows(Path(notebooks)) if notebooks else ())))
+
+
+def _notebook_rows(place: Path) -> Iterator[Row]:
+    """What visitors could not see of a place that is to be served."""
+    try:
+        from . import notebooks
+    except ImportError as error:
+        yield Row(Status.FAULT, "notebooks", f"{error}. To serve them: pip install 'jupyter-app-meta[dashboards]'")
+        return
+    problems = list(notebooks.problems(place))
+    yield from (Row(Status.FAULT, "notebooks", problem) for problem in problems)
+    if not problems:
+        yield Row(Status.OK, "notebooks", f"{place} can be served.")
 
 
 def _server_half(configured: Configuration) -> Iterator[Row]:

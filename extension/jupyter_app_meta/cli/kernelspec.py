@@ -48,9 +48,15 @@ class Place:
         return self.kernels() / self.name
 
 
-def install(place: Place, display_name: str | None = None) -> Path:
-    """Write the kernelspec and return its folder; one of the same name is replaced."""
+def install(place: Place, display_name: str | None = None, *, replace: bool = False) -> Path:
+    """Write the kernelspec and return its folder; one of ours is replaced, another one only if told to."""
     folder = place.folder()
+    if folder.is_dir() and not replace and not loads_extension(_argv(folder)):
+        raise Refused(
+            f"the kernel {place.name!r} in {place.kernels()} was not installed by jupyter-app-meta. Choose another "
+            "--name, or say --replace.",
+            1,
+        )
     spec = kernel_spec(display_name or _display_name(place.name))
     try:
         if folder.is_dir():

@@ -136,8 +136,8 @@ class Application(web.Application):
             found.append((base + pattern, page_routes.PageHandler, {"source": source}))
         return found
 
-    def _entries(self) -> list[Entry]:
-        return [entry for _, source in self._sources for entry in source.entries()]
+    async def _entries(self) -> list[Entry]:
+        return [entry for _, source in self._sources for entry in await source.entries()]
 
     def listen(self, port: int, address: str | None = None, **options: Any) -> HTTPServer:
         """Listen, and start what is to run ahead of visitors."""
@@ -145,7 +145,11 @@ class Application(web.Application):
         own = {"room": self.services.limits.max_connections, "is_proxy": self.services.desk.policy.trusts}
         options = {**LIMITS, "xheaders": self._trust_xheaders, **own, "log": self.services.log, **options}
         server = Listener(self, **options)
-        server.listen(port, address or "", **sockets)
+        try:
+            server.listen(port, address or "", **sockets)
+        except OSError:
+            server.stop()
+            raise
         IOLoop.current().add_callback(self.start)
         return server
 
@@ -163,7 +167,7 @@ class Application(web.Application):
 
     async def _look_after(self) -> None:
         for _, source in self._sources:
-            source.start()
+            await source.start()
         period = min(5.0, self._idle_timeout / 4, self._connect_timeout / 4)
         swept = time.monotonic()
         while True:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_server.services.contents.largefilemanager import LargeFileManager
+from nbformat import NotebookNode
+from nbformat.sign import MemorySignatureStore, NotebookNotary
 from voila.notebook_renderer import NotebookRenderer
 from voila.paths import collect_template_paths
 from voila.utils import get_page_config
 
-from . import displays
+from . import displays, specs
 from .services import Services
 from .titles import title
 
@@ -20,6 +22,20 @@ Version = tuple[int, int, int]
 
 _log = logging.getLogger(__name__)
 _log.setLevel(logging.ERROR)  # that a notebook is not trusted says nothing here: its cells are run anew
+
+
+class Renderer(NotebookRenderer):  # type: ignore[misc]  # Voila is not typed
+    """Voila's renderer, for a notebook that runs on the kernel that it names."""
+
+    async def fix_notebook(self, notebook: Any) -> Any:
+        """Write the kernel that the notebook runs on into its metadata; raises KernelMissing."""
+        kernels = specs.installed(self.kernel_spec_manager)
+        mapping = self.voila_configuration.language_kernel_mapping
+        said = specs.named(notebook.metadata)
+        name = specs.chosen(self.notebook_path, said, kernels, mapping)
+        language = kernels[name] or said.language or "python"
+        notebook.metadata.kernelspec = NotebookNode(name=name, display_name=name, language=language)
+        return notebook
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +67,12 @@ async def read(services: Services, path: Path, seen: Version) -> Blueprint:
     page_config = get_page_config(settings={}, **config)
     if hook := services.voila.page_config_hook:
         page_config = hook(page_config, settings={}, notebook_path=path.name, **config)
-    renderer = NotebookRenderer(
+    renderer = Renderer(
         voila_configuration=services.voila,
         traitlet_config=services.config,
         notebook_path=path.name,
         template_paths=collect_template_paths(["voila", "nbconvert"], services.voila.template),
-        contents_manager=LargeFileManager(root_dir=str(path.parent), config=services.config, log=_log),
+        contents_manager=_contents(services, path.parent),
         base_url=services.base_url,
         kernel_spec_manager=services.specs,
         page_config=page_config,
@@ -76,3 +92,9 @@ async def read(services: Services, path: Path, seen: Version) -> Blueprint:
         path.parent,
         seen,
     )
+
+
+def _contents(services: Services, folder: Path) -> LargeFileManager:
+    """Return what reads notebooks of a folder. It keeps no signatures: nothing here asks for them, or for a home."""
+    notary = NotebookNotary(secret=b"not used", store_factory=MemorySignatureStore, log=_log)
+    return LargeFileManager(root_dir=str(folder), config=services.config, log=_log, notary=notary)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field, fields, replace
@@ -25,6 +25,7 @@ from jupyter_server.auth.identity import IdentityProvider
 from traitlets.config import Config
 
 from ..model import Frozen
+from . import checks, ports
 from .application import Application
 from .hooks import Authorize, Meta, OnError
 from .limits import PAGES, Limits, raise_descriptors
@@ -110,7 +111,7 @@ class Builder:
     def build(self) -> Application:
         """Return the application, a ``tornado.web.Application``; raises DashboardError for what cannot be served."""
         self._check()
-        return Application(
+        application = Application(
             sources=lambda services: [(mount.route, mount.open(services)) for mount in self.mounts],
             index=self.index,
             base_url=self.base_url,
@@ -118,6 +119,11 @@ class Builder:
             log=self.log,
             **self._grouped(),
         )
+        checks.announce(self._places(), application.services)
+        return application
+
+    def _places(self) -> list[checks.Place]:
+        return [(mount.route, mount.place) for mount in self.mounts]
 
     def _grouped(self) -> dict[str, Any]:
         """Return the options as the application takes them."""
@@ -127,24 +133,57 @@ class Builder:
         outside.check(self.log)
         return {**rest, "outside": outside, "limits": limits}
 
-    def run(self, *, port: int = 8866, ip: str = "localhost", ready: Callable[[], None] = lambda: None) -> None:
-        """Serve until Ctrl-C or SIGTERM, then end all kernels. ``ready`` is called when it listens."""
-        asyncio.run(self._run(port, ip, ready))
+    def run(
+        self,
+        *,
+        port: int = 8866,
+        ip: str = "localhost",
+        ready: Callable[[], None] = lambda: None,
+        port_retries: int = 0,
+        bound: Callable[[int], None] = lambda port: None,
+    ) -> None:
+        """Serve until Ctrl-C or SIGTERM, then end all kernels.
 
-    async def _run(self, port: int, ip: str, ready: Callable[[], None]) -> None:
+        Port 0 is any free port. If the port is in use, the next ``port_retries`` ports are tried. ``bound`` is called
+        with the port that was taken, then ``ready``. Raises DashboardError if a notebook's kernel does not start, and
+        OSError if no port is free.
+        """
+
+        def listening(taken: int) -> None:
+            bound(taken)
+            ready()
+
+        asyncio.run(self._run(port, ip, port_retries, listening))
+
+    async def _run(self, port: int, ip: str, retries: int, listening: Callable[[int], None]) -> None:
         stop = asyncio.Event()
         for name in (signal.SIGINT, signal.SIGTERM):
             with suppress(NotImplementedError):
                 asyncio.get_running_loop().add_signal_handler(name, stop.set)
         raise_descriptors()
         application = self.build()
-        server = application.listen(port, ip)
-        ready()
         try:
+            await _until(stop, checks.try_kernels(self._places(), application.services))
+            if not stop.is_set():
+                await self._listen(application, port, ip, retries, listening, stop)
+        finally:
+            await application.close()
+
+    async def _listen(
+        self,
+        application: Application,
+        port: int,
+        ip: str,
+        retries: int,
+        listening: Callable[[int], None],
+        stop: asyncio.Event,
+    ) -> None:
+        server, taken = ports.listen(application, port, ip, retries, self.log)
+        try:
+            listening(taken)
             await stop.wait()
         finally:
             server.stop()
-            await application.close()
 
     def _settings(self, authorize: Authorize | None, meta: Meta | None, warm: int | None) -> Settings:
         warm = self.defaults.warm if warm is None else warm
@@ -193,6 +232,18 @@ class Builder:
             raise DashboardError(f"{clash.place.name} and the index are both at {self.index.path}.")
         if not self.mounts:
             raise DashboardError("There is nothing to serve: add a notebook by with_app or with_dynamic_directory.")
+
+
+async def _until(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Wait for this work, but not longer than until the server is to stop; raises what the work raises."""
+    working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if working.done():
+        working.result()
+    else:
+        working.cancel()
+        await asyncio.wait((working,))
 
 
 def _refuse_both(one: Mount, other: Mount) -> None:

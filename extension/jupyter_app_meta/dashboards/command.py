@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
+from errno import EADDRINUSE
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -30,9 +31,13 @@ from .builder import Builder, create_app
 from .hooks import Authorize
 from .hub import identity_provider, service
 from .limits import PAGES
+from .ports import authority
 from .routes import SUFFIX, DashboardError
 from .setup import has_secret
 from .uploads import DEFAULT_LIMIT
+
+CONFIGURATION = ("jupyter_app_meta_config.py", "jupyter_app_meta_config.json", "voila.py", "voila.json")
+"""Files that are configuration where Jupyter looks for it, or that Voila would read."""
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -64,7 +69,10 @@ class Serve(JupyterApp):
         VoilaExecutor,
     ]
 
-    port = Integer(8866, min=0, max=65535, help="The port to listen on.").tag(config=True)
+    port = Integer(8866, min=0, max=65535, help="The port to listen on; 0 is any free one.").tag(config=True)
+    port_retries = Integer(
+        50, min=0, help="How many of the next ports to try if the port is in use; 0 insists on the port."
+    ).tag(config=True)
     ip = Unicode("localhost", help="The address to listen on: 0.0.0.0 for all.").tag(config=True)
     base_url = Unicode("/", help="The prefix of all URLs, as a reverse proxy passes it on.").tag(config=True)
     open_browser = Bool(True, help="Open the start page in a browser.").tag(config=True)
@@ -177,10 +185,11 @@ class Serve(JupyterApp):
         """Serve until Ctrl-C."""
         super().start()
         try:
-            self.builder().run(port=self.port, ip=self.ip, ready=self._ready)
+            self.builder().run(
+                port=self.port, ip=self.ip, ready=self._ready, port_retries=self.port_retries, bound=self._bound
+            )
         except OSError as error:
-            where = "" if error.filename else f"{self.ip}:{self.port}: "
-            self.log.critical("%s%s", where, error)
+            self.log.critical("%s", error if error.filename else self._not_bound(error))
             self.exit(1)
         except (AppMetaError, TraitError) as error:
             self.log.critical("%s", error)
@@ -201,6 +210,8 @@ class Serve(JupyterApp):
         if self.config_file and not Path(self.config_file).is_file():
             raise DashboardError(f"The configuration file {self.config_file} does not exist.")
         place = self._place()
+        for path in unread(place, self.loaded_config_files):
+            self.log.warning("%s is not read: it lies beside the notebooks. Name it with --config=%s.", path, path)
         builder = create_app(
             identity_provider=self._provider(),
             token=self.token or None,
@@ -248,6 +259,7 @@ class Serve(JupyterApp):
         if self.config.get("AppMetaExtension", {}).get("user_header"):
             raise DashboardError("With --hub the Hub says who a visitor is: leave out AppMetaExtension.user_header.")
         self.ip, self.port, self.base_url = service()
+        self.port_retries = 0  # the Hub's proxy knows this port only
         self.identity_provider_class = identity_provider()
         self.trust_xheaders = True  # else links of pages behind a proxy with TLS would be plain http
 
@@ -270,15 +282,33 @@ class Serve(JupyterApp):
             raise DashboardError(f"{place} is neither a notebook ({SUFFIX}) nor a folder.")
         return place
 
+    def _bound(self, port: int) -> None:
+        self.port = port
+
+    def _not_bound(self, error: OSError) -> str:
+        hint = (
+            "choose another one (--port), or 0 for any free one" if error.errno == EADDRINUSE else "see --ip and --port"
+        )
+        return f"Cannot listen on {authority(self.ip, self.port)} ({error.strerror or error}): {hint}."
+
     def _ready(self) -> None:
-        host = "localhost" if self.ip in ("", "0.0.0.0", "::") else self.ip  # noqa: S104  # this is where it is compared
-        url = url_path_join(f"http://{host}:{self.port}", self.base_url, "/")
+        self.log.info("Configuration: %s.", ", ".join(map(str, self.loaded_config_files)) or "none")
+        url = url_path_join(f"http://{authority(self.ip, self.port)}", self.base_url, "/")
         link = f"{url}?token={self.token}" if self.auto_token else url
         self.log.info("Dashboards are served at %s (Ctrl-C stops).", link, extra=logs.AS_IT_IS)
         if self.ip not in LOOPBACK and not self.token and self._provider() is None and not has_secret(self.config):
             self.log.warning("Everybody who reaches %s is let in: give --token or --identity-provider.", self.ip)
         if self.open_browser:
             self._opened = open_page(link, secret=self.auto_token)
+
+
+def unread(place: Path, loaded: Iterable[str]) -> Iterator[Path]:
+    """Yield the configuration files beside the notebooks, or in the current folder, that were not read."""
+    read = {Path(path).resolve() for path in loaded}
+    for folder in dict.fromkeys((place if place.is_dir() else place.parent, Path())):
+        for name in CONFIGURATION:
+            if (path := folder / name).is_file() and path.resolve() not in read:
+                yield path
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -59,6 +59,18 @@ class Handler(JupyterHandler):
             await self.fail(404)
             return
         await super().prepare(_redirect_to_login=_redirect_to_login)
+        if not self._finished and self.is_unnamed():
+            await self.fail(self.unnamed_status)
+
+    unnamed_status = 401
+
+    def is_unnamed(self) -> bool:
+        """Whether a proxy is to name each visitor (``user_header``), and neither it nor a login named this one."""
+        policy = self.services.desk.policy
+        if not policy.user_header:
+            return False
+        user = identity.visitor(self, policy).user
+        return user is None or user["is_authenticated"] is not True
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Show an error page that says nothing but the status; the log knows more."""

@@ -30,6 +30,8 @@ SOCKETS = 8
 class KernelRoute(Handler):
     """A route of one kernel: for the visitor whose page it runs, and nobody else."""
 
+    unnamed_status = 403
+
     async def prepare(self, *, _redirect_to_login: bool = False) -> None:
         """Send nobody to the login: that would tell a script nothing, and everybody a kernel's id."""
         await super().prepare(_redirect_to_login=False)

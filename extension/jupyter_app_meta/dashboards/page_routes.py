@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from urllib.parse import quote
 
 from jupyter_server.utils import url_path_join
@@ -153,7 +153,7 @@ class PageHandler(Handler):
 class IndexHandler(Handler):
     """The dashboards that a visitor may see."""
 
-    def initialize(self, entries: Callable[[], list[Entry]]) -> None:
+    def initialize(self, entries: Callable[[], Awaitable[list[Entry]]]) -> None:
         """Take the function that lists what there is."""
         self._entries = entries
 
@@ -162,7 +162,7 @@ class IndexHandler(Handler):
         """Show the list."""
         raw = self.raw_request()
         shown = []
-        for path, params, notebook, settings in self._entries():
+        for path, params, notebook, settings in await self._entries():
             url = url_path_join(self.base_url, quote(path))
             page = Page(f"{self.request.protocol}://{self.request.host}{url}", params, "run")
             if await hooks.verdict(settings.authorize, self.policy_request(raw, page), self.services.log) is True:

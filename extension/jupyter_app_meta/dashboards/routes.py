@@ -104,6 +104,11 @@ def is_devious(raw_path: str) -> bool:
     return bool(_encoded.search(raw_path))
 
 
+def is_reserved(path: str) -> bool:
+    """Whether a path below the base URL is one of the server's own."""
+    return path.split("/")[1] in RESERVED
+
+
 def is_segment(value: str) -> bool:
     """Whether a parameter's value is one segment, and does not lead out of it."""
     return value not in (".", "..") and "/" not in value and "\0" not in value
@@ -128,22 +133,7 @@ def find(directory: Path, name: str) -> Path | None:
     return path if path.is_file() and path.suffix == SUFFIX and not hidden else None
 
 
-def names(directory: Path) -> list[str]:
-    """Return the names of a directory's notebooks, as ``find`` takes them."""
-    found = (path.relative_to(directory).as_posix() for path in directory.rglob(f"*{SUFFIX}"))
-    return sorted(short(name) for name in found if _is_text(name) and find(directory, name))
-
-
 def short(name: str) -> str:
     """Return a file's name without its suffix, unless another file's name is left: the one name of a notebook."""
     stem = name.removesuffix(SUFFIX)
     return name if stem.endswith(SUFFIX) else stem
-
-
-def _is_text(name: str) -> bool:
-    """Whether a file's name can be written into a URL: those of old archives may not be UTF-8."""
-    try:
-        name.encode()
-    except UnicodeError:
-        return False
-    return True

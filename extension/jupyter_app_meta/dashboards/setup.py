@@ -20,9 +20,10 @@ from ..server import logs
 from ..server.app import AppMetaExtension
 from ..server.incoming import ACCEPTED
 from ..server.stamps import Desk
-from . import hooks
+from . import hooks, looks
 from .kept import Kernels
 from .limits import Limits
+from .routes import DashboardError
 from .runtime import LONGEST
 from .services import Services
 from .visits import Visits
@@ -39,10 +40,12 @@ def services(
 ) -> Services:
     """Return what all dashboards of one server share; connection files are in ``folder``."""
     extension = AppMetaExtension(config=config, log=log)
+    _check(extension)
     logs.guard(log, Application.instance().log if Application.initialized() else None)
     hook = extension.hook()  # what cannot be is refused before anything is opened
     specs = KernelSpecManager(config=config, log=log)
     voila = VoilaConfiguration(config=_voila_config(config))
+    looks.check(voila)
     visits = Visits()
     kernels = Kernels(
         visits,
@@ -70,6 +73,15 @@ def services(
         limits=limits.found(),
         request_hook=hook,
     )
+
+
+def _check(extension: AppMetaExtension) -> None:
+    """Raise DashboardError if any client could write the header that names people."""
+    if extension.user_header and not extension.trusted_proxies:
+        raise DashboardError(
+            "AppMetaExtension.user_header names people, so it needs AppMetaExtension.trusted_proxies: the networks of "
+            "the proxies that set it, such as ['10.0.0.0/8']."
+        )
 
 
 def _voila_config(config: Config) -> Config:

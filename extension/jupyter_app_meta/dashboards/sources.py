@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from . import routes
+from . import listing, routes, specs
 from .dashboard import Dashboard
 from .routes import Route
 from .services import Services
@@ -39,7 +39,7 @@ class Fixed:
         self.settings, self._route = settings, route
         self.dashboard = Dashboard(services, notebook, settings)
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Begin whatever is done ahead of visitors."""
         self.dashboard.start()
 
@@ -55,7 +55,7 @@ class Fixed:
         """Whether each parameter stands for one segment."""
         return all(map(routes.is_segment, params.values()))
 
-    def entries(self) -> list[Entry]:
+    async def entries(self) -> list[Entry]:
         """List the dashboard, unless its path has parameters."""
         if self._route.has_parameters or not self.dashboard.notebook.is_file():
             return []
@@ -77,12 +77,16 @@ class Folder:
         self._dashboards: dict[Path, Dashboard] = {}
         self._started = False
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Begin whatever is done ahead of visitors, for the notebooks that there are now, and again when asked."""
         self._started = True
         if self.settings.warm > 0:
-            for name in routes.names(self._directory):
+            for name in await self._names():
                 self.find({"name": name})
+
+    async def _names(self) -> list[str]:
+        """Return the names of the notebooks, from a walk that does not block the server."""
+        return await asyncio.to_thread(listing.names, self._directory)
 
     def find(self, params: Mapping[str, str]) -> Dashboard | None:
         """Return the dashboard of a name."""
@@ -104,16 +108,17 @@ class Folder:
         others = (value for name, value in params.items() if name != "name")
         return routes.is_plain(params["name"]) and all(map(routes.is_segment, others))
 
-    def entries(self) -> list[Entry]:
-        """List the notebooks, unless their path has parameters."""
+    async def entries(self) -> list[Entry]:
+        """List the notebooks that can be shown, unless their path has parameters."""
         if self._route.has_parameters:
             return []
-        found = ((name, routes.find(self._directory, name)) for name in routes.names(self._directory))
-        base = self._route.path.rstrip("/")
+        found = [(name, routes.find(self._directory, name)) for name in await self._names()]
+        base, kernels = self._route.path.rstrip("/"), specs.installed(self._services.specs)
+        mapping = self._services.voila.language_kernel_mapping
         return [
             Entry(f"{base}/{name}", {"name": name}, path, self.settings)
             for name, path in found
-            if path and f"{base}/{name}".split("/")[1] not in routes.RESERVED
+            if path and not routes.is_reserved(f"{base}/{name}") and not specs.missing(path, kernels, mapping)
         ]
 
     async def sweep(self) -> None:
@@ -121,7 +126,7 @@ class Folder:
         for notebook in [path for path in self._dashboards if not path.is_file()]:
             await self._dashboards.pop(notebook).close()
         if self._started:
-            self.start()
+            await self.start()
 
     async def close(self) -> None:
         """End what nobody claimed."""

@@ -1,0 +1,9 @@
+"""``python -m jupyter_app_meta``: the command line where the script is not on PATH."""
+
+from __future__ import annotations
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

@@ -1,0 +1,46 @@
+"""The port that a server listens on: the one that was asked for, one of the next, or any that is free."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from typing import Protocol
+
+from tornado.httpserver import HTTPServer
+
+LAST = 65535
+
+
+class Listening(Protocol):
+    """An application that can listen."""
+
+    def listen(self, port: int, address: str | None = None) -> HTTPServer:
+        """Listen on a port; raises OSError."""
+
+
+def listen(application: Listening, port: int, ip: str, retries: int, log: logging.Logger) -> tuple[HTTPServer, int]:
+    """Return the server that listens, and its port: this one, or one of the next ``retries`` if it is in use.
+
+    Port 0 is any free port. Raises OSError if there is none.
+    """
+    for candidate in range(port, min(port + retries, LAST) + 1):
+        try:
+            server = application.listen(candidate, ip)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or candidate == min(port + retries, LAST) or port == 0:
+                raise
+            log.warning("Port %s is in use, trying %s.", candidate, candidate + 1)
+        else:
+            return server, taken(server)
+    raise AssertionError("the last candidate listens or raises")
+
+
+def taken(server: HTTPServer) -> int:
+    """Return the port that a server listens on."""
+    return int(next(iter(server._sockets.values())).getsockname()[1])
+
+
+def authority(ip: str, port: int) -> str:
+    """Return an address and a port as a URL has them: IPv6 addresses in brackets, all addresses as localhost."""
+    host = "localhost" if ip in ("", "0.0.0.0", "::") else ip  # noqa: S104  # this is where it is compared
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

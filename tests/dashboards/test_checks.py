@@ -1,0 +1,167 @@
+"""What a server looks at before it says that it serves: kernels, names, looks, proxies."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stage import WHO, serving_folder, staging, visit, write
+
+from jupyter_app_meta.dashboards import DashboardError, create_app, listing, specs
+from jupyter_app_meta.dashboards.specs import KernelMissing, Named
+
+INSTALLED = {"python3": "python", "ours": "python", "ir": "r"}
+
+
+# --- the kernel that a notebook names -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "mapping", "kernel"),
+    [
+        (Named("ours", "python"), {}, "ours"),
+        (Named("ours", ""), {"python": "ir"}, "ours"),
+        (Named("", "python"), {}, "python3"),
+        (Named("", ""), {}, "python3"),
+        (Named("", "r"), {}, "ir"),
+        (Named("gone", "python"), {"python": "ours"}, "ours"),
+        (Named("", "python"), {"python": "ours"}, "ours"),
+    ],
+)
+def test_kernel_of_a_notebook(said: Named, mapping: dict[str, str], kernel: str) -> None:
+    """The kernel that the notebook names, else the deployer's for its language, else the default of its language."""
+    assert specs.chosen("a.ipynb", said, INSTALLED, mapping) == kernel
+
+
+@pytest.mark.parametrize(
+    ("said", "mapping", "missing"),
+    [
+        (Named("gone", "python"), {}, "gone"),
+        (Named("julia-1.9", "julia"), {}, "julia-1.9"),
+        (Named("", "julia"), {}, "for the language julia"),
+        (Named("gone", "python"), {"python": "away"}, "gone"),
+    ],
+)
+def test_no_kernel_stands_in_for_a_missing_one(said: Named, mapping: dict[str, str], missing: str) -> None:
+    """A notebook of another language or environment is not run on the one that happens to be there."""
+    with pytest.raises(KernelMissing, match=f"needs the kernel {missing}, which is not installed here .*ir, ours"):
+        specs.chosen("a.ipynb", said, INSTALLED, mapping)
+
+
+@pytest.mark.parametrize(
+    "metadata", [{}, {"kernelspec": None}, {"kernelspec": {"name": 7, "language": []}}, {"language_info": "python"}]
+)
+def test_odd_metadata_names_no_kernel(metadata: dict[str, Any]) -> None:
+    """Metadata of any form is read."""
+    assert specs.named(metadata) == Named("", "")
+
+
+def test_missing_kernel_is_named_at_the_start_and_not_in_the_index(tmp_path: Path) -> None:
+    """The log says which notebook needs which kernel; its page is an error, and the index leaves it out."""
+    write(tmp_path / "root" / "good.ipynb", WHO)
+    write(tmp_path / "root" / "other.ipynb", "1", kernel="julia-1.9")
+    write(tmp_path / "root" / "login.ipynb", "1")
+    with serving_folder(tmp_path, ".") as server:
+        assert "/other cannot be shown: other.ipynb needs the kernel julia-1.9, which is not installed" in server.log
+        assert "login.ipynb is not served: /login is an address of the server's own. Rename the notebook." in server.log
+        index = server.visitor().get("").text
+        assert "/good" in index and "/other" not in index
+        page = visit(server, None, "other")
+        assert page.response.status_code == 500 and "julia" not in page.html
+        assert visit(server, None, "good").response.status_code == 200
+
+
+def test_kernel_that_does_not_start_is_named_at_the_start(tmp_path: Path) -> None:
+    """A server whose only kernel cannot be started does not say that it serves."""
+    write(tmp_path / "root" / "a.ipynb", "1", kernel="broken")
+    folder = tmp_path / "data" / "kernels" / "broken"
+    folder.mkdir(parents=True)
+    spec = {"argv": ["/no/such/python", "-f", "{connection_file}"], "display_name": "Broken", "language": "python"}
+    (folder / "kernel.json").write_text(json.dumps(spec))
+    with pytest.raises(RuntimeError), serving_folder(tmp_path, "."):
+        pass
+    log = (tmp_path / "server.log").read_text()
+    assert "The kernel broken does not start (FileNotFoundError" in log and "jupyter console --kernel broken" in log
+    assert "are served at" not in log and log.count("The kernel broken does not start") == 1
+
+
+# --- looks ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("option", "given", "hint"),
+    [
+        ("theme", "drak", "VoilaConfiguration.theme must name an installed theme, not 'drak'; did you mean 'dark'?"),
+        ("theme", "solarized", "not 'solarized'; installed are light, dark, JupyterLab Light, JupyterLab Dark."),
+        (
+            "template",
+            "lba",
+            "VoilaConfiguration.template must name an installed template, not 'lba'; did you mean 'lab'",
+        ),
+        ("template", "../lab", "not '../lab'; "),
+    ],
+)
+def test_misspelt_looks_are_refused(tmp_path: Path, option: str, given: str, hint: str) -> None:
+    """A theme or template that is not installed is refused when the server is built."""
+    notebook = write(tmp_path / "a.ipynb", "1")
+    builder = create_app(config={"VoilaConfiguration": {option: given}}).with_app(path="/", root=notebook)
+    with pytest.raises(DashboardError) as caught:
+        builder.build()
+    assert hint in str(caught.value)
+
+
+# --- a proxy that names people --------------------------------------------------------------------------------------
+
+
+def test_header_of_names_needs_its_proxies(tmp_path: Path) -> None:
+    """A header that every client could write is not what names people."""
+    notebook = write(tmp_path / "a.ipynb", "1")
+    config = {"AppMetaExtension": {"user_header": "X-Forwarded-User"}}
+    with pytest.raises(DashboardError, match=r"user_header names people, so it needs .*trusted_proxies"):
+        create_app(config=config).with_app(path="/", root=notebook).build()
+
+
+@pytest.mark.parametrize(("network", "named"), [("127.0.0.0/8", True), ("10.0.0.0/8", False)])
+def test_visitor_whom_the_proxy_does_not_name_is_refused(tmp_path: Path, network: str, named: bool) -> None:
+    """Without the header, with two of them, and from elsewhere: no page, no index, no kernel."""
+    write(tmp_path / "root" / "who.ipynb", WHO)
+    app = f"""
+app = create_app(config={{"AppMetaExtension": {{"user_header": "X-Forwarded-User", "trusted_proxies": ["{network}"]}}}})
+app = app.with_app(path="/who", root="who.ipynb").with_index()"""
+    with staging(tmp_path, app) as server:
+        visitor = server.visitor()
+        for headers in ({}, {"X-Forwarded-User": ""}, {"X_Forwarded_User": "alice"}):
+            for path in ("", "who"):
+                answer = visitor.get(path, headers=headers, follow_redirects=False)
+                assert (answer.status_code, "kernelId" in answer.text) == (401, False), (path, headers)
+        answer = visitor.get("who", headers={"X-Forwarded-User": "alice"})
+        assert (answer.status_code == 200, "alice" in answer.text) == (named, named)
+
+
+# --- a folder's notebooks -------------------------------------------------------------------------------------------
+
+
+def test_environments_and_packages_are_not_walked(tmp_path: Path) -> None:
+    """Notebooks that come with packages are not a folder's own, and a walk through them would take long."""
+    for name in (
+        *("a", "deep/b", ".venv/c", "env/lib/d", "node_modules/x/e", "lib/site-packages/f", "_drafts/g", "env2/h"),
+    ):
+        write(tmp_path / f"{name}.ipynb", "1")
+    (tmp_path / "env" / "pyvenv.cfg").write_text("")
+    assert listing.names(tmp_path) == ["a", "deep/b", "env2/h"]
+    assert listing.names(tmp_path / "env") == ["lib/d"]
+
+
+async def test_unreadable_notebook_does_not_stop_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A file that is not a notebook is judged by its page, not by the whole server."""
+    (tmp_path / "a.ipynb").write_text("nonsense")
+    write(tmp_path / "b.ipynb", "1", kernel="gone")
+    with caplog.at_level(logging.WARNING):
+        application = create_app().with_dynamic_directory(path="/x", directory=tmp_path).build()
+    await application.close()
+    assert [line for line in caplog.messages if "cannot be shown" in line] == [
+        line for line in caplog.messages if line.startswith("/x/b cannot be shown: b.ipynb needs the kernel gone")
+    ]
