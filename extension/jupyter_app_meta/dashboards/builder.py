@@ -25,7 +25,7 @@ from jupyter_server.auth.identity import IdentityProvider
 from traitlets.config import Config
 
 from ..model import Frozen
-from . import checks, ports
+from . import checks, configured, ports
 from .application import Application
 from .hooks import Authorize, Meta, OnError
 from .limits import PAGES, Limits, raise_descriptors
@@ -36,9 +36,6 @@ from .services import Services
 from .settings import Settings
 from .sources import Fixed, Folder, Source
 from .uploads import DEFAULT_LIMIT
-
-REPLACED = {"preheat_kernel": "warm", "prelaunch_hook": "authorize", "progressive_rendering": "warm"}
-"""Options of Voila whose work is done here in another way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,9 +201,7 @@ class Builder:
             expect(option, given)
         if self.options["token"] and isinstance(self.options["identity_provider"], IdentityProvider):
             raise DashboardError("token has no effect beside an identity_provider that is made already: leave one out.")
-        for name, instead in REPLACED.items():
-            if self.config.get("VoilaConfiguration", {}).get(name):
-                raise DashboardError(f"VoilaConfiguration.{name} has no effect here: use {instead}.")
+        configured.check(self.config, self.options["identity_provider"])
         for mount in self.mounts:
             _check_place(mount)
             expect("validate" if mount.dynamic else "authorize", mount.settings.authorize, mount.route)

@@ -26,6 +26,7 @@ from ..cli.options import Refused, nearest
 from ..errors import AppMetaError, PolicyError
 from ..server import hooks, logs
 from ..server.app import AppMetaExtension
+from . import configured
 from .browser import open_page
 from .builder import Builder, create_app
 from .hooks import Authorize
@@ -178,6 +179,22 @@ class Serve(JupyterApp):
         hooks.keep(cfg, "Serve", "authorize")
         super()._load_config(cfg, *arguments, **options)
 
+    def update_config(self, config: Config) -> None:
+        """Note what ``jupyter_config`` says: that file is for all of Jupyter's programs."""
+        files = {Path(name).stem for name in self.loaded_config_files}
+        if files == {"jupyter_config"}:
+            self._common = self._common | (set(config) - set(self.cli_config))
+        super().update_config(config)
+
+    _common: set[str] = set()  # noqa: RUF012  # never changed in place
+
+    def _of_others(self) -> set[str]:
+        """Return the sections that ``jupyter_config`` has for other programs, which may have said something else."""
+        others = self._common - set(configured.read(self._provider(), self.config)) - {*configured.OWN, "GatewayClient"}
+        if others:
+            self.log.info("Not read here, as they are for other programs: %s.", ", ".join(sorted(others)))
+        return others
+
     def _log_level_default(self) -> int:
         return logging.INFO
 
@@ -212,6 +229,7 @@ class Serve(JupyterApp):
         place = self._place()
         for path in unread(place, self.loaded_config_files):
             self.log.warning("%s is not read: it lies beside the notebooks. Name it with --config=%s.", path, path)
+        config = Config({name: given for name, given in self.config.items() if name not in self._of_others()})
         builder = create_app(
             identity_provider=self._provider(),
             token=self.token or None,
@@ -233,7 +251,7 @@ class Serve(JupyterApp):
             quiet_timeout=self.quiet_timeout,
             max_upload=self.max_upload,
             trust_xheaders=self.trust_xheaders,
-            config=self.config,
+            config=config,
             log=self.log,
         )
         authorize = self._authorize()

@@ -125,7 +125,7 @@ class PageHandler(Handler):
             return
         self._set_headers()
         try:
-            async for piece in run.html(PATIENCE):
+            async for piece in run.html(self.services.voila.http_keep_alive_timeout):
                 self.write(piece)
                 await asyncio.wait_for(self.flush(), STALLED)
         except (StreamClosedError, TimeoutError):

@@ -19,7 +19,7 @@ from nbconvert.preprocessors.clearoutput import ClearOutputPreprocessor
 from voila.execute import strip_code_cell_warnings
 
 from ..errors import NotClaimed
-from . import page_script
+from . import configured, page_script
 from .blueprint import Blueprint
 from .displays import Displays, Executor, joined
 from .kernels import Kernel, KernelFailed
@@ -143,11 +143,7 @@ class Run:
         if self._visit:
             self._give_kernel(self._visit)
         self._spawned.set()
-        await self.kernel.ready(self._settings("startup_timeout", 60))
-
-    def _settings(self, name: str, default: Any) -> Any:
-        found = self._services.config.get("VoilaExecutor", {}).get(name, default)
-        return found if isinstance(found, type(default)) else default
+        await self.kernel.ready(configured.of_executor(self._services.config, "startup_timeout"))
 
     async def html(self, patience: float) -> AsyncIterator[str]:
         """Yield the page as it comes, once, and a sign of life whenever nothing came for ``patience`` seconds."""

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import zmq.asyncio
-from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvider
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from traitlets.config import Application, Config
@@ -43,9 +42,9 @@ def services(
     _check(extension)
     logs.guard(log, Application.instance().log if Application.initialized() else None)
     hook = extension.hook()  # what cannot be is refused before anything is opened
-    specs = KernelSpecManager(config=config, log=log)
     voila = VoilaConfiguration(config=_voila_config(config))
     looks.check(voila)
+    specs = voila.kernel_spec_manager_class(config=config, log=log)
     visits = Visits()
     kernels = Kernels(
         visits,
@@ -134,4 +133,4 @@ def has_secret(config: Config) -> bool:
     """Whether the configuration, or the environment, has a token or password."""
     sections = (config.get(name, {}) for name in ("IdentityProvider", "PasswordIdentityProvider"))
     named = any(section.get("token") or section.get("hashed_password") for section in sections)
-    return named or bool(os.environ.get("JUPYTER_TOKEN"))
+    return named or any(os.environ.get(name) for name in ("JUPYTER_TOKEN", "JUPYTER_TOKEN_FILE"))
