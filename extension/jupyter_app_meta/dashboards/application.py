@@ -29,8 +29,9 @@ from voila.static_file_handler import MultiStaticFileHandler, TemplateStaticFile
 from voila.utils import get_data_dir, get_voila_labextensions_path
 
 from ..server.stamping import stamped
-from . import access, hub, kernel_routes, page_routes, routes, runtime, setup, uploads
+from . import access, file_routes, hub, kernel_routes, page_routes, routes, runtime, setup, uploads
 from .cookies import cookies
+from .files import Rules
 from .front import Front, public_address
 from .handlers import NotFoundHandler, RefusalHandler
 from .hooks import OnError
@@ -70,6 +71,7 @@ class Application(web.Application):
         connect_timeout: float,
         limits: Limits,
         outside: Outside,
+        files: Sequence[str],
         config: Config,
         log: logging.Logger,
     ) -> None:
@@ -89,9 +91,12 @@ class Application(web.Application):
             policy = services.desk.policy
             self._front = Front(base_url, public, policy.trusts, outside.trust_xheaders)
             self._sources = sources(services)
+            beside = file_routes.route(
+                base_url, [source for _, source in self._sources], index, Rules.of(services.voila, files)
+            )
             self._left_behind = undo.pop_all()
         super().__init__(
-            [*_identity_routes(provider, base_url), *tolerant(_file_routes(services)), *self._routes(index)],
+            [beside, *_identity_routes(provider, base_url), *tolerant(_file_routes(services)), *self._routes(index)],
             default_handler_class=NotFoundHandler,
             dashboard_services=services,
             dashboard_on_error=on_error,

@@ -10,6 +10,7 @@ from typing import Any
 from jupyter_server.services.contents.largefilemanager import LargeFileManager
 from nbformat import NotebookNode
 from nbformat.sign import MemorySignatureStore, NotebookNotary
+from tornado import web
 from voila.notebook_renderer import NotebookRenderer
 from voila.paths import collect_template_paths
 from voila.utils import get_page_config
@@ -94,7 +95,18 @@ async def read(services: Services, path: Path, seen: Version) -> Blueprint:
     )
 
 
+class _Contents(LargeFileManager):
+    """What reads notebooks, and the pictures that are written into their pages."""
+
+    def file_exists(self, path: str = "") -> bool:
+        """Whether there is such a file below the folder; a link that leads out of it stays a link."""
+        try:
+            return bool(super().file_exists(path))
+        except web.HTTPError:
+            return False
+
+
 def _contents(services: Services, folder: Path) -> LargeFileManager:
     """Return what reads notebooks of a folder. It keeps no signatures: nothing here asks for them, or for a home."""
     notary = NotebookNotary(secret=b"not used", store_factory=MemorySignatureStore, log=_log)
-    return LargeFileManager(root_dir=str(folder), config=services.config, log=_log, notary=notary)
+    return _Contents(root_dir=str(folder), config=services.config, log=_log, notary=notary)

@@ -13,45 +13,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field, fields, replace
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 from jupyter_server.auth.identity import IdentityProvider
 from traitlets.config import Config
+from voila.configuration import VoilaConfiguration
 
 from ..model import Frozen
 from . import checks, configured, ports
 from .application import Application
+from .files import Rules
 from .hooks import Authorize, Meta, OnError
 from .limits import PAGES, Limits, raise_descriptors
+from .mounts import Mount, check_paths, check_place
 from .options import expect, imported
 from .outside import Outside
-from .routes import SUFFIX, DashboardError, Route, base
-from .services import Services
+from .routes import DashboardError, Route, base
 from .settings import Settings
-from .sources import Fixed, Folder, Source
 from .uploads import DEFAULT_LIMIT
-
-
-@dataclass(frozen=True, slots=True)
-class Mount:
-    """A notebook, or a directory of them, at a path."""
-
-    route: Route
-    place: Path
-    settings: Settings
-    dynamic: bool
-
-    def open(self, services: Services) -> Source:
-        """Return the dashboards of this mount."""
-        meta = services.request_hook if self.settings.meta is None else self.settings.meta
-        settings = replace(self.settings, meta=meta)
-        return (Folder if self.dynamic else Fixed)(services, self.route, self.place, settings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,31 +186,13 @@ class Builder:
         if self.options["token"] and isinstance(self.options["identity_provider"], IdentityProvider):
             raise DashboardError("token has no effect beside an identity_provider that is made already: leave one out.")
         configured.check(self.config, self.options["identity_provider"])
+        Rules.of(VoilaConfiguration(config=self.config), self.options["files"])
         for mount in self.mounts:
-            _check_place(mount)
+            check_place(mount)
             expect("validate" if mount.dynamic else "authorize", mount.settings.authorize, mount.route)
             expect("meta", mount.settings.meta, mount.route)
             expect("warm", mount.settings.warm, mount.route)
-        self._check_paths()
-
-    def _check_paths(self) -> None:
-        taken: dict[tuple[str, bool], Mount] = {}
-        for mount in self.mounts:
-            before = taken.setdefault((mount.route.shape, mount.dynamic), mount)
-            if before is not mount:
-                _refuse_both(before, mount)
-        for page, directory in product(self.mounts, self.mounts):
-            if directory.dynamic and not page.dynamic and page.route.hides(directory.route):
-                raise DashboardError(
-                    f"{page.place.name} at {page.route.path} hides the notebooks of {directory.place.name} at "
-                    f"{directory.route.path}: give one another path."
-                )
-        if self.index and self.index.has_parameters:
-            raise DashboardError(f"The index is at {self.index.path}: it must have no parameters.")
-        if self.index and (clash := taken.get((self.index.shape, False))):
-            raise DashboardError(f"{clash.place.name} and the index are both at {self.index.path}.")
-        if not self.mounts:
-            raise DashboardError("There is nothing to serve: add a notebook by with_app or with_dynamic_directory.")
+        check_paths(self.mounts, self.index)
 
 
 async def _until(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
@@ -239,28 +205,6 @@ async def _until(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
     else:
         working.cancel()
         await asyncio.wait((working,))
-
-
-def _refuse_both(one: Mount, other: Mount) -> None:
-    if one.route == other.route:
-        where = f"{one.place.name} and {other.place.name} are both at {one.route.path}"
-    else:
-        where = f"{one.place.name} at {one.route.path} and {other.place.name} at {other.route.path} have the same URLs"
-    raise DashboardError(f"{where}: give one another path.")
-
-
-def _check_place(mount: Mount) -> None:
-    if mount.dynamic and "{name}" in mount.route.segments:
-        raise DashboardError(
-            f"{mount.route.path} has the parameter name, which is the notebook's: give it another one."
-        )
-    if mount.dynamic and not mount.place.is_dir():
-        raise DashboardError(f"{mount.place} is no directory: {mount.route.path} cannot be served.")
-    if not mount.dynamic and not mount.place.is_file():
-        what = "is a directory: use with_dynamic_directory" if mount.place.is_dir() else "does not exist"
-        raise DashboardError(f"{mount.place} {what}: {mount.route.path} cannot be served.")
-    if not mount.dynamic and mount.place.suffix != SUFFIX:
-        raise DashboardError(f"{mount.place} is no notebook ({SUFFIX}): {mount.route.path} cannot be served.")
 
 
 def create_app(
@@ -282,6 +226,7 @@ def create_app(
     max_connections: int | None = None,
     quiet_timeout: float = 86_400,
     max_upload: int = DEFAULT_LIMIT,
+    files: Sequence[str] = (),
     trust_xheaders: bool = False,
     public_url: str = "",
     allow_origin: str = "",
@@ -302,11 +247,12 @@ def create_app(
     kernel. Where ``max_pages`` are open, who comes is told to try again (503), as is who has
     ``max_pages_per_visitor``, or sits at an address with ``max_pages_per_address`` (429); each is found
     from the machine's memory by default, 0 is no limit. A page whose visitor sends nothing for ``quiet_timeout``
-    seconds ends, too (0: never). ``max_upload`` is how many bytes a page may send at once. ``public_url`` is the
-    address that visitors see where a proxy does not say it; ``allow_origin`` (or a regular expression,
-    ``allow_origin_pat``) is another origin whose scripts may use pages; ``frame_ancestors`` are the
-    sites that may show pages in a frame. ``config`` is a traitlets Config, such as
-    ``{"AppMetaExtension": {"cookies_allow": ["theme"]}}``.
+    seconds ends, too (0: never). ``max_upload`` is how many bytes a page may send at once.
+    ``files`` are patterns, such as ``*.csv``, of files beside notebooks that are served as pictures
+    are. ``public_url`` is the address that visitors see where a proxy does not say it;
+    ``allow_origin`` (or a regular expression, ``allow_origin_pat``) is another origin whose scripts
+    may use pages; ``frame_ancestors`` are the sites that may show pages in a frame.
+    ``config`` is a traitlets Config, such as ``{"AppMetaExtension": {"cookies_allow": ["theme"]}}``.
     """
     expect("config", config)
     options = {
@@ -323,6 +269,7 @@ def create_app(
         "max_connections": max_connections,
         "quiet_timeout": quiet_timeout,
         "max_upload": max_upload,
+        "files": files,
         "trust_xheaders": trust_xheaders,
         "public_url": public_url,
         "allow_origin": allow_origin,

@@ -16,7 +16,7 @@ from jupyter_core.application import JupyterApp, base_aliases, base_flags
 from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvider
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from jupyter_server.utils import url_path_join
-from traitlets import Bool, Bytes, Callable, Float, Integer, TraitError, Type, Unicode, Union
+from traitlets import Bool, Bytes, Callable, Float, Integer, List, TraitError, Type, Unicode, Union
 from traitlets.config import Config
 from voila.configuration import VoilaConfiguration
 from voila.execute import VoilaExecutor
@@ -126,6 +126,11 @@ class Serve(JupyterApp):
         min=1,
         help="How many bytes a page may send at once: what a FileUpload takes. A larger message closes its connection.",
     ).tag(config=True)
+    files = List(
+        Unicode(),
+        help="Patterns of files beside notebooks that visitors of their pages may have too, such as '*.csv' or "
+        "'data/*.json'. Pictures are served anyway (VoilaConfiguration.file_allowlist), hidden files never.",
+    ).tag(config=True)
     trust_xheaders = Bool(
         False, help="Believe X-Scheme and X-Forwarded-Proto: only behind a proxy that sets them."
     ).tag(config=True)
@@ -167,6 +172,7 @@ class Serve(JupyterApp):
         "token": "Serve.token",
         "identity-provider": "Serve.identity_provider_class",
         "warm": "Serve.warm",
+        "files": "Serve.files",
     }
     flags: ClassVar[dict[str, Any]] = {  # type: ignore[misc]  # as above
         **base_flags,
@@ -250,6 +256,7 @@ class Serve(JupyterApp):
             max_connections=self.max_connections,
             quiet_timeout=self.quiet_timeout,
             max_upload=self.max_upload,
+            files=self.files,
             trust_xheaders=self.trust_xheaders,
             config=config,
             log=self.log,

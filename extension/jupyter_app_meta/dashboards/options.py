@@ -24,6 +24,10 @@ def _is_count(given: object) -> bool:
     return isinstance(given, Integral) and not isinstance(given, bool) and int(given) >= 0
 
 
+def _are_patterns(given: object) -> bool:
+    return isinstance(given, list | tuple) and all(isinstance(each, str) and each for each in given)
+
+
 def _is_size(given: object) -> bool:
     return _is_count(given) and given != 0
 
@@ -64,6 +68,7 @@ EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
         (lambda given: given is None or _is_count(given), "a whole number, 0 or more, or None"),
     ),
     "quiet_timeout": (lambda given: _is_time(given) or _is_count(given), "seconds, 0 or more"),
+    "files": (_are_patterns, "a list of patterns such as '*.csv'"),
     "max_upload": (_is_size, "a whole number of bytes, 1 or more"),
     "max_age": (_is_time, "seconds, more than 0"),
     "idle_timeout": (_is_time, "seconds, more than 0"),

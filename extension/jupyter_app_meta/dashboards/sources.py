@@ -15,6 +15,7 @@ import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from . import listing, routes, specs
 from .dashboard import Dashboard
@@ -35,9 +36,15 @@ class Entry(NamedTuple):
 class Fixed:
     """The one dashboard of a path."""
 
+    is_folder = False
+
     def __init__(self, services: Services, route: Route, notebook: Path, settings: Settings) -> None:
-        self.settings, self._route = settings, route
+        self.settings, self.route, self.directory = settings, route, notebook.parent
         self.dashboard = Dashboard(services, notebook, settings)
+
+    def shows(self, path: str) -> bool:
+        """Whether the notebook is at this address: those that have parameters are not told from files."""
+        return path.rstrip("/") == self.route.path
 
     async def start(self) -> None:
         """Begin whatever is done ahead of visitors."""
@@ -57,9 +64,9 @@ class Fixed:
 
     async def entries(self) -> list[Entry]:
         """List the dashboard, unless its path has parameters."""
-        if self._route.has_parameters or not self.dashboard.notebook.is_file():
+        if self.route.has_parameters or not self.dashboard.notebook.is_file():
             return []
-        return [Entry(self._route.path, {}, self.dashboard.notebook, self.settings)]
+        return [Entry(self.route.path, {}, self.dashboard.notebook, self.settings)]
 
     async def sweep(self) -> None:
         """A path stays, whatever becomes of its notebook."""
@@ -72,8 +79,10 @@ class Fixed:
 class Folder:
     """The dashboards of a directory, as they appear, change and vanish."""
 
+    is_folder = True
+
     def __init__(self, services: Services, route: Route, directory: Path, settings: Settings) -> None:
-        self._services, self._route, self._directory, self.settings = services, route, directory, settings
+        self._services, self.route, self.directory, self.settings = services, route, directory, settings
         self._dashboards: dict[Path, Dashboard] = {}
         self._started = False
 
@@ -86,11 +95,11 @@ class Folder:
 
     async def _names(self) -> list[str]:
         """Return the names of the notebooks, from a walk that does not block the server."""
-        return await asyncio.to_thread(listing.names, self._directory)
+        return await asyncio.to_thread(listing.names, self.directory)
 
     def find(self, params: Mapping[str, str]) -> Dashboard | None:
         """Return the dashboard of a name."""
-        notebook = routes.find(self._directory, params["name"])
+        notebook = routes.find(self.directory, params["name"])
         if notebook is None:
             return None
         if notebook not in self._dashboards:
@@ -110,16 +119,22 @@ class Folder:
 
     async def entries(self) -> list[Entry]:
         """List the notebooks that can be shown, unless their path has parameters."""
-        if self._route.has_parameters:
+        if self.route.has_parameters:
             return []
-        found = [(name, routes.find(self._directory, name)) for name in await self._names()]
-        base, kernels = self._route.path.rstrip("/"), specs.installed(self._services.specs)
+        found = [(name, routes.find(self.directory, name)) for name in await self._names()]
+        base, kernels = self.route.path.rstrip("/"), specs.installed(self._services.specs)
         mapping = self._services.voila.language_kernel_mapping
         return [
             Entry(f"{base}/{name}", {"name": name}, path, self.settings)
             for name, path in found
             if path and not routes.is_reserved(f"{base}/{name}") and not specs.missing(path, kernels, mapping)
         ]
+
+    def shows(self, path: str) -> bool:
+        """Whether a notebook of the directory is at this address."""
+        below = f"{self.route.path.rstrip('/')}/"
+        name = unquote(path.removeprefix(below)) if path.startswith(below) else ""
+        return bool(name) and routes.find(self.directory, name) is not None
 
     async def sweep(self) -> None:
         """Drop the dashboards whose notebooks have vanished."""

@@ -1,0 +1,73 @@
+"""What is served where: a notebook or a directory at each path, and which of them cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+
+from .routes import SUFFIX, DashboardError, Route
+from .services import Services
+from .settings import Settings
+from .sources import Fixed, Folder, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A notebook, or a directory of them, at a path."""
+
+    route: Route
+    place: Path
+    settings: Settings
+    dynamic: bool
+
+    def open(self, services: Services) -> Source:
+        """Return the dashboards of this mount."""
+        meta = services.request_hook if self.settings.meta is None else self.settings.meta
+        settings = replace(self.settings, meta=meta)
+        return (Folder if self.dynamic else Fixed)(services, self.route, self.place, settings)
+
+
+def check_paths(mounts: Sequence[Mount], index: Route | None) -> None:
+    """Raise DashboardError for two places of the same addresses, and where there is none."""
+    taken: dict[tuple[str, bool], Mount] = {}
+    for mount in mounts:
+        before = taken.setdefault((mount.route.shape, mount.dynamic), mount)
+        if before is not mount:
+            _refuse_both(before, mount)
+    for page, directory in product(mounts, mounts):
+        if directory.dynamic and not page.dynamic and page.route.hides(directory.route):
+            raise DashboardError(
+                f"{page.place.name} at {page.route.path} hides the notebooks of {directory.place.name} at "
+                f"{directory.route.path}: give one another path."
+            )
+    if index and index.has_parameters:
+        raise DashboardError(f"The index is at {index.path}: it must have no parameters.")
+    if index and (clash := taken.get((index.shape, False))):
+        raise DashboardError(f"{clash.place.name} and the index are both at {index.path}.")
+    if not mounts:
+        raise DashboardError("There is nothing to serve: add a notebook by with_app or with_dynamic_directory.")
+
+
+def _refuse_both(one: Mount, other: Mount) -> None:
+    if one.route == other.route:
+        where = f"{one.place.name} and {other.place.name} are both at {one.route.path}"
+    else:
+        where = f"{one.place.name} at {one.route.path} and {other.place.name} at {other.route.path} have the same URLs"
+    raise DashboardError(f"{where}: give one another path.")
+
+
+def check_place(mount: Mount) -> None:
+    """Raise DashboardError for a place that is not there, or is something else."""
+    if mount.dynamic and "{name}" in mount.route.segments:
+        raise DashboardError(
+            f"{mount.route.path} has the parameter name, which is the notebook's: give it another one."
+        )
+    if mount.dynamic and not mount.place.is_dir():
+        raise DashboardError(f"{mount.place} is no directory: {mount.route.path} cannot be served.")
+    if not mount.dynamic and not mount.place.is_file():
+        what = "is a directory: use with_dynamic_directory" if mount.place.is_dir() else "does not exist"
+        raise DashboardError(f"{mount.place} {what}: {mount.route.path} cannot be served.")
+    if not mount.dynamic and mount.place.suffix != SUFFIX:
+        raise DashboardError(f"{mount.place} is no notebook ({SUFFIX}): {mount.route.path} cannot be served.")
