@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket as sockets
 import time
 import uuid
@@ -123,7 +124,9 @@ def test_sources_stay_with_the_author(server: Server, format: Format) -> None:
 def test_tracebacks_of_callbacks_stay_with_the_author(page: Opened) -> None:
     """A callback that raises tells its visitor neither the values nor the code."""
     socket = page.connect()
-    comm_id = page.html.partition("button ")[2][:32]
+    found = re.search(r"button ([0-9a-f]{32})", page.html)
+    assert found
+    comm_id = found[1]
     socket.send(
         socket.message("comm_msg", {"comm_id": comm_id, "data": {"method": "custom", "content": {"event": "click"}}})
     )

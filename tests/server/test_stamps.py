@@ -379,6 +379,12 @@ def test_deep_metadata_is_replaced(depth: int, left: int) -> None:
     assert at(max(0, sys.getrecursionlimit() - len(inspect.stack(0)) - left)) == b"{}"
 
 
+@given(metadata=metadatas)
+def test_quick_look_at_metadata_agrees_with_writing_it(metadata: dict[str, Any]) -> None:
+    """What is taken to be writable without being written is."""
+    assert objects.can_be_written(metadata) is (objects.write(metadata) is not None)
+
+
 def test_metadata_as_clients_nest_it_stays() -> None:
     """What JupyterLab and its extensions write is not deep."""
     text = '{"deletedCells": [], "cell": {"tags": [{"a": [1, {"b": {}}]}]}}'

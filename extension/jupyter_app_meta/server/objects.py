@@ -38,15 +38,33 @@ def write(value: Json, *, strict: bool = True) -> bytes | None:
 
     What is not ``strict`` may hold NaN and the like, as Python's own json has them.
     """
-    if strict and not _is_shallow(value):
-        return None
     try:
         text = _write(value) if strict else json.dumps(value)
+        if strict and text.count("{") + text.count("[") > DEPTH and not _is_shallow(value):
+            return None
         if strict and "\\ud" in text:  # a character beyond the Basic Multilingual Plane, or half of one
             _write_text(value).encode()
     except (ValueError, TypeError, RecursionError):
         return None
     return text.encode()
+
+
+def can_be_written(value: Json) -> bool:
+    """Whether ``write`` has a JSON for an object; what clients usually write is not written for that."""
+    if all(map(str.isascii, value)) and all(map(_is_plain, value.values())):
+        return True
+    return write(value) is not None
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, str):
+        return value.isascii()
+    if isinstance(value, list):
+        try:
+            return "".join(value).isascii()
+        except TypeError:
+            return False
+    return value is None or isinstance(value, bool)
 
 
 def _is_shallow(value: Json) -> bool:

@@ -138,7 +138,7 @@ class Stamps:
         if "metadata" not in msg and not self.required:
             return msg
         clean = _cleaned(msg.get("metadata"))
-        metadata = clean if clean is not None and objects.write(clean) is not None else self._unreadable()
+        metadata = clean if clean is not None and objects.can_be_written(clean) else self._unreadable()
         ids, signer = _ids(msg.get("header")), self._safe_signer()
         if ids and signer:
             metadata[wire.FIELD] = signer.stamp(*ids)
