@@ -23,6 +23,7 @@ from .. import wire
 from ..model import SessionInfo
 from . import capture, identity
 from .frames import RUN_CHANNELS, is_absurd, stamp_frame
+from .lines import Lines
 from .objects import Json
 from .sockets import look_again, make_patient
 from .stamps import Desk, Stamps, Unreadable
@@ -83,6 +84,7 @@ def _lifecycle(base: Any, required: bool) -> Json:
 
     async def prepare(self: Any) -> None:
         self._app_meta_stamps = None
+        self.log = Lines(self.log)
         self._app_meta_who = identity.nobody()
         with harmless(self.log):
             self._app_meta_who = identity.visitor(self.websocket_handler, self.app_meta_desk.policy)
