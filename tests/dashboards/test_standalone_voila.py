@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import websocket
@@ -180,3 +181,42 @@ def test_connection_without_its_manager_says_what_is_missing(tmp_path: Path) -> 
         while "c.VoilaConfiguration.multi_kernel_manager_class =" not in server.log and time.monotonic() < deadline:
             time.sleep(0.1)
         assert "c.VoilaConfiguration.multi_kernel_manager_class =" in server.log
+
+
+BROKEN = """import ipywidgets
+from ipykernel.comm import Comm
+secret = "hunter2-" + "password"
+comm = Comm(target_name="quiet")
+comm.on_msg(lambda message: int(secret))
+broken = Comm(target_name="broken")
+broken.on_msg(lambda message: message["absent"] + secret)
+out = ipywidgets.Output()
+display(out)
+with out:
+    print(secret, file=__import__("sys").stderr)
+print("comms", comm.comm_id, broken.comm_id, out.comm.comm_id)"""
+
+
+def test_errors_of_callbacks_stay_with_their_author(tmp_path: Path) -> None:
+    """A visitor is told an id; the log has the traceback under it, and what a widget captured."""
+    write(tmp_path / "root" / "page.ipynb", BROKEN)
+    with standalone(tmp_path) as server:
+        opened = visit(server, "alice", PAGE)
+        found = re.search(r"comms (\w+) (\w+) (\w+)", opened.html)
+        assert found
+        socket = opened.connect()
+        for comm_id in found.groups():
+            data = {"method": "request_state"}
+            msg_id = socket.send(socket.message("comm_msg", {"comm_id": comm_id, "data": data}))
+            socket.until(lambda m, msg_id=msg_id: is_idle(m, msg_id))  # type: ignore[misc]  # mypy on defaults
+        told = [m["content"]["evalue"] for m in socket.seen if m["header"]["msg_type"] == "error"]
+        assert len(told) == 2 and "hunter2-password" not in str(socket.seen)
+        for text in told:
+            lines = [line for line in server.log.splitlines() if text[-8:-2] in line]
+            assert any("for int() with base 10" in line or "absent" in line for line in lines)
+
+
+def is_idle(message: dict[str, Any], msg_id: str) -> bool:
+    """Whether a kernel has done with a message."""
+    is_status = message["parent_header"].get("msg_id") == msg_id and message["header"]["msg_type"] == "status"
+    return bool(is_status and message["content"]["execution_state"] == "idle")

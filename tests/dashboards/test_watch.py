@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -99,7 +100,7 @@ def test_page_ends_where_its_kernel_is_idle_and_does_not_answer(server: Server, 
     assert opened.html.rstrip().endswith("</html>") and "not reached" not in opened.html
     assert ("said before" in opened.html) == (lost == "reply")
     number = 2 if lost == "reply" else 3
-    eventually(lambda: f"{lost}: cell {number} failed with NoAnswer" in server.log)
+    eventually(lambda: re.search(rf"E-\w{{4}} {lost}.ipynb, cell {number}, for alice at /{lost}: NoAnswer", server.log))
     opened.close()
 
 
@@ -134,7 +135,7 @@ def test_slow_kernel_is_waited_for(server: Server, slow: str) -> None:
 
 def test_stuck_run_is_replaced_and_given_to_no_visitor(server: Server) -> None:
     """A run ahead whose reply is lost is given up; the visitor has a whole page."""
-    eventually(lambda: "once: cell 2 failed with NoAnswer" in server.log, timeout=60)
+    eventually(lambda: re.search("once.ipynb, cell 2, ahead of its visitor: NoAnswer", server.log), timeout=60)
     opened = visit(server, "alice", "/once")
     assert "<alice|" in opened.html and "missing" not in opened.html
     opened.close()

@@ -77,8 +77,8 @@ class Handler(JupyterHandler):
         self.set_header("Content-Type", "text/html; charset=UTF-8")
         self.finish(error_page(status_code, self.base_url))
 
-    async def fail(self, status: int) -> None:
-        """Answer with the deployer's own error page, or ours."""
+    async def fail(self, status: int, error_id: str = "") -> None:
+        """Answer with the deployer's own error page, or ours, with the id under which the log says more."""
         on_error: OnError | None = self.settings["dashboard_on_error"]
         is_known = getattr(self, "_jupyter_current_user", None) is not None  # jupyter_server forbids to ask earlier
         known = self.policy_request(self.raw_request()) if is_known else None
@@ -86,16 +86,16 @@ class Handler(JupyterHandler):
         self.set_status(status)
         self.set_header("Cache-Control", "no-store")
         self.set_header("Content-Type", "text/html; charset=UTF-8")
-        await self.finish(own if own is not None else error_page(status, self.base_url))
+        await self.finish(own if own is not None else error_page(status, self.base_url, error_id))
 
 
-def error_page(status: int, base_url: str) -> str:
+def error_page(status: int, base_url: str, error_id: str = "") -> str:
     """Return our own error page."""
     try:
         phrase = HTTPStatus(status).phrase
     except ValueError:
         phrase = "Error"
-    return render("error.html", status=status, phrase=phrase, base_url=base_url)
+    return render("error.html", status=status, phrase=phrase, base_url=base_url, error_id=error_id)
 
 
 class RefusalHandler(Handler):

@@ -16,7 +16,7 @@ from tornado import web
 
 from ..server import identity
 from ..server.gate import Gate
-from ..server.stamping import hide_sources
+from ..server.outgoing import confine
 from . import hooks
 from .handlers import Handler
 from .setup import ALLOWED
@@ -25,6 +25,9 @@ from .visits import Visit
 
 SOCKETS = 8
 """The most sockets of one page: it needs one, and two for a moment when it reconnects."""
+
+MODEL = ("id", "name", "last_activity", "execution_state", "connections")
+"""What a page may know of its kernel: why it ended is the author's."""
 
 
 class KernelRoute(Handler):
@@ -59,7 +62,9 @@ class KernelHandler(KernelRoute):
         """Return the kernel's model, as jupyter_server has it."""
         await self.visit(kernel_id)
         self.set_header("Content-Type", "application/json")
-        await self.finish(json.dumps(self.services.kernels.kernel_model(kernel_id), default=json_default))
+        model = self.services.kernels.kernel_model(kernel_id)
+        shown = {name: value for name, value in model.items() if name in MODEL}
+        await self.finish(json.dumps(shown, default=json_default))
 
     @web.authenticated
     async def delete(self, kernel_id: str) -> None:
@@ -110,7 +115,7 @@ class ChannelsHandler(Limited, KernelWebsocketHandler, KernelRoute):
 
     def _confine(self, visit: Visit) -> None:
         """Send on what was checked, and not bytes that the kernel might read in another way."""
-        hide_sources(self.connection)
+        confine(self.connection, self.services.incidents)
         self._guard(visit)
         session = self.connection.session
         send_raw = session.send_raw

@@ -21,6 +21,7 @@ from . import hooks
 from .dashboard import Dashboard
 from .handlers import Handler, render
 from .purpose import Purpose, purpose
+from .reasons import reason
 from .run import Run
 from .services import TooManyPages
 from .sources import Entry, Source
@@ -119,9 +120,9 @@ class PageHandler(Handler):
                 self.services.spawn(self._run.close())  # else it would count as an open page for ever
             if self._has_left:
                 return
-            self.services.log.error("%s could not be opened (%s).", visit.notebook.name, type(error).__name__)
-            self.services.log.debug("It failed with this:", exc_info=True)
-            await self.fail(500)
+            place = f"{visit.notebook}, for {visit.who}: it could not be opened"
+            error_id = self.services.incidents.failed(place, error, text=reason(error))
+            await self.fail(500, error_id)
             return
         self._set_headers()
         try:

@@ -8,31 +8,33 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, nullcontext, suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 from nbclient.exceptions import CellExecutionError
 from nbconvert.preprocessors.clearoutput import ClearOutputPreprocessor
-from voila.execute import strip_code_cell_warnings
 
 from ..errors import NotClaimed
+from ..server.incidents import told
 from . import configured, page_script
 from .blueprint import Blueprint
-from .displays import Displays, Executor, joined
+from .cells import Executor
+from .displays import Displays, joined
 from .kernels import Kernel, KernelFailed
+from .reasons import reason
+from .routes import SUFFIX
 from .services import Services
 from .visits import CLOSING, ENDED, Visit
 from .watch import NoAnswer, Watch
 
 HEARTBEAT = "<script>window.voila_heartbeat && window.voila_heartbeat()</script>\n"
-BROKEN = '<p role="alert">This page could not be completed. Please reload it.</p>\n'
+BROKEN = '<p role="alert">This page could not be completed. {} Please reload it.</p>\n'
 
-_silent = logging.getLogger(f"{__name__}.silent")  # what nbclient says may hold a visitor's data; we log its kind
-_silent.propagate = False
-_silent.addHandler(logging.NullHandler())
+TOO_LONG = "This took longer than it may. Please reload the page."
+"""What a visitor is told where a cell was ended for its time."""
 
 
 class Run:
@@ -124,6 +126,7 @@ class Run:
     def _give_kernel(self, visit: Visit) -> None:
         assert self.kernel is not None
         self._services.visits.begin(visit, self.kernel.id, self)
+        self._services.incidents.visited(self.kernel.id, visit.who, urlsplit(visit.page.url).path)
         self.kernel.claim(visit)
 
     async def _start(self) -> None:
@@ -140,6 +143,8 @@ class Run:
         self.kernel = await Kernel.start(
             self._services, blueprint.kernel_name, blueprint.folder, ahead=self._ahead and not self._visit
         )
+        is_python = (self.kernel.manager.kernel_spec.language or "").lower() == "python"
+        self._services.incidents.begin(self.kernel.id, f"{self.name}{SUFFIX}", python=is_python)
         if self._visit:
             self._give_kernel(self._visit)
         self._spawned.set()
@@ -179,14 +184,19 @@ class Run:
                 self._add(piece)
         except Exception as error:
             self.failed = True
-            self._log_failure(error)
-            self._pieces.append(BROKEN)
+            if not self._abandoned:
+                self._pieces.append(BROKEN.format(told(self._fail(error))))
         finally:
             self._executor = None
             if self.kernel and self._claimed.is_set():
                 self.kernel.disconnect_soon()
             elif self.kernel:
                 self.kernel.stop_listening()
+
+    def _fail(self, error: Exception) -> str:
+        """Log why there is no whole page, and return the id."""
+        kernel_id = self.kernel.id if self.kernel else ""
+        return self._services.incidents.failed(self.name, error, kernel_id, text=reason(error))
 
     def _rendered(self, rendering: asyncio.Task[None]) -> None:
         """Let others pass, however the rendering ended, and even if it never began."""
@@ -206,9 +216,9 @@ class Run:
             displays=self._displays,
             km=self.kernel.manager,
             config=self._services.config,
-            show_tracebacks=self._services.voila.show_tracebacks,
-            cell_error_instruction="The server's log says more.",
-            log=_silent,
+            kernel_id=self.kernel.id,
+            incidents=self._services.incidents,
+            original=self.blueprint.notebook,
         )
         self._executor.connect(self.kernel.client)
         limit = self._executor.timeout
@@ -254,27 +264,14 @@ class Run:
         except CellExecutionError as error:
             if error.ename == NotClaimed.__name__ and self._claimed.is_set() and not again:
                 return await self._execute(cell, index, again=True)
-            self._log_failure(error)
-            if executor.should_strip_error():
-                strip_code_cell_warnings(cell)
-                executor.strip_code_cell_errors(cell)
+            executor.fail(cell, error)
         except TimeoutError as error:
-            self._log_failure(error)
-            executor.show_code_cell_timeout(cell)
+            executor.fail(cell, error, TOO_LONG)
         except NoAnswer as error:
-            self._log_failure(error)
-            cell["outputs"].append(error.output())
+            executor.fail(cell, error, str(error))
         else:
             return True
         return False
-
-    def _log_failure(self, error: Exception) -> None:
-        """Log what failed by its kind: its text, and the cell's, may hold a visitor's data."""
-        log = self._services.log
-        kind = getattr(error, "ename", "") or type(error).__name__
-        if not self._abandoned:
-            log.warning("%s: cell %s failed with %s.", self.name, self.cells_done + 1, kind)
-            log.debug("It failed with this:", exc_info=error)
 
     async def is_alive(self) -> bool:
         """Whether the kernel's process runs, or will."""
@@ -286,6 +283,8 @@ class Run:
         if self._abandoned:
             return
         self._abandoned, finished = True, self.done
+        if self.kernel:
+            self._services.incidents.end(self.kernel.id)
         self._rendering.cancel()
         await self._spawned.wait()  # a process that is just being started must not be lost sight of
         self._starting.cancel()

@@ -17,6 +17,7 @@ from traitlets.config import Config
 from voila.configuration import VoilaConfiguration
 
 from ..server.gate import Accounts
+from ..server.incidents import Incidents
 from ..server.stamps import Desk
 from .hooks import Meta
 from .limits import Limits, reaches
@@ -64,6 +65,7 @@ class Services:
     desk: Desk
     visits: Visits
     sockets: zmq.asyncio.Context
+    incidents: Incidents
     accounts: Accounts = field(default_factory=Accounts)
     traffic: Traffic = field(default_factory=Traffic)
     limits: Limits = field(default_factory=Limits)

@@ -15,8 +15,9 @@ from traitlets.config import Application, Config
 from voila.configuration import VoilaConfiguration
 
 from ..model import HTTPRequest
-from ..server import logs
+from ..server import ears, logs
 from ..server.app import AppMetaExtension
+from ..server.incidents import Incidents
 from ..server.incoming import ACCEPTED
 from ..server.stamps import Desk
 from . import hooks, looks
@@ -55,6 +56,8 @@ def services(
         allowed_message_types=list(ALLOWED),
         allow_tracebacks=voila.show_tracebacks,
     )
+    incidents = Incidents(log, shows=voila.show_tracebacks)
+    ears.listen(kernels, incidents)
     sockets = zmq.asyncio.Context()
     sockets.setsockopt(zmq.RECONNECT_IVL, RECONNECT)
     for context in (sockets, kernels.context):
@@ -69,6 +72,7 @@ def services(
         _desk(extension, kernels, visits, secret),
         visits,
         sockets,
+        incidents,
         limits=limits.found(),
         request_hook=hook,
     )

@@ -64,6 +64,12 @@ class Visit:
         """Whether this is the identity that opened the page."""
         return visitor.user is not None and visitor.key == self.visitor.key
 
+    @property
+    def who(self) -> str:
+        """The visitor, for logs."""
+        user = self.visitor.user
+        return str(user.username) if user and user.is_authenticated else "an anonymous visitor"
+
     def away(self) -> float:
         """Return for how many seconds nobody has looked at the page; 0 while it is rendered or connected."""
         return 0 if self.rendering or self.sockets else time.monotonic() - self.since

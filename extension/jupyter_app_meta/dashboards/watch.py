@@ -13,8 +13,6 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from nbclient.exceptions import DeadKernelError
-from nbformat import NotebookNode
-from nbformat.v4 import new_output
 
 LOOK = 1.0
 """Seconds between two looks."""
@@ -37,11 +35,6 @@ class NoAnswer(RuntimeError):
 
     def __init__(self) -> None:
         super().__init__("The kernel is idle, and the reply of this cell is missing. Please reload the page.")
-
-    def output(self) -> NotebookNode:
-        """Return what the page shows below the cell."""
-        made: NotebookNode = new_output("error", ename="NoAnswer", evalue="", traceback=[str(self)])
-        return made
 
 
 class Watched(Protocol):

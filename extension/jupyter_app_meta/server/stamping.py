@@ -144,18 +144,6 @@ def _frame_methods(base: Any) -> Json:
     return {"handle_incoming_message": handle_incoming_message}
 
 
-def hide_sources(connection: Any) -> None:
-    """Keep a prepared connection from sending the sources of cells, which are the author's, in whatever format."""
-    reply, session = connection._on_zmq_reply, connection.session
-
-    def shown(stream: Any, message: Any) -> None:
-        header = message["header"] if isinstance(message, dict) else session.unpack(message[0])
-        if header.get("msg_type") != "execute_input":
-            reply(stream, message)
-
-    connection._on_zmq_reply = shown
-
-
 def _refuse(connection: Any, error: Unreadable) -> None:
     """Drop a message, whose text stays out of the log. Where stamps are required, its socket is closed."""
     connection.log.warning("Ignoring %s.", error)

@@ -22,9 +22,12 @@ from traitlets import TraitError
 from .. import wire
 from ..errors import AppMetaError
 from .app import AppMetaExtension
+from .ears import listen
 from .gate import Flights, Gate
+from .incidents import Incidents
 from .managers import wrap_kernel_manager
-from .stamping import hide_sources, stamped
+from .outgoing import confine
+from .stamping import stamped
 from .stamps import Desk
 
 MANAGER_LINE = f'c.VoilaConfiguration.multi_kernel_manager_class = "{__name__}.KernelManager"'
@@ -45,6 +48,8 @@ class KernelManager(AsyncMappingKernelManager):
             raise SystemExit(1) from error
         os.environ.pop(wire.KEY_VARIABLE, None)  # kernels of this server have their own keys
         wrap_kernel_manager(self, self.app_meta_desk)
+        self.app_meta_incidents = _incidents(self)
+        listen(self, self.app_meta_incidents)
 
 
 def _check(app: Any) -> None:
@@ -67,6 +72,15 @@ def _desk(manager: Any) -> Desk:
     return desk
 
 
+def _incidents(manager: Any) -> Incidents:
+    """Return what is told of the errors of a manager's kernels."""
+
+    def notebook(kernel_id: str) -> str:
+        return str(manager.app_meta_desk.origins.session(kernel_id)["path"] or "a page of Voila")
+
+    return Incidents(manager.log, shows=manager.parent.voila_configuration.show_tracebacks, find=notebook)
+
+
 def _desk_of(connection: Any) -> Desk:
     """Return the desk of the kernel manager that a connection belongs to; raises AppMetaError where it has none."""
     desk = getattr(connection.multi_kernel_manager, "app_meta_desk", None)
@@ -78,8 +92,8 @@ def _desk_of(connection: Any) -> Desk:
 class Connection(stamped(ZMQChannelsWebsocketConnection, property(_desk_of), required=True)):  # type: ignore[misc]  # made at runtime
     """Voila's connection of a page to its kernel, stamped at its kernel manager's desk.
 
-    It hides the sources of cells by itself, in each of the three formats: Voila's handler reads one. What its page
-    sends and does not read is bounded as on dashboards.
+    It sends a page what is for visitors, in each of the three formats: Voila's handler reads one.
+    What its page sends and does not read is bounded as on dashboards.
     """
 
     _gate: Gate | None = None
@@ -93,7 +107,7 @@ class Connection(stamped(ZMQChannelsWebsocketConnection, property(_desk_of), req
     async def prepare(self) -> None:
         """Prepare the connection as its base does."""
         await super().prepare()
-        hide_sources(self)
+        confine(self, self.multi_kernel_manager.app_meta_incidents)
         handler, flights = self.websocket_handler, self.multi_kernel_manager.app_meta_flights
         flight = flights.of(self.kernel_id, self._app_meta_who.key, handler.max_message_size)
         self._gate = Gate(handler, self, flight, self.app_meta_desk.limit)

@@ -7,6 +7,7 @@
 //    somewhere do not storm one server.
 // 3. A page that the server ended on purpose (1000) stays as it is, says so, and leaves the reload to its visitor.
 // 4. What is larger than the server takes is not sent, and the page is told that it was done with: it goes on.
+// 5. An error of the page's own code that no output shows is told here, with the id under which its author finds it.
 (() => {
   "use strict";
   const { upload: UPLOAD, message: LARGEST } = document.currentScript.dataset; // bytes: what is said, and what is sent
@@ -70,6 +71,10 @@
       open.add(socket);
       everOpen = true;
       if (!ended) bar.hide(LOST);
+    });
+    socket.addEventListener("message", (event) => {
+      const text = errorIn(event.data);
+      if (text && !ended) bar.show(text, { dismiss: true, over: bar.text !== LOST });
     });
     socket.addEventListener("close", (event) => {
       open.delete(socket);
@@ -175,11 +180,23 @@
     }
   }
 
-  // The header of a message in the binary form of kernel sockets: offsets of 64 bits, then the channel, then the header.
-  function headerOf(data) {
+  // A part of a message in the binary form of kernel sockets: offsets of 64 bits, then the channel, then header, parent
+  // header, metadata and content.
+  function partOf(data, number) {
     const view = ArrayBuffer.isView(data) ? new DataView(data.buffer, data.byteOffset, data.byteLength) : new DataView(data);
-    const [start, stop] = [2, 3].map((place) => Number(view.getBigUint64(8 * place, true)));
+    const [start, stop] = [number + 1, number + 2].map((place) => Number(view.getBigUint64(8 * place, true)));
     return JSON.parse(new TextDecoder().decode(new Uint8Array(view.buffer, view.byteOffset + start, stop - start)));
+  }
+
+  const headerOf = (data) => partOf(data, 1);
+
+  // What a message tells of an error, if it does.
+  function errorIn(data) {
+    try {
+      return headerOf(data).msg_type === "error" ? partOf(data, 4).evalue : "";
+    } catch {
+      return ""; // a frame of another form, which the page's own client does not use
+    }
   }
 
   // What a kernel says when it has done with a message: widgets hold back the next change until they hear it.

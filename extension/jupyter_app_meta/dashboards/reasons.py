@@ -1,0 +1,27 @@
+"""Why a page cannot be opened, in words that say what to do. None of it holds a visitor's data."""
+
+from __future__ import annotations
+
+import traceback
+
+from jinja2 import TemplateNotFound
+from jupyter_client.kernelspec import NoSuchKernel
+
+
+def reason(error: BaseException) -> str:
+    """Return a sentence with the fix, where the cause is known, and the whole traceback."""
+    hint = _hint(error.__cause__ or error) or _hint(error)
+    return "\n".join(filter(None, (hint, "".join(traceback.format_exception(error)).rstrip())))
+
+
+def _hint(error: BaseException) -> str:
+    if isinstance(error, NoSuchKernel):
+        return (
+            f"The kernel {error.name!r} is not installed. `jupyter kernelspec list` lists those that are: install this "
+            "one, or choose another in the notebook."
+        )
+    if isinstance(error, TemplateNotFound):
+        return f"The template {error.name!r} is missing: install it, or choose another (VoilaConfiguration.template)."
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}. The account of this server must be able to read and write there."
+    return ""

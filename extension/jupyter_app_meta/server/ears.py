@@ -1,0 +1,48 @@
+"""An ear on each kernel of a server: what it says for its author is heard also while no page is connected."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .complaints import is_for_author
+from .incidents import Incidents
+
+STREAM = "_activity_stream"
+"""Where jupyter_server keeps the stream on which it hears whatever a kernel publishes."""
+
+
+def listen(kernels: Any, incidents: Incidents) -> None:
+    """Make a kernel manager tell of errors, and of what is written to stderr, on the stream that it has already."""
+    watch, unwatch = kernels.start_watching_activity, kernels.stop_watching_activity
+
+    def start_watching_activity(kernel_id: str) -> None:
+        watch(kernel_id)
+        kernel = kernels.get_kernel(kernel_id)
+        stream, session = getattr(kernel, STREAM), kernel.session
+        record = stream._recv_callback
+
+        def heard(parts: list[bytes]) -> None:
+            try:
+                _tell(incidents, kernel_id, session, parts)
+            except Exception as error:
+                kernels.log.warning("A kernel's message cannot be read (%s).", type(error).__name__)
+            record(parts)
+
+        stream.on_recv(heard)
+
+    def stop_watching_activity(kernel_id: str) -> None:
+        incidents.end(kernel_id)
+        unwatch(kernel_id)
+
+    kernels.start_watching_activity, kernels.stop_watching_activity = start_watching_activity, stop_watching_activity
+
+
+def _tell(incidents: Incidents, kernel_id: str, session: Any, parts: list[bytes]) -> None:
+    _, (_, *own) = session.feed_identities(parts)
+    if b"error" not in own[0] and b"stderr" not in own[3]:
+        return  # most of what comes, and it may be large
+    header = session.unpack(own[0])
+    if header["msg_type"] in ("error", "stream"):
+        content = session.unpack(own[3])
+        if is_for_author(header["msg_type"], content):
+            incidents.hear(kernel_id, header, session.unpack(own[1]), content)

@@ -1,0 +1,213 @@
+"""What goes wrong in kernels: the author finds it in the log, whole and once, under the id that the visitor is shown.
+
+1. Whoever hears a kernel's message tells it here: the server's own ear on each kernel, the run that makes a page, and
+   the page's connection. The first one has it logged, with notebook, cell, user and page.
+2. Cells are counted as authors see them, from 1 and with those of text.
+3. Each line begins with its id, and cannot look like another record's; a page, and the server, write so many lines.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import ids
+from .allowances import Allowance
+from .complaints import STDERR, Complaint, Reach, complaint
+from .ids import Ids
+from .logs import Lines, printable
+
+MOST_LINES = 120
+"""Lines of one complaint: its beginning and its end."""
+
+HEAD = 40
+"""Lines of the beginning, where there are too many."""
+
+WIDTH = 500
+"""Characters of a line."""
+
+CONTINUED = 2.0
+"""Seconds within which more of the same text belongs to the traceback before it."""
+
+_style = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_place = re.compile(r"\bCell In\[\d+\](?=, line)")  # of cells that are not counted each one is the first
+_line_break = re.compile(r"\r\n|[\n\r]")
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """What a visitor may know of what went wrong."""
+
+    id: str
+    reach: Reach
+
+    @property
+    def text(self) -> str:
+        """What a visitor is told."""
+        return told(self.id, needs_login=self.reach == "login")
+
+
+def told(error_id: str, *, needs_login: bool = False) -> str:
+    """Return what a visitor is told of an error."""
+    if needs_login:
+        return f"You need to be logged in for this ({error_id})."
+    return f"Something went wrong ({error_id})."
+
+
+ADVICE = "Please try again. If it happens again, tell the people who run this page that id."
+
+
+@dataclass(slots=True)
+class Book:
+    """What is known of the page that a kernel runs."""
+
+    notebook: str
+    python: bool = False
+    user: str = ""
+    page: str = ""
+    cell: int = 0
+    cells: dict[str, int] = field(default_factory=dict)
+    allowance: Allowance = field(default_factory=lambda: Allowance(400, 2))
+    error: str = ""
+    last: tuple[str, str, float] = ("", "", 0.0)
+
+    def place(self, parent: Mapping[str, Any]) -> str:
+        """Return which code a message comes from, for whom."""
+        cell = self._cell(parent)
+        what = f"cell {cell}" if cell else "a callback" if str(parent.get("msg_type", "")).startswith("comm_") else ""
+        who = f"for {self.user}" if self.user else "ahead of its visitor" if self.cell else ""
+        where = f"at {self.page}" if self.page else ""
+        return ", ".join(filter(None, (self.notebook, what, " ".join(filter(None, (who, where))))))
+
+    def _cell(self, parent: Mapping[str, Any]) -> int:
+        if parent.get("msg_type") != "execute_request":
+            return 0
+        return self.cells.setdefault(parent["msg_id"], self.cell) if "msg_id" in parent else self.cell
+
+
+class Incidents:
+    """The incidents of one server's kernels. ``shows`` is the deployer's wish that visitors see what authors do.
+
+    ``find`` names the notebook of a kernel that was not announced, None for one that is not listened to.
+    """
+
+    def __init__(
+        self, log: logging.Logger, *, shows: bool = False, find: Callable[[str], str | None] = lambda kernel_id: None
+    ) -> None:
+        self._log, self.shows, self._find = log, shows, find
+        self._books: dict[str, Book] = {}
+        self._ids = Ids()
+        self._allowance = Allowance(10_000, 20)
+
+    def begin(self, kernel_id: str, notebook: str, *, python: bool = False) -> None:
+        """Listen to a kernel that runs this notebook."""
+        self._books[kernel_id] = Book(printable(notebook), python)
+
+    def visited(self, kernel_id: str, user: str, page: str) -> None:
+        """Note who looks at which page."""
+        if book := self._books.get(kernel_id):
+            book.user, book.page = printable(user, 80), printable(page)
+
+    def at(self, kernel_id: str, cell: int) -> None:
+        """Note which cell is sent next."""
+        if book := self._books.get(kernel_id):
+            book.cell = cell
+
+    def last(self, kernel_id: str) -> str:
+        """Return the id of the last exception that a kernel told of."""
+        book = self._books.get(kernel_id)
+        return book.error if book else ""
+
+    def end(self, kernel_id: str) -> None:
+        """Listen no more: what a kernel says as it is ended is nobody's error."""
+        book = self._books.pop(kernel_id, None)
+        if book and (dropped := book.allowance.told()):
+            self._log.warning("%s: … and %d more lines.", book.notebook, dropped)
+
+    def hear(self, kernel_id: str, header: Mapping[str, Any], parent: Mapping[str, Any], content: Any) -> Incident:
+        """Log a message that is for its author, unless it is known already, and return what the visitor may know."""
+        book = self._book(kernel_id)
+        found = complaint(header.get("msg_type"), content, python=bool(book and book.python))
+        key = (kernel_id, header.get("msg_id"))
+        is_new = key not in self._ids
+        incident = Incident(self._ids.of(key), found.reach)
+        if is_new and header.get("msg_type") == "error":
+            self._ids.note((kernel_id, digest(content)), incident.id)  # a widget may have captured it
+        if book and is_new:
+            self._write(book, parent, found, incident.id)
+        if book and found.name != STDERR:
+            book.error = incident.id
+        return incident
+
+    def _book(self, kernel_id: str) -> Book | None:
+        if kernel_id not in self._books and (name := self._find(kernel_id)):
+            self.begin(kernel_id, name)
+        return self._books.get(kernel_id)
+
+    def failed(self, where: str, error: BaseException, kernel_id: str = "", name: str = "", text: str = "") -> str:
+        """Log what failed in the server for a page, whole, and return its id."""
+        error_id, book = ids.new_id(), self._books.get(kernel_id)
+        place = book.place({"msg_type": "execute_request"}) if book else printable(where)
+        shown = text or "".join(_formatter.formatException((type(error), error, error.__traceback__)))
+        self._lines(book, logging.ERROR, f"{error_id} {place}: {name or type(error).__name__}", _split(shown), error_id)
+        return error_id
+
+    def _write(self, book: Book, parent: Mapping[str, Any], found: Complaint, error_id: str) -> None:
+        lines, place = _split(found.text), book.place(parent)
+        if found.name == "NotClaimed":  # it says that nobody came
+            self._lines(book, logging.INFO, f"{place}: gave up waiting for its visitor.", [], error_id)
+        elif found.name != STDERR:
+            level = logging.INFO if found.reach == "author" else logging.ERROR
+            self._lines(book, level, f"{error_id} {place}: {printable(found.name, 80)}", lines, error_id)
+        elif prefix := self._traceback(book, parent, found, error_id):
+            self._lines(book, logging.ERROR, f"{prefix} {place}, on stderr:", lines, prefix)
+        else:  # before its first cell a kernel talks of itself
+            self._lines(book, logging.WARNING if book.cell else logging.DEBUG, f"{place}, on stderr:", lines, "")
+
+    def _traceback(self, book: Book, parent: Mapping[str, Any], found: Complaint, error_id: str) -> str:
+        """Return the id under which a text on stderr is logged; none for one that reports no error."""
+        now, cause = time.monotonic(), str(parent.get("msg_id"))
+        if found.is_error or found.reach != "author":
+            book.last = (cause, error_id, now)
+            return error_id
+        known, last_id, then = book.last
+        return last_id if known == cause and now - then < CONTINUED else ""
+
+    def _lines(self, book: Book | None, level: int, headline: str, lines: list[str], error_id: str) -> None:
+        allowances = [self._allowance, *((book.allowance,) if book else ())]
+        room = min(allowance.left() for allowance in allowances)
+        if room < 1:
+            allowances[-1].drop(len(lines) + 1)
+            return
+        lines = lines[: max(room - 1, 0)]
+        for allowance in allowances:
+            allowance.take(len(lines) + 1)
+        mark = f"{error_id} | " if error_id else "| "
+        dropped = sum(allowance.told() for allowance in allowances)
+        more = [f"… and {dropped} more lines before this."] if dropped else []
+        self._log.log(level, "%s", Lines("\n".join((headline, *(f"{mark}{line}" for line in (*more, *lines))))))
+
+
+def digest(content: Mapping[str, Any]) -> str:
+    """Return what tells the content of an error, or of a stream, from others."""
+    parts = [content.get(name) for name in ("ename", "evalue", "traceback", "name", "text")]
+    return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
+
+
+_formatter = logging.Formatter()
+
+
+def _split(text: str) -> list[str]:
+    """Return a text as lines that are fit for a log."""
+    plain = _place.sub("Cell", _style.sub("", text.rstrip()))
+    lines = _line_break.split(plain)
+    if len(lines) > MOST_LINES:
+        tail = MOST_LINES - HEAD
+        lines = [*lines[:HEAD], f"… {len(lines) - MOST_LINES} lines are left out …", *lines[-tail:]]
+    return [printable(line, WIDTH) for line in lines]

@@ -1,0 +1,177 @@
+"""What a kernel's messages show to a page: the only way from a kernel to a visitor.
+
+1. Message types, and the fields of each, are on a list; what is not listed stays here. Sources of cells
+   (``execute_input``), replies to code, and questions (``input_request``) are not listed.
+2. What a kernel writes for its author becomes "Something went wrong (E-7F3A)", or nothing: on its own, and inside
+   the state of a widget that captured it.
+3. What the author's code displays or prints passes untouched, buffers too.
+4. What cannot be read here is not shown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from .. import wire
+from .complaints import is_for_author
+from .incidents import ADVICE, Incident, Incidents, digest, told
+
+Json = dict[str, Any]
+
+HEADER = ("msg_id", "msg_type", "session", "date", "version")
+"""What a page's script needs of a header; the name of the account that a kernel runs for is not among it."""
+
+SHOWN: Mapping[str, tuple[str, ...]] = {
+    "status": ("execution_state",),
+    "stream": ("name", "text"),
+    "display_data": ("data", "metadata", "transient"),
+    "update_display_data": ("data", "metadata", "transient"),
+    "execute_result": ("data", "metadata", "transient", "execution_count"),
+    "clear_output": ("wait",),
+    "comm_open": ("comm_id", "target_name", "target_module", "data"),
+    "comm_msg": ("comm_id", "data"),
+    "comm_close": ("comm_id", "data"),
+    "comm_info_reply": ("status", "comms"),
+    "kernel_info_reply": (
+        *("status", "protocol_version", "implementation", "implementation_version", "language_info", "banner"),
+        *("help_links", "supported_features", "debugger"),
+    ),
+    "error": ("ename", "evalue", "traceback"),
+}
+"""The messages that a page may get, and of each what it may get."""
+
+LARGE = ("display_data", "update_display_data", "execute_result", "comm_open", "comm_msg", "comm_close")
+"""Messages that have only what the author's code sends: they are taken apart where a widget may hold outputs."""
+
+MARK = b'"output_type"'
+"""What the outputs that a widget captured have."""
+
+COMMS = ("comm_open", "comm_msg", "comm_close")
+
+NOTHING: Json = {"output_type": "stream", "name": "stdout", "text": ""}
+"""What takes the place of an output that is not shown: buffers are named by the places of the others."""
+
+
+_forms = "|".join(re.escape(told("@", needs_login=needs_login)) for needs_login in (False, True))
+_told = re.compile(_forms.replace("@", "E-[0-9A-F]{4}"))
+
+
+def masked(incident: Incident) -> Json:
+    """Return the content of the ``error`` message that a visitor gets."""
+    text = incident.text if incident.reach == "login" else advised(incident.text)
+    return {"ename": "Error", "evalue": incident.text, "traceback": [text]}
+
+
+def advised(text: str, advice: str = "") -> str:
+    """Return what a visitor is told, and what they can do."""
+    return f"{text} {advice or ADVICE}"
+
+
+class Outgoing:
+    """What one kernel's messages show."""
+
+    def __init__(self, kernel_id: str, incidents: Incidents, session: Any) -> None:
+        self._kernel_id, self._incidents, self._session = kernel_id, incidents, session
+
+    def message(self, msg: Json) -> Json | None:
+        """Return what is shown of an unpacked message; None where nothing is."""
+        header, content = msg["header"], msg["content"]
+        seen = self._seen(header, msg.get("parent_header") or {}, content)
+        if seen is None:
+            return None
+        msg_type, content = seen
+        shown = {
+            **msg,
+            "header": _header(header, msg_type),
+            "parent_header": _header(msg.get("parent_header") or {}),
+            "metadata": _metadata(msg_type, msg.get("metadata") or {}),
+            "content": content,
+        }
+        return {**shown, "msg_type": msg_type} if "msg_type" in msg else shown
+
+    def parts(self, parts: list[Any]) -> list[Any] | None:
+        """Return what is shown of a message's parts [header, parent, metadata, content, *buffers]; None for nothing."""
+        unpack, pack = self._session.unpack, self._session.pack
+        header, parent = unpack(bytes(parts[0])), unpack(bytes(parts[1]))
+        msg_type, packed = header["msg_type"], bytes(parts[3])
+        if msg_type not in LARGE or MARK in packed:
+            seen = self._seen(header, parent, unpack(packed))
+            if seen is None:
+                return None
+            msg_type, packed = seen[0], pack(seen[1])
+        metadata = pack(_metadata(msg_type, unpack(bytes(parts[2]))))
+        return [pack(_header(header, msg_type)), pack(_header(parent)), metadata, packed, *parts[4:]]
+
+    def _seen(self, header: Json, parent: Json, content: Json) -> tuple[str, Json] | None:
+        """Return the type and the content that are shown; None for nothing."""
+        msg_type = header["msg_type"]
+        if msg_type not in SHOWN:
+            return None
+        if is_for_author(msg_type, content):
+            incident = self._incidents.hear(self._kernel_id, header, parent, content)
+            if not self._incidents.shows:
+                return None if incident.reach == "author" else ("error", masked(incident))
+        if msg_type in COMMS and not self._incidents.shows:
+            content = {**content, "data": self._without_complaints(parent, content.get("data"))}
+        return msg_type, {name: content[name] for name in SHOWN[msg_type] if name in content}
+
+    def _without_complaints(self, parent: Json, value: Any) -> Any:
+        """Return what a comm sends without the errors and the stderr that a widget captured."""
+        if isinstance(value, list | tuple):
+            return [self._without_complaints(parent, item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        kind = value.get("output_type")
+        if isinstance(kind, str) and is_for_author(kind, value):
+            return value if _is_masked(value) else self._captured(kind, parent, value)
+        return {name: self._without_complaints(parent, item) for name, item in value.items()}
+
+    def _captured(self, kind: str, parent: Json, output: Json) -> Json:
+        """Return what is shown of an output of a widget; it is logged where its message was not."""
+        header = {"msg_type": kind, "msg_id": digest(output)}
+        incident = self._incidents.hear(self._kernel_id, header, parent, output)
+        return dict(NOTHING) if incident.reach == "author" else {"output_type": "error", **masked(incident)}
+
+
+def _is_masked(output: Json) -> bool:
+    """Whether an output is one of ours, which a page or a run wrote into a widget."""
+    text = str(output.get("evalue"))
+    is_ours = _told.fullmatch(text) and output.get("ename") == "Error"
+    return bool(is_ours) and output.get("traceback") in ([text], [advised(text)])
+
+
+def confine(connection: Any, incidents: Incidents) -> None:
+    """Make a prepared connection send its page what is shown, and no word that is for its author."""
+    outgoing = Outgoing(connection.kernel_id, incidents, connection.session)
+    reply, log = connection._on_zmq_reply, connection.log
+
+    def shown(stream: Any, message: Any) -> None:
+        try:
+            seen = outgoing.message(message) if isinstance(message, dict) else outgoing.parts(message)
+        except Exception as error:
+            log.warning("A kernel's message was not shown: it cannot be read (%s).", type(error).__name__)
+            return
+        if seen is not None:
+            reply(stream, seen)
+
+    def write_stderr(text: str, parent_header: Json) -> None:
+        log.warning("A page does not get all of its kernel's output: %s", text.partition("\n")[0])
+
+    connection._on_zmq_reply, connection.write_stderr = shown, write_stderr
+    connection._on_error = lambda *message: None  # it would take away what the author is to find
+
+
+def _header(header: Json, msg_type: str | None = None) -> Json:
+    kept = {name: header[name] for name in HEADER if name in header}
+    if kept:
+        kept["username"] = ""  # a page's script wants one
+    return {**kept, "msg_type": msg_type} if msg_type else kept
+
+
+def _metadata(msg_type: str, metadata: Json) -> Json:
+    """Return what is shown of metadata: comms have what the author's code sends there."""
+    if not msg_type.startswith("comm_"):
+        return {}
+    return {name: value for name, value in metadata.items() if name != wire.FIELD}
