@@ -313,4 +313,4 @@ def test_notebooks_to_be_served_are_judged(site: Site) -> None:
     (place / "login.ipynb").write_text(json.dumps(spec))
     code, rows = site.check("--notebooks", str(place))
     assert code == 1 and "login.ipynb is not served" in rows["notebooks"][1]
-    assert "must be a notebook" in site.check("--notebooks", str(place / "gone"))[1]["notebooks"][1]
+    assert "is neither a notebook" in site.check("--notebooks", str(place / "gone"))[1]["notebooks"][1]

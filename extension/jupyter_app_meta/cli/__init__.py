@@ -17,6 +17,7 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__
+from ..requirements import INSTALL, RequirementMissing
 from . import kernelspec
 from .options import Refused, nearest
 
@@ -50,8 +51,10 @@ def _print_anywhere() -> None:
 def _serve(arguments: Sequence[str]) -> int:
     try:
         from ..dashboards import command
-    except ModuleNotFoundError as error:
-        raise Refused(f"{error.name} is missing: pip install 'jupyter-app-meta[dashboards]'", 1) from error
+    except RequirementMissing as error:
+        raise Refused(str(error), 1) from error
+    except ImportError as error:
+        raise Refused(f"dashboards cannot be served ({error}): {INSTALL}", 1) from error
     return command.main(arguments)
 
 

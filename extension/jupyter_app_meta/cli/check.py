@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import Address
 
-from .. import openings
+from .. import openings, requirements
 from ..policy import USER_FIELDS, Policy, RawRequest
 from . import kernels
 from .report import Report, Row, Status
@@ -18,6 +17,9 @@ if TYPE_CHECKING:
     from .configuration import Configuration
 
 WITHHELD = "all but those that look like credentials"
+SERVED = ("Serve", "VoilaConfiguration", "VoilaExecutor", "NotebookClient")
+"""Sections that ``serve`` reads and ``jupyter server`` does not."""
+
 FAULTS = ("AppMetaExtension.user_header is ignored", "Session.key is empty")
 WIDEST = 7  # fc00::/7 is the widest network that anybody calls their own
 REMEDIES = {
@@ -37,25 +39,48 @@ def report(config: str | None, options: list[str], notebooks: str | None = None)
     except ImportError as error:
         missing = Row(Status.FAULT, "server half", f"jupyter_server 2.14 or newer is needed here: {error}.")
         return Report((missing, *_kernel_rows(kernels.local())))
+    own, options = _divided(options)
     configured = configuration.read(config, options)
     rows = [*_server_half(configured)]
     rows += _kernel_rows(configuration.kernel_specs(configured.app))
     if configured.extension is not None:
         rows += [*_forwarded(configured.extension), *_risks(configured.extension)]
-    return Report((*rows, *_server_risks(configured), *(_notebook_rows(Path(notebooks)) if notebooks else ())))
+    rows += [*_server_risks(configured), *_files_read(configured)]
+    wanted = bool(own or notebooks or (configured.extension and _says(configured.extension.config)))
+    return Report((*rows, *_dashboard_rows(notebooks, config, own, wanted=wanted)))
 
 
-def _notebook_rows(place: Path) -> Iterator[Row]:
-    """What visitors could not see of a place that is to be served."""
-    try:
-        from . import notebooks
-    except ImportError as error:
-        yield Row(Status.FAULT, "notebooks", f"{error}. To serve them: pip install 'jupyter-app-meta[dashboards]'")
+def _divided(options: list[str]) -> tuple[list[str], list[str]]:
+    """Return the options of ``serve``, and those of ``jupyter server``."""
+    own = [option for option in options if option.startswith(tuple(f"--{section}." for section in SERVED))]
+    return own, [option for option in options if option not in own]
+
+
+def _says(config: Mapping[str, Any]) -> bool:
+    return any(section in config for section in SERVED)
+
+
+def _files_read(configured: Configuration) -> Iterator[Row]:
+    own = getattr(configured.extension, "loaded_config_files", [])
+    files = dict.fromkeys([*configured.app.loaded_config_files, *own])
+    yield Row(Status.INFO, "configuration read", ", ".join(map(str, files)) or "none")
+
+
+def _dashboard_rows(place: str | None, config: str | None, options: list[str], *, wanted: bool) -> Iterator[Row]:
+    """What keeps ``serve`` from serving, and what visitors could not see of the place that is to be served."""
+    faults = list(requirements.problems())
+    for problem in faults:
+        is_idle = problem.is_missing and not wanted
+        yield Row(Status.INFO if is_idle else Status.FAULT, "dashboards", problem.sentence)
+    if faults or not wanted:
         return
-    problems = list(notebooks.problems(place))
-    yield from (Row(Status.FAULT, "notebooks", problem) for problem in problems)
+    from . import notebooks
+
+    subject = "notebooks" if place else "dashboards"
+    problems = list(notebooks.problems(place, config, options))
+    yield from (Row(Status.FAULT, subject, problem) for problem in problems)
     if not problems:
-        yield Row(Status.OK, "notebooks", f"{place} can be served.")
+        yield Row(Status.OK, subject, f"{place} can be served." if place else "this configuration can be served.")
 
 
 def _server_half(configured: Configuration) -> Iterator[Row]:

@@ -49,7 +49,7 @@ def read(config: str | None, options: list[str]) -> Configuration:
     """Return what these options of ``jupyter server`` configure; raises Refused for an unknown one."""
     if config is not None and not Path(config).is_file():
         raise Refused(f"there is no configuration file {config}.")
-    with _quiet() as records:
+    with quiet() as records:
         app = ServerApp()
         refuse_unknown_flags(app, options)
         problems = _load(app, ([f"--config={config}"] if config else []) + options, records)
@@ -73,7 +73,7 @@ def _load(app: ServerApp, argv: list[str], records: list[logging.LogRecord]) -> 
     except Refused:
         raise
     except (Exception, SystemExit) as error:
-        problems.append(_said(error, records))
+        problems.append(said(error, records))
     return problems
 
 
@@ -89,11 +89,11 @@ def _linked(app: ServerApp, records: list[logging.LogRecord], problems: list[str
         extension: AppMetaExtension = next(iter(package.extension_points.values())).app
         return extension
     except (Exception, SystemExit) as error:
-        problems.append(_said(error, records))
+        problems.append(said(error, records))
         return None
 
 
-def _said(error: BaseException, records: list[logging.LogRecord]) -> str:
+def said(error: BaseException, records: list[logging.LogRecord]) -> str:
     """Return what is wrong, with the value only where the option is ours: others may hold secrets."""
     for cause in (error, error.__cause__, *(arg for record in records for arg in record.args or ())):
         if isinstance(cause, PolicyError):
@@ -156,7 +156,7 @@ def enabled_in(app: ServerApp) -> tuple[bool, str]:
 
 def kernel_specs(app: ServerApp) -> dict[str, dict[str, Any]] | None:
     """Return the kernelspecs that the server would offer; None where a gateway has them."""
-    with _quiet():
+    with quiet():
         if app.gateway_config.gateway_enabled:
             return None
         specs: dict[str, dict[str, Any]] = app.kernel_spec_manager_class(parent=app).get_all_specs()
@@ -165,7 +165,7 @@ def kernel_specs(app: ServerApp) -> dict[str, dict[str, Any]] | None:
 
 def authenticates(app: ServerApp) -> bool | None:
     """Whether the server asks visitors who they are; None where that cannot be told from here."""
-    with _quiet():
+    with quiet():
         try:
             return bool(app.identity_provider_class(parent=app).auth_enabled)
         except Exception:
@@ -173,7 +173,7 @@ def authenticates(app: ServerApp) -> bool | None:
 
 
 @contextmanager
-def _quiet() -> Iterator[list[logging.LogRecord]]:
+def quiet() -> Iterator[list[logging.LogRecord]]:
     """Hold back what is printed, warned and logged; yield the log's records."""
     records: list[logging.LogRecord] = []
     factory = logging.getLogRecordFactory()

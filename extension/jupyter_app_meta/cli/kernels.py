@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..requirements import NEEDED, is_older
 from .kernelspec import loads_extension
 from .report import Row, Status
 
 TIMEOUT = 30
-ASK = "import jupyter_app_meta; print(jupyter_app_meta.__version__)"
+ASK = "import jupyter_app_meta, ipykernel; print(jupyter_app_meta.__version__, ipykernel.__version__)"
 OWN_NAMES = ("python", "python3", "python{}.{}".format(*sys.version_info))  # Jupyter starts itself for these
+OLDEST = NEEDED["ipykernel"]
 LOAD = "%load_ext jupyter_app_meta"
 
 
@@ -33,10 +35,14 @@ def judge(name: str, spec: dict[str, Any]) -> tuple[Row, bool]:
     aware = loads_extension(argv)
     if not aware and not _is_ipykernel(spec, argv):
         return Row(Status.INFO, subject, f"{title}: not an ipykernel, so it ignores what the server tells."), False
-    version = installed(argv[0], tuple(sorted(spec.get("env", {}).items()))) if _can_ask(spec, argv) else ""
-    if version is None:
+    versions = installed(argv[0], tuple(sorted(spec.get("env", {}).items()))) if _can_ask(spec, argv) else ("", "")
+    if versions is None:
         missing = f"jupyter-app-meta is not installed in the environment of {argv[0]}"
         return Row(Status.RISK if aware else Status.INFO, subject, f"{title}: {missing}."), False
+    version, ipykernel = versions
+    if ipykernel and is_older(ipykernel, OLDEST):
+        old = f"ipykernel {ipykernel} stops hearing its page once in a while; dashboards need {OLDEST} or newer"
+        return Row(Status.RISK, subject, f"{title}: {old}{_other(version)}."), aware
     how = "request-aware" if aware else f"by `{LOAD}`"
     return Row(Status.OK if aware else Status.INFO, subject, f"{title}: {how}{_other(version)}"), aware
 
@@ -58,8 +64,8 @@ def _other(version: str) -> str:
 
 
 @lru_cache(maxsize=256)
-def installed(executable: str, env: tuple[tuple[str, str], ...] = ()) -> str | None:
-    """Return the version that an interpreter imports; None where there is none."""
+def installed(executable: str, env: tuple[tuple[str, str], ...] = ()) -> tuple[str, str] | None:
+    """Return the versions of this package and of ipykernel that an interpreter imports; None where one is missing."""
     path = sys.executable if executable in OWN_NAMES else executable
     try:
         answer = subprocess.run(  # noqa: S603  # the very command that the server would start
@@ -73,4 +79,5 @@ def installed(executable: str, env: tuple[tuple[str, str], ...] = ()) -> str | N
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return answer.stdout.strip()
+    version, _, ipykernel = answer.stdout.strip().partition(" ")
+    return version, ipykernel

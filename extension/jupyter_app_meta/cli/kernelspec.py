@@ -14,6 +14,7 @@ from .options import Refused
 
 DEFAULT_NAME = "python3-app-meta"
 DEFAULT_DISPLAY_NAME = "Python 3 (request-aware)"
+NATIVE = "python3"
 LOGOS = ("logo-32x32.png", "logo-64x64.png", "logo-svg.svg")
 
 # Jupyter's own pattern also lets "." and ".." pass, which name the folder of all kernels and its parent.
@@ -51,12 +52,8 @@ class Place:
 def install(place: Place, display_name: str | None = None, *, replace: bool = False) -> Path:
     """Write the kernelspec and return its folder; one of ours is replaced, another one only if told to."""
     folder = place.folder()
-    if folder.is_dir() and not replace and not loads_extension(_argv(folder)):
-        raise Refused(
-            f"the kernel {place.name!r} in {place.kernels()} was not installed by jupyter-app-meta. Choose another "
-            "--name, or say --replace.",
-            1,
-        )
+    if not replace:
+        _refuse_others(place)
     spec = kernel_spec(display_name or _display_name(place.name))
     try:
         if folder.is_dir():
@@ -66,6 +63,18 @@ def install(place: Place, display_name: str | None = None, *, replace: bool = Fa
     except OSError as error:
         raise Refused(f"cannot write {folder}: {error.strerror or error}.", 1) from error
     return folder
+
+
+def _refuse_others(place: Place) -> None:
+    """Refuse the name of a kernel that is not ours, there or where this environment's own one would be hidden."""
+    folder = place.folder()
+    if folder.is_dir() and not loads_extension(_argv(folder)):
+        said = f"the kernel {place.name!r} in {place.kernels()} was not installed by jupyter-app-meta."
+    elif place.name == NATIVE and not folder.is_dir():
+        said = f"{NATIVE!r} is the name of ipykernel's own kernel, which would be hidden."
+    else:
+        return
+    raise Refused(f"{said} Choose another --name, or say --replace.", 1)
 
 
 def remove(place: Place) -> Path:

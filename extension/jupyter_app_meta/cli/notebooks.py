@@ -1,19 +1,38 @@
-"""What ``serve`` would say of a notebook or a folder of them; nothing is started."""
+"""What ``serve`` would say of its configuration and of a notebook or folder; nothing is started."""
 
 from __future__ import annotations
 
+import logging
+import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
-from jupyter_client.kernelspec import KernelSpecManager
+from traitlets import TraitError
 
 from ..dashboards import checks, specs
-from ..dashboards.routes import SUFFIX, Route
+from ..dashboards.builder import Builder
+from ..dashboards.command import Serve
+from ..dashboards.setup import looks_of
+from ..errors import AppMetaError
+from .configuration import quiet, said
 
 
-def problems(place: Path) -> Iterator[str]:
-    """Yield a sentence for each notebook that no visitor could see, and for a place that cannot be served."""
-    if not place.is_dir() and not (place.is_file() and place.suffix == SUFFIX):
-        yield f"{place} must be a notebook ({SUFFIX}) or a folder."
-        return
-    yield from checks.warnings([(Route.of("/"), place)], specs.installed(KernelSpecManager()), {})
+def problems(place: str | None, config: str | None, options: list[str]) -> Iterator[str]:
+    """Yield why this cannot be served, or a sentence for each notebook that no visitor could see."""
+    with tempfile.TemporaryDirectory() as empty, quiet() as records:
+        try:
+            builder = _builder(place or empty, config, options)
+            builder.check()
+            voila = looks_of(builder.config)
+        except (AppMetaError, TraitError, SystemExit) as error:
+            found = [str(error) if isinstance(error, AppMetaError) else said(error, records)]
+        else:
+            kernels = specs.installed(voila.kernel_spec_manager_class(config=builder.config))
+            places = [(mount.route, mount.place) for mount in builder.mounts]
+            found = list(checks.warnings(places, kernels, voila.language_kernel_mapping))
+    yield from found
+
+
+def _builder(place: str, config: str | None, options: list[str]) -> Builder:
+    app = Serve(log=logging.getLogger(__name__))
+    app.initialize([place, *([f"--config={config}"] if config else []), *options])
+    return app.builder()

@@ -11,6 +11,7 @@ Needs the ``dashboards`` extra. Kernels need nothing of this room.
 
 from __future__ import annotations
 
+from . import needed as needed  # first: it says what the others miss
 from .application import Application
 from .builder import Builder, create_app
 from .routes import DashboardError

@@ -91,7 +91,7 @@ class Builder:
 
     def build(self) -> Application:
         """Return the application, a ``tornado.web.Application``; raises DashboardError for what cannot be served."""
-        self._check()
+        self.check()
         application = Application(
             sources=lambda services: [(mount.route, mount.open(services)) for mount in self.mounts],
             index=self.index,
@@ -180,7 +180,8 @@ class Builder:
         """Return another builder, which has nothing in common with this one that could be changed."""
         return replace(self, config=deepcopy(self.config), **changes)
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raise DashboardError for what cannot be served; nothing is made."""
         for option, given in {**self.options, "meta": self.defaults.meta, "max_age": self.defaults.max_age}.items():
             expect(option, given)
         if self.options["token"] and isinstance(self.options["identity_provider"], IdentityProvider):

@@ -40,11 +40,10 @@ def services(
 ) -> Services:
     """Return what all dashboards of one server share; connection files are in ``folder``."""
     extension = AppMetaExtension(config=config, log=log)
-    _check(extension)
+    check(extension)
     logs.guard(log, Application.instance().log if Application.initialized() else None)
     hook = extension.hook()  # what cannot be is refused before anything is opened
-    voila = VoilaConfiguration(config=_voila_config(config))
-    looks.check(voila)
+    voila = looks_of(config)
     specs = voila.kernel_spec_manager_class(config=config, log=log)
     visits = Visits()
     kernels = Kernels(
@@ -78,13 +77,20 @@ def services(
     )
 
 
-def _check(extension: AppMetaExtension) -> None:
+def check(extension: AppMetaExtension) -> None:
     """Raise DashboardError if any client could write the header that names people."""
     if extension.user_header and not extension.trusted_proxies:
         raise DashboardError(
             "AppMetaExtension.user_header names people, so it needs AppMetaExtension.trusted_proxies: the networks of "
             "the proxies that set it, such as ['10.0.0.0/8']."
         )
+
+
+def looks_of(config: Config) -> VoilaConfiguration:
+    """Return how pages look; raises DashboardError for a template or theme that is not there."""
+    voila = VoilaConfiguration(config=_voila_config(config))
+    looks.check(voila)
+    return voila
 
 
 def _voila_config(config: Config) -> Config:
