@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 from harness import FORMATS, Format, Json, Server, Socket, kernelspec
-from stage import WHO, Opened, eventually, staging, visit, write
+from stage import KERNEL, WHO, Opened, eventually, staging, visit, write
 
 SECRET = "hunter2-" + "password"
 """What no visitor may see; notebooks spell it in two parts, so that it is in no source."""
@@ -84,19 +85,14 @@ with out:
     print(secret, file=sys.stderr)
 """
 
-BUTTON = """import ipywidgets
-button, label = ipywidgets.Button(description="Press"), ipywidgets.Label("fine")
-button.on_click(lambda button: int("hunter2-" + "password"))
-display(button, label)"""
-
 STOP = """class StopExecution(Exception):
     def _render_traceback_(self): %s
 print("shown before")
 raise StopExecution"""
 
 APP = """
-app = create_app(identity_provider=People)
-for name in ("page", "first", "fails", "captures", "stops", "stopslist", "button", "members", "missing", "gone"):
+app = create_app(identity_provider=People, config={"VoilaExecutor": {"timeout": 10}})
+for name in ("page", "first", "fails", "captures", "stops", "stopslist", "bare", "slow", "missing", "gone"):
     app = app.with_app(path=f"/{name}", root=f"{name}.ipynb", warm=int(name == "gone"))
 """
 
@@ -112,8 +108,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     write(root / "captures.ipynb", PRELUDE, "with out:\n    int(secret)", LATER)
     write(root / "stops.ipynb", STOP % "pass", "print('nev' + 'er')")
     write(root / "stopslist.ipynb", STOP % "return []", "print('nev' + 'er')")
-    write(root / "button.ipynb", BUTTON)
-    write(root / "members.ipynb", "from jupyter_app_meta import app_meta\napp_meta().require_user()")
+    write(root / "slow.ipynb", "import time; time.sleep(60)")
+    bare = json.loads(write(root / "bare.ipynb", "", "print('ran bare')").read_text())
+    for cell in bare["cells"]:
+        del cell["outputs"], cell["execution_count"]
+    bare["metadata"]["kernelspec"] = {"name": KERNEL}
+    (root / "bare.ipynb").write_text(json.dumps(bare))
     write(root / "missing.ipynb", WHO, kernel="broken")
     kernelspec(home, "broken")
     write(root / "gone.ipynb", "print('made ahead')", WHO)
@@ -257,6 +257,21 @@ def test_exception_that_renders_nothing_says_nothing(server: Server, name: str) 
     assert "went wrong" not in opened.html and "completed" not in opened.html and "StopExecution" not in opened.html
     assert opened.html.rstrip().endswith("</html>")
     eventually(lambda: f"{name}.ipynb, cell 1, for alice at /{name}: StopExecution" in server.log)
+    opened.close()
+
+
+def test_notebook_of_the_least_runs(server: Server) -> None:
+    """Cells without outputs, and a kernelspec that names no language, are enough."""
+    opened = visit(server, "alice", "/bare")
+    assert "ran bare" in opened.html and "went wrong" not in opened.html
+    opened.close()
+
+
+def test_cell_that_takes_too_long_has_an_id(server: Server) -> None:
+    """The visitor is told what it was; the log has the cell."""
+    opened = visit(server, "alice", "/slow")
+    found = re.search(r"Something went wrong \((E-[0-9A-F]{4})\)\.\sThis took longer than it may", opened.html)
+    assert found and "slow.ipynb, cell 1, for alice at /slow: CellTimeoutError" in entry(server, found[1])
     opened.close()
 
 

@@ -29,7 +29,7 @@ from voila.static_file_handler import MultiStaticFileHandler, TemplateStaticFile
 from voila.utils import get_data_dir, get_voila_labextensions_path
 
 from ..server.stamping import stamped
-from . import access, file_routes, hub, kernel_routes, page_routes, routes, runtime, setup, uploads
+from . import access, file_routes, hub, kernel_routes, logins, page_routes, routes, runtime, setup, uploads
 from .cookies import cookies
 from .files import Rules
 from .front import Front, public_address
@@ -162,6 +162,7 @@ class Application(web.Application):
         """Start the warm kernels, and look after those that were left; once is enough."""
         if self._running is None and not self._closed:
             self._running = self.services.spawn(self._look_after())
+            logins.announce(self.settings["identity_provider"], self.services)
 
     def find_handler(self, request: Any, **options: Any) -> Any:
         """Start with the first request, where another server hands it in."""

@@ -81,6 +81,7 @@ async def read(services: Services, path: Path, seen: Version) -> Blueprint:
         mathjax_url=page_config["fullMathjaxUrl"],
     )
     await renderer.initialize()
+    _complete(renderer.notebook)
     displays.prepare(renderer.exporter)
     renderer.resources["metadata"]["name"] = title(path)  # what templates call the page: as the index does
     return Blueprint(
@@ -93,6 +94,15 @@ async def read(services: Services, path: Path, seen: Version) -> Blueprint:
         path.parent,
         seen,
     )
+
+
+def _complete(notebook: Any) -> None:
+    """Give code cells what they may lack: all is made anew. What widgets once showed to their author is forgotten."""
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        cell.setdefault("metadata", NotebookNode())
+        if cell.get("cell_type") == "code":
+            cell.outputs, cell.execution_count = [], None
 
 
 class _Contents(LargeFileManager):

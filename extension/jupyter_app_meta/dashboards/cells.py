@@ -10,6 +10,7 @@ from typing import Any
 
 from nbclient.exceptions import CellExecutionError
 from nbformat.v4 import new_output
+from traitlets import Unicode
 
 from ..errors import NotAuthenticated
 from ..server.complaints import is_for_author
@@ -24,6 +25,8 @@ _silent.addHandler(logging.NullHandler())
 
 class Executor(displays.Executor):
     """Runs one page's cells."""
+
+    cell_timeout_instruction = Unicode("This took longer than it may. Please reload the page.").tag(config=True)
 
     def __init__(self, nb: Any, *, kernel_id: str, incidents: Incidents, original: Any, **options: Any) -> None:
         super().__init__(nb, show_tracebacks=True, log=_silent, **options)  # we hide them ourselves, and earlier

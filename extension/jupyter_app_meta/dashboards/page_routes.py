@@ -17,7 +17,7 @@ from tornado.iostream import StreamClosedError
 
 from ..policy import Page
 from ..server import capture, identity
-from . import hooks
+from . import hooks, logins
 from .dashboard import Dashboard
 from .handlers import Handler, render
 from .purpose import Purpose, purpose
@@ -104,7 +104,7 @@ class PageHandler(Handler):
         else:
             address = self.settings["dashboard_front"].address(self.request)
             raw = dataclasses.replace(raw, meta=await hooks.facts(settings.meta, request, services.log))
-            return dashboard, Visit(dashboard.notebook, settings, who, raw, page, address)
+            return dashboard, Visit(dashboard.notebook, settings, who, raw, page, address, logins.address(self))
         return None
 
     async def _show(self, dashboard: Dashboard, visit: Visit) -> None:

@@ -19,7 +19,7 @@ from nbconvert.preprocessors.clearoutput import ClearOutputPreprocessor
 
 from ..errors import NotClaimed
 from ..server.incidents import told
-from . import configured, page_script
+from . import configured, logins, page_script
 from .blueprint import Blueprint
 from .cells import Executor
 from .displays import Displays, joined
@@ -32,9 +32,6 @@ from .watch import NoAnswer, Watch
 
 HEARTBEAT = "<script>window.voila_heartbeat && window.voila_heartbeat()</script>\n"
 BROKEN = '<p role="alert">This page could not be completed. {} Please reload it.</p>\n'
-
-TOO_LONG = "This took longer than it may. Please reload the page."
-"""What a visitor is told where a cell was ended for its time."""
 
 
 class Run:
@@ -182,6 +179,8 @@ class Run:
         try:
             async for piece in page_script.added(page, self._services.limits.max_upload):
                 self._add(piece)
+            if self._visit and self._executor and self._executor.needs_login:
+                self._pieces.append(logins.page(self._visit.login, self._executor.needs_login))
         except Exception as error:
             self.failed = True
             if not self._abandoned:
@@ -266,7 +265,7 @@ class Run:
                 return await self._execute(cell, index, again=True)
             executor.fail(cell, error)
         except TimeoutError as error:
-            executor.fail(cell, error, TOO_LONG)
+            executor.fail(cell, error, executor.cell_timeout_instruction)
         except NoAnswer as error:
             executor.fail(cell, error, str(error))
         else:

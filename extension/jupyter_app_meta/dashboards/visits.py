@@ -50,6 +50,7 @@ class Visit:
     raw: RawRequest
     page: Page
     address: str | None = None
+    login: str = ""
     run: Run | None = None
     flight: Flight | None = None
     sockets: set[Any] = field(default_factory=set)

@@ -37,6 +37,7 @@ CONTINUED = 2.0
 
 _style = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _place = re.compile(r"\bCell In\[\d+\](?=, line)")  # of cells that are not counted each one is the first
+_chatter = re.compile(r"No such comm(?: target registered)?: .*|")
 _line_break = re.compile(r"\r\n|[\n\r]")
 
 
@@ -60,7 +61,7 @@ def told(error_id: str, *, needs_login: bool = False) -> str:
     return f"Something went wrong ({error_id})."
 
 
-ADVICE = "Please try again. If it happens again, tell the people who run this page that id."
+ADVICE = "Please try again. If it happens again,\ntell the people who run this page that id."
 
 
 @dataclass(slots=True)
@@ -162,13 +163,16 @@ class Incidents:
         lines, place = _split(found.text), book.place(parent)
         if found.name == "NotClaimed":  # it says that nobody came
             self._lines(book, logging.INFO, f"{place}: gave up waiting for its visitor.", [], error_id)
+        elif found.reach == "login":  # no fault of the author's
+            self._lines(book, logging.INFO, f"{error_id} {place}: {found.name}", lines[-3:], error_id)
         elif found.name != STDERR:
             level = logging.INFO if found.reach == "author" else logging.ERROR
             self._lines(book, level, f"{error_id} {place}: {printable(found.name, 80)}", lines, error_id)
         elif prefix := self._traceback(book, parent, found, error_id):
             self._lines(book, logging.ERROR, f"{prefix} {place}, on stderr:", lines, prefix)
-        else:  # before its first cell a kernel talks of itself
-            self._lines(book, logging.WARNING if book.cell else logging.DEBUG, f"{place}, on stderr:", lines, "")
+        else:  # before its first cell a kernel talks of itself, and widgets ask for what is not there
+            is_chatter = not book.cell or all(map(_chatter.fullmatch, lines))
+            self._lines(book, logging.DEBUG if is_chatter else logging.WARNING, f"{place}, on stderr:", lines, "")
 
     def _traceback(self, book: Book, parent: Mapping[str, Any], found: Complaint, error_id: str) -> str:
         """Return the id under which a text on stderr is logged; none for one that reports no error."""

@@ -66,7 +66,7 @@ def masked(incident: Incident) -> Json:
 
 def advised(text: str, advice: str = "") -> str:
     """Return what a visitor is told, and what they can do."""
-    return f"{text} {advice or ADVICE}"
+    return f"{text}\n{advice or ADVICE}"
 
 
 class Outgoing:

@@ -193,7 +193,9 @@
   // What a message tells of an error, if it does.
   function errorIn(data) {
     try {
-      return headerOf(data).msg_type === "error" ? partOf(data, 4).evalue : "";
+      if (headerOf(data).msg_type !== "error") return "";
+      const { ename, evalue, traceback } = partOf(data, 4);
+      return ename === "Error" && traceback.length === 1 ? traceback[0] : evalue;
     } catch {
       return ""; // a frame of another form, which the page's own client does not use
     }
