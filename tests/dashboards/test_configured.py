@@ -71,6 +71,10 @@ REFUSED = [
     ({"MultiKernelManager": {"default_kernel_name": "ir"}}, "default_kernel_name has no effect here: each notebook"),
     ({"KernelManager": {"autorestart": True}}, "KernelManager.autorestart has an effect here as False: choose one."),
     ({"GatewayClient": {"url": "http://gateway"}}, "GatewayClient.url has no effect here: kernels would run on this"),
+    (
+        {"KernelRestarter": {"time_to_dead": 1}},
+        "KernelRestarter.time_to_dead has no effect here: a kernel that has died",
+    ),
     ({"ServerApp": {"port": 1}}, "ServerApp.port has no effect here: use Serve.port."),
     ({"ServerApp": {"root_dir": "/"}}, "ServerApp.root_dir has no effect here: it is for `jupyter server`."),
     ({"Voila": {"port": 1}}, "Voila.port has no effect here: use Serve.port."),

@@ -13,6 +13,7 @@ import nbformat
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jupyter_client.kernelspec import NATIVE_KERNEL_NAME as HERE
 from stage import served, write
 
 from jupyter_app_meta.dashboards import create_app
@@ -136,9 +137,9 @@ def links(html: str) -> dict[str, str]:
 
 async def test_index_lists_what_can_be_opened(tmp_path: Path) -> None:
     """Pages and directories are listed with their titles; a page whose path has a parameter is not."""
-    page = write(tmp_path / "page.ipynb", "%md # A page")
+    page = write(tmp_path / "page.ipynb", "%md # A page", kernel=HERE)
     for name in ("b/two", "one", "_draft", ".hidden/x"):
-        write(tmp_path / "folder" / f"{name}.ipynb", f"%md # Title of {name}")
+        write(tmp_path / "folder" / f"{name}.ipynb", f"%md # Title of {name}", kernel=HERE)
     app = create_app().with_index().with_app(path="/page", root=page).with_app(path="/pages/{x}", root=page)
     async with served(app.with_dynamic_directory(path="/folder", directory=tmp_path / "folder")) as client:
         answer = await client.get("/")
@@ -154,7 +155,7 @@ async def test_index_shows_what_this_visitor_may_see(tmp_path: Path) -> None:
     """A page whose ``authorize`` does not answer True for the visitor and that page is left out."""
     folder = tmp_path / "folder"
     for name in ("mine", "other", "raises"):
-        write(folder / f"{name}.ipynb", "1")
+        write(folder / f"{name}.ipynb", "1", kernel=HERE)
 
     async def validate(user: Any, request: Any) -> bool | str:
         answers: dict[str, bool | str] = {"mine": True, "other": False}
@@ -169,7 +170,7 @@ async def test_index_shows_what_this_visitor_may_see(tmp_path: Path) -> None:
 async def test_index_escapes_titles(tmp_path: Path) -> None:
     """A title is text, whatever it looks like."""
     title = "<script>alert('x')</script>\"&"
-    page = write(tmp_path / "page.ipynb", "1", title=title)
+    page = write(tmp_path / "page.ipynb", "1", title=title, kernel=HERE)
     async with served(create_app().with_index().with_app(path="/page", root=page)) as client:
         answer = await client.get("/")
     assert "<script" not in answer.text and links(answer.text) == {"/page": title}
@@ -193,7 +194,7 @@ async def test_links_of_the_index_lead_to_their_pages(tmp_path: Path, name: str)
 async def test_file_whose_name_is_no_text_does_not_cost_the_index(tmp_path: Path) -> None:
     """A file whose name is not UTF-8, as old archives have them, costs at most its own entry."""
     folder = tmp_path / "folder"
-    write(folder / "page.ipynb", "1")
+    write(folder / "page.ipynb", "1", kernel=HERE)
     (folder / b"caf\xe9.ipynb".decode("utf-8", "surrogateescape")).write_text("{}")
     async with served(create_app().with_index().with_dynamic_directory(path="/x", directory=folder)) as client:
         answer = await client.get("/")
@@ -202,7 +203,7 @@ async def test_file_whose_name_is_no_text_does_not_cost_the_index(tmp_path: Path
 
 async def test_directory_with_a_parameter_is_not_listed(tmp_path: Path) -> None:
     """A directory whose path has a parameter has no link: nobody knows its value."""
-    write(tmp_path / "page.ipynb", "1")
+    write(tmp_path / "page.ipynb", "1", kernel=HERE)
     app = create_app().with_index().with_dynamic_directory(path="/of/{tenant}", directory=tmp_path)
     async with served(app) as client:
         assert links((await client.get("/")).text) == {}

@@ -60,7 +60,7 @@ NOTEBOOKS = {
 }
 
 APP = f"""
-config = {{"VoilaExecutor": {{"timeout": 3}}, "KernelRestarter": {{"time_to_dead": 0.2}}}}
+config = {{"VoilaExecutor": {{"timeout": 3}}}}
 app = create_app(identity_provider=People, config=config).with_app(path="/cold/env", root="env/page.ipynb")
 for name in {list(NOTEBOOKS)}:
     app = app.with_app(path=f"/{{name}}", root=f"{{name}}/page.ipynb", warm=2 if name in ("early", "whole") else 1)

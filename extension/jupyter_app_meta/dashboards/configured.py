@@ -41,6 +41,7 @@ OWN = ("Serve", "JupyterApp", "Application")
 
 _NOTEBOOK = "it is for whole notebooks, which are run cell by cell here"
 _KERNEL = "each notebook names its kernel, and Serve.warm starts kernels ahead"
+_DIED = "a kernel that has died is not started again: its page is opened anew"
 _START = "arguments of kernels belong into their kernelspec"
 
 REFUSED: dict[type[Configurable], dict[str, str]] = {
@@ -91,6 +92,9 @@ REFUSED: dict[type[Configurable], dict[str, str]] = {
 ELSEWHERE = {
     "GatewayClient": "kernels would run on this machine all the same. Run this command where the kernels are",
     "ExecutePreprocessor": "use VoilaExecutor",
+    "KernelRestarter": _DIED,
+    "IOLoopKernelRestarter": _DIED,
+    "AsyncIOLoopKernelRestarter": _DIED,
     "ServerApp": "it is for `jupyter server`",
     "Voila": "it is for Voila's own command",
     "VoilaServerExtension": "it is for `jupyter server`",
