@@ -200,10 +200,12 @@ def test_code_of_a_visitor_is_dropped_and_not_written(app: Server) -> None:
     opened = visit(app, "alice", "/own")
     before = events(app, opened)
     for number, format in enumerate(FORMATS, 1):
-        socket = opened.connect(format=format)
         for channel in ("shell", "control"):
+            socket = opened.connect(format=format)
             socket.send(socket.message("execute_request", {"code": "1", "silent": False}), channel)
-        called_back(opened, socket)
+            with pytest.raises(ConnectionError):
+                socket.until(lambda message: False)
+        called_back(opened, opened.connect(format=format))
         assert events(app, opened) == [*before, *[CALLBACK] * number]
     opened.close()
 

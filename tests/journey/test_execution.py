@@ -526,7 +526,7 @@ def test_page_of_the_session(executor: Server, alice: Visitor, bob: Visitor) -> 
         assert (seen["via"], seen["query"], seen["session"], seen["mode"]) == (via, query, expected, "edit")
     assert who(alice, kernel)["url"] == f"{executor.url}notebooks/sales.ipynb?region=emea"
     socket.close()
-    until(lambda: who(alice, kernel)["via"] == "socket")
+    assert who(alice, kernel)["via"] == "page"  # a tab that lost its connection may come back
 
 
 def test_renderer_and_other_clients(alice: Visitor, bob: Visitor) -> None:
