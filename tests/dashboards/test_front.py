@@ -6,6 +6,8 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import httpx
@@ -14,8 +16,10 @@ import websocket
 from harness import Server, free_port
 from stage import SLIDER, WHO, Opened, eventually, move, served, serving_folder, visit, write
 from test_proxy import find_nginx
+from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
 from jupyter_app_meta.dashboards import DashboardError, create_app
+from jupyter_app_meta.dashboards.front import Front
 
 SERVER = """
   server {{
@@ -178,3 +182,27 @@ async def test_second_xsrf_cookie_is_another_servers(tmp_path: Path) -> None:
             "/apps/login", data={"_xsrf": token, "password": "sesame"}, headers={"Cookie": cookie}
         )
         assert answer.status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("told", "counted"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("203.0.113.7:4711", "203.0.113.7"),
+        ('"[2001:db8::1]:80"', "2001:db8::/64"),
+        ("198.51.100.1, 203.0.113.7:4711, 10.0.0.5:9", "203.0.113.7"),
+        ("10.0.0.5:9", "10.0.0.1"),
+        ("unknown", "10.0.0.1"),
+        ("203.0.113.7, nonsense", "10.0.0.1"),
+        (None, "10.0.0.1"),
+    ],
+)
+def test_whose_address_counts(told: str | None, counted: str) -> None:
+    """Behind a proxy the address that it tells counts, with or without a port; else all its visitors are one."""
+    front = Front("/", None, lambda peer: peer is not None and peer.host.startswith("10."))
+    headers = HTTPHeaders({"Host": "h", **({"X-Forwarded-For": told} if told else {})})
+    peer = SimpleNamespace(context=SimpleNamespace(address=("10.0.0.1", 5)))
+    request = HTTPServerRequest(
+        start_line=RequestStartLine("GET", "/", "HTTP/1.1"), headers=headers, connection=cast(Any, peer)
+    )
+    assert front.address(request) == counted

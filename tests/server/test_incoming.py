@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
@@ -11,8 +13,9 @@ from harness import FORMATS, V1, Format, pack
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_app_meta.server.flights import Account, Flight, Limits
+from jupyter_app_meta.server.flights import SPARE, Account, Flight, Limits
 from jupyter_app_meta.server.frames import is_absurd
+from jupyter_app_meta.server.gate import UNREAD, Gate
 from jupyter_app_meta.server.incoming import ACCEPTED, PART_COST, Envelope, Refused, judge
 
 HEADER = {"msg_id": "id", "msg_type": "comm_msg", "session": "s", "username": "u", "date": "", "version": "5.3"}
@@ -168,3 +171,41 @@ def test_comms_have_a_limit() -> None:
         page.begin("s", envelope("2", 1, "comm_open", "d"))
     page.begin("s", envelope("3", 1, "comm_close", "a"))
     page.begin("s", envelope("4", 1, "comm_open", "d"))
+
+
+def test_page_can_ask_its_busy_kernel_what_it_asks_as_it_connects() -> None:
+    """A page whose kernel has as much as it may take can still come back: those questions have room of their own."""
+    under_way = flight()
+    under_way.begin(object(), envelope("full", LIMITS.page))
+    with pytest.raises(Refused):
+        under_way.begin(object(), envelope("more"))
+    under_way.begin(object(), envelope("question", msg_type="kernel_info_request"))
+    with pytest.raises(Refused):
+        under_way.begin(object(), envelope("large", SPARE, msg_type="kernel_info_request"))
+
+
+class Socket:
+    """A socket's name for the gate; it notes with which code it was closed."""
+
+    closed: int | None = None
+
+    def close(self, code: int, reason: str) -> None:
+        """Note the code."""
+        self.closed = code
+
+
+class Connection:
+    """What a gate needs of a connection."""
+
+    log = logging.getLogger(__name__)
+    channels = ("shell",)
+
+
+def test_output_of_any_size_is_shown_to_a_browser_that_reads() -> None:
+    """One output may be larger than what may wait; a second one that has to wait behind it closes the socket."""
+    socket = Socket()
+    gate = Gate(socket, Connection(), flight(), 0)
+    large = b"x" * (UNREAD + 1)
+    assert gate.writes(large) and socket.closed is None
+    gate.written(large, Future())
+    assert not gate.writes(b"x") and socket.closed == 1013

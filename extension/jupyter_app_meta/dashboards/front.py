@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlsplit
 from starlette.datastructures import Address
 from tornado.httputil import HTTPServerRequest
 
+from .. import proxies
 from ..server import capture
 from .routes import DashboardError
 
@@ -59,8 +60,8 @@ class Front:
     def address(self, request: HTTPServerRequest) -> str | None:
         """Return whose address counts for limits: the visitor's, as far as it can be known; None where it cannot."""
         peer = capture.peer(request)
-        if self.is_proxy(peer):
-            return _group(self._forwarded_for(request))
+        if self.is_proxy(peer):  # what a proxy does not tell is counted as one visitor: the proxy's
+            return _group(self._forwarded_for(request)) or _group(peer.host if peer else None)
         if self.trust_xheaders:
             return _group(request.remote_ip)
         return _group(peer.host if peer else None)
@@ -68,9 +69,10 @@ class Front:
     def _forwarded_for(self, request: HTTPServerRequest) -> str | None:
         """Return the last address that is not a proxy's: those before it are the client's to write."""
         told = ",".join(request.headers.get_list("X-Forwarded-For")).split(",")
-        for text in reversed([part.strip() for part in told]):
-            if not self.is_proxy(Address(text, 0)):
-                return text
+        for text in reversed([part for part in told if part.strip()]):
+            found = proxies.address(text)
+            if found is None or not self.is_proxy(Address(str(found), 0)):
+                return str(found) if found else None
         return None
 
     def _add_prefix(self, request: HTTPServerRequest) -> None:

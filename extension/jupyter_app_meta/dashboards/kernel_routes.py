@@ -15,7 +15,7 @@ from jupyter_server.services.kernels.websocket import KernelWebsocketHandler
 from tornado import web
 
 from ..server import identity
-from ..server.gate import Gate
+from ..server.gate import Gate, stamp_size
 from ..server.outgoing import confine
 from . import hooks
 from .handlers import Handler
@@ -132,7 +132,7 @@ class ChannelsHandler(Limited, KernelWebsocketHandler, KernelRoute):
         """Judge and count what goes in and out."""
         connection, services = self.connection, self.services
         flight = visit.flight = visit.flight or services.accounts.flight(visit.visitor.key, self.max_message_size)
-        gate = self._gate = Gate(self, connection, flight, services.desk.limit)
+        gate = self._gate = Gate(self, connection, flight, stamp_size(connection))
         passed_on = connection.handle_outgoing_message
 
         def heard(stream: Any, parts: list[Any]) -> None:

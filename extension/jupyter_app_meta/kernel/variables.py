@@ -30,6 +30,18 @@ class _Answering(os._Environ[str]):
                 raise
             return value
 
+    def __delitem__(self, name: str) -> None:
+        if name not in (QUERY, ADDRESS) or self._is_stored(name):  # what is not stored need not be removed
+            super().__delitem__(name)
+
+    def setdefault(self, name: str, value: str) -> str:
+        if name in (QUERY, ADDRESS) and not self._is_stored(name):
+            self[name] = value
+        return super().setdefault(name, value)
+
+    def _is_stored(self, name: str) -> bool:
+        return any(name == stored for stored in self)
+
 
 def answer() -> None:
     """Answer for the page's variables from now on; twice is as once."""

@@ -15,6 +15,9 @@ from dataclasses import dataclass, field
 
 from .incoming import Envelope, Refused
 
+SPARE = 1024 * 1024
+"""Bytes for the questions that a page asks as it connects: it must be able to come back to a kernel that is busy."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -65,7 +68,8 @@ class Flight:
         cost = envelope.cost + more
         if envelope.msg_id in self._found:
             raise Refused(1008, "a message whose id is another's")
-        if self.bytes + cost > self._limits.page or self._account.bytes + cost > self._limits.visitor:
+        spare = SPARE if envelope.msg_type.endswith("_info_request") else 0
+        if self.bytes + cost > self._limits.page + spare or self._account.bytes + cost > self._limits.visitor + spare:
             raise Refused(1008, "more than the kernel can take")
         self._count_comms(envelope)
         lane = self._lanes.setdefault((id(socket), envelope.channel), _Lane(socket))

@@ -20,6 +20,9 @@ from .incoming import Refused, judge
 UNREAD = 64 * 1024 * 1024
 """The most bytes that wait for one browser."""
 
+STAMP_COST = 256
+"""About as many bytes a stamp has beside its payload."""
+
 WRITE_COST = 2048
 """About as many bytes a message costs that waits, beside its own."""
 
@@ -88,7 +91,7 @@ class Gate:
         """Whether a message may be written to the browser. One that does not read closes its socket."""
         if self._closing:
             return False
-        if self._unread + len(message) > UNREAD:
+        if self._unread and self._unread + len(message) > UNREAD:  # one output may be as large as the author makes it
             self.close(1013, "the page does not take its output fast enough; load it again")
             return False
         return True
@@ -138,3 +141,10 @@ def done_with(parts: list[Any]) -> str | None:
     except (ValueError, AttributeError, TypeError):
         return None
     return msg_id if isinstance(msg_id, str) else None
+
+
+def stamp_size(connection: Any) -> int:
+    """Return about how many bytes the stamp of a connection's messages has; 0 for those that get none."""
+    stamps = getattr(connection, "_app_meta_stamps", None)
+    signer = stamps.signer() if stamps else None
+    return len(signer.payload) + STAMP_COST if signer else 0

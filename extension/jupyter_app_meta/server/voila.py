@@ -23,7 +23,7 @@ from .. import wire
 from ..errors import AppMetaError
 from .app import AppMetaExtension
 from .ears import listen
-from .gate import Flights, Gate
+from .gate import Flights, Gate, stamp_size
 from .incidents import Incidents
 from .managers import wrap_kernel_manager
 from .outgoing import confine
@@ -110,7 +110,7 @@ class Connection(stamped(ZMQChannelsWebsocketConnection, property(_desk_of), req
         confine(self, self.multi_kernel_manager.app_meta_incidents)
         handler, flights = self.websocket_handler, self.multi_kernel_manager.app_meta_flights
         flight = flights.of(self.kernel_id, self._app_meta_who.key, handler.max_message_size)
-        self._gate = Gate(handler, self, flight, self.app_meta_desk.limit)
+        self._gate = Gate(handler, self, flight, stamp_size(self))
 
     def handle_incoming_message(self, incoming_msg: Any) -> None:
         """Pass a message on, if a page may send it."""
