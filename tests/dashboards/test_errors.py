@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -90,9 +91,18 @@ STOP = """class StopExecution(Exception):
 print("shown before")
 raise StopExecution"""
 
+EVENTS = """def broken(info):
+    int("hunter2-" + "password")
+get_ipython().events.register("pre_run_cell", broken)"""
+
+OPEN = """
+app = create_app(identity_provider=People, config={"VoilaConfiguration": {"show_tracebacks": True}})
+app = app.with_app(path="/page", root="page.ipynb").with_app(path="/fails", root="fails.ipynb")
+"""
+
 APP = """
 app = create_app(identity_provider=People, config={"VoilaExecutor": {"timeout": 10}})
-for name in ("page", "first", "fails", "captures", "stops", "stopslist", "bare", "slow", "missing", "gone"):
+for name in ("page", "first", "fails", "captures", "stops", "stopslist", "bare", "slow", "events", "missing", "gone"):
     app = app.with_app(path=f"/{name}", root=f"{name}.ipynb", warm=int(name == "gone"))
 """
 
@@ -108,6 +118,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     write(root / "captures.ipynb", PRELUDE, "with out:\n    int(secret)", LATER)
     write(root / "stops.ipynb", STOP % "pass", "print('nev' + 'er')")
     write(root / "stopslist.ipynb", STOP % "return []", "print('nev' + 'er')")
+    write(root / "events.ipynb", EVENTS, "'went on'")
     write(root / "slow.ipynb", "import time; time.sleep(60)")
     bare = json.loads(write(root / "bare.ipynb", "", "print('ran bare')").read_text())
     for cell in bare["cells"]:
@@ -286,3 +297,26 @@ def test_kernel_that_cannot_be_started_is_logged_whole(server: Server) -> None:
 def test_kernel_that_was_given_up_is_no_error(server: Server) -> None:
     """What a kernel says as it is ended is nobody's error."""
     assert "gone.ipynb" not in server.log and "NotClaimed" not in server.log
+
+
+def test_event_that_fails_prints_no_code(server: Server) -> None:
+    """IPython would print which code it was called for."""
+    opened = visit(server, "alice", "/events")
+    assert "went on" in opened.html and "ExecutionInfo" not in opened.html and SECRET not in opened.html
+    eventually(lambda: "events.ipynb, cell 2, for alice at /events: ValueError" in server.log)
+    opened.close()
+
+
+def test_deployer_may_show_tracebacks(tmp_path: Path) -> None:
+    """With ``show_tracebacks`` visitors see what authors do, in the first render and later; the log has it too."""
+    write(tmp_path / "root" / "page.ipynb", PRELUDE, LATER)
+    write(tmp_path / "root" / "fails.ipynb", PRELUDE, "int(secret)")
+    with staging(tmp_path, OPEN) as server:
+        assert SECRET in visit(server, "alice", "/fails").html
+        socket = visit(server, "alice", "/page").connect()
+        for way in ("raise", "stderr"):
+            data = {"way": way, "secret": f"{SECRET}-{way}"}
+            sent(socket, "comm_open", {"comm_id": way, "target_name": "author", "data": data})
+            eventually(lambda way=way: f"{SECRET}-{way}" in server.log)  # type: ignore[misc]  # mypy on defaults
+            found = next(m for m in socket.seen if f"{SECRET}-{way}" in str(m["content"]))
+            assert found["header"]["msg_type"] == "stream" and found["content"]["name"] == "stderr"

@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from .reasons import reason
 from .run import Run
 from .services import Services
 
@@ -117,7 +118,7 @@ class Warm:
                 self._runs.append(run)
                 await run.started()
         except Exception as error:
-            self._services.log.warning("A kernel could not be started ahead (%s).", type(error).__name__)
+            self._services.incidents.failed("A kernel could not be started ahead", error, text=reason(error))
             self._pause()
             return
         if run.kernel and not run.kernel.aware:

@@ -49,6 +49,7 @@ def load_page(shell: InteractiveShell) -> None:
 
     load(shell)
     _try("QUERY_STRING is the visitor's", variables.answer)
+    shell.events.print_on_error = False  # it would print its author's code, to visitors; the error is told in any case
     thread = getattr(getattr(shell, "kernel", None), "iopub_thread", None)
     if thread is not None:
         thread.schedule(lambda: thread.socket.setsockopt(zmq.XPUB_NODROP, 1))  # the socket is that thread's

@@ -21,24 +21,13 @@ from . import ids
 from .allowances import Allowance
 from .complaints import STDERR, Complaint, Reach, complaint
 from .ids import Ids
-from .logs import Lines, printable
-
-MOST_LINES = 120
-"""Lines of one complaint: its beginning and its end."""
-
-HEAD = 40
-"""Lines of the beginning, where there are too many."""
-
-WIDTH = 500
-"""Characters of a line."""
+from .journal import Journal
+from .logs import printable
 
 CONTINUED = 2.0
 """Seconds within which more of the same text belongs to the traceback before it."""
 
-_style = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-_place = re.compile(r"\bCell In\[\d+\](?=, line)")  # of cells that are not counted each one is the first
 _chatter = re.compile(r"No such comm(?: target registered)?: .*|")
-_line_break = re.compile(r"\r\n|[\n\r]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +90,9 @@ class Incidents:
     def __init__(
         self, log: logging.Logger, *, shows: bool = False, find: Callable[[str], str | None] = lambda kernel_id: None
     ) -> None:
-        self._log, self.shows, self._find = log, shows, find
+        self.shows, self._find, self._journal = shows, find, Journal(log)
         self._books: dict[str, Book] = {}
         self._ids = Ids()
-        self._allowance = Allowance(10_000, 20)
 
     def begin(self, kernel_id: str, notebook: str, *, python: bool = False) -> None:
         """Listen to a kernel that runs this notebook."""
@@ -127,9 +115,8 @@ class Incidents:
 
     def end(self, kernel_id: str) -> None:
         """Listen no more: what a kernel says as it is ended is nobody's error."""
-        book = self._books.pop(kernel_id, None)
-        if book and (dropped := book.allowance.told()):
-            self._log.warning("%s: … and %d more lines.", book.notebook, dropped)
+        if book := self._books.pop(kernel_id, None):
+            self._journal.close(book.notebook, book.allowance)
 
     def hear(self, kernel_id: str, header: Mapping[str, Any], parent: Mapping[str, Any], content: Any) -> Incident:
         """Log a message that is for its author, unless it is known already, and return what the visitor may know."""
@@ -156,23 +143,25 @@ class Incidents:
         error_id, book = ids.new_id(), self._books.get(kernel_id)
         place = book.place({"msg_type": "execute_request"}) if book else printable(where)
         shown = text or "".join(_formatter.formatException((type(error), error, error.__traceback__)))
-        self._lines(book, logging.ERROR, f"{error_id} {place}: {name or type(error).__name__}", _split(shown), error_id)
+        headline = f"{error_id} {place}: {name or type(error).__name__}"
+        self._journal.write(logging.ERROR, headline, shown, f"{error_id} ", book.allowance if book else None)
         return error_id
 
     def _write(self, book: Book, parent: Mapping[str, Any], found: Complaint, error_id: str) -> None:
-        lines, place = _split(found.text), book.place(parent)
+        place, text = book.place(parent), found.text
+        headline, level = f"{error_id} {place}: {printable(found.name, 80)}", logging.ERROR
         if found.name == "NotClaimed":  # it says that nobody came
-            self._lines(book, logging.INFO, f"{place}: gave up waiting for its visitor.", [], error_id)
-        elif found.reach == "login":  # no fault of the author's
-            self._lines(book, logging.INFO, f"{error_id} {place}: {found.name}", lines[-3:], error_id)
+            headline, text, level = f"{place}: gave up waiting for its visitor.", "", logging.INFO
+        elif found.reach == "login":  # no fault of the author's: the last line says what to do
+            text, level = text[text.rfind("\n") + 1 :], logging.INFO
         elif found.name != STDERR:
             level = logging.INFO if found.reach == "author" else logging.ERROR
-            self._lines(book, level, f"{error_id} {place}: {printable(found.name, 80)}", lines, error_id)
-        elif prefix := self._traceback(book, parent, found, error_id):
-            self._lines(book, logging.ERROR, f"{prefix} {place}, on stderr:", lines, prefix)
+        elif error_id := self._traceback(book, parent, found, error_id):
+            headline = f"{error_id} {place}, on stderr:"
         else:  # before its first cell a kernel talks of itself, and widgets ask for what is not there
-            is_chatter = not book.cell or all(map(_chatter.fullmatch, lines))
-            self._lines(book, logging.DEBUG if is_chatter else logging.WARNING, f"{place}, on stderr:", lines, "")
+            is_chatter = not book.cell or all(map(_chatter.fullmatch, text.splitlines()))
+            headline, level = f"{place}, on stderr:", logging.DEBUG if is_chatter else logging.WARNING
+        self._journal.write(level, headline, text, error_id and f"{error_id} ", book.allowance)
 
     def _traceback(self, book: Book, parent: Mapping[str, Any], found: Complaint, error_id: str) -> str:
         """Return the id under which a text on stderr is logged; none for one that reports no error."""
@@ -183,20 +172,6 @@ class Incidents:
         known, last_id, then = book.last
         return last_id if known == cause and now - then < CONTINUED else ""
 
-    def _lines(self, book: Book | None, level: int, headline: str, lines: list[str], error_id: str) -> None:
-        allowances = [self._allowance, *((book.allowance,) if book else ())]
-        room = min(allowance.left() for allowance in allowances)
-        if room < 1:
-            allowances[-1].drop(len(lines) + 1)
-            return
-        lines = lines[: max(room - 1, 0)]
-        for allowance in allowances:
-            allowance.take(len(lines) + 1)
-        mark = f"{error_id} | " if error_id else "| "
-        dropped = sum(allowance.told() for allowance in allowances)
-        more = [f"… and {dropped} more lines before this."] if dropped else []
-        self._log.log(level, "%s", Lines("\n".join((headline, *(f"{mark}{line}" for line in (*more, *lines))))))
-
 
 def digest(content: Mapping[str, Any]) -> str:
     """Return what tells the content of an error, or of a stream, from others."""
@@ -205,13 +180,3 @@ def digest(content: Mapping[str, Any]) -> str:
 
 
 _formatter = logging.Formatter()
-
-
-def _split(text: str) -> list[str]:
-    """Return a text as lines that are fit for a log."""
-    plain = _place.sub("Cell", _style.sub("", text.rstrip()))
-    lines = _line_break.split(plain)
-    if len(lines) > MOST_LINES:
-        tail = MOST_LINES - HEAD
-        lines = [*lines[:HEAD], f"… {len(lines) - MOST_LINES} lines are left out …", *lines[-tail:]]
-    return [printable(line, WIDTH) for line in lines]

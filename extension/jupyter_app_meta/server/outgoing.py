@@ -74,6 +74,7 @@ class Outgoing:
 
     def __init__(self, kernel_id: str, incidents: Incidents, session: Any) -> None:
         self._kernel_id, self._incidents, self._session = kernel_id, incidents, session
+        self._parent: tuple[bytes, Json, bytes] = (b"", {}, b"")
 
     def message(self, msg: Json) -> Json | None:
         """Return what is shown of an unpacked message; None where nothing is."""
@@ -94,15 +95,23 @@ class Outgoing:
     def parts(self, parts: list[Any]) -> list[Any] | None:
         """Return what is shown of a message's parts [header, parent, metadata, content, *buffers]; None for nothing."""
         unpack, pack = self._session.unpack, self._session.pack
-        header, parent = unpack(bytes(parts[0])), unpack(bytes(parts[1]))
-        msg_type, packed = header["msg_type"], bytes(parts[3])
+        header, (_, parent, packed_parent) = unpack(bytes(parts[0])), self._parent_of(bytes(parts[1]))
+        msg_type, metadata, packed = header["msg_type"], bytes(parts[2]), bytes(parts[3])
         if msg_type not in LARGE or MARK in packed:
             seen = self._seen(header, parent, unpack(packed))
             if seen is None:
                 return None
             msg_type, packed = seen[0], pack(seen[1])
-        metadata = pack(_metadata(msg_type, unpack(bytes(parts[2]))))
-        return [pack(_header(header, msg_type)), pack(_header(parent)), metadata, packed, *parts[4:]]
+        if metadata != b"{}":
+            metadata = pack(_metadata(msg_type, unpack(metadata)))
+        return [pack(_header(header, msg_type)), packed_parent, metadata, packed, *parts[4:]]
+
+    def _parent_of(self, packed: bytes) -> tuple[bytes, Json, bytes]:
+        """Return a parent header as it came, unpacked, and as it is shown: many messages have that of the last one."""
+        if packed != self._parent[0]:
+            parent = self._session.unpack(packed)
+            self._parent = packed, parent, self._session.pack(_header(parent))
+        return self._parent
 
     def _seen(self, header: Json, parent: Json, content: Json) -> tuple[str, Json] | None:
         """Return the type and the content that are shown; None for nothing."""
@@ -172,6 +181,6 @@ def _header(header: Json, msg_type: str | None = None) -> Json:
 
 def _metadata(msg_type: str, metadata: Json) -> Json:
     """Return what is shown of metadata: comms have what the author's code sends there."""
-    if not msg_type.startswith("comm_"):
+    if msg_type not in COMMS:
         return {}
     return {name: value for name, value in metadata.items() if name != wire.FIELD}
