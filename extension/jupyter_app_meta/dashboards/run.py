@@ -23,6 +23,7 @@ from . import configured, logins, page_script
 from .blueprint import Blueprint
 from .cells import Executor
 from .displays import Displays, joined
+from .endings import ended
 from .kernels import Kernel, KernelFailed
 from .reasons import reason
 from .routes import SUFFIX
@@ -287,7 +288,7 @@ class Run:
         self._rendering.cancel()
         await self._spawned.wait()  # a process that is just being started must not be lost sight of
         self._starting.cancel()
-        await asyncio.wait((self._starting, self._rendering))
+        await asyncio.gather(asyncio.wait((self._starting,)), ended(self._rendering))
         if self.kernel:
             self._services.visits.forget(self.kernel.id, CLOSING if self._services.traffic.closed else ENDED)
             await self.kernel.close(busy=not finished)
