@@ -12,7 +12,7 @@ PIP_INSTALL := -m pip install -qq --disable-pip-version-check --constraint const
 
 PACKAGE := $(shell find extension kernelspec -type f -not -path '*/__pycache__/*')
 INSTALLED := pyproject.toml constraints.txt $(wildcard kernelspec/*) $(wildcard extension/jupyter_app_meta/jupyter-config/*)
-KERNEL_TESTS := tests/kernel $(filter-out $(addprefix tests/test_,conftest.py dashboard_notebooks.py demo.py docs.py elsewhere.py packaging.py),$(wildcard tests/test_*.py))
+KERNEL_TESTS := tests/kernel $(filter-out $(addprefix tests/test_,conftest.py dashboard_notebooks.py demo.py docs.py docs_examples.py elsewhere.py packaging.py),$(wildcard tests/test_*.py))
 
 QUICK_TESTS := tests/test_model.py tests/test_policy.py tests/test_queries.py tests/test_testing.py tests/test_wire.py \
 	tests/kernel/test_context.py tests/kernel/test_display.py tests/kernel/test_magic.py tests/server/test_capture.py \
