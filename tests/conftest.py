@@ -8,11 +8,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-import hypothesis
 import pytest
 
 if TYPE_CHECKING:
@@ -35,8 +35,11 @@ CHROMIUM_FLAGS = (
 )
 FOREIGN = ("JUPYTER_", "JUPYTERHUB_", "JPY_", "KERNEL_")
 
-hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is not a fault of ours
-hypothesis.settings.load_profile("untimed")
+with suppress(ModuleNotFoundError):  # the wheel's environment has none, and no properties to test
+    import hypothesis
+
+    hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is not a fault of ours
+    hypothesis.settings.load_profile("untimed")
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
