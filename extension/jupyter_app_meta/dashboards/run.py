@@ -32,7 +32,7 @@ from .visits import CLOSING, ENDED, Visit
 from .watch import NoAnswer, Watch
 
 HEARTBEAT = "<script>window.voila_heartbeat && window.voila_heartbeat()</script>\n"
-BROKEN = '<p role="alert">This page could not be completed. {} Please reload it.</p>\n'
+BROKEN = '<p role="alert">This page could not be completed.{} Please reload it.</p>\n'
 
 
 class Run:
@@ -182,10 +182,12 @@ class Run:
                 self._add(piece)
             if self._visit and self._executor and self._executor.needs_login:
                 self._pieces.append(logins.page(self._visit.login, self._executor.needs_login))
+        except asyncio.CancelledError:
+            self._pieces.append(BROKEN.format(""))  # its kernel died, and whoever looks after pages saw it first
+            raise
         except Exception as error:
             self.failed = True
-            if not self._abandoned:
-                self._pieces.append(BROKEN.format(told(self._fail(error))))
+            self._pieces.append(BROKEN.format("" if self._abandoned else f" {told(self._fail(error))}"))
         finally:
             self._executor = None
             if self.kernel and self._claimed.is_set():
