@@ -137,8 +137,16 @@ def _segments(path: str) -> tuple[str, ...]:
 def _is_servers_own(segments: tuple[str, ...]) -> bool:
     """Whether an address is one of our routes: but files named as in Voila, and other folders called "static"."""
     if segments[0] == "static":
-        return Path(DEFAULT_STATIC_FILES_PATH, *segments[1:]).exists()
+        return _exists(Path(DEFAULT_STATIC_FILES_PATH, *segments[1:]))
     return segments[0] in RESERVED and segments[: len(VOILA)] != VOILA
+
+
+def _exists(path: Path) -> bool:
+    """Whether a file or folder is there; a name that no file can have is not."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def _below(place: Place, segments: tuple[str, ...]) -> Iterator[tuple[dict[str, str] | None, str]]:
