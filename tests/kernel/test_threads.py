@@ -257,6 +257,23 @@ def test_cluster_serves_nobody_while_its_starter_still_runs(kernel: Kernel) -> N
     assert kernel.finish(cell) == "None"
 
 
+def test_what_a_callback_left_is_not_the_waiting_cells(kernel: Kernel) -> None:
+    """Bob's callback gives work to Alice's cluster, and is done before the cluster takes it: it is not hers."""
+    kernel.run(
+        "alice",
+        f"import workshop{COMM}answers, gate = [], threading.Event()\n"
+        "@c.on_msg\ndef _(msg): answers.append(cluster.put(lambda: (gate.wait(20), who())[1]))",
+    )
+    cell = kernel.start(
+        "alice",
+        "cluster = workshop.Cluster()\nwhile not answers: await asyncio.sleep(0.01)\n"
+        "for _ in range(20): await asyncio.sleep(0.01)\n"
+        "gate.set(); print(await asyncio.to_thread(answers[0].get), await asyncio.to_thread(who), who())",
+    )
+    kernel.comm("bob", "the-comm", {})
+    assert kernel.finish(cell) == "None alice alice"
+
+
 def test_work_that_waited_is_not_that_of_who_starts_the_worker(kernel: Kernel) -> None:
     """Bob's work waits in a library's queue; Alice's cell starts what does it, in her context, while she waits."""
     kernel.run("bob", "import workshop\nkept = workshop.Given()\nanswer = kept.put(who)")

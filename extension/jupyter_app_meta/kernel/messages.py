@@ -124,6 +124,8 @@ class _Kept:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         now = self._to_keep(args, kwargs, sys._getframe(1)) if self.active else ()
+        if now:
+            workers.note_return((args[1] if len(args) > 1 else kwargs["parent"]).get("header"))
         try:
             return self.original(*args, **kwargs)
         finally:

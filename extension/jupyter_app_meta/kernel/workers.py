@@ -5,7 +5,8 @@ started it, and would serve the next person as the first. So of a message in a t
 
 1. What a loop of the kernel gives to its default executor (``asyncio.to_thread``) is that of its task, for good.
 2. What the author's own code carries over (``copy_context().run``) is believed while its message is being
-   handled, and no later message has come. No installed library may have a part in it.
+   handled, and no later message has come, not even a comm message that is done while the cell still
+   awaits. No installed library may have a part in it.
 3. A loop that runs in the thread is held to the second rule, and so outlives nobody.
 4. A context that a thread inherited at its start (Python 3.14) was carried over by nobody.
 """
@@ -27,6 +28,9 @@ from . import authors
 
 _probe: ContextVar[object] = ContextVar("jupyter_app_meta_probe")
 
+_returned: list[object] = [None]
+"""The header of the message to which the kernel last returned from a comm message that came while a cell awaited."""
+
 pool_worker = getattr(pools, "_worker", None)
 """What a thread of an executor runs."""
 
@@ -44,6 +48,11 @@ def is_green() -> bool:
     if "greenlet" not in sys.modules or ("gevent" not in sys.modules and "eventlet" not in sys.modules):
         return False
     return sys.modules["greenlet"].getcurrent().parent is not None
+
+
+def note_return(header: object) -> None:
+    """Note that a comm message is done that came while this header's cell awaited: some of its work may be left."""
+    _returned[0] = header
 
 
 def may_believe(kernel: Any, parent: Mapping[str, Any]) -> bool:
@@ -101,7 +110,9 @@ def _loops(kernel: Any) -> Iterator[Any]:
 def _is_handled(kernel: Any, parent: Mapping[str, Any]) -> bool:
     """Return whether the kernel is at this message still, and took none after it."""
     header = parent["header"]
-    if kernel._shell_context[kernel._shell_parent].get("header") is not header:
+    if not getattr(kernel.set_parent, "active", False):
+        return False  # ``messages.guard`` is not there to note which comm messages came in between
+    if header is _returned[0] or kernel._shell_context[kernel._shell_parent].get("header") is not header:
         return False
     subshell = header.get("subshell_id")
     if subshell is None:
