@@ -14,9 +14,9 @@ from jupyter_client.session import Session
 
 from jupyter_app_meta import SessionInfo, User, wire
 from jupyter_app_meta.policy import Policy, RawRequest
-from jupyter_app_meta.server.origins import Origins
+from jupyter_app_meta.server.messages.stamps import Desk, Stamps
+from jupyter_app_meta.server.pages.origins import Origins
 from jupyter_app_meta.server.stamping import _wrap_session
-from jupyter_app_meta.server.stamps import Desk, Stamps
 
 from .servers import COOKIES, HEADERS
 

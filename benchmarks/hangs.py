@@ -60,7 +60,7 @@ PAGES = [f"{kind}-{name}" for kind in ("cold", "warm") for name in NOTEBOOKS]
 
 OFF = """
 from jupyter_app_meta.dashboards import kernels, watch
-from jupyter_app_meta.server import sockets, stamping
+from jupyter_app_meta.server import stamping
 stamping.look_again = stamping.make_patient = kernels.look_again = lambda *_: None
 watch.LOOK = 10**6
 """

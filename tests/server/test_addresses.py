@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_app_meta.server.addresses import PLAIN_SHELLS, Address
+from jupyter_app_meta.server.pages.addresses import PLAIN_SHELLS, Address
 
 HOST = "hub.example:8888"
 

@@ -24,8 +24,8 @@ from jupyter_app_meta.policy import Page, Policy, RawRequest
 from jupyter_app_meta.server import audit
 from jupyter_app_meta.server.app import AppMetaExtension
 from jupyter_app_meta.server.audit import ACTIONS, SCHEMA, SCHEMA_ID, EventAudit
-from jupyter_app_meta.server.origins import Origins
-from jupyter_app_meta.server.stamps import Desk, Stamps, Unreadable, readable
+from jupyter_app_meta.server.messages.stamps import Desk, Stamps, Unreadable, readable
+from jupyter_app_meta.server.pages.origins import Origins
 
 Json = dict[str, Any]
 

@@ -33,8 +33,8 @@ from jupyter_app_meta.model import AppMeta, HTTPRequest, SessionInfo, User
 from jupyter_app_meta.policy import Policy, RawRequest
 from jupyter_app_meta.server.execution import Asked, ForWhoAsked, wrap_execution
 from jupyter_app_meta.server.managers import wrap_kernel_manager
-from jupyter_app_meta.server.origins import Origins
-from jupyter_app_meta.server.stamps import Desk, Stamps
+from jupyter_app_meta.server.messages.stamps import Desk, Stamps
+from jupyter_app_meta.server.pages.origins import Origins
 
 KERNEL = "11111111-2222-3333-4444-555555555555"
 UNKNOWN = "00000000-0000-0000-0000-000000000000"
@@ -298,11 +298,11 @@ def broken(*_: object, **__: object) -> Any:
 BREAKS: dict[str, tuple[str, str]] = {
     "its Session": ("jupyter_app_meta.server.managers", "stamp_client"),
     "its origin": ("jupyter_app_meta.server.managers", "_origin"),
-    "the version": ("jupyter_app_meta.server.origins.Origins", "version"),
+    "the version": ("jupyter_app_meta.server.pages.origins.Origins", "version"),
     "the payload": ("jupyter_app_meta.wire", "encode"),
     "the request": ("jupyter_app_meta.policy.Policy", "request"),
     "the signer": ("jupyter_app_meta.wire", "Signer"),
-    "the stamps": ("jupyter_app_meta.server.stamps.Stamps", "message"),
+    "the stamps": ("jupyter_app_meta.server.messages.stamps.Stamps", "message"),
     "what is asked for": ("jupyter_app_meta.server.execution.ForWhoAsked", "message"),
 }
 

@@ -22,8 +22,8 @@ from jupyter_app_meta.model import HTTPRequest, SessionInfo, User
 from jupyter_app_meta.policy import Page, Policy, RawRequest
 from jupyter_app_meta.server import hooks
 from jupyter_app_meta.server.app import AppMetaExtension
-from jupyter_app_meta.server.origins import Origins
-from jupyter_app_meta.server.stamps import Desk, Facts, Stamps
+from jupyter_app_meta.server.messages.stamps import Desk, Facts, Stamps
+from jupyter_app_meta.server.pages.origins import Origins
 
 LOG = logging.getLogger("deployer")
 REQUEST = HTTPRequest("GET", URL("http://h/"), URL("http://h/"))

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from jupyter_app_meta.server.ids import REMEMBERED, Ids, new_id
-from jupyter_app_meta.server.incidents import Incidents
+from jupyter_app_meta.server.reports.ids import REMEMBERED, Ids, new_id
+from jupyter_app_meta.server.reports.incidents import Incidents
 
 CALLBACK = {"msg_type": "comm_msg", "msg_id": "cause"}
 

@@ -13,10 +13,10 @@ from harness import FORMATS, V1, Format, pack
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_app_meta.server.flights import SPARE, Account, Flight, Limits
-from jupyter_app_meta.server.frames import is_absurd
-from jupyter_app_meta.server.gate import UNREAD, Gate
-from jupyter_app_meta.server.incoming import ACCEPTED, PART_COST, Envelope, Refused, judge
+from jupyter_app_meta.server.messages.flights import SPARE, Account, Flight, Limits
+from jupyter_app_meta.server.messages.frames import is_absurd
+from jupyter_app_meta.server.messages.gate import UNREAD, Gate
+from jupyter_app_meta.server.messages.incoming import ACCEPTED, PART_COST, Envelope, Refused, judge
 
 HEADER = {"msg_id": "id", "msg_type": "comm_msg", "session": "s", "username": "u", "date": "", "version": "5.3"}
 LIMITS = Limits(page=1000, visitor=1500, burst=100, rate=10, comms=3)

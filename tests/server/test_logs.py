@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_app_meta.server import logs
+from jupyter_app_meta.server.reports import logs
 
 ODD = "a\nb\r\x1b[31mc\x9b2Jd\u2028e\u2029f\u202eg\ud800h\x00i\x85j\u200bk\U000e0001l\x7f"
 SHOWN = r"a\nb\r\x1b[31mc\x9b2Jd\u2028e\u2029f\u202eg\ud800h\x00i\x85j\u200bk\U000e0001l\x7f"

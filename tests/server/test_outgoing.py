@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from jupyter_client.session import Session
 
-from jupyter_app_meta.server.incidents import Incidents
-from jupyter_app_meta.server.outgoing import SHOWN, Outgoing
+from jupyter_app_meta.server.messages.outgoing import SHOWN, Outgoing
+from jupyter_app_meta.server.reports.incidents import Incidents
 
 Json = dict[str, Any]
 

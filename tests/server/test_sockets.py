@@ -19,9 +19,9 @@ from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.manager import AsyncKernelManager, KernelManager
 from jupyter_client.session import Session
 
-from jupyter_app_meta.server import sockets
+from jupyter_app_meta.server.messages import sockets
+from jupyter_app_meta.server.messages.stamps import Json
 from jupyter_app_meta.server.stamping import stamp_client
-from jupyter_app_meta.server.stamps import Json
 
 ISSUE = Path(__file__).parents[2] / "docs" / "known-issues" / "lost-wake-up.md"
 

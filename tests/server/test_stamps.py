@@ -27,10 +27,10 @@ from jupyter_app_meta import wire
 from jupyter_app_meta.errors import BadStamp
 from jupyter_app_meta.model import AppMeta, SessionInfo, User
 from jupyter_app_meta.policy import Page, Policy, RawRequest
-from jupyter_app_meta.server import objects
-from jupyter_app_meta.server.frames import V1, stamp_frame
-from jupyter_app_meta.server.origins import Origins
-from jupyter_app_meta.server.stamps import Desk, Stamps, Unreadable
+from jupyter_app_meta.server.messages import objects
+from jupyter_app_meta.server.messages.frames import V1, stamp_frame
+from jupyter_app_meta.server.messages.stamps import Desk, Stamps, Unreadable
+from jupyter_app_meta.server.pages.origins import Origins
 
 KEY = wire.derive_key(b"the-kernel's-session-key")
 HEADER = {"msg_id": "id", "msg_type": "execute_request", "username": "root", "app_meta": {"forged": True}}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from jupyter_app_meta.policy import Page
-from jupyter_app_meta.server.origins import MAX_IDENTITIES, Origins
-from jupyter_app_meta.server.tabs import MAX_LEFT, MAX_PAGES, RETURN, UNSEEN
+from jupyter_app_meta.server.pages.origins import MAX_IDENTITIES, Origins
+from jupyter_app_meta.server.pages.tabs import MAX_LEFT, MAX_PAGES, RETURN, UNSEEN
 
 EMEA, APAC = Page("http://h/notebooks/a.ipynb?region=emea"), Page("http://h/notebooks/a.ipynb?region=apac")
 NEW = Page("http://h/notebooks/b.ipynb?region=emea")

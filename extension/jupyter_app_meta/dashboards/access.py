@@ -11,7 +11,7 @@ from tornado import web
 
 from .. import queries
 from ..policy import Policy
-from ..server.logs import printable
+from ..server.reports.logs import printable
 
 LONGEST = 500
 """The most characters of a URL."""

@@ -13,9 +13,9 @@ from nbformat.v4 import new_output
 from traitlets import Unicode
 
 from ..errors import NotAuthenticated
-from ..server.complaints import is_for_author
-from ..server.incidents import Incidents, told
-from ..server.outgoing import advised, masked
+from ..server.messages.outgoing import advised, masked
+from ..server.reports.complaints import is_for_author
+from ..server.reports.incidents import Incidents, told
 from . import displays
 
 _silent = logging.getLogger(f"{__name__}.silent")  # what nbclient says is said better by Incidents

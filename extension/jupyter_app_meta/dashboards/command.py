@@ -24,8 +24,9 @@ from voila.execute import VoilaExecutor
 from .. import __version__
 from ..cli.options import Refused, nearest
 from ..errors import AppMetaError, PolicyError
-from ..server import hooks, logs
+from ..server import hooks
 from ..server.app import AppMetaExtension
+from ..server.reports import logs
 from . import configured
 from .browser import open_page
 from .builder import Builder, create_app

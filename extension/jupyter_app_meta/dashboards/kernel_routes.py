@@ -15,8 +15,8 @@ from jupyter_server.services.kernels.websocket import KernelWebsocketHandler
 from tornado import web
 
 from ..server import identity
-from ..server.gate import Gate, stamp_size
-from ..server.outgoing import confine
+from ..server.messages.gate import Gate, stamp_size
+from ..server.messages.outgoing import confine
 from . import hooks
 from .handlers import Handler
 from .setup import ALLOWED

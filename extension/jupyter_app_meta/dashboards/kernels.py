@@ -18,9 +18,9 @@ from jupyter_core.utils import ensure_async
 
 from .. import wire
 from ..model import SessionInfo
-from ..server.sockets import look_again, make_patient
+from ..server.messages.sockets import look_again, make_patient
+from ..server.messages.stamps import Json, Stamps
 from ..server.stamping import stamp_client
-from ..server.stamps import Json, Stamps
 from . import priority
 from .services import Services
 from .visits import Visit

@@ -18,7 +18,7 @@ from nbclient.exceptions import CellExecutionError
 from nbconvert.preprocessors.clearoutput import ClearOutputPreprocessor
 
 from ..errors import NotClaimed
-from ..server.incidents import told
+from ..server.reports.incidents import told
 from . import configured, logins, page_script
 from .blueprint import Blueprint
 from .cells import Executor

@@ -16,9 +16,9 @@ from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelMana
 from traitlets.config import Config
 from voila.configuration import VoilaConfiguration
 
-from ..server.gate import Accounts
-from ..server.incidents import Incidents
-from ..server.stamps import Desk
+from ..server.messages.gate import Accounts
+from ..server.messages.stamps import Desk
+from ..server.reports.incidents import Incidents
 from .hooks import Meta
 from .limits import Limits, reaches
 from .traffic import Traffic

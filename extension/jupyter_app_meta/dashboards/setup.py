@@ -15,11 +15,11 @@ from traitlets.config import Application, Config
 from voila.configuration import VoilaConfiguration
 
 from ..model import HTTPRequest
-from ..server import ears, logs
 from ..server.app import AppMetaExtension
-from ..server.incidents import Incidents
-from ..server.incoming import ACCEPTED
-from ..server.stamps import Desk
+from ..server.messages.incoming import ACCEPTED
+from ..server.messages.stamps import Desk
+from ..server.reports import ears, logs
+from ..server.reports.incidents import Incidents
 from . import hooks, looks
 from .kept import Kernels
 from .limits import Limits

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from ..policy import Page, RawRequest
-from ..server.flights import Flight
-from ..server.gate import done_with
 from ..server.identity import Visitor
+from ..server.messages.flights import Flight
+from ..server.messages.gate import done_with
 from .settings import Settings
 
 

@@ -22,13 +22,14 @@ from .. import __version__, openings, wire
 from ..errors import PolicyError
 from ..model import HTTPRequest
 from ..policy import OPEN_HEADERS, USER_FIELDS, Policy
-from . import hooks, logs
+from . import hooks
 from .audit import EventAudit, event_logger
 from .execution import wrap_execution
 from .managers import wrap_kernel_manager, wrap_session_manager
-from .origins import Origins
+from .messages.stamps import Desk, Facts
+from .pages.origins import Origins
+from .reports import logs
 from .stamping import stamped
-from .stamps import Desk, Facts
 
 
 class AppMetaExtension(ExtensionApp):

@@ -20,8 +20,8 @@ from tornado.web import Application
 from .. import wire
 from ..model import SessionInfo
 from . import capture, identity
+from .messages.stamps import Desk, Json, Stamps
 from .stamping import KEY, Stamper, harmless
-from .stamps import Desk, Json, Stamps
 
 PROBE = "api/kernels/00000000-0000-0000-0000-000000000000/execute"
 

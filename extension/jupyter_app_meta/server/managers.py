@@ -25,10 +25,10 @@ from .. import queries, wire
 from ..model import SessionInfo
 from ..policy import Page, RawRequest
 from . import capture, identity
-from .addresses import Address
 from .execution import ForWhoAsked
+from .messages.stamps import Desk, Json, Stamps
+from .pages.addresses import Address
 from .stamping import KEY, harmless, stamp_client
-from .stamps import Desk, Json, Stamps
 
 MARK = "_app_meta_wrapped"
 

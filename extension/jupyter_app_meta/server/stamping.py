@@ -22,11 +22,11 @@ from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebso
 from .. import wire
 from ..model import SessionInfo
 from . import capture, identity
-from .frames import RUN_CHANNELS, is_absurd, stamp_frame
-from .lines import Lines
-from .objects import Json
-from .sockets import look_again, make_patient
-from .stamps import Desk, Stamps, Unreadable
+from .messages.frames import RUN_CHANNELS, is_absurd, stamp_frame
+from .messages.objects import Json
+from .messages.sockets import look_again, make_patient
+from .messages.stamps import Desk, Stamps, Unreadable
+from .reports.lines import Lines
 
 KEY = "app_meta_key"
 """The attribute of a kernel manager that has the key which the kernel was given at its start."""

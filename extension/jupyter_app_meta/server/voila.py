@@ -22,13 +22,13 @@ from traitlets import TraitError
 from .. import wire
 from ..errors import AppMetaError
 from .app import AppMetaExtension
-from .ears import listen
-from .gate import Flights, Gate, stamp_size
-from .incidents import Incidents
 from .managers import wrap_kernel_manager
-from .outgoing import confine
+from .messages.gate import Flights, Gate, stamp_size
+from .messages.outgoing import confine
+from .messages.stamps import Desk
+from .reports.ears import listen
+from .reports.incidents import Incidents
 from .stamping import stamped
-from .stamps import Desk
 
 MANAGER_LINE = f'c.VoilaConfiguration.multi_kernel_manager_class = "{__name__}.KernelManager"'
 CONNECTION_LINE = f'c.Voila.kernel_websocket_connection_class = "{__name__}.Connection"'

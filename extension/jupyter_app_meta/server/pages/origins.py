@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ..policy import Page
+from ...policy import Page
 from .tabs import Tabs
 
 MAX_IDENTITIES = 1000

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from numbers import Number
 from typing import Any
 
-from .. import queries
+from ... import queries
 
 LIMIT = 4_000
 """The most characters of one record's message."""

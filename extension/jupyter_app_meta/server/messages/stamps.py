@@ -18,11 +18,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from .. import wire
-from ..model import AppMeta, HTTPRequest, SessionInfo, User
-from ..policy import Policy, RawRequest
+from ... import wire
+from ...model import AppMeta, HTTPRequest, SessionInfo, User
+from ...policy import Policy, RawRequest
+from ..pages.origins import Origins
 from . import objects
-from .origins import Origins
 
 Json = objects.Json
 Facts = Callable[[str, HTTPRequest], Awaitable[Mapping[str, Any]]]

@@ -14,9 +14,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from .. import wire
-from .complaints import is_for_author
-from .incidents import ADVICE, Incident, Incidents, digest, told
+from ... import wire
+from ..reports.complaints import is_for_author
+from ..reports.incidents import ADVICE, Incident, Incidents, digest, told
 
 Json = dict[str, Any]
 
