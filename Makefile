@@ -18,12 +18,16 @@ QUICK_TESTS := tests/test_model.py tests/test_policy.py tests/test_queries.py te
 	tests/kernel/test_context.py tests/kernel/test_display.py tests/kernel/test_magic.py tests/server/test_capture.py \
 	tests/server/test_stamps.py tests/server/test_identity.py
 
+# The pure core: each line and branch of it is run by an example, none by luck of a property or for its time.
+PURE_TESTS := tests/test_corners.py tests/test_names.py tests/test_openings.py tests/test_policy.py tests/test_queries.py \
+	tests/test_values.py tests/test_wire.py
+
 # What tests and servers start by name must come from the environment under test.
 in = exec env PATH="$(abspath $(1))/bin:$$PATH" $(1)/bin/python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo lab docs quick constraints test test-main test-313 test-wheel lint format bench wheel chromium nginx hub-proxy clean
+.PHONY: help demo lab docs quick coverage constraints test test-main test-313 test-wheel lint format bench wheel chromium nginx hub-proxy clean
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -40,6 +44,10 @@ docs: $(VENV)/.docs ## Build the documentation into build/docs; warnings are err
 
 quick: $(VENV)/.test ## Run the fast tests: the pure core, the kernel half, units of the server half
 	$(call in,$(VENV)) -m pytest -n 2 -q $(QUICK_TESTS) $(ARGS)
+
+coverage: $(VENV)/.test ## Check that examples reach each branch of the pure core: policy, names, queries, wire
+	@$(call in,$(VENV)) -m coverage run -m pytest -q -m "not hypothesis" -k "not linear_time" $(PURE_TESTS)
+	@$(PY) -m coverage report
 
 test: test-main test-313 test-wheel ## Run every test: here, under Python 3.13, and against the wheel
 

@@ -31,9 +31,14 @@ def idle(policy: Policy, kind: Kind, pattern: str) -> str:
     """Return why a name or pattern opens nothing; empty if it opens any."""
     name = normal(pattern)
     opens = policy.opens_header if kind == "headers" else policy.opens_cookie
-    known = headers.ADDRESS if kind == "headers" else ()
+    known = map(_example, headers.ADDRESS) if kind == "headers" else ()
     met = [fill.join(name.split("*")) for fill in ("", "a")] + [each for each in known if matches(each, (name,))]
     return "" if any(map(opens, met)) else names.remedy(f"{kind}.{pattern}")
+
+
+def _example(pattern: str) -> str:
+    """Return a header's name that a pattern of addresses names, as proxies write it."""
+    return pattern.replace("?", "i").removesuffix("*").replace("*", "x-")
 
 
 def warnings(policy: Policy) -> list[str]:
