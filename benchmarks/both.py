@@ -45,9 +45,9 @@ def _wanted(handler: KernelWebsocketHandler) -> type:
 
 
 def _plain(stamped: type) -> type:
-    plain = stamped.__mro__[1]
-    assert hasattr(stamped, "app_meta_desk")
-    assert not hasattr(plain, "app_meta_desk")
+    plain: type = stamped.__bases__[-1]
+    assert hasattr(stamped, "app_meta_context")
+    assert not hasattr(plain, "app_meta_context")
     return plain
 
 

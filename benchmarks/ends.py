@@ -14,9 +14,10 @@ from jupyter_client.session import Session
 
 from jupyter_app_meta import SessionInfo, User, wire
 from jupyter_app_meta.policy import Policy, RawRequest
-from jupyter_app_meta.server.messages.stamps import Desk, Stamps
+from jupyter_app_meta.server.connections import wrap_session
+from jupyter_app_meta.server.context import StampingContext
+from jupyter_app_meta.server.messages.stamps import Stamps, Unreadable
 from jupyter_app_meta.server.pages.origins import Origins
-from jupyter_app_meta.server.stamping import _wrap_session
 
 from .servers import COOKIES, HEADERS
 
@@ -52,8 +53,12 @@ def make_ends(size: int) -> Ends:
     """Return a plain and a stamped Session; the stamp's payload has at least ``size`` bytes."""
     ends = Ends()
     # As the connection class does it to the Session of each browser.
-    _wrap_session(SimpleNamespace(session=ends.stamped, channels=ends.streams), _stamps(size))
+    wrap_session(SimpleNamespace(session=ends.stamped, channels=ends.streams), _stamps(size), _fail)
     return ends
+
+
+def _fail(error: Unreadable) -> None:
+    raise error
 
 
 def _stamps(size: int) -> Stamps:
@@ -74,7 +79,7 @@ def _stamps(size: int) -> Stamps:
 def _stamps_of(headers: tuple[tuple[str, str], ...]) -> Stamps:
     policy = Policy.of(headers_allow=["x-pad-*"])
     log = logging.getLogger("benchmarks")
-    desk = Desk(policy, Origins(lambda kernel_id: True), log, b"secret", wire.MAX_LIMIT)
+    context = StampingContext(policy, Origins(lambda kernel_id: True), log, b"secret", wire.MAX_LIMIT)
     raw = RawRequest(
         "GET",
         "http://127.0.0.1:8888/api/kernels/channels?session_id=1",
@@ -83,7 +88,7 @@ def _stamps_of(headers: tuple[tuple[str, str], ...]) -> Stamps:
         cookies=tuple(COOKIES.items()) if headers else (),
         user=User(username="alice", name="Alice", display_name="Alice", initials="A", kind="user"),
     )
-    return Stamps(desk, wire.derive_key(KEY), raw, "alice", SessionInfo(client_id=uuid.uuid4().hex, kernel_id="1"))
+    return Stamps(context, wire.derive_key(KEY), raw, "alice", SessionInfo(client_id=uuid.uuid4().hex, kernel_id="1"))
 
 
 def message(msg_type: str, content: Json, metadata: Json) -> Json:

@@ -60,8 +60,8 @@ PAGES = [f"{kind}-{name}" for kind in ("cold", "warm") for name in NOTEBOOKS]
 
 OFF = """
 from jupyter_app_meta.dashboards import kernels, watch
-from jupyter_app_meta.server import stamping
-stamping.look_again = stamping.make_patient = kernels.look_again = lambda *_: None
+from jupyter_app_meta.server import clients
+clients.look_again = clients.make_patient = kernels.look_again = lambda *_: None
 watch.LOOK = 10**6
 """
 APP = f"""

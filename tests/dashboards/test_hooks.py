@@ -186,20 +186,20 @@ async def test_traceback_is_for_the_debug_log_alone(caplog: pytest.LogCaptureFix
 @pytest.mark.parametrize("answer", [{}, {"plan": "pro", "limits": {"rows": [1, 2.5, None, True]}}, {"é": "日"}])
 async def test_fields_are_taken(kind: Callable[[Any], Any], answer: Any, caplog: pytest.LogCaptureFixture) -> None:
     """A dict of JSON values is what the notebook sees, as a copy."""
-    found = await hooks.facts(kind(answer), ALICE, LOG)
+    found = await hooks.meta_of(kind(answer), ALICE, LOG)
     assert found == answer and found is not answer
     assert caplog.messages == []
 
 
 async def test_no_function_adds_nothing() -> None:
     """A page without ``meta`` has no fields of the deployer's own."""
-    assert await hooks.facts(None, ALICE, LOG) == {}
+    assert await hooks.meta_of(None, ALICE, LOG) == {}
 
 
 async def test_later_changes_do_not_reach_the_notebook() -> None:
     """What is answered is copied: who keeps it and changes it changes nobody's request."""
     shared: dict[str, Any] = {"list": [1]}
-    found = await hooks.facts(answering(shared), ALICE, LOG)
+    found = await hooks.meta_of(answering(shared), ALICE, LOG)
     shared["list"].append(2)
     assert found == {"list": [1]}
 
@@ -227,7 +227,7 @@ async def test_what_is_no_json_object_adds_nothing(
 ) -> None:
     """Anything but a dict of JSON values leaves ``request.meta`` empty, and the log says why without its content."""
     function = kind(NOT_JSON[case])
-    assert await hooks.facts(function, ALICE, LOG) == {}
+    assert await hooks.meta_of(function, ALICE, LOG) == {}
     assert caplog.messages == [
         f"{function.__qualname__} did not answer with a dict of JSON values: request.meta is empty."
     ]
@@ -242,7 +242,7 @@ async def test_endless_values_add_nothing(caplog: pytest.LogCaptureFixture) -> N
     for _ in range(100_000):
         deep = {"d": deep}
     for answer in (endless, deep):
-        assert await hooks.facts(answering(answer), ALICE, LOG) == {}
+        assert await hooks.meta_of(answering(answer), ALICE, LOG) == {}
     assert len(caplog.messages) == 2
     while deep:  # taken apart by hand: to free it at once would need as deep a stack
         deep = deep.pop("d")
@@ -255,7 +255,7 @@ async def test_too_much_adds_nothing(size: int, kept: bool, caplog: pytest.LogCa
     """More than the limit, as JSON, is left out whole."""
     answer = {"a": "x" * size}
     assert (len(json.dumps(answer)) <= hooks.META_LIMIT) is kept
-    assert await hooks.facts(answering(answer), ALICE, LOG) == (answer if kept else {})
+    assert await hooks.meta_of(answering(answer), ALICE, LOG) == (answer if kept else {})
     assert [message.partition(" answered ")[2] for message in caplog.messages] == (
         [] if kept else [f"with more than {hooks.META_LIMIT} bytes: request.meta is empty."]
     )
@@ -267,7 +267,7 @@ async def test_error_adds_nothing_and_its_text_is_not_logged(
     kind: Any, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A ``meta`` that raises costs its own fields, and the page is shown."""
-    assert await hooks.facts(kind(error), ALICE, LOG) == {}
+    assert await hooks.meta_of(kind(error), ALICE, LOG) == {}
     assert caplog.messages == [f"{kind(error).__qualname__} raised {type(error).__name__}."]
 
 
@@ -286,13 +286,13 @@ class Lazy(Mapping[str, Any]):
 
 async def test_mapping_that_fails_as_it_is_read_adds_nothing() -> None:
     """A mapping whose values cannot be read is as good as none, and its error is not the page's."""
-    assert await hooks.facts(answering(Lazy()), ALICE, LOG) == {}
+    assert await hooks.meta_of(answering(Lazy()), ALICE, LOG) == {}
 
 
 @pytest.mark.parametrize("answer", [[("a", 1)], [], "", ()])
 async def test_pairs_are_no_dict(answer: Any, caplog: pytest.LogCaptureFixture) -> None:
     """Only a mapping is a dict: anything else is told to the deployer."""
-    assert await hooks.facts(answering(answer), ALICE, LOG) == {}
+    assert await hooks.meta_of(answering(answer), ALICE, LOG) == {}
     assert len(caplog.messages) == 1
 
 

@@ -45,7 +45,7 @@ class Counts(JupyterHandler):
     @web.authenticated
     def get(self) -> None:
         """Answer with the kernels that are known, the size of what is kept of each, and the open descriptors."""
-        kernels = self.settings["app_meta_desk"].origins._kernels
+        kernels = self.settings["app_meta_context"].origins._kernels
         tabs = {
             name: [[len(t._live), len(t._left), len(t._seen)] for t in k.tabs.values()] for name, k in kernels.items()
         }

@@ -24,7 +24,8 @@ from jupyter_app_meta.policy import Page, Policy, RawRequest
 from jupyter_app_meta.server import audit
 from jupyter_app_meta.server.app import AppMetaExtension
 from jupyter_app_meta.server.audit import ACTIONS, SCHEMA, SCHEMA_ID, EventAudit
-from jupyter_app_meta.server.messages.stamps import Desk, Stamps, Unreadable, readable
+from jupyter_app_meta.server.context import StampingContext
+from jupyter_app_meta.server.messages.stamps import Stamps, Unreadable
 from jupyter_app_meta.server.pages.origins import Origins
 
 Json = dict[str, Any]
@@ -72,15 +73,15 @@ class Book:
         (event,) = self.lines
         return event
 
-    def desk(self) -> Desk:
+    def context(self) -> StampingContext:
         """Return what is needed to stamp, with this audit."""
-        return Desk(Policy(), Origins(lambda kernel_id: True), LOG, b"secret", audit=self.audit)
+        return StampingContext(Policy(), Origins(lambda kernel_id: True), LOG, b"secret", audit=self.audit)
 
-    def stamps(self, user: User | None = ALICE, at: Desk | None = None, key: bytes | None = KEY) -> Stamps:
+    def stamps(self, user: User | None = ALICE, at: StampingContext | None = None, key: bytes | None = KEY) -> Stamps:
         """Return the stamps of a user's connection."""
         cookies, headers = (("theme", "CANARY"),), (("Authorization", "Bearer CANARY"),)
         raw = RawRequest("GET", "http://h/api?token=CANARY", "http://h/", headers, cookies, user=user)
-        return Stamps(at or self.desk(), key, raw, IDENTITY, SessionInfo("tab", None, KERNEL, None))
+        return Stamps(at or self.context(), key, raw, IDENTITY, SessionInfo("tab", None, KERNEL, None))
 
 
 @pytest.fixture
@@ -107,9 +108,9 @@ def packed(header: Any, metadata: str = "{}") -> list[Any]:
 
 def passed_on(stamps: Stamps, parts: list[Any]) -> list[Any]:
     """Do what a connection does with a packed message, and return what the kernel gets."""
-    header, parts = readable(parts)
+    header, stamped = stamps.forward(parts)
     stamps.note(header)
-    return stamps.parts(parts)
+    return stamped
 
 
 # --- what is written -------------------------------------------------------------------------------------------------
@@ -188,7 +189,7 @@ def test_message_that_lacks_a_part_is_not_written(book: Book, count: int) -> Non
 
 def test_cells_ahead_of_their_visitor_are_nobodys(book: Book) -> None:
     """Nobody asked for what is run ahead; from the claim on the visitor does."""
-    at = book.desk()
+    at = book.context()
     Stamps(at, KEY, None, "", SessionInfo(kernel_id=KERNEL)).noted(unpacked(header()))
     book.stamps(at=at).noted(unpacked(header()))
     assert [event["username"] for event in book.lines] == [None, "alice"]
@@ -210,7 +211,9 @@ def test_every_kind_of_visitor_fits_the_schema(book: Book, kind: str, assurance:
 def test_narrowed_user_fields_are_for_kernels() -> None:
     """What kernels may see of a user is one thing, and what the deployer's own book says another."""
     book = Book()
-    at = Desk(Policy.of(user_fields=["kind"]), Origins(lambda kernel_id: True), LOG, b"secret", audit=book.audit)
+    at = StampingContext(
+        Policy.of(user_fields=["kind"]), Origins(lambda kernel_id: True), LOG, b"secret", audit=book.audit
+    )
     book.stamps(at=at).noted(unpacked(header()))
     assert book.event()["username"] == "alice"
 
@@ -218,7 +221,7 @@ def test_narrowed_user_fields_are_for_kernels() -> None:
 @pytest.mark.parametrize("name", ["a\nb", '"}', "日本", "\ud800", "", "n" * 100_000, "\u2028\x85\x0b"])
 def test_odd_names_are_one_line(book: Book, name: str) -> None:
     """Whatever somebody, their notebook or their message is called, an event is one line of JSON."""
-    at = book.desk()
+    at = book.context()
     at.origins.name(KERNEL, "session", name)
     book.stamps(User(username=name, kind="user", assurance="provider"), at).noted(unpacked(header(msg_id=name)))
     assert book.text.getvalue().count("\n") == 1 and book.text.getvalue().isascii()
@@ -229,7 +232,7 @@ def test_odd_names_are_one_line(book: Book, name: str) -> None:
 
 def test_path_is_that_of_the_moment(book: Book) -> None:
     """The path is that of the kernel's one session, also after a rename; with two it is null."""
-    at = book.desk()
+    at = book.context()
     stamps = book.stamps(at=at)
     for session, path in (("a", "one.ipynb"), ("a", "renamed.ipynb"), ("b", "two.ipynb")):
         at.origins.name(KERNEL, session, path)
@@ -239,7 +242,7 @@ def test_path_is_that_of_the_moment(book: Book) -> None:
 
 def test_path_of_a_page_is_its_notebook(book: Book) -> None:
     """A page that the server renders has no session: its notebook is told."""
-    at = book.desk()
+    at = book.context()
     at.origins.render(KERNEL, IDENTITY, Page("http://h/sales?region=emea", mode="run"), path="sales.ipynb")
     book.stamps(at=at).noted(unpacked(header()))
     assert book.event()["path"] == "sales.ipynb"
@@ -420,7 +423,7 @@ def test_handler_that_fails_is_warned_of_once(error: Exception, caplog: pytest.L
     stamps = book.stamps()
     for _ in range(3):
         assert wire.FIELD in stamps.noted(unpacked(header()))["metadata"]
-        assert wire.FIELD in json.loads(stamps.parts(packed(header()))[2])
+        assert wire.FIELD in json.loads(stamps.forward(packed(header()))[1][2])
         assert wire.FIELD in book.stamps().noted(unpacked(header()))["metadata"]
     assert caplog.messages == [f"jupyter-app-meta: events are not written ({type(error).__name__})."]
     handler.error = None
@@ -456,14 +459,14 @@ def plain() -> EventLogger:
 
 def test_audit_is_off_by_default(plain: EventLogger) -> None:
     """Without the option there is no audit, and the schema is not even known."""
-    assert AppMetaExtension().desk(alive, b"secret", events=plain).audit is None
+    assert AppMetaExtension().stamping_context(alive, b"secret", events=plain).audit is None
     assert SCHEMA_ID not in plain.schemas
 
 
 def test_audit_is_not_among_the_servers_own_events(plain: EventLogger) -> None:
     """Whoever is logged in may write events of the server's schemas, and hear them all: ours are not among them."""
     extension = AppMetaExtension(config=Config({"AppMetaExtension": {"audit": True}}))
-    assert isinstance(extension.desk(alive, b"secret", events=plain).audit, EventAudit)
+    assert isinstance(extension.stamping_context(alive, b"secret", events=plain).audit, EventAudit)
     assert SCHEMA_ID not in plain.schemas
 
 
@@ -475,13 +478,13 @@ def test_audit_stands_beside_the_servers_events() -> None:
     text = StringIO()
     config = Config({"AppMetaExtension": {"audit": True}, "EventLogger": {"handlers": [logging.StreamHandler(text)]}})
     server = EventLogger(config=config)
-    desk = AppMetaExtension(config=config).desk(alive, b"secret", events=server)
+    context = AppMetaExtension(config=config).stamping_context(alive, b"secret", events=server)
     schema = {"$id": OTHER, "version": "1", "title": "Other", "type": "object", "properties": {"a": {"type": "string"}}}
     server.register_event_schema(schema)  # later than ours, as an extension may
-    assert desk.audit is not None
+    assert context.audit is not None
     for _ in range(2):
         server.emit(schema_id=OTHER, data={"a": "b"})
-        desk.audit.note(ALICE, KERNEL, None, header())
+        context.audit.note(ALICE, KERNEL, None, header())
     written = [json.loads(line) for line in text.getvalue().splitlines()]
     assert [line["__schema__"] for line in written] == [OTHER, SCHEMA_ID] * 2
     assert [line.get("a", line.get("username")) for line in written] == ["b", "alice"] * 2
@@ -492,7 +495,7 @@ def test_audit_without_a_server_takes_the_handlers_of_the_config() -> None:
     text = StringIO()
     handlers = {"handlers": [logging.StreamHandler(text)]}
     extension = AppMetaExtension(config=Config({"AppMetaExtension": {"audit": True}, "EventLogger": handlers}))
-    desk = extension.desk(alive, b"secret")
-    assert desk.audit is not None
-    desk.audit.note(ALICE, KERNEL, None, header())
+    context = extension.stamping_context(alive, b"secret")
+    assert context.audit is not None
+    context.audit.note(ALICE, KERNEL, None, header())
     assert json.loads(text.getvalue())["username"] == "alice"

@@ -31,9 +31,10 @@ from jupyter_app_meta import wire
 from jupyter_app_meta.errors import BadStamp
 from jupyter_app_meta.model import AppMeta, HTTPRequest, SessionInfo, User
 from jupyter_app_meta.policy import Policy, RawRequest
-from jupyter_app_meta.server.execution import Asked, ForWhoAsked, wrap_execution
+from jupyter_app_meta.server.context import StampingContext
+from jupyter_app_meta.server.execution import Asked, Attributing, AttributingHandler, wrap_execution
 from jupyter_app_meta.server.managers import wrap_kernel_manager
-from jupyter_app_meta.server.messages.stamps import Desk, Stamps
+from jupyter_app_meta.server.messages.stamps import Stamps
 from jupyter_app_meta.server.pages.origins import Origins
 
 KERNEL = "11111111-2222-3333-4444-555555555555"
@@ -45,17 +46,17 @@ ROUTE = r"/api/kernels/(?P<kernel_id>\w+-\w+-\w+-\w+-\w+)/execute"
 Json = dict[str, Any]
 
 
-def desk(**more: Any) -> Desk:
+def context(**more: Any) -> StampingContext:
     """Return what is needed to stamp."""
-    return Desk(Policy(), Origins(lambda kernel_id: True), logging.getLogger(__name__), b"secret", **more)
+    return StampingContext(Policy(), Origins(lambda kernel_id: True), logging.getLogger(__name__), b"secret", **more)
 
 
-def asked(code: str, key: bytes | None = KEY, at: Desk | None = None, username: str = "alice") -> Asked:
+def asked(code: str, key: bytes | None = KEY, at: StampingContext | None = None, username: str = "alice") -> Asked:
     """Return code that somebody asks for."""
     user = User(username=username, kind="user", assurance="provider", is_authenticated=True)
     raw = RawRequest("POST", "http://h/api/kernels/k/execute", "http://h/", user=user)
     session = SessionInfo(kernel_id=KERNEL)
-    return Asked.by(Stamps(at or desk(), wire.derive_key(key), raw, f"provider:user:{username}", session), code)
+    return Asked.by(Stamps(at or context(), wire.derive_key(key), raw, f"provider:user:{username}", session), code)
 
 
 def message(code: object) -> Json:
@@ -78,7 +79,7 @@ def username(metadata: Mapping[str, Any], msg_id: str = "id", key: bytes = KEY) 
 
 def test_asked_code_is_stamped_for_its_asker() -> None:
     """The message of code that somebody asked for has their stamp, and the code as an ordinary text."""
-    stamped = ForWhoAsked(desk(), KERNEL, None).message(message(asked("print(1)")))
+    stamped = Attributing(context(), KERNEL, None).message(message(asked("print(1)")))
     assert username(stamped["metadata"]) == "alice"
     assert stamped["content"] == {"code": "print(1)"} and type(stamped["content"]["code"]) is str
     assert stamped["header"] == message("")["header"]
@@ -107,24 +108,24 @@ CHANGES: dict[str, Callable[[str], str]] = {
 def test_copied_or_changed_code_is_nobodys(change: Callable[[str], str]) -> None:
     """Code that an extension copies or changes works as any other, and nobody asked for it."""
     code = asked("print(1)")
-    ForWhoAsked(desk(), KERNEL, None).message(message(code))  # has signed once
+    Attributing(context(), KERNEL, None).message(message(code))  # has signed once
     changed = change(code)
     assert changed == "print(1)" and type(changed) is str
     sent = message(changed)
-    assert ForWhoAsked(desk(), KERNEL, None).message(sent) is sent
+    assert Attributing(context(), KERNEL, None).message(sent) is sent
 
 
 def test_nothing_of_the_server_goes_with_the_code() -> None:
     """The code's own text and copies, as logs, queues and files have them, hold neither the asker nor any secret."""
     code = asked("print(1)")
     for written in (repr(code), f"{code}", json.dumps(code), repr(pickle.dumps(code))):
-        assert not any(word in written for word in ("alice", "secret", "Desk", "session-key"))
+        assert not any(word in written for word in ("alice", "secret", "StampingContext", "session-key"))
 
 
 def test_equal_code_of_another_is_not_the_first_ones() -> None:
     """Trap: texts that are equal. An extension that keeps each text once gives bob the very object that was alice's."""
     kept: dict[str, str] = {}
-    client, line = connected(kernel_manager(desk()))
+    client, line = connected(kernel_manager(context()))
     seen = []
     for name in ("alice", "bob", "alice"):
         code = asked("whoami()", username=name)
@@ -147,22 +148,24 @@ def test_asked_code_is_text() -> None:
 def test_what_nobody_asked_for_is_the_pages_or_nobodys(code: object) -> None:
     """A message without anybody's code is as it was, or goes to the stamps of the page that is rendered."""
     sent = message(code)
-    assert ForWhoAsked(desk(), KERNEL, None).message(sent) is sent
+    assert Attributing(context(), KERNEL, None).message(sent) is sent
     page = SimpleNamespace(message=lambda msg: {"by": "page", "msg": msg})
-    assert ForWhoAsked(desk(), KERNEL, page).message(sent) == {"by": "page", "msg": sent}
+    assert Attributing(context(), KERNEL, page).message(sent) == {"by": "page", "msg": sent}
 
 
 @pytest.mark.parametrize("content", [None, 5, "code", [], {}, ["code"]])
 def test_messages_of_other_forms_pass(content: object) -> None:
     """A message whose content is of no known form passes, and so does one that has none."""
     for sent in ({**message(""), "content": content}, {}, {"header": None, "metadata": None}):
-        assert ForWhoAsked(desk(), KERNEL, None).message(sent) is sent
+        assert Attributing(context(), KERNEL, None).message(sent) is sent
 
 
 def test_asker_goes_before_the_page() -> None:
     """Where a page's renderer runs what somebody asked for, it is theirs."""
     page = SimpleNamespace(message=lambda msg: pytest.fail("the page has nothing to do with it"))
-    assert username(ForWhoAsked(desk(), KERNEL, page).message(message(asked("1", username="bob")))["metadata"]) == "bob"
+    assert (
+        username(Attributing(context(), KERNEL, page).message(message(asked("1", username="bob")))["metadata"]) == "bob"
+    )
 
 
 # --- clients ---------------------------------------------------------------------------------------------------------
@@ -185,7 +188,7 @@ class Manager(AsyncKernelManager):
     kernel_id = KERNEL
 
 
-def kernel_manager(at: Desk, **session: Any) -> Manager:
+def kernel_manager(at: StampingContext, **session: Any) -> Manager:
     """Return the wrapped manager of a kernel."""
     made = Manager(session=Session(**{"key": KEY, **session}))
     mapping = SimpleNamespace(kernel_manager_factory=lambda: made, list_kernel_ids=list)
@@ -223,7 +226,7 @@ SESSIONS: dict[str, Json] = {
 def test_client_speaks_with_its_kernel(options: Json) -> None:
     """A client sends what its kernel verifies, with whatever Session is configured, and verifies what it replies."""
     kernel = Session(**{"key": KEY, **options})
-    client, line = connected(kernel_manager(desk(), **options))
+    client, line = connected(kernel_manager(context(), **options))
     for code in ("1", asked("1", options.get("key", KEY))):
         msg_id = client.execute(code)
         msg = received(line, **options)
@@ -236,7 +239,7 @@ def test_client_speaks_with_its_kernel(options: Json) -> None:
 
 def test_client_refuses_what_its_kernel_did_not_sign() -> None:
     """A reply that is signed with another key, changed, or sent twice is refused, as by any client."""
-    client, _ = connected(kernel_manager(desk()))
+    client, _ = connected(kernel_manager(context()))
     kernel, other = Session(key=KEY), Session(key=OTHER_KEY)
     good = kernel.serialize(kernel.msg("status", {"execution_state": "idle"}))
     bad = other.serialize(other.msg("status", {"execution_state": "idle"}))
@@ -250,7 +253,7 @@ def test_client_refuses_what_its_kernel_did_not_sign() -> None:
 
 def test_clients_do_not_share_their_stamps() -> None:
     """What one client of a kernel is asked for changes nothing for the others, nor for the manager's own Session."""
-    manager = kernel_manager(desk())
+    manager = kernel_manager(context())
     clients = [connected(manager) for _ in range(2)]
     clients[0][0].execute(asked("1"))
     clients[1][0].execute("2")
@@ -261,7 +264,7 @@ def test_clients_do_not_share_their_stamps() -> None:
 
 def test_each_message_is_its_askers() -> None:
     """One client that everybody shares: each message has the stamp of who asked for its code, or none."""
-    client, line = connected(kernel_manager(desk()))
+    client, line = connected(kernel_manager(context()))
     for name in ("alice", None, "bob", "alice", "bob", None):
         client.execute(asked("whoami()", username=name) if name else "whoami()")
         msg = received(line)
@@ -270,7 +273,7 @@ def test_each_message_is_its_askers() -> None:
 
 def test_code_for_another_kernel_is_not_believed() -> None:
     """Code that was asked of one kernel and is sent to another is run there, for nobody."""
-    client, line = connected(kernel_manager(desk(), key=OTHER_KEY))
+    client, line = connected(kernel_manager(context(), key=OTHER_KEY))
     client.execute(asked("1", KEY))
     msg = received(line, key=OTHER_KEY)
     assert msg["content"]["code"] == "1"
@@ -281,7 +284,7 @@ def test_code_for_another_kernel_is_not_believed() -> None:
 
 def test_stamp_is_bound_to_its_message() -> None:
     """The stamp of one message is refused with another id, and by a kernel that has no key."""
-    client, line = connected(kernel_manager(desk()))
+    client, line = connected(kernel_manager(context()))
     client.execute(asked("1"))
     msg = received(line)
     with pytest.raises(BadStamp):
@@ -296,14 +299,14 @@ def broken(*_: object, **__: object) -> Any:
 
 
 BREAKS: dict[str, tuple[str, str]] = {
-    "its Session": ("jupyter_app_meta.server.managers", "stamp_client"),
-    "its origin": ("jupyter_app_meta.server.managers", "_origin"),
+    "its Session": ("jupyter_app_meta.server.managers", "wrap_client"),
+    "its origin": ("jupyter_app_meta.server.managers", "rendering"),
     "the version": ("jupyter_app_meta.server.pages.origins.Origins", "version"),
     "the payload": ("jupyter_app_meta.wire", "encode"),
     "the request": ("jupyter_app_meta.policy.Policy", "request"),
     "the signer": ("jupyter_app_meta.wire", "Signer"),
     "the stamps": ("jupyter_app_meta.server.messages.stamps.Stamps", "message"),
-    "what is asked for": ("jupyter_app_meta.server.execution.ForWhoAsked", "message"),
+    "what is asked for": ("jupyter_app_meta.server.execution.Attributing", "message"),
 }
 
 
@@ -312,7 +315,7 @@ def test_client_works_where_we_fail(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, where: str, what: str
 ) -> None:
     """An error of ours costs a message its stamp and is told by its kind: the client works."""
-    manager, code = kernel_manager(desk()), asked("1")
+    manager, code = kernel_manager(context()), asked("1")
     monkeypatch.setattr(f"{where}.{what}", broken)
     client, line = connected(manager)
     client.execute(code)
@@ -323,7 +326,7 @@ def test_client_works_where_we_fail(
 
 def test_client_works_where_the_audit_fails() -> None:
     """An audit that raises, against its promise, does not keep a cell from running."""
-    at = desk(audit=SimpleNamespace(note=broken))
+    at = context(audit=SimpleNamespace(note=broken))
     client, line = connected(kernel_manager(at))
     client.execute(asked("1", at=at))
     assert received(line)["content"]["code"] == "1"
@@ -421,12 +424,12 @@ def post(app: Application, body: object, person: str | None = "alice", kernel_id
 
 def asker(body: Any) -> str | None:
     """Return who asked for a body's code; None where nobody did."""
-    return username(ForWhoAsked(desk(), KERNEL, None).message(message(body["code"]))["metadata"])
+    return username(Attributing(context(), KERNEL, None).message(message(body["code"]))["metadata"])
 
 
-def wrapped(app: Application, at: Desk | None = None) -> Application:
+def wrapped(app: Application, at: StampingContext | None = None) -> Application:
     """Return an application whose handlers remember who asked."""
-    wrap_execution(app, at or desk())
+    wrap_execution(app, at or context())
     return app
 
 
@@ -449,13 +452,13 @@ def test_each_request_is_its_askers(serve: Serving) -> None:
 def test_wrapping_twice_wraps_once(serve: Serving) -> None:
     """A second call changes nothing, and a handler keeps its name, module and text."""
     app = serve((ROUTE, Execute), (f"/again{ROUTE}", Execute), (ROUTE.replace("execute", "(?:execute|run)"), Execute))
-    wrap_execution(app, desk())
+    wrap_execution(app, context())
     first = targets(app)
-    wrap_execution(app, desk())
+    wrap_execution(app, context())
     assert targets(app) == first
     assert [target is Execute for target in first[:3]] == [False, True, False]
     made = first[0]
-    assert made.__bases__ == (Execute,)
+    assert made.__bases__ == (AttributingHandler, Execute)
     assert (made.__name__, made.__qualname__, made.__module__) == ("Execute", "Execute", __name__)
     assert made.__doc__ == Execute.__doc__
 
@@ -510,7 +513,7 @@ def test_targets_of_other_kinds_are_untouched(serve: Serving) -> None:
     odd: list[Any] = [lambda request: None, object(), Execute.post, None, inner]
     rules = [Rule(url(ROUTE, Execute).matcher, target) for target in odd]
     app.default_router.rules[:0] = rules
-    wrap_execution(app, desk())
+    wrap_execution(app, context())
     assert [rule.target for rule in rules] == odd
     assert targets(inner)[0] is Execute
 
@@ -519,7 +522,7 @@ def test_routes_are_found_below_the_base_url_and_in_other_routers(serve: Serving
     """A server's base URL, a route for one host, and a route that carries more names are no obstacle."""
     app = serve((f"/user/al{ROUTE}", Execute), base_url="/user/al/")
     app.add_handlers("127.0.0.1", [url(f"/user/al{ROUTE}", Execute, name="late")])
-    wrap_execution(app, desk())
+    wrap_execution(app, context())
     assert targets_everywhere(app) == 2
     assert asker(post(app, {"code": "1"}, "bob")[1]) == "bob"
 
@@ -529,7 +532,7 @@ def targets_everywhere(app: Application) -> int:
 
     def within(router: RuleRouter) -> int:
         return sum(
-            within(rule.target) if isinstance(rule.target, RuleRouter) else hasattr(rule.target, "app_meta_desk")
+            within(rule.target) if isinstance(rule.target, RuleRouter) else hasattr(rule.target, "app_meta_context")
             for rule in router.rules
         )
 
@@ -691,12 +694,12 @@ def test_handler_that_cannot_be_built_on(serve: Serving) -> None:
 
     final = type("Final", (Execute,), {"__init_subclass__": classmethod(refuse)})
     app = wrapped(serve((ROUTE, final), (ROUTE, Execute)))
-    assert [hasattr(target, "app_meta_desk") for target in targets(app)[:2]] == [False, True]
+    assert [hasattr(target, "app_meta_context") for target in targets(app)[:2]] == [False, True]
 
 
 @pytest.mark.parametrize(
     "name",
-    ["identity.visitor", "capture.raw_request", "wire.derive_key"],
+    ["identity.visitor", "capture.raw_request", "key_of"],
 )
 def test_request_is_served_where_we_fail(serve: Serving, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """An error of ours costs a request its stamps, and nothing more."""
@@ -731,13 +734,13 @@ def slow(serve: Serving) -> tuple[Application, asyncio.Event]:
     """An application that waits for alice's fields until the event is set."""
     release, waiting = asyncio.Event(), asyncio.Event()
 
-    async def facts(kernel_id: str, request: HTTPRequest) -> Mapping[str, Any]:
+    async def meta(kernel_id: str, request: HTTPRequest) -> Mapping[str, Any]:
         if request.user and request.user["username"] == "alice":
             waiting.set()
             await release.wait()
         return {}
 
-    return wrapped(serve((ROUTE, Execute), waiting=waiting), desk(facts=facts)), release
+    return wrapped(serve((ROUTE, Execute), waiting=waiting), context(meta=meta)), release
 
 
 def test_waiting_for_fields_mixes_nobody_up(slow: tuple[Application, asyncio.Event]) -> None:
@@ -750,14 +753,17 @@ def test_who_asks_for_nothing_waits_for_nothing(serve: Serving, method: str) -> 
     """A script that looks after its cells costs the deployer's function no call."""
     calls = []
 
-    async def facts(kernel_id: str, request: HTTPRequest) -> Mapping[str, Any]:
+    async def meta(kernel_id: str, request: HTTPRequest) -> Mapping[str, Any]:
         calls.append(request.method)
         return {}
 
     def answer(self: Any, kernel_id: str) -> None:
         self.finish()
 
-    app = wrapped(serve((ROUTE, type("Looks", (Execute,), {method.lower(): authenticated(answer)}))), desk(facts=facts))
+    app = wrapped(
+        serve((ROUTE, type("Looks", (Execute,), {method.lower(): authenticated(answer)}))),
+        context(meta=meta),
+    )
     path = f"/api/kernels/{KERNEL}/execute"
     assert asyncio.run(during(app, lambda port: exchange(port, path, b"", method=method))) == 200
     assert post(app, {"code": "1"})[0] == 200

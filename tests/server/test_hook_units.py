@@ -22,7 +22,9 @@ from jupyter_app_meta.model import HTTPRequest, SessionInfo, User
 from jupyter_app_meta.policy import Page, Policy, RawRequest
 from jupyter_app_meta.server import hooks
 from jupyter_app_meta.server.app import AppMetaExtension
-from jupyter_app_meta.server.messages.stamps import Desk, Facts, Stamps
+from jupyter_app_meta.server.context import StampingContext
+from jupyter_app_meta.server.hooks import KernelMeta
+from jupyter_app_meta.server.messages.stamps import Stamps
 from jupyter_app_meta.server.pages.origins import Origins
 
 LOG = logging.getLogger("deployer")
@@ -178,9 +180,9 @@ async def test_callable_in_the_config_is_not_copied(form: str) -> None:
     """Trap: traitlets copies what a config holds. A callable with a lock or a cache inside is used as it is."""
     directory = Directory()
     config = Config({"AppMetaExtension": {"request_hook": FORMS[form](directory)}})
-    hook = AppMetaExtension(config=config).hook()
+    hook = AppMetaExtension(config=config).meta()
     for asked in (1, 2):
-        assert await hooks.facts(hook, REQUEST, LOG) == {"asked": asked} == {"asked": directory.asked}
+        assert await hooks.meta_of(hook, REQUEST, LOG) == {"asked": asked} == {"asked": directory.asked}
 
 
 # --- how a call may end ----------------------------------------------------------------------------------------------
@@ -200,7 +202,7 @@ async def test_error_of_any_kind_costs_the_fields_alone(
     kind: Callable[[BaseException], Any], error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whatever a function raises there are no fields, and one warning that does not have the error's text."""
-    assert await hooks.facts(kind(error), REQUEST, LOG) == {}
+    assert await hooks.meta_of(kind(error), REQUEST, LOG) == {}
     (message,) = caplog.messages
     assert message.endswith(f"raises raised {type(error).__name__}.") and SECRET not in caplog.text
 
@@ -208,7 +210,7 @@ async def test_error_of_any_kind_costs_the_fields_alone(
 async def test_interrupt_of_the_server_passes() -> None:
     """Ctrl-C in the middle of a function still ends the server."""
     with pytest.raises(KeyboardInterrupt):
-        await hooks.facts(raising(KeyboardInterrupt()), REQUEST, LOG)
+        await hooks.meta_of(raising(KeyboardInterrupt()), REQUEST, LOG)
 
 
 async def test_endless_function_is_given_up(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
@@ -216,16 +218,16 @@ async def test_endless_function_is_given_up(monkeypatch: pytest.MonkeyPatch, cap
     assert hooks.TIME_LIMIT == 5
     monkeypatch.setattr(hooks, "TIME_LIMIT", 0.05)
     begun = time.monotonic()
-    assert await hooks.facts(endless, REQUEST, LOG) == {}
+    assert await hooks.meta_of(endless, REQUEST, LOG) == {}
     assert 0.05 <= time.monotonic() - begun < 4
     assert caplog.messages == ["endless raised TimeoutError."]
 
 
 async def test_endless_function_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """While one call waits others are answered."""
-    waiting = asyncio.create_task(hooks.facts(endless, REQUEST, LOG))
+    waiting = asyncio.create_task(hooks.meta_of(endless, REQUEST, LOG))
     await asyncio.sleep(0)
-    assert await hooks.facts(answering({"a": 1}), REQUEST, LOG) == {"a": 1}
+    assert await hooks.meta_of(answering({"a": 1}), REQUEST, LOG) == {"a": 1}
     assert not waiting.done()
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -253,7 +255,7 @@ async def test_cancelled_request_is_cancelled(function: Callable[..., Any], capl
 
 async def test_call_that_is_thrown_away_ends_in_silence(caplog: pytest.LogCaptureFixture) -> None:
     """A call that nobody waits for any more, as when the loop has ended, is closed: that is no failure of its own."""
-    call = hooks.facts(endless, REQUEST, LOG)
+    call = hooks.meta_of(endless, REQUEST, LOG)
     assert isinstance(call, Coroutine)
     call.send(None)
     call.close()
@@ -264,13 +266,13 @@ async def test_time_limit_is_none_of_the_requests_own() -> None:
     """A request with a limit of its own that is shorter ends by that limit."""
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.02):
-            await hooks.facts(endless, REQUEST, LOG)
+            await hooks.meta_of(endless, REQUEST, LOG)
 
 
 async def test_failure_cancels_nothing_of_the_request() -> None:
     """After a function was given up, or cancelled itself, its request goes on as if nothing had been."""
     for function in (raising(asyncio.CancelledError()), raising_later(asyncio.CancelledError())):
-        await hooks.facts(function, REQUEST, LOG)
+        await hooks.meta_of(function, REQUEST, LOG)
     await hooks.call(endless, LOG, REQUEST, timeout=0.01)
     task = asyncio.current_task()
     assert task is not None and task.cancelling() == 0
@@ -286,7 +288,7 @@ async def test_limit_is_exact(size: int) -> None:
     """So many bytes of JSON are taken, and not one more."""
     answer = {"a": "x" * (size - len('{"a": ""}'))}
     assert len(json.dumps(answer)) == size
-    assert await hooks.facts(answering(answer), REQUEST, LOG) == (answer if size <= hooks.META_LIMIT else {})
+    assert await hooks.meta_of(answering(answer), REQUEST, LOG) == (answer if size <= hooks.META_LIMIT else {})
 
 
 @pytest.mark.parametrize(
@@ -296,7 +298,7 @@ async def test_limit_is_exact(size: int) -> None:
 )
 async def test_keys_are_texts(answer: dict[Any, Any], caplog: pytest.LogCaptureFixture) -> None:
     """A key that is no text is none of JSON's: made into one, it could take another's place."""
-    assert await hooks.facts(answering(answer), REQUEST, LOG) == {}
+    assert await hooks.meta_of(answering(answer), REQUEST, LOG) == {}
     assert caplog.messages == [
         "answering.<locals>.answers did not answer with a dict of JSON values: request.meta is empty."
     ]
@@ -310,9 +312,9 @@ def nested(depth: int, kind: str) -> dict[str, Any]:
     return {"a": value}
 
 
-def desk(facts: Facts | None = None, policy: Policy = Policy()) -> Desk:  # noqa: B008  # it is frozen
+def context(meta: KernelMeta | None = None, policy: Policy = Policy()) -> StampingContext:  # noqa: B008  # it is frozen
     """Return what is needed to stamp."""
-    return Desk(policy, Origins(lambda kernel_id: True), LOG, b"secret", facts=facts)
+    return StampingContext(policy, Origins(lambda kernel_id: True), LOG, b"secret", meta=meta)
 
 
 def request_of(user: User) -> RawRequest:
@@ -327,12 +329,15 @@ async def test_function_knows_the_whole_user() -> None:
     """``user_fields`` narrows what kernels see: the deployer's own function sees the groups all the same."""
     asked: list[User | None] = []
 
-    async def facts(_: str, request: HTTPRequest) -> dict[str, bool]:
+    async def meta(_: str, request: HTTPRequest) -> dict[str, bool]:
         asked.append(request.user)
         return {"known": True}
 
-    at, user = desk(facts, Policy.of(user_fields=["username"])), User({**ALICE, "groups": ["sales"], "badge": 7})
-    raw = await at.with_facts(request_of(user), KERNEL, "provider:user:alice")
+    at, user = (
+        context(meta, Policy.of(user_fields=["username"])),
+        User({**ALICE, "groups": ["sales"], "badge": 7}),
+    )
+    raw = await at.with_meta(request_of(user), KERNEL, "provider:user:alice")
     assert asked == [user] and raw.meta == {"known": True}
     told = at.request(raw, KERNEL, "provider:user:alice").user
     assert told and told.username == "alice" and told.groups is None and "badge" not in told
@@ -341,11 +346,11 @@ async def test_function_knows_the_whole_user() -> None:
 async def seen_with(hook: Callable[..., Any], user: User = ALICE) -> HTTPRequest | None:
     """Return the request that a kernel sees on a connection whose hook is this."""
 
-    async def facts(_: str, request: HTTPRequest) -> Any:
-        return await hooks.facts(hook, request, LOG)
+    async def meta(_: str, request: HTTPRequest) -> Any:
+        return await hooks.meta_of(hook, request, LOG)
 
-    at = desk(facts)
-    raw = await at.with_facts(request_of(user), KERNEL, "provider:user:alice")
+    at = context(meta)
+    raw = await at.with_meta(request_of(user), KERNEL, "provider:user:alice")
     stamps = Stamps(at, KEY, raw, "provider:user:alice", SessionInfo(kernel_id=KERNEL))
     header = {"msg_id": "id", "msg_type": "execute_request"}
     metadata = stamps.message({"header": header, "metadata": {}})["metadata"]
@@ -388,10 +393,10 @@ async def test_hook_changes_nothing_of_the_user() -> None:
 
 
 async def test_extension_without_a_hook_asks_nobody() -> None:
-    """Without the option a desk has no facts to add, and no call is made."""
+    """Without the option a context has no facts to add, and no call is made."""
     extension = AppMetaExtension()
-    assert extension.hook() is None
-    assert extension.desk(lambda kernel_id: True, b"secret").facts is None
+    assert extension.meta() is None
+    assert extension.stamping_context(lambda kernel_id: True, b"secret").meta is None
 
 
 async def test_facts_of_the_caller_stand_in_for_the_hook() -> None:
@@ -402,8 +407,8 @@ async def test_facts_of_the_caller_stand_in_for_the_hook() -> None:
     async def own(kernel_id: str, request: HTTPRequest) -> dict[str, Any]:
         return {"kernel": kernel_id}
 
-    at = extension.desk(lambda kernel_id: True, b"secret", facts=own)
-    raw = await at.with_facts(request_of(ALICE), KERNEL, "provider:user:alice")
+    at = extension.stamping_context(lambda kernel_id: True, b"secret", meta=own)
+    raw = await at.with_meta(request_of(ALICE), KERNEL, "provider:user:alice")
     assert raw.meta == {"kernel": KERNEL}
 
 
@@ -414,9 +419,9 @@ def test_fields_of_a_page_are_its_visitors_alone() -> None:
     """Somebody else on the kernel of a page does not get what was said of its visitor."""
     origins = Origins(lambda kernel_id: True)
     origins.render("kernel", "user:alice", Page("http://h/page"))
-    origins.add_facts("kernel", {"team": "alice's"})
+    origins.add_meta("kernel", {"team": "alice's"})
     origins.see("kernel", "user:bob", Page("http://h/other"))
-    found = {name: origins.facts("kernel", f"user:{name}") for name in ("alice", "bob")}
+    found = {name: origins.meta("kernel", f"user:{name}") for name in ("alice", "bob")}
     assert found == {"alice": {"team": "alice's"}, "bob": {}}
 
 

@@ -30,7 +30,7 @@ from tornado.netutil import bind_sockets, bind_unix_socket
 
 from jupyter_app_meta.model import Names, User
 from jupyter_app_meta.policy import Policy, RawRequest
-from jupyter_app_meta.server.identity import Visitor, nobody, visitor
+from jupyter_app_meta.server.identity import Visitor, unknown, visitor
 
 TOKEN = "the-token"
 CANARY = "CANARY7c1"
@@ -198,7 +198,7 @@ def test_unknown_forms_are_nobody(app: ServerApp, said: Any) -> None:
     """Whatever else a provider returns is nobody, and no two nobodies are the same."""
     first, second = (ask(app, saying(said)).who for _ in range(2))
     assert first.user is None
-    assert len({first.key, first.claim, second.key, second.claim}) == 2
+    assert len({first.key, first.reconnect_key, second.key, second.reconnect_key}) == 2
 
 
 def test_own_fields_cross_as_json(app: ServerApp) -> None:
@@ -421,9 +421,9 @@ def test_clients_without_a_cookie_share_the_tokens_claim(app: ServerApp) -> None
     provider = PasswordIdentityProvider(token=TOKEN)
     first, second = (ask(app, provider, *BY_TOKEN).who for _ in range(2))
     assert first.key != second.key
-    assert first.claim == second.claim != first.key
+    assert first.reconnect_key == second.reconnect_key != first.key
     invalid = ask(app, provider, *BY_TOKEN, "Cookie: username-127-0-0-1=forged").who
-    assert invalid.claim == first.claim
+    assert invalid.reconnect_key == first.reconnect_key
 
 
 def test_cookie_holders_claim_for_themselves(app: ServerApp) -> None:
@@ -431,7 +431,9 @@ def test_cookie_holders_claim_for_themselves(app: ServerApp) -> None:
     provider = PasswordIdentityProvider(token=TOKEN)
     cookies = [ask(app, provider, *BY_TOKEN).cookie for _ in range(2)]
     claims = [
-        ask(app, provider, *lines, f"Cookie: {cookie}").who.claim for cookie in cookies for lines in ((), BY_TOKEN)
+        ask(app, provider, *lines, f"Cookie: {cookie}").who.reconnect_key
+        for cookie in cookies
+        for lines in ((), BY_TOKEN)
     ]
     assert claims[0] == claims[1] != claims[2] == claims[3]
 
@@ -440,14 +442,14 @@ def test_strangers_without_authentication_share_nothing(app: ServerApp) -> None:
     """Where authentication is off nobody holds a token: two clients without cookies are two people."""
     provider = PasswordIdentityProvider(token="")
     first, second = (ask(app, provider).who for _ in range(2))
-    assert first.claim != second.claim
+    assert first.reconnect_key != second.reconnect_key
     cookie = ask(app, provider).cookie
-    assert len({ask(app, provider, f"Cookie: {cookie}").who.claim for _ in range(2)}) == 1
+    assert len({ask(app, provider, f"Cookie: {cookie}").who.reconnect_key for _ in range(2)}) == 1
 
 
 def test_nobody_is_nobody_twice() -> None:
     """No nobody is another nobody."""
-    assert nobody() != nobody()
+    assert unknown() != unknown()
 
 
 # --- a proxy's header ------------------------------------------------------------------------------------------------

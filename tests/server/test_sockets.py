@@ -19,9 +19,9 @@ from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.manager import AsyncKernelManager, KernelManager
 from jupyter_client.session import Session
 
+from jupyter_app_meta.server.clients import wrap_client
 from jupyter_app_meta.server.messages import sockets
-from jupyter_app_meta.server.messages.stamps import Json
-from jupyter_app_meta.server.stamping import stamp_client
+from jupyter_app_meta.server.messages.objects import Json
 
 ISSUE = Path(__file__).parents[2] / "docs" / "known-issues" / "lost-wake-up.md"
 
@@ -39,7 +39,7 @@ async def kernel() -> AsyncIterator[AsyncKernelClient]:
     """A kernel that answers, and a client of it that the server stamps."""
     manager = AsyncKernelManager(transport="ipc")
     await manager.start_kernel()
-    client: AsyncKernelClient = stamp_client(manager.client(), Same())
+    client: AsyncKernelClient = wrap_client(manager.client(), Same())
     client.start_channels(hb=False)
     try:
         await client.kernel_info(reply=True, timeout=60)  # one question: wait_for_ready may leave answers behind
@@ -112,7 +112,7 @@ async def test_wait_with_a_limit_keeps_it() -> None:
 async def test_client_is_made_patient_once() -> None:
     """A class that looks again stays as it is, and is a channel class of its name."""
     manager = AsyncKernelManager()
-    first = stamp_client(manager.client(), Same())
+    first = wrap_client(manager.client(), Same())
     made = first.shell_channel_class
     sockets.make_patient(first)
     assert first.shell_channel_class is made and made.__name__ == "AsyncZMQSocketChannel"
@@ -122,7 +122,7 @@ def test_blocking_client_stays_as_it_is() -> None:
     """Only asynchronous channels lose reports."""
     client = KernelManager().client()
     before = client.shell_channel_class
-    assert stamp_client(client, Same()).shell_channel_class is before
+    assert wrap_client(client, Same()).shell_channel_class is before
 
 
 @pytest.mark.parametrize("argument", ["", "mended"])

@@ -27,14 +27,16 @@ from jupyter_app_meta import wire
 from jupyter_app_meta.errors import BadStamp
 from jupyter_app_meta.model import AppMeta, SessionInfo, User
 from jupyter_app_meta.policy import Page, Policy, RawRequest
+from jupyter_app_meta.server.context import StampingContext
 from jupyter_app_meta.server.messages import objects
 from jupyter_app_meta.server.messages.frames import V1, stamp_frame
-from jupyter_app_meta.server.messages.stamps import Desk, Stamps, Unreadable
+from jupyter_app_meta.server.messages.stamps import Stamps, Unreadable
 from jupyter_app_meta.server.pages.origins import Origins
 
 KEY = wire.derive_key(b"the-kernel's-session-key")
 HEADER = {"msg_id": "id", "msg_type": "execute_request", "username": "root", "app_meta": {"forged": True}}
 KERNEL = "kernel-1"
+TYPES = frozenset({"execute_request"})
 IDENTITY = "hub:user:alice"
 
 anything = st.text(st.characters(exclude_categories=()), max_size=20)  # lone surrogates too
@@ -62,13 +64,13 @@ FORGERIES = (
 )
 
 
-def desk(**more: Any) -> Desk:
+def context(**more: Any) -> StampingContext:
     """Return what is needed to stamp."""
-    return Desk(Policy(), Origins(lambda kernel_id: True), logging.getLogger(__name__), b"secret", **more)
+    return StampingContext(Policy(), Origins(lambda kernel_id: True), logging.getLogger(__name__), b"secret", **more)
 
 
 def stamps(
-    at: Desk | None = None,
+    at: StampingContext | None = None,
     key: bytes | None = KEY,
     accept: str = "*/*",
     *,
@@ -79,7 +81,9 @@ def stamps(
     user = User(username="alice", kind="user", assurance="hub", is_authenticated=True, is_owner=owner)
     cookies = (("theme", "dark"),)
     raw = RawRequest("GET", "http://h/api", "http://h/", (("Accept", accept),), cookies, user=user)
-    return Stamps(at or desk(), key, raw, IDENTITY, SessionInfo("tab", None, KERNEL, None), required=required)
+    return Stamps(
+        at or context(), key, raw, IDENTITY, SessionInfo("tab", None, KERNEL, None), allowed=TYPES if required else None
+    )
 
 
 def believed(metadata: Any, msg_id: str = "id", msg_type: str = "execute_request") -> AppMeta:
@@ -104,7 +108,7 @@ def unpacked(metadata: Any, header: Any = HEADER) -> dict[str, Any]:
 def test_each_message_has_its_own_stamp() -> None:
     """A stamp belongs to one message; another's id makes it worthless."""
     both = stamps()
-    first = json.loads(both.parts(packed("{}"))[2])
+    first = json.loads(both.forward(packed("{}"))[1][2])
     second = both.message(unpacked({}, {**HEADER, "msg_id": "other"}))["metadata"]
     assert believed(first).user == believed(second, "other").user
     with pytest.raises(BadStamp):
@@ -114,7 +118,10 @@ def test_each_message_has_its_own_stamp() -> None:
 def test_metadata_stays_beside_the_stamp() -> None:
     """What the client says of its own cell still arrives."""
     metadata = {"cellId": "a", "deletedCells": [], "é": "日"}
-    for stamped in (json.loads(stamps().parts(packed(json.dumps(metadata)))[2]), stamps().message(unpacked(metadata))):
+    for stamped in (
+        json.loads(stamps().forward(packed(json.dumps(metadata)))[1][2]),
+        stamps().message(unpacked(metadata)),
+    ):
         rest = stamped.get("metadata", stamped)
         assert {name: value for name, value in rest.items() if name != wire.FIELD} == metadata
 
@@ -122,7 +129,7 @@ def test_metadata_stays_beside_the_stamp() -> None:
 @pytest.mark.parametrize("forged", FORGERIES)
 def test_clients_own_stamp_is_replaced(forged: str) -> None:
     """A client cannot say who it is: plain, escaped, twice or empty, its own key makes room for ours."""
-    assert believed(json.loads(stamps().parts(packed(forged))[2])).user is not None
+    assert believed(json.loads(stamps().forward(packed(forged))[1][2])).user is not None
     assert believed(stamps().message(unpacked(json.loads(forged)))["metadata"]).user is not None
 
 
@@ -130,7 +137,7 @@ def test_clients_own_stamp_is_replaced(forged: str) -> None:
 @pytest.mark.parametrize("key", [None, b""])
 def test_clients_own_stamp_is_gone_without_a_key(forged: str, key: bytes | None) -> None:
     """Where nothing can be signed, nothing is left that looks signed."""
-    assert wire.FIELD not in json.loads(stamps(key=key).parts(packed(forged))[2])
+    assert wire.FIELD not in json.loads(stamps(key=key).forward(packed(forged))[1][2])
     assert wire.FIELD not in stamps(key=key).message(unpacked(json.loads(forged)))["metadata"]
 
 
@@ -139,23 +146,23 @@ def test_clients_own_stamp_is_gone_without_a_key(forged: str, key: bytes | None)
 )
 def test_empty_stamp_of_a_client_is_gone_without_a_key(forged: str) -> None:
     """A client's key whose value is null is one as well."""
-    assert wire.FIELD not in json.loads(stamps(key=None).parts(packed(forged))[2])
+    assert wire.FIELD not in json.loads(stamps(key=None).forward(packed(forged))[1][2])
 
 
 @given(names=st.lists(spellings, min_size=1, max_size=3), value=json_values.filter(lambda value: value is not None))
 def test_every_spelling_of_the_key_is_gone(names: list[str], value: Any) -> None:
     """However the client escapes the key, and however often it writes it, ours alone is read."""
     text = "{" + ", ".join([f'"{name}": {json.dumps(value)}' for name in names] + ['"a": 1}'])
-    signed = stamps().parts(packed(text))[2]
+    signed = stamps().forward(packed(text))[1][2]
     assert signed.count(b'"app_meta": {"v": ') == 1
     assert believed(json.loads(signed)).user is not None
-    assert stamps(key=None).parts(packed(text))[2] == b'{"a": 1}'
+    assert stamps(key=None).forward(packed(text))[1][2] == b'{"a": 1}'
 
 
 def test_nested_key_is_left_alone() -> None:
     """A key of that name inside something else is the client's own data."""
     metadata = {"a": {wire.FIELD: 1}, "b": [{wire.FIELD: 2}]}
-    found = json.loads(stamps().parts(packed(json.dumps(metadata)))[2])
+    found = json.loads(stamps().forward(packed(json.dumps(metadata)))[1][2])
     assert (found["a"], found["b"]) == (metadata["a"], metadata["b"])
 
 
@@ -165,7 +172,7 @@ def test_nested_key_is_left_alone() -> None:
 def test_other_parts_are_the_very_same_objects() -> None:
     """Header, parent, content and buffers are neither copied nor read back."""
     parts = packed("{}")
-    found = stamps().parts(parts)
+    found = stamps().forward(parts)[1]
     assert all(found[place] is parts[place] for place in (0, 1, 3, 4))
     message = unpacked({"a": 1})
     stamped = stamps().message(message)
@@ -184,19 +191,19 @@ UNREADABLE = (
 def test_metadata_that_cannot_be_read_is_replaced(metadata: str) -> None:
     """What is not understood is not passed on: another parser might find a stamp in it."""
     parts = packed(metadata)
-    found = stamps().parts(parts)
+    found = stamps().forward(parts)[1]
     assert set(json.loads(found[2])) == {wire.FIELD} and believed(json.loads(found[2])).user is not None
     assert all(found[place] is parts[place] for place in (0, 1, 3, 4))
-    assert stamps(key=None).parts(parts)[2] == b"{}"
+    assert stamps(key=None).forward(parts)[1][2] == b"{}"
     with pytest.raises(Unreadable):
-        stamps(required=True).parts(parts)
+        stamps(required=True).forward(parts)[1]
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32-be", "utf-8-sig"])
 def test_metadata_in_another_encoding_is_replaced(encoding: str) -> None:
     """UTF-8 alone is read: some parsers guess the encoding of JSON."""
     parts = packed('{"é": 1, "app_meta": 1}'.encode(encoding))
-    assert set(json.loads(stamps().parts(parts)[2])) == {wire.FIELD}
+    assert set(json.loads(stamps().forward(parts)[1][2])) == {wire.FIELD}
 
 
 @pytest.mark.parametrize("metadata", [[], None, 7, "app_meta", [wire.FIELD], True, {"a": math.nan}, {"a": "\udcc3"}])
@@ -215,7 +222,7 @@ def test_unpacked_metadata_that_cannot_be_packed_is_replaced(metadata: Any) -> N
 def test_too_few_parts_are_refused(count: int) -> None:
     """A message that lacks a part is none, whatever a kernel makes of it."""
     with pytest.raises(Unreadable):
-        stamps().parts(packed('{"app_meta": 1}')[:count])
+        stamps().forward(packed('{"app_meta": 1}')[:count])[1]
 
 
 NO_IDS: tuple[Any, ...] = (
@@ -232,7 +239,7 @@ NO_IDS: tuple[Any, ...] = (
 @pytest.mark.parametrize("header", NO_IDS)
 def test_message_without_an_id_goes_unstamped(header: Any) -> None:
     """A stamp needs an id and a type to be bound to; a forged one goes all the same."""
-    assert json.loads(stamps().parts(packed('{"app_meta": 1, "a": 2}', header))[2]) == {"a": 2}
+    assert json.loads(stamps().forward(packed('{"app_meta": 1, "a": 2}', header))[1][2]) == {"a": 2}
     assert stamps().message(unpacked({"app_meta": 1, "a": 2}, header))["metadata"] == {"a": 2}
 
 
@@ -241,7 +248,7 @@ def test_message_without_an_id_is_refused_where_stamps_are_required(header: Any)
     """On a dashboard, a message without a stamp would seem to come from a script."""
     for key in (KEY, None):
         with pytest.raises(Unreadable):
-            stamps(key=key, required=True).parts(packed("{}", header))
+            stamps(key=key, required=True).forward(packed("{}", header))[1]
         with pytest.raises(Unreadable):
             stamps(key=key, required=True).message(unpacked({}, header))
 
@@ -249,7 +256,7 @@ def test_message_without_an_id_is_refused_where_stamps_are_required(header: Any)
 def test_message_to_a_kernel_without_a_key_is_refused_where_stamps_are_required() -> None:
     """Where nothing can be signed, a dashboard passes nothing on."""
     with pytest.raises(Unreadable):
-        stamps(key=None, required=True).parts(packed("{}"))
+        stamps(key=None, required=True).forward(packed("{}"))[1]
     with pytest.raises(Unreadable):
         stamps(accept="CANARY \u65e5", required=True).message(unpacked({}))
 
@@ -258,7 +265,7 @@ def test_message_to_a_kernel_without_a_key_is_refused_where_stamps_are_required(
 def test_parts_may_be_any_bytes(kind: Any) -> None:
     """Frames arrive as bytes or as views into a bigger one."""
     parts = [kind(bytes(part)) for part in packed('{"app_meta": 1}')]
-    assert believed(json.loads(stamps().parts(parts)[2])).user is not None
+    assert believed(json.loads(stamps().forward(parts)[1][2])).user is not None
 
 
 # --- nothing raises --------------------------------------------------------------------------------------------------
@@ -279,7 +286,7 @@ def test_any_message_passes(metadata: dict[str, Any], header: Any, signs: bool) 
 def test_any_packed_message_passes(metadata: Any, header: Any, signs: bool, more: list[bytes]) -> None:
     """The same for packed parts, which a kernel reads as it would without us but for our stamp."""
     parts = [*packed(json.dumps(metadata), header), *more]
-    found = stamps(key=KEY if signs else None).parts(parts)
+    found = stamps(key=KEY if signs else None).forward(parts)[1]
     assert len(found) == len(parts)
     read = json.loads(found[2])
     others = (
@@ -354,7 +361,7 @@ raw_metadatas = (
 def test_every_parser_reads_our_stamp_or_none(metadata: bytes, signs: bool) -> None:
     """Whatever bytes a client sends as metadata: no parser that a kernel may use reads another stamp than ours."""
     other = {**HEADER, "msg_id": "another"}  # a stamp that was captured is of another message
-    found = stamps(key=KEY if signs else None).parts(packed(metadata, other))[2]
+    found = stamps(key=KEY if signs else None).forward(packed(metadata, other))[1][2]
     assert_only_ours(all_that_is_read(found), "another")
     assert signs or all(wire.FIELD not in read for read in all_that_is_read(found))
 
@@ -364,7 +371,7 @@ def test_every_parser_reads_our_stamp_or_none(metadata: bytes, signs: bool) -> N
 def test_captured_stamp_in_deep_metadata_is_gone(depth: int, key: bytes | None) -> None:
     """Metadata that can only just be read, or no longer, brings no captured stamp to a kernel."""
     other = {**HEADER, "msg_id": "another"}
-    found = stamps(key=key).parts(packed(deep(depth), other))[2]
+    found = stamps(key=key).forward(packed(deep(depth), other))[1][2]
     assert_only_ours(all_that_is_read(found), "another")
 
 
@@ -374,7 +381,7 @@ def test_deep_metadata_is_replaced(depth: int, left: int) -> None:
     """However much of the stack is in use, metadata that another parser may give up is not passed on."""
 
     def at(levels: int) -> Any:
-        return at(levels - 1) if levels else stamps(key=None).parts(packed(deep(depth)))[2]
+        return at(levels - 1) if levels else stamps(key=None).forward(packed(deep(depth)))[1][2]
 
     assert at(max(0, sys.getrecursionlimit() - len(inspect.stack(0)) - left)) == b"{}"
 
@@ -388,7 +395,7 @@ def test_quick_look_at_metadata_agrees_with_writing_it(metadata: dict[str, Any])
 def test_metadata_as_clients_nest_it_stays() -> None:
     """What JupyterLab and its extensions write is not deep."""
     text = '{"deletedCells": [], "cell": {"tags": [{"a": [1, {"b": {}}]}]}}'
-    assert json.loads(stamps(key=None).parts(packed(text))[2]) == json.loads(text)
+    assert json.loads(stamps(key=None).forward(packed(text))[1][2]) == json.loads(text)
 
 
 @given(header=st.binary() | (headers | json_values).map(lambda value: json.dumps(value).encode()))
@@ -399,7 +406,7 @@ def test_metadata_as_clients_nest_it_stays() -> None:
 @example(header=b'{"msg_id": "a", "msg_type": "b", "a": ' + b"[" * 1000 + b"]" * 1000 + b"}")
 def test_stamp_is_of_the_message_that_each_parser_reads(header: bytes) -> None:
     """A header that two parsers read in two ways has at most one message that is believed, with the sender's stamp."""
-    found = stamps().parts([header, *packed("{}")[1:]])
+    found = stamps().forward([header, *packed("{}")[1:]])[1]
     for read in all_that_is_read(header):
         stamp = json.loads(found[2]).get(wire.FIELD)
         ids = (read.get("msg_id"), read.get("msg_type")) if isinstance(read, dict) else (None, None)
@@ -415,7 +422,7 @@ def test_stamp_is_of_the_message_that_each_parser_reads(header: bytes) -> None:
 def test_any_bytes_pass_or_are_refused(parts: list[Any]) -> None:
     """Parts that are no JSON, no UTF-8 or nested without end raise nothing but Unreadable, where one is missing."""
     with nullcontext() if len(parts) >= 4 else pytest.raises(Unreadable):
-        assert len(stamps().parts(parts)) == len(parts)
+        assert len(stamps().forward(parts)[1]) == len(parts)
 
 
 # --- frames of other connections -------------------------------------------------------------------------------------
@@ -463,7 +470,7 @@ def test_error_costs_the_stamp_and_warns_once(caplog: pytest.LogCaptureFixture) 
     """An error of ours is logged by its kind alone, once a connection; the message goes on without a stamp."""
     broken = stamps(accept="CANARY \u65e5")  # no header that came by HTTP has such a character
     for _ in range(3):
-        assert json.loads(broken.parts(packed('{"app_meta": 1, "a": 2}'))[2]) == {"a": 2}
+        assert json.loads(broken.forward(packed('{"app_meta": 1, "a": 2}'))[1][2]) == {"a": 2}
         assert broken.message(unpacked({"app_meta": 1, "a": 2}))["metadata"] == {"a": 2}
     assert caplog.messages == ["jupyter-app-meta: messages go unstamped (UnicodeEncodeError)."]
 
@@ -480,7 +487,7 @@ def test_payload_is_made_once() -> None:
 
 def test_found_page_changes_the_stamps() -> None:
     """As soon as the page behind a connection is known, its messages say so; a tab that leaves may come back to it."""
-    at = desk()
+    at = context()
     connection = stamps(at)
     at.origins.connect(KERNEL, IDENTITY)
     assert seen(connection).via == "socket"
@@ -494,32 +501,32 @@ def test_found_page_changes_the_stamps() -> None:
 
 def seen(connection: Stamps) -> Any:
     """Return the request that the connection's next message tells of."""
-    return believed(json.loads(connection.parts(packed("{}"))[2])).request
+    return believed(json.loads(connection.forward(packed("{}"))[1][2])).request
 
 
 def test_notebook_of_the_session_is_told() -> None:
     """The open notebook's session and path cross, also after it has been renamed."""
-    at = desk()
+    at = context()
     connection = stamps(at)
     for path in ("a.ipynb", "b.ipynb"):
         at.origins.name(KERNEL, "session-1", path)
-        session = believed(json.loads(connection.parts(packed("{}"))[2])).session
+        session = believed(json.loads(connection.forward(packed("{}"))[1][2])).session
         assert session == SessionInfo("tab", "session-1", KERNEL, path)
 
 
 def test_mode_of_a_dashboard_is_run() -> None:
     """On a kernel that the server started to render a page the mode is run."""
-    at = desk()
+    at = context()
     connection = stamps(at)
     assert dict(seen(connection).cookies) == {"theme": "dark"}
     at.origins.render(KERNEL, IDENTITY, Page("http://h/voila/render/a.ipynb", mode="run"), opener=connection)
-    found = believed(json.loads(connection.parts(packed("{}"))[2]))
+    found = believed(json.loads(connection.forward(packed("{}"))[1][2]))
     assert (found.mode, dict(found.cookies or {})) == ("run", {"theme": "dark"})
 
 
 def test_limit_holds() -> None:
     """The deployer's limit bounds every stamp, also where a notebook has a name of ten thousand characters."""
-    at = desk(limit=wire.MIN_LIMIT)
+    at = context(limit=wire.MIN_LIMIT)
     at.origins.name(KERNEL, "session-1", "n" * 10_240)
     at.origins.see(KERNEL, IDENTITY, Page(f"http://h/lab/tree/{'n' * 10_240}"))
     signer = stamps(at).signer()
@@ -534,17 +541,17 @@ def test_limit_holds() -> None:
 @example(first=("a", "b", "c"), second=("a", 'b", "c', ""))
 def test_tabs_of_two_people_never_share_a_name(first: tuple[str, str, str], second: tuple[str, str, str]) -> None:
     """The name of a tab is stable, and is another one for each kernel, claim and session_id."""
-    at = desk()
+    at = context()
     assert (at.client_id(*first) == at.client_id(*second)) is (first == second)
-    assert at.client_id(*first) != Desk(at.policy, at.origins, at.log, b"another server").client_id(*first)
+    assert at.client_id(*first) != StampingContext(at.policy, at.origins, at.log, b"another server").client_id(*first)
 
 
 # --- kernels that are run ahead --------------------------------------------------------------------------------------
 
 
-def ahead(key: bytes | None = KEY, at: Desk | None = None) -> Stamps:
+def ahead(key: bytes | None = KEY, at: StampingContext | None = None) -> Stamps:
     """Return the stamps of a kernel whose visitor has not come."""
-    return Stamps(at or desk(), key, None, "", SessionInfo(kernel_id=KERNEL))
+    return Stamps(at or context(), key, None, "", SessionInfo(kernel_id=KERNEL))
 
 
 def payload(metadata: Any, msg_id: str = "id", msg_type: str = "execute_request") -> str:
@@ -554,7 +561,7 @@ def payload(metadata: Any, msg_id: str = "id", msg_type: str = "execute_request"
 
 def test_message_ahead_of_its_visitor_is_pending() -> None:
     """Without a request a stamp says that it is pending, for which kernel, and nothing of anybody."""
-    for metadata in (ahead().message(unpacked({}))["metadata"], json.loads(ahead().parts(packed("{}"))[2])):
+    for metadata in (ahead().message(unpacked({}))["metadata"], json.loads(ahead().forward(packed("{}"))[1][2])):
         assert wire.claim(payload(metadata)) == "pending"
         assert believed(metadata) == AppMeta(None, "edit", SessionInfo(kernel_id=KERNEL))
 
@@ -588,7 +595,7 @@ def test_kernel_without_a_key_has_neither(key: bytes | None) -> None:
 
 def test_page_that_is_found_makes_nobody_of_a_pending_stamp() -> None:
     """A stamp stays pending while no request is there, also when a page of the kernel becomes known."""
-    at = desk()
+    at = context()
     connection = ahead(at=at)
     assert wire.claim(payload(connection.message(unpacked({}))["metadata"])) == "pending"
     at.origins.render(KERNEL, IDENTITY, Page("http://h/sales?region=emea", mode="run"), connection, "sales.ipynb")
@@ -604,7 +611,7 @@ def test_no_visitor_poses_as_a_claim(name: str) -> None:
     raw = RawRequest(
         "GET", f"http://h/?{name}", "http://h/", cookies=((name, name),), path_params={"x": name}, user=user
     )
-    connection = Stamps(desk(), KEY, raw, IDENTITY, SessionInfo(name, name, KERNEL, name))
+    connection = Stamps(context(), KEY, raw, IDENTITY, SessionInfo(name, name, KERNEL, name))
     metadata = connection.message(unpacked({"claim": "given", wire.FIELD: {"claim": "given"}}))["metadata"]
     assert wire.claim(payload(metadata)) is None
     assert believed(metadata).session.kernel_id == KERNEL
@@ -612,7 +619,7 @@ def test_no_visitor_poses_as_a_claim(name: str) -> None:
 
 def test_claim_keeps_the_limit() -> None:
     """The deployer's limit bounds the claim as well, and the kernel's id is in it."""
-    at = desk(limit=wire.MIN_LIMIT)
+    at = context(limit=wire.MIN_LIMIT)
     at.origins.see(KERNEL, IDENTITY, Page(f"http://h/lab/tree/{'n' * 10_240}"))
     claim = stamps(at).claim()
     assert claim is not None and len(claim.payload) <= wire.MIN_LIMIT

@@ -28,7 +28,8 @@ from voila.paths import collect_static_paths
 from voila.static_file_handler import MultiStaticFileHandler, TemplateStaticFileHandler
 from voila.utils import get_data_dir, get_voila_labextensions_path
 
-from ..server.stamping import stamped
+from ..server.connections import wrap_connection
+from ..server.messages.incoming import ACCEPTED
 from . import access, file_routes, hub, kernel_routes, logins, page_routes, routes, runtime, setup, uploads
 from .cookies import cookies
 from .files import Rules
@@ -88,7 +89,7 @@ class Application(web.Application):
         with ExitStack() as undo:
             folder = undo.enter_context(runtime.folder(log))
             self.services = services = setup.services(config, log, base_url, folder, own.secret, limits)
-            policy = services.desk.policy
+            policy = services.context.policy
             self._front = Front(base_url, public, policy.trusts, outside.trust_xheaders)
             self._sources = sources(services)
             beside = file_routes.route(
@@ -112,7 +113,9 @@ class Application(web.Application):
             allow_remote_access=True,
             kernel_manager=services.kernels,
             kernel_spec_manager=services.specs,
-            kernel_websocket_connection_class=stamped(ZMQChannelsWebsocketConnection, services.desk, required=True),
+            kernel_websocket_connection_class=wrap_connection(
+                ZMQChannelsWebsocketConnection, services.context, allowed=ACCEPTED["shell"]
+            ),
             jinja2_env=_server_templates(),
             log_function=access.log_function(policy, log),
             **uploads.settings(limits.max_upload),
@@ -147,7 +150,7 @@ class Application(web.Application):
     def listen(self, port: int, address: str | None = None, **options: Any) -> HTTPServer:
         """Listen, and start what is to run ahead of visitors."""
         sockets = {name: options.pop(name) for name in ("family", "backlog", "flags", "reuse_port") if name in options}
-        own = {"room": self.services.limits.max_connections, "is_proxy": self.services.desk.policy.trusts}
+        own = {"room": self.services.limits.max_connections, "is_proxy": self.services.context.policy.trusts}
         options = {**LIMITS, "xheaders": self._trust_xheaders, **own, "log": self.services.log, **options}
         server = Listener(self, **options)
         try:

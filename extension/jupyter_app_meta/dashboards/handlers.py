@@ -41,15 +41,15 @@ class Handler(JupyterHandler):
 
     def raw_request(self) -> RawRequest:
         """Return the request, unfiltered."""
-        return capture.raw_request(self, identity.visitor(self, self.services.desk.policy).user)
+        return capture.raw_request(self, identity.visitor(self, self.services.context.policy).user)
 
     def policy_request(self, raw: RawRequest, page: Page | None = None) -> HTTPRequest:
         """Return what the deployer's functions may know of a request."""
-        return self.services.desk.policy.of_deployer().request(raw, page)
+        return self.services.context.policy.of_deployer().request(raw, page)
 
     def _request_summary(self) -> str:
         """Say in the log what failed, without the credentials of its query."""
-        policy = self.services.desk.policy
+        policy = self.services.context.policy
         url = queries.without_secrets(self.request.uri or "", policy.secret_query)
         return f"{self.request.method} {url} ({self.request.remote_ip})"
 
@@ -66,7 +66,7 @@ class Handler(JupyterHandler):
 
     def is_unnamed(self) -> bool:
         """Whether a proxy is to name each visitor (``user_header``), and neither it nor a login named this one."""
-        policy = self.services.desk.policy
+        policy = self.services.context.policy
         if not policy.user_header:
             return False
         user = identity.visitor(self, policy).user

@@ -1,23 +1,19 @@
-"""What a deployer's own functions decide of a page: ``authorize`` and ``on_error``; ``meta`` is as everywhere.
+"""What the deployer's ``authorize`` and ``on_error`` decide about a page.
 
-They fail closed: an ``authorize`` that raises, or answers something that was not asked for, admits nobody.
+They fail closed: if ``authorize`` raises, or returns anything but a bool or URL, the visitor is refused.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Awaitable, Callable
 
 from ..model import HTTPRequest, User
-from ..server.hooks import FAILED, META_LIMIT, Meta, call, facts, name
-
-Authorize = Callable[[User, HTTPRequest], bool | str | Awaitable[bool | str]]
-OnError = Callable[[int, HTTPRequest | None], str | Awaitable[str | None] | None]
+from ..server.hooks import FAILED, META_LIMIT, Authorize, Meta, OnError, call, meta_of, name
 
 _no_url = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # such a header cannot be sent, or says something else
 
-__all__ = ["META_LIMIT", "Authorize", "Meta", "OnError", "facts", "page", "verdict"]
+__all__ = ["META_LIMIT", "Authorize", "Meta", "OnError", "meta_of", "page", "verdict"]
 
 
 async def verdict(authorize: Authorize | None, request: HTTPRequest, log: logging.Logger) -> bool | str:

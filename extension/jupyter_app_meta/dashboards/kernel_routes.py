@@ -19,7 +19,6 @@ from ..server.messages.gate import Gate, stamp_size
 from ..server.messages.outgoing import confine
 from . import hooks
 from .handlers import Handler
-from .setup import ALLOWED
 from .uploads import Limited
 from .visits import Visit
 
@@ -42,7 +41,7 @@ class KernelRoute(Handler):
     async def visit(self, kernel_id: str) -> Visit:
         """Return the visit that has this kernel; 403 to anybody but its visitor."""
         services = self.services
-        who = identity.visitor(self, services.desk.policy)
+        who = identity.visitor(self, services.context.policy)
         visit = services.visits.of(kernel_id, who)
         if visit is None or not await self._may_still(visit):
             await self.fail(403)
@@ -114,22 +113,8 @@ class ChannelsHandler(Limited, KernelWebsocketHandler, KernelRoute):
         self._visit = visit
 
     def _confine(self, visit: Visit) -> None:
-        """Send on what was checked, and not bytes that the kernel might read in another way."""
+        """Show the page what is for visitors, and judge and count what goes in and out."""
         confine(self.connection, self.services.incidents)
-        self._guard(visit)
-        session = self.connection.session
-        send_raw = session.send_raw
-
-        def checked(stream: Any, parts: list[Any], *args: Any, **kwargs: Any) -> Any:
-            header = json.loads(bytes(parts[0]).decode())
-            if header["msg_type"] not in ALLOWED:
-                raise ValueError("a message of a type that visitors may not send")
-            return send_raw(stream, [json.dumps(header).encode(), *parts[1:]], *args, **kwargs)
-
-        session.send_raw = checked
-
-    def _guard(self, visit: Visit) -> None:
-        """Judge and count what goes in and out."""
         connection, services = self.connection, self.services
         flight = visit.flight = visit.flight or services.accounts.flight(visit.visitor.key, self.max_message_size)
         gate = self._gate = Gate(self, connection, flight, stamp_size(connection))

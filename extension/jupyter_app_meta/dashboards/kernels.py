@@ -18,9 +18,10 @@ from jupyter_core.utils import ensure_async
 
 from .. import wire
 from ..model import SessionInfo
+from ..server.clients import wrap_client
+from ..server.messages.objects import Json
 from ..server.messages.sockets import look_again, make_patient
-from ..server.messages.stamps import Json, Stamps
-from ..server.stamping import stamp_client
+from ..server.messages.stamps import Stamps
 from . import priority
 from .services import Services
 from .visits import Visit
@@ -65,7 +66,7 @@ class Kernel:
         # jupyter_server looks for this text at each kernel, and has it at their manager only.
         self.manager.traceback_replacement_message = cast(Any, services.kernels).traceback_replacement_message
         self._key = wire.derive_key(self.manager.session.key)
-        self._stamps = Stamps(services.desk, self._key, None, "", SessionInfo(kernel_id=kernel_id))
+        self._stamps = Stamps(services.context, self._key, None, "", SessionInfo(kernel_id=kernel_id))
         self.client = self._connect()
         self.aware = self._is_ready = self._is_loading = False
         if ahead:
@@ -83,7 +84,7 @@ class Kernel:
         return getattr(self.manager.provisioner, "pid", None)
 
     def _connect(self) -> AsyncKernelClient:
-        client: AsyncKernelClient = stamp_client(self.manager.client(context=self._services.sockets), self)
+        client: AsyncKernelClient = wrap_client(self.manager.client(context=self._services.sockets), self)
         client.allow_stdin = False
         client.start_channels(stdin=False, hb=False)
         return client
@@ -168,10 +169,10 @@ class Kernel:
         """Give the kernel to a visitor."""
         if self._ahead:
             priority.restore(self._pid)
-        desk, session = self._services.desk, SessionInfo(kernel_id=self.id)
+        context, session = self._services.context, SessionInfo(kernel_id=self.id)
         key = visit.visitor.key
-        desk.origins.render(self.id, key, visit.page, path=visit.notebook.name)
-        self._stamps = Stamps(desk, self._key, visit.raw, key, session)
+        context.origins.render(self.id, key, visit.page, path=visit.notebook.name)
+        self._stamps = Stamps(context, self._key, visit.raw, key, session)
         if self.aware:
             self._tell()
 

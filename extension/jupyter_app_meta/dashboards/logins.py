@@ -19,13 +19,13 @@ NOBODY = (
 
 def announce(provider: IdentityProvider, services: Services) -> None:
     """Say in the log that nobody can be authenticated, where that is so."""
-    if not provider.auth_enabled and not services.desk.policy.user_header:
+    if not provider.auth_enabled and not services.context.policy.user_header:
         services.log.warning(NOBODY)
 
 
 def address(handler: Handler) -> str:
     """Return where the visitor of a page logs in, to come back to it; empty where there is no login page."""
-    policy = handler.services.desk.policy
+    policy = handler.services.context.policy
     if policy.user_header or not handler.identity_provider.login_available:
         return ""
     return url_concat(url_path_join(handler.base_url, "login"), {"next": handler.request.uri or ""})

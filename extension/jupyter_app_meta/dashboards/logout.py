@@ -24,7 +24,7 @@ class LogoutForm(Handler):
     async def post(self) -> None:
         """Log out."""
         services = self.services
-        who = identity.visitor(self, services.desk.policy)
+        who = identity.visitor(self, services.context.policy)
         for kernel_id, visit in services.visits.items():
             if visit.belongs_to(who):
                 services.spawn(services.visits.end(kernel_id))

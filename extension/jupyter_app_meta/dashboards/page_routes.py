@@ -88,7 +88,7 @@ class PageHandler(Handler):
         if not self._source.is_plain(params):
             await self.fail(404)
             return None
-        who = identity.visitor(self, services.desk.policy)
+        who = identity.visitor(self, services.context.policy)
         page = Page(self.request.full_url(), params, "run")
         raw = capture.raw_request(self, who.user)
         request = self.policy_request(raw, page)
@@ -103,7 +103,7 @@ class PageHandler(Handler):
             await self.fail(404)
         else:
             address = self.settings["dashboard_front"].address(self.request)
-            raw = dataclasses.replace(raw, meta=await hooks.facts(settings.meta, request, services.log))
+            raw = dataclasses.replace(raw, meta=await hooks.meta_of(settings.meta, request, services.log))
             return dashboard, Visit(dashboard.notebook, settings, who, raw, page, address, logins.address(self))
         return None
 

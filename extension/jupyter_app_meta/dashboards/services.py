@@ -16,10 +16,10 @@ from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelMana
 from traitlets.config import Config
 from voila.configuration import VoilaConfiguration
 
+from ..server.context import StampingContext
+from ..server.hooks import Meta
 from ..server.messages.gate import Accounts
-from ..server.messages.stamps import Desk
 from ..server.reports.incidents import Incidents
-from .hooks import Meta
 from .limits import Limits, reaches
 from .traffic import Traffic
 from .visits import Visit, Visits
@@ -49,7 +49,7 @@ class Run(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The managers, the policy's desk and the open visits of a server.
+    """The managers, the stamping context and the open visits of a server.
 
     ``request_hook`` adds the deployer's own fields where a dashboard's ``meta`` does not; ``sockets`` is the
     ZeroMQ context of the clients that run pages, ``runs`` has those that have not ended, and ``arrivals`` those who
@@ -62,7 +62,7 @@ class Services:
     kernels: AsyncMappingKernelManager
     specs: KernelSpecManager
     voila: VoilaConfiguration
-    desk: Desk
+    context: StampingContext
     visits: Visits
     sockets: zmq.asyncio.Context
     incidents: Incidents

@@ -1,4 +1,4 @@
-"""What a server is made of: its managers, its policy's desk, its identity provider."""
+"""What a server is made of: its managers, its stamping context, its identity provider."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from voila.configuration import VoilaConfiguration
 
 from ..model import HTTPRequest
 from ..server.app import AppMetaExtension
+from ..server.context import StampingContext
 from ..server.messages.incoming import ACCEPTED
-from ..server.messages.stamps import Desk
 from ..server.reports import ears, logs
 from ..server.reports.incidents import Incidents
 from . import hooks, looks
@@ -42,7 +42,7 @@ def services(
     extension = AppMetaExtension(config=config, log=log)
     check(extension)
     logs.guard(log, Application.instance().log if Application.initialized() else None)
-    hook = extension.hook()  # what cannot be is refused before anything is opened
+    hook = extension.meta()  # what cannot be is refused before anything is opened
     voila = looks_of(config)
     specs = voila.kernel_spec_manager_class(config=config, log=log)
     visits = Visits()
@@ -68,7 +68,7 @@ def services(
         kernels,
         specs,
         voila,
-        _desk(extension, kernels, visits, secret),
+        _context(extension, kernels, visits, secret),
         visits,
         sockets,
         incidents,
@@ -113,15 +113,17 @@ def _kernels_config(config: Config, folder: Path) -> Config:
     return changed
 
 
-def _desk(extension: AppMetaExtension, kernels: AsyncMappingKernelManager, visits: Visits, secret: bytes) -> Desk:
+def _context(
+    extension: AppMetaExtension, kernels: AsyncMappingKernelManager, visits: Visits, secret: bytes
+) -> StampingContext:
     extension.refuse_unknown_options()
     extension.announce()
 
-    async def facts(kernel_id: str, request: HTTPRequest) -> Mapping[str, Any]:
+    async def meta(kernel_id: str, request: HTTPRequest) -> Mapping[str, Any]:
         visit = visits.get(kernel_id)
-        return await hooks.facts(visit.settings.meta if visit else None, request, extension.log)
+        return await hooks.meta_of(visit.settings.meta if visit else None, request, extension.log)
 
-    return extension.desk(lambda kernel_id: kernel_id in kernels, secret, facts=facts)
+    return extension.stamping_context(lambda kernel_id: kernel_id in kernels, secret, meta=meta)
 
 
 def provider(

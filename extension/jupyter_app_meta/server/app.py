@@ -24,12 +24,13 @@ from ..model import HTTPRequest
 from ..policy import OPEN_HEADERS, USER_FIELDS, Policy
 from . import hooks
 from .audit import EventAudit, event_logger
+from .connections import wrap_connection
+from .context import StampingContext
 from .execution import wrap_execution
-from .managers import wrap_kernel_manager, wrap_session_manager
-from .messages.stamps import Desk, Facts
+from .managers import wrap_kernel_manager
 from .pages.origins import Origins
+from .pages.sessions import wrap_session_manager
 from .reports import logs
-from .stamping import stamped
 
 
 class AppMetaExtension(ExtensionApp):
@@ -113,8 +114,8 @@ class AppMetaExtension(ExtensionApp):
             user_header=self.user_header,
         )
 
-    def hook(self) -> hooks.Meta | None:
-        """Return the function that request_hook gives or names; raises PolicyError where there is none."""
+    def meta(self) -> hooks.Meta | None:
+        """Return the function that request_hook gives or names; raises PolicyError if it is not a function."""
         return hooks.load("request_hook", self.request_hook)
 
     def _load_config(self, cfg: Config, *arguments: Any, **options: Any) -> None:
@@ -130,7 +131,7 @@ class AppMetaExtension(ExtensionApp):
             super()._link_jupyter_server_extension(serverapp)
             self.refuse_unknown_options()
             self.policy()
-            self.hook()
+            self.meta()
         except Exception as error:
             self._refuse(serverapp, error)
 
@@ -165,54 +166,54 @@ class AppMetaExtension(ExtensionApp):
         app = self.serverapp
         assert app is not None
         settings = app.web_app.settings
-        if "app_meta_desk" not in settings:
-            settings["app_meta_desk"] = self.desk(
+        if "app_meta_context" not in settings:
+            settings["app_meta_context"] = self.stamping_context(
                 lambda kernel_id: kernel_id in settings["kernel_manager"],
                 settings["cookie_secret"],
                 events=app.event_logger,
             )
-        desk = settings["app_meta_desk"]
+        context = settings["app_meta_context"]
         for manager in (app.kernel_manager, settings["kernel_manager"]):  # an extension may have put in its own
-            wrap_kernel_manager(manager, desk)
-        wrap_session_manager(app.session_manager, desk)
-        wrap_execution(app.web_app, desk)
-        connection = stamped(settings["kernel_websocket_connection_class"], desk)
+            wrap_kernel_manager(manager, context)
+        wrap_session_manager(app.session_manager, context)
+        wrap_execution(app.web_app, context)
+        connection = wrap_connection(settings["kernel_websocket_connection_class"], context)
         settings["kernel_websocket_connection_class"] = connection
         app.kernel_websocket_connection_class = connection
 
-    def desk(
+    def stamping_context(
         self,
         lives: Callable[[str], bool],
         cookie_secret: bytes,
         *,
-        facts: Facts | None = None,
+        meta: hooks.KernelMeta | None = None,
         events: EventLogger | None = None,
-    ) -> Desk:
-        """Return the desk of these options; ``lives`` says whether there is a kernel of an id.
+    ) -> StampingContext:
+        """Return what the stamps under these options are made from; ``lives`` says whether a kernel of an id exists.
 
-        ``facts`` stands in for ``request_hook``; ``events`` is the server's own event logger.
+        ``meta`` takes the place of ``request_hook``; ``events`` is the server's own event logger.
         """
         audit = EventAudit(event_logger(self.config, self.log, events), self.log) if self.audit else None
-        return Desk(
+        return StampingContext(
             policy=self.policy(),
             origins=Origins(lives),
             log=self.log,
             secret=hmac.digest(cookie_secret, b"jupyter-app-meta client ids", "sha256"),
             limit=self.stamp_limit,
             nodelay=self.tcp_nodelay,
-            facts=facts or self._facts(),
+            meta=meta or self._kernel_meta(),
             audit=audit,
         )
 
-    def _facts(self) -> Facts | None:
-        hook = self.hook()
+    def _kernel_meta(self) -> hooks.KernelMeta | None:
+        hook = self.meta()
         if hook is None:
             return None
 
-        async def facts(_: str, request: HTTPRequest) -> Mapping[str, Any]:
-            return await hooks.facts(hook, request, self.log)
+        async def kernel_meta(_: str, request: HTTPRequest) -> Mapping[str, Any]:
+            return await hooks.meta_of(hook, request, self.log)
 
-        return facts
+        return kernel_meta
 
     def announce(self) -> None:
         """Log in one line what is forwarded, and one line for each option that needs a second look."""

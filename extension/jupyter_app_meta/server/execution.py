@@ -1,59 +1,70 @@
-"""Cells that the server runs for somebody who asks over HTTP (``POST /api/kernels/<id>/execute``).
+"""Cells that the server runs for a visitor who asks over HTTP (``POST /api/kernels/<id>/execute``).
 
-Such an extension queues the code, and a worker that serves everybody sends it later, through a
-kernel client that everybody shares. Neither of the two knows who asked; what they run in may still
-remember whoever came first. So the code itself carries who asked for it: it is the one thing that
-goes all the way from a request to its message. Where it gets lost on the way, nobody asked.
+Such an extension queues the code. A worker sends it later, through a kernel client that all visitors share. Neither
+of the two knows which visitor asked, and their context may be that of an earlier visitor. So the code itself carries
+the stamps of its request: it is the one thing that goes all the way from a request to its message. If an extension
+copies or changes the code, the stamps are lost, and the message belongs to no visitor.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from typing import Any, cast
+from collections.abc import Awaitable, Iterator
+from typing import TYPE_CHECKING, Any, cast
 
 from jupyter_server.base.handlers import APIHandler
 from jupyter_server.utils import url_path_join
 from tornado.routing import PathMatches, Rule, RuleRouter
 from tornado.web import Application
 
-from .. import wire
 from ..model import SessionInfo
 from . import capture, identity
-from .messages.stamps import Desk, Json, Stamps
-from .stamping import KEY, Stamper, harmless
+from .context import StampingContext
+from .hooks import Stamper
+from .messages.objects import Json
+from .messages.stamps import Stamps
+from .protocols import Kernel, key_of
+from .wrapping import harmless, subclass
+
+if TYPE_CHECKING:
+    Handler = APIHandler
+else:
+    Handler = object
 
 PROBE = "api/kernels/00000000-0000-0000-0000-000000000000/execute"
 
 
 class Asked(str):
-    """Code that somebody asked to be run."""
+    """Code that a visitor's request asked to run."""
 
     __slots__ = ("stamps",)
     stamps: Stamps | None
 
     @classmethod
     def by(cls, stamps: Stamps, code: str) -> Asked:
-        """Return the code with the stamps of who asks for it."""
+        """Return the code with the stamps of its request."""
         asked = cls(code)
         asked.stamps = stamps
         return asked
 
     def take(self) -> Stamps | None:
-        """Return the stamps, once: what is kept and run again was asked for by nobody."""
+        """Return the stamps, once: if the code is kept and run again, no visitor asked for it."""
         stamps, self.stamps = self.stamps, None
         return stamps
 
     def __reduce_ex__(self, protocol: Any) -> tuple[type[str], tuple[str]]:
-        """Copies are plain text: nobody asked for those, and nothing of the server is written with them."""
+        """Return what makes a plain string: copies carry no stamps, and nothing of the server is pickled."""
         return str, (str(self),)
 
 
-class ForWhoAsked:
-    """Stamps what a client of the server sends: for who asked for it, else for the page that it renders, if any."""
+class Attributing:
+    """Stamps what a kernel client of the server's own sends.
 
-    def __init__(self, desk: Desk, kernel_id: str, page: Stamper | None) -> None:
-        self._desk, self._kernel_id, self._page = desk, kernel_id, page
+    Code is stamped for the request that asked for it, other messages for the page that the client renders, if any.
+    """
+
+    def __init__(self, context: StampingContext, kernel_id: str, page: Stamper | None) -> None:
+        self._context, self._kernel_id, self._page = context, kernel_id, page
 
     def message(self, msg: Json) -> Json:
         """Return the message with its stamp, if it is to have one."""
@@ -65,19 +76,19 @@ class ForWhoAsked:
                 return stamps.noted(msg)
         elif self._page:
             return self._page.message(msg)
-        self._desk.note(None, self._kernel_id, msg.get("header"))
+        self._context.note(None, self._kernel_id, msg.get("header"))
         return msg
 
 
-def wrap_execution(app: Application, desk: Desk) -> None:
-    """Make the handlers of an application that have kernels execute code remember who asked."""
+def wrap_execution(app: Application, context: StampingContext) -> None:
+    """Wrap the handlers of an application that have kernels run code, so that the code carries its request's stamps."""
     probe = url_path_join(app.settings["base_url"], PROBE)
     for rule in _rules(app.default_router):
         matcher, target = rule.matcher, rule.target
         executes = isinstance(matcher, PathMatches) and "kernel_id" in matcher.regex.groupindex
         if executes and cast(PathMatches, matcher).regex.match(probe) and _is_wrappable(target):
-            with harmless(desk.log):
-                rule.target = _attributing(target, desk)
+            with harmless(context.log):
+                rule.target = subclass(target, AttributingHandler, app_meta_context=context)
 
 
 def _rules(router: RuleRouter) -> Iterator[Rule]:
@@ -90,50 +101,50 @@ def _rules(router: RuleRouter) -> Iterator[Rule]:
 
 def _is_wrappable(target: Any) -> bool:
     own = isinstance(target, type) and issubclass(target, APIHandler)
-    return own and not hasattr(target, "app_meta_desk")
+    return own and not hasattr(target, "app_meta_context")
 
 
-def _attributing(base: Any, desk: Desk) -> Any:
-    """Return a handler class whose code remembers who asked for it."""
+class AttributingHandler(Handler):
+    """A handler whose code carries the stamps of its request."""
 
-    async def prepare(self: Any) -> None:
-        prepared = base.prepare(self)
+    app_meta_context: StampingContext
+    _app_meta_stamps: Stamps | None = None
+
+    async def prepare(self) -> None:  # type: ignore[override]  # tornado gives no arguments
+        """Prepare the handler, and the stamps of its request."""
+        prepared: Awaitable[object] | None = super().prepare()  # a base's own may be synchronous
         if prepared is not None:
             await prepared
-        with harmless(desk.log):
-            self._app_meta_stamps = await _stamps(self, desk)
+        with harmless(self.app_meta_context.log):
+            self._app_meta_stamps = await _stamps(self, self.app_meta_context)
 
-    def get_json_body(self: Any, *args: Any, **kwargs: Any) -> Any:
-        body = base.get_json_body(self, *args, **kwargs)
-        with harmless(desk.log):
+    def get_json_body(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the body, whose code carries the stamps."""
+        body: Any = super().get_json_body(*args, **kwargs)
+        with harmless(self.app_meta_context.log):
             code = body.get("code") if isinstance(body, dict) else None
             if isinstance(code, str) and self._app_meta_stamps:
                 body["code"] = Asked.by(self._app_meta_stamps, code)
         return body
 
-    names = {"__module__": base.__module__, "__qualname__": base.__qualname__, "__doc__": base.__doc__}
-    methods = {"_app_meta_stamps": None, "prepare": prepare, "get_json_body": get_json_body}
-    return type(base)(base.__name__, (base,), {**names, **methods, "app_meta_desk": desk})
 
-
-async def _stamps(handler: APIHandler, desk: Desk) -> Stamps | None:
-    """Return the stamps of an authenticated request to its kernel; None where it asks nothing of a kernel here."""
+async def _stamps(handler: APIHandler, context: StampingContext) -> Stamps | None:
+    """Return the stamps of an authenticated request to its kernel; None if it asks nothing of a kernel here."""
     kernel_id = handler.path_kwargs.get("kernel_id", "")
     asks = handler.request.method == "POST" and not handler._finished and handler.current_user is not None
     if not asks or kernel_id not in handler.kernel_manager:
         return None
-    kernel = cast(Any, handler.kernel_manager.get_kernel(kernel_id))
-    who = identity.visitor(handler, desk.policy)
-    raw = capture.raw_request(handler, who.user)
-    if desk.facts:
+    kernel = cast(Kernel, handler.kernel_manager.get_kernel(kernel_id))
+    visitor = identity.visitor(handler, context.policy)
+    raw = capture.raw_request(handler, visitor.user)
+    if context.meta:
         async with _turn(kernel):
-            raw = await desk.with_facts(raw, kernel_id, who.key)
-    key = wire.derive_key(getattr(kernel, KEY, None) or kernel.session.key)
-    return Stamps(desk, key, raw, who.key, SessionInfo(kernel_id=kernel_id))
+            raw = await context.with_meta(raw, kernel_id, visitor.key)
+    return Stamps(context, key_of(kernel, kernel.session), raw, visitor.key, SessionInfo(kernel_id=kernel_id))
 
 
 def _turn(kernel: Any) -> asyncio.Lock:
-    """Return what lets requests to a kernel pass in the order in which they came, however long each one takes."""
+    """Return the lock that lets requests to a kernel pass in the order of their arrival."""
     if not hasattr(kernel, "app_meta_turn"):
         kernel.app_meta_turn = asyncio.Lock()
     turn: asyncio.Lock = kernel.app_meta_turn

@@ -1,7 +1,8 @@
-"""The deployer's own functions: how they are called, plain or async, and what of their answers is believed.
+"""Every point at which code of a deployer's, or another part of the package, is called: one Protocol each.
 
-They fail closed: one that raises, or answers something that was not asked for, adds nothing. Only
-its name and the error's kind are logged: the text may hold a visitor's data.
+Deployers write the functions ``Meta``, ``Authorize`` and ``OnError``; each may be plain or async. They fail closed:
+one that raises, or returns something else than its Protocol says, adds nothing and admits no visitor. Only its name
+and the error's kind are logged, because an error's text may hold a visitor's data.
 """
 
 from __future__ import annotations
@@ -13,43 +14,95 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from functools import reduce, wraps
-from typing import Any
+from typing import Any, Protocol
 
 from traitlets.config import Config
 
 from ..errors import PolicyError
-from ..model import HTTPRequest
+from ..model import HTTPRequest, User
 
-Meta = Callable[[HTTPRequest], Mapping[str, Any] | Awaitable[Mapping[str, Any]]]
+
+class Meta(Protocol):
+    """``AppMetaExtension.request_hook``, and a dashboard's ``meta``: the deployer's own fields of a request.
+
+    It is called for each connection, each page, and each HTTP request that has the server run code. It gets what
+    deployers may see of the request. Cells see its answer as ``app_meta().request.meta``. The answer may have 4096
+    bytes as JSON, and an async function may take 5 seconds for it.
+    """
+
+    def __call__(self, request: HTTPRequest, /) -> Mapping[str, Any] | Awaitable[Mapping[str, Any]]:
+        """Return a dict of JSON values."""
+
+
+class Authorize(Protocol):
+    """A dashboard's ``authorize``: whether a visitor may see its page.
+
+    It is called before the page is looked up, and again for each request of the page's script. A visitor without a
+    name is a ``User`` whose ``is_authenticated`` is False.
+    """
+
+    def __call__(self, user: User, request: HTTPRequest, /) -> bool | str | Awaitable[bool | str]:
+        """Return True to admit the visitor, False to refuse (403), or the URL to redirect the visitor to."""
+
+
+class OnError(Protocol):
+    """``on_error``: the deployer's own error page. ``request`` is None if the error came before it was read."""
+
+    def __call__(self, status: int, request: HTTPRequest | None, /) -> str | Awaitable[str | None] | None:
+        """Return the page's HTML; None for the page that the server has."""
+
+
+class KernelMeta(Protocol):
+    """How stamps get the deployer's own fields: ``Meta``, for the kernel that a connection belongs to."""
+
+    def __call__(self, kernel_id: str, request: HTTPRequest, /) -> Awaitable[Mapping[str, Any]]:
+        """Return the fields; an empty dict if there are none. Never raises."""
+
+
+class Audit(Protocol):
+    """What records which visitor made a kernel run code: ``audit.EventAudit``."""
+
+    def note(self, user: User | None, kernel_id: str, path: str | None, header: dict[str, Any], /) -> None:
+        """Record a message with this header, if it makes the kernel run code. Never raises."""
+
+
+class Stamper(Protocol):
+    """What stamps the messages of one of the server's own kernel clients."""
+
+    def message(self, msg: dict[str, Any], /) -> dict[str, Any]:
+        """Return the message with its stamp, if it is to have one."""
+
 
 META_LIMIT = 4096
 """The most bytes that the deployer's own fields may take as JSON."""
 
 DEPTH = 20
-"""The most lists and dicts in one another that they may have."""
+"""The most lists and dicts inside one another that the fields may have."""
 
 TIME_LIMIT = 5.0
-"""The most seconds that an async function may take for them: its visitor waits."""
+"""The most seconds that an async function may take for the fields: its visitor waits."""
 
 FAILED = object()
 """What ``call`` returns for a function that raised."""
 
 
 def load(option: str, given: object) -> Callable[..., Any] | None:
-    """Return the function that an option gives or names, ``module:function``; None where it is empty.
+    """Return the function that an option gives, or names as ``module:function``; None if the option is empty.
 
     Raises PolicyError for anything else.
     """
-    if given is None or given == "":  # not whatever is false: an object may be, and is asked all the same
+    if given is None or given == "":  # `not given` would also drop a callable that is falsy
         return None
     function = _import(option, given) if isinstance(given, str) else given
     if not callable(function):
-        raise PolicyError(option, f"{given!r} is no function, nor the name of one such as 'our_module:our_function'.")
+        raise PolicyError(
+            option, f"{given!r} is not a function: give a function, or its name such as 'our_module:our_function'."
+        )
     return function
 
 
 def keep(config: Config, section: str, option: str) -> None:
-    """Keep the function that an option gives, with the object that it belongs to, from being copied by traitlets."""
+    """Keep traitlets from copying the function that an option gives, and the object that the function belongs to."""
     given = config.get(section, {}).get(option)
     if callable(given) and not inspect.isfunction(given):
 
@@ -64,7 +117,7 @@ def keep(config: Config, section: str, option: str) -> None:
 def _import(option: str, text: str) -> object:
     module, colon, attributes = text.partition(":")
     if not (module and colon and attributes):
-        raise PolicyError(option, f"{text!r} names no function: write 'our_module:our_function'.")
+        raise PolicyError(option, f"{text!r} does not name a function: write 'our_module:our_function'.")
     try:
         return reduce(getattr, attributes.split("."), importlib.import_module(module))
     except (Exception, SystemExit) as error:  # a module of the deployer's own may raise anything
@@ -72,24 +125,24 @@ def _import(option: str, text: str) -> object:
         raise PolicyError(option, problem) from error
 
 
-async def facts(meta: Meta | None, request: HTTPRequest, log: logging.Logger) -> Mapping[str, Any]:
-    """Return the deployer's own fields for a request; none where they are no JSON object, or too big."""
-    answer = await call(meta, log, request, timeout=TIME_LIMIT) if meta is not None else {}
+async def meta_of(hook: Meta | None, request: HTTPRequest, log: logging.Logger) -> Mapping[str, Any]:
+    """Return the deployer's own fields for a request; none if they are not a JSON object, or are too large."""
+    answer = await call(hook, log, request, timeout=TIME_LIMIT) if hook is not None else {}
     if answer is FAILED:
         return {}
     text = _text(answer) if _is_plain(answer) else None
     if text is None:
-        log.warning("%s did not answer with a dict of JSON values: request.meta is empty.", name(meta))
+        log.warning("%s did not answer with a dict of JSON values: request.meta is empty.", name(hook))
         return {}
     if len(text) > META_LIMIT:
-        log.warning("%s answered with more than %s bytes: request.meta is empty.", name(meta), META_LIMIT)
+        log.warning("%s answered with more than %s bytes: request.meta is empty.", name(hook), META_LIMIT)
         return {}
     plain: dict[str, Any] = json.loads(text)
     return plain
 
 
 def _is_plain(value: object, depth: int = DEPTH) -> bool:
-    """Whether the names in a value are texts, as JSON has them, and it is not too deep to be read everywhere."""
+    """Whether the names in a value are strings, as in JSON, and it is not too deep for any parser."""
     try:
         if isinstance(value, Mapping):
             return depth > 0 and all(isinstance(key, str) and _is_plain(value[key], depth - 1) for key in value)
@@ -106,7 +159,7 @@ def _text(answer: object) -> str | None:
 
 
 async def call(function: Callable[..., Any], log: logging.Logger, *arguments: Any, timeout: float | None = None) -> Any:
-    """Return what a function answers, awaited where it is async; FAILED where it raises, or takes too long."""
+    """Return a function's answer, awaited if it is async; FAILED if it raises or takes too long."""
     task = asyncio.current_task()
     try:
         async with asyncio.timeout(timeout):
@@ -116,7 +169,8 @@ async def call(function: Callable[..., Any], log: logging.Logger, *arguments: An
         raise
     except BaseException as error:
         if task and task.cancelling():
-            raise asyncio.CancelledError from error  # the request is cancelled, whatever the function makes of it
+            # The request is cancelled, whatever the function made of the cancellation.
+            raise asyncio.CancelledError from error
         log.warning("%s raised %s.", name(function), type(error).__name__)
         log.debug("It was raised here:", exc_info=True)
         return FAILED
@@ -126,5 +180,5 @@ async def call(function: Callable[..., Any], log: logging.Logger, *arguments: An
 
 
 def name(function: object) -> str:
-    """Return what a function is called, for logs."""
+    """Return a function's name for logs."""
     return getattr(function, "__qualname__", type(function).__name__)

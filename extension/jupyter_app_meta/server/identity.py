@@ -40,28 +40,30 @@ _NAMES = ("username", "name", "display_name", "initials", "color")
 class Visitor(NamedTuple):
     """A user, or None, with two keys that tell identities apart.
 
-    ``key`` ties pages to connections. ``claim`` is what a reconnect must present again: the same,
-    but that all clients without a cookie that hold the server's token are one, because each of
-    their requests has a new random name.
+    ``key`` ties pages to connections. ``reconnect_key`` is what a reconnect must present again. It is the same as
+    ``key``, except that all clients without a cookie that hold the server's token share one, because each of their
+    requests has a new random name.
     """
 
     user: User | None
     key: str
-    claim: str
+    reconnect_key: str
 
 
 def visitor(handler: JupyterHandler, policy: Policy) -> Visitor:
-    """Return who is behind an authenticated handler; an identity of unknown form is nobody. Never raises."""
+    """Return the visitor of an authenticated handler; unknown if the identity has no known form. Never raises."""
     try:
         return _visitor(handler, policy)
     except Exception as error:
-        handler.log.warning("jupyter-app-meta: a visitor counts as nobody (%s).", type(error).__name__)
-        return nobody()
+        handler.log.warning(
+            "jupyter-app-meta: could not read the user (%s); treating the request as anonymous.", type(error).__name__
+        )
+        return unknown()
 
 
-def nobody() -> Visitor:
-    """Return a visitor that is nobody, and no other nobody either."""
-    key = f"nobody:{uuid.uuid4().hex}"
+def unknown() -> Visitor:
+    """Return a visitor without a user, who differs from every other visitor."""
+    key = f"unknown:{uuid.uuid4().hex}"
     return Visitor(None, key, key)
 
 
@@ -70,9 +72,9 @@ def _visitor(handler: JupyterHandler, policy: Policy) -> Visitor:
     by_proxy = bool(policy.user_header) and not by_hub and policy.trusts(capture.peer(handler.request))
     user = _from_proxy(handler, policy) if by_proxy else _from_server(handler)
     if user is None:
-        return nobody()
+        return unknown()
     key = f"{'proxy' if by_proxy else user['assurance']}:{user['kind']}:{user['username']}"
-    return Visitor(user, key, _claim(handler, user) or key)
+    return Visitor(user, key, _reconnect_key(handler, user) or key)
 
 
 def _from_proxy(handler: JupyterHandler, policy: Policy) -> User | None:
@@ -223,8 +225,8 @@ def _are_own(thing: object, methods: list[str]) -> bool:
     )
 
 
-def _claim(handler: JupyterHandler, user: User) -> str | None:
-    """Return the common claim of all who hold the server's token and have no login cookie, None for others."""
+def _reconnect_key(handler: JupyterHandler, user: User) -> str | None:
+    """Return the common key of clients that hold the server's token and no login cookie; None for any other."""
     if user["assurance"] != "shared-secret":
         return None
     provider = handler.identity_provider

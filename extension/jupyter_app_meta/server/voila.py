@@ -4,7 +4,7 @@
     c.Voila.kernel_websocket_connection_class = "jupyter_app_meta.server.voila.Connection"
 
 The ``voila`` command loads no server extension, but makes one kernel manager: that is what knows the
-options (``c.AppMetaExtension.…``, as ever) and wires the rest. Each connection finds its desk there.
+options (``c.AppMetaExtension.…``, as ever) and wires the rest. Its connections find what stamps are made from there.
 """
 
 from __future__ import annotations
@@ -22,32 +22,33 @@ from traitlets import TraitError
 from .. import wire
 from ..errors import AppMetaError
 from .app import AppMetaExtension
+from .connections import StampedChannels
+from .context import StampingContext
 from .managers import wrap_kernel_manager
 from .messages.gate import Flights, Gate, stamp_size
+from .messages.incoming import ACCEPTED
 from .messages.outgoing import confine
-from .messages.stamps import Desk
 from .reports.ears import listen
 from .reports.incidents import Incidents
-from .stamping import stamped
 
 MANAGER_LINE = f'c.VoilaConfiguration.multi_kernel_manager_class = "{__name__}.KernelManager"'
 CONNECTION_LINE = f'c.Voila.kernel_websocket_connection_class = "{__name__}.Connection"'
 
 
 class KernelManager(AsyncMappingKernelManager):
-    """Voila's kernel manager: its kernels and their connections share one desk."""
+    """Voila's kernel manager: its kernels and their connections share what stamps are made from."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)  # type: ignore[no-untyped-call]  # jupyter_server's own
         try:
             _check(self.parent)
-            self.app_meta_desk = _desk(self)
+            self.app_meta_context = _context(self)
             self.app_meta_flights = Flights(lambda kernel_id: kernel_id in self)
         except (AppMetaError, TraitError) as error:
             self.log.critical("jupyter-app-meta refuses to start. %s", error)
             raise SystemExit(1) from error
         os.environ.pop(wire.KEY_VARIABLE, None)  # kernels of this server have their own keys
-        wrap_kernel_manager(self, self.app_meta_desk)
+        wrap_kernel_manager(self, self.app_meta_context)
         self.app_meta_incidents = _incidents(self)
         listen(self, self.app_meta_incidents)
 
@@ -63,40 +64,41 @@ def _check(app: Any) -> None:
         )
 
 
-def _desk(manager: Any) -> Desk:
-    """Return the desk of the options of ``AppMetaExtension``; raises PolicyError or TraitError for a wrong one."""
+def _context(manager: Any) -> StampingContext:
+    """Return what stamps are made from; raises PolicyError or TraitError for a wrong option of ``AppMetaExtension``."""
     extension = AppMetaExtension(config=manager.config, log=manager.log)
     extension.refuse_unknown_options()
-    desk = extension.desk(lambda kernel_id: kernel_id in manager, manager.parent.cookie_secret)
+    context = extension.stamping_context(lambda kernel_id: kernel_id in manager, manager.parent.cookie_secret)
     extension.announce()
-    return desk
+    return context
 
 
 def _incidents(manager: Any) -> Incidents:
     """Return what is told of the errors of a manager's kernels."""
 
     def notebook(kernel_id: str) -> str:
-        return str(manager.app_meta_desk.origins.session(kernel_id)["path"] or "a page of Voila")
+        return str(manager.app_meta_context.origins.session(kernel_id)["path"] or "a page of Voila")
 
     return Incidents(manager.log, shows=manager.parent.voila_configuration.show_tracebacks, find=notebook)
 
 
-def _desk_of(connection: Any) -> Desk:
-    """Return the desk of the kernel manager that a connection belongs to; raises AppMetaError where it has none."""
-    desk = getattr(connection.multi_kernel_manager, "app_meta_desk", None)
-    if not isinstance(desk, Desk):
-        raise AppMetaError(f"Voila's configuration needs this line too: {MANAGER_LINE}")
-    return desk
-
-
-class Connection(stamped(ZMQChannelsWebsocketConnection, property(_desk_of), required=True)):  # type: ignore[misc]  # made at runtime
-    """Voila's connection of a page to its kernel, stamped at its kernel manager's desk.
+class Connection(StampedChannels, ZMQChannelsWebsocketConnection):  # type: ignore[misc]  # typed apart, see protocols
+    """Voila's connection of a page to its kernel. Its kernel manager has what its stamps are made from.
 
     It sends a page what is for visitors, in each of the three formats: Voila's handler reads one.
     What its page sends and does not read is bounded as on dashboards.
     """
 
+    app_meta_allowed = ACCEPTED["shell"]
     _gate: Gate | None = None
+
+    @property
+    def app_meta_context(self) -> StampingContext:
+        """What stamps are made from; raises AppMetaError if the kernel manager is not ours."""
+        context = getattr(self.multi_kernel_manager, "app_meta_context", None)
+        if not isinstance(context, StampingContext):
+            raise AppMetaError(f"Voila's configuration needs this line too: {MANAGER_LINE}")
+        return context
 
     @property
     def write_message(self) -> Callable[..., Any]:
@@ -109,7 +111,7 @@ class Connection(stamped(ZMQChannelsWebsocketConnection, property(_desk_of), req
         await super().prepare()
         confine(self, self.multi_kernel_manager.app_meta_incidents)
         handler, flights = self.websocket_handler, self.multi_kernel_manager.app_meta_flights
-        flight = flights.of(self.kernel_id, self._app_meta_who.key, handler.max_message_size)
+        flight = flights.of(self.kernel_id, self.app_meta_visitor.key, handler.max_message_size)
         self._gate = Gate(handler, self, flight, stamp_size(self))
 
     def handle_incoming_message(self, incoming_msg: Any) -> None:

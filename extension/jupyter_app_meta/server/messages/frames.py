@@ -16,7 +16,7 @@ from .objects import Json
 from .stamps import Stamps, Unreadable
 
 RUN_CHANNELS = ("shell", "control")
-"""Where kernels take cells and callbacks."""
+"""The channels on which kernels receive cells and callbacks."""
 
 V1 = "v1.kernel.websocket.jupyter.org"
 
@@ -24,7 +24,7 @@ V1 = "v1.kernel.websocket.jupyter.org"
 def stamp_frame(frame: str | bytes, subprotocol: str | None, stamps: Stamps) -> tuple[str | bytes, Json | None]:
     """Return a WebSocket frame with the stamp in its message, and the header of what a kernel may run.
 
-    Raises Unreadable where it cannot be read here: what reads it behind us might read a stamp in it.
+    Raises Unreadable if it cannot be read here: a later parser might read a stamp in it.
     """
     try:
         return _stamp_frame(frame, subprotocol, stamps)
@@ -39,7 +39,7 @@ def _stamp_frame(frame: str | bytes, subprotocol: str | None, stamps: Stamps) ->
         raise Unreadable("a message that claims more parts than it has bytes")
     if subprotocol == V1 and isinstance(frame, bytes):
         channel, parts = deserialize_msg_from_ws_v1(frame)
-        header, parts = stamps.passed(parts)
+        header, parts = stamps.forward(parts)
         return serialize_msg_to_ws_v1(parts, channel), header if channel in RUN_CHANNELS else None
     if isinstance(frame, bytes):
         return _stamp_binary(frame, stamps)
@@ -66,7 +66,7 @@ def _stamp_binary(frame: bytes, stamps: Stamps) -> tuple[bytes, Json | None]:
 
 
 def is_absurd(frame: Any, subprotocol: str | None) -> bool:
-    """Whether a frame claims more parts than it has bytes, or parts that overlap: to read it would take for ever."""
+    """Whether a frame claims more parts than it has bytes, or parts that overlap: reading it would take too long."""
     if not isinstance(frame, bytes):
         return False
     v1, legacy = int.from_bytes(frame[:8], "little"), int.from_bytes(frame[:4], "big", signed=True)

@@ -145,6 +145,6 @@ def done_with(parts: list[Any]) -> str | None:
 
 def stamp_size(connection: Any) -> int:
     """Return about how many bytes the stamp of a connection's messages has; 0 for those that get none."""
-    stamps = getattr(connection, "_app_meta_stamps", None)
+    stamps = getattr(connection, "app_meta_stamps", None)
     signer = stamps.signer() if stamps else None
     return len(signer.payload) + STAMP_COST if signer else 0

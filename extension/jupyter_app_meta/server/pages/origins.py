@@ -29,7 +29,7 @@ class _Kernel:
     version: int = 0
     opener: weakref.ref[Any] | None = None
     rendered: tuple[str, Page] | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    meta: Mapping[str, Any] = field(default_factory=dict)
     path: str | None = None
     tabs: dict[str, Tabs] = field(default_factory=dict)
     sessions: dict[str, str | None] = field(default_factory=dict)
@@ -56,15 +56,15 @@ class Origins:
         kernel.opener = weakref.ref(opener) if opener else None
         kernel.path = path
 
-    def add_facts(self, kernel_id: str, facts: Mapping[str, Any]) -> None:
+    def add_meta(self, kernel_id: str, meta: Mapping[str, Any]) -> None:
         """Note the deployer's own fields of the page that is rendered with a kernel."""
         if kernel_id in self._kernels:
-            self._kernels[kernel_id].facts = facts
+            self._kernels[kernel_id].meta = meta
 
-    def facts(self, kernel_id: str, identity: str) -> Mapping[str, Any]:
-        """Return the deployer's own fields of the page that is rendered with a kernel; none to anybody else."""
+    def meta(self, kernel_id: str, identity: str) -> Mapping[str, Any]:
+        """Return the deployer's own fields of the page that is rendered with a kernel; none to another identity."""
         kernel = self._kernels.get(kernel_id, _Kernel())
-        return kernel.facts if kernel.rendered and kernel.rendered[0] == identity else {}
+        return kernel.meta if kernel.rendered and kernel.rendered[0] == identity else {}
 
     def see(self, kernel_id: str, identity: str, page: Page, *, stripped: bool = False) -> None:
         """Note that an identity opened or looked up the kernel's session from a page.

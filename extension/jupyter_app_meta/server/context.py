@@ -1,0 +1,56 @@
+"""What the stamps of one server are made from."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import hmac
+import json
+import logging
+from dataclasses import dataclass
+
+from .. import wire
+from ..model import HTTPRequest, User
+from ..policy import Policy, RawRequest
+from .hooks import Audit, KernelMeta
+from .pages.origins import Origins
+
+
+@dataclass(frozen=True, slots=True)
+class StampingContext:
+    """The policy, the known pages, and the options of one server.
+
+    ``meta`` returns the deployer's own fields for a kernel id and a request on its connection. ``audit`` is told of
+    each message, stamped or not.
+    """
+
+    policy: Policy
+    origins: Origins
+    log: logging.Logger
+    secret: bytes
+    limit: int = wire.DEFAULT_LIMIT
+    nodelay: bool = True
+    meta: KernelMeta | None = None
+    audit: Audit | None = None
+
+    def request(self, raw: RawRequest, kernel_id: str, identity: str, *, policy: Policy | None = None) -> HTTPRequest:
+        """Return what a kernel may know of a request that an identity makes to it."""
+        page = self.origins.page(kernel_id, identity)
+        return (policy or self.policy).request(raw, page)
+
+    def note(self, user: User | None, kernel_id: str, header: object) -> None:
+        """Tell the audit, if there is one, of a message with this header; ``user`` is None if no visitor sent it."""
+        if self.audit and isinstance(header, dict):
+            self.audit.note(user, kernel_id, self.origins.session(kernel_id)["path"], header)
+
+    async def with_meta(self, raw: RawRequest, kernel_id: str, identity: str) -> RawRequest:
+        """Return a request with the deployer's own fields."""
+        if self.meta is None:
+            return raw
+        request = self.request(raw, kernel_id, identity, policy=self.policy.of_deployer())
+        return dataclasses.replace(raw, meta=await self.meta(kernel_id, request))
+
+    def client_id(self, kernel_id: str, reconnect_key: str, session_id: str) -> str:
+        """Return a name for a browser tab that stays over its reconnects and is never another visitor's."""
+        text = json.dumps([kernel_id, reconnect_key, session_id]).encode()
+        return hmac.new(self.secret, text, hashlib.sha256).hexdigest()[:32]

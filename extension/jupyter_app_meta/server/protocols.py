@@ -1,0 +1,91 @@
+"""What the server half uses of jupyter_client's and jupyter_server's objects, as types.
+
+Many of their attributes are not typed, or are typed as traits. Each name here is one that our code relies on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from jupyter_server.services.kernels.websocket import KernelWebsocketHandler
+
+from .. import wire
+
+KEY = "app_meta_key"
+"""The attribute of a kernel's manager that has the key which the kernel was given at its start."""
+
+
+class Send(Protocol):
+    """``Session.send`` or ``Session.send_raw``: sends a message, or its packed parts, to a stream."""
+
+    def __call__(self, stream: object, message: Any, /, *args: Any, **options: Any) -> object:
+        """Send a message."""
+
+
+class Session(Protocol):
+    """jupyter_client's Session: it packs, signs and sends messages."""
+
+    key: bytes
+    session: str
+    bsession: bytes
+    send: Send
+    send_raw: Send
+
+    def clone(self) -> Session:
+        """Return a Session of the same key and name."""
+
+
+class Client(Protocol):
+    """A kernel client of the server's own."""
+
+    session: Session
+    log: logging.Logger
+
+
+class Kernel(Protocol):
+    """The manager of one kernel."""
+
+    kernel_id: str
+    session: Session
+
+
+class Connection:
+    """The connection of one WebSocket to its kernel, as jupyter_server has it.
+
+    Mixins are checked against this class, so that ``super()`` is typed. It is no base of theirs at run time: there
+    they come before the connection class that the server is configured with.
+    """
+
+    log: logging.Logger | logging.LoggerAdapter[Any]
+    session: Session
+    channels: Mapping[str, object]
+    subprotocol: str | None
+    kernel_id: str
+    kernel_manager: Kernel
+    websocket_handler: KernelWebsocketHandler
+
+    def connect(self) -> object:
+        """Connect the WebSocket to the kernel."""
+        raise NotImplementedError
+
+    def disconnect(self) -> object:
+        """Disconnect the WebSocket from the kernel."""
+        raise NotImplementedError
+
+    def handle_incoming_message(self, incoming_msg: str | bytes) -> None:
+        """Pass a frame of the browser on to the kernel."""
+        raise NotImplementedError
+
+    async def _register_session(self) -> None:
+        """Replace an older connection that has the same session_id."""
+        raise NotImplementedError
+
+
+def key_of(kernel: Kernel, session: Session | None) -> bytes | None:
+    """Return the key that a kernel verifies stamps with: the one given at its start, else its Session's."""
+    given: bytes | None = getattr(kernel, KEY, None)
+    if given is None and session is not None:
+        given = session.key
+    return wire.derive_key(given)
