@@ -71,7 +71,7 @@ format: $(VENV)/.test ## Format the code
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
 
-bench: $(VENV)/.test ## Measure what the README's figures say
+bench: $(VENV)/.test ## Measure the figures of docs/reference/figures.md
 	$(call in,$(VENV)) -m benchmarks $(ARGS)
 
 wheel: $(BUILD)/dist/.built ## Build the wheel

@@ -1,26 +1,73 @@
-"""The documentation is complete: a name that a reader may meet stands in the README."""
+"""The documentation is complete: the reference has each name that a reader may meet, under a heading of its own."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
+import inspect
+import pkgutil
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jupyter_core.application import base_aliases, base_flags
 
 import jupyter_app_meta
 from jupyter_app_meta import cli, testing
-from jupyter_app_meta.dashboards import Builder
+from jupyter_app_meta.dashboards import Builder, create_app
 from jupyter_app_meta.dashboards.command import Serve
+from jupyter_app_meta.errors import AppMetaError
+from jupyter_app_meta.model import User
 from jupyter_app_meta.server.app import AppMetaExtension
 
 PROJECT = Path(__file__).resolve().parent.parent
+DOCS = PROJECT / "docs"
 README = (PROJECT / "README.md").read_text("utf-8")
 CHANGELOG = (PROJECT / "CHANGELOG.md").read_text("utf-8")
 
+sys.path.insert(0, str(DOCS / "_ext"))
+generated = importlib.import_module("generated")
+
 FIRST_SCREEN = 40
+MOST_LINES = 120
 INHERITED = {*base_flags, *base_aliases} - {"config"}
-OPTIONS = sorted(AppMetaExtension.class_own_traits(config=True))
+EXTENSION_OPTIONS = sorted(AppMetaExtension.class_own_traits(config=True))
+SERVE_OPTIONS = sorted(Serve.class_own_traits(config=True))
+HOOKS = ["request_hook(request)", "authorize(user, request)", "validate(user, request)", "meta(request)"]
+HOOKS += ["on_error(status, request)"]
+ERRORS = sorted(
+    name
+    for name in jupyter_app_meta.__all__
+    if inspect.isclass(value := getattr(jupyter_app_meta, name)) and issubclass(value, AppMetaError)
+)
+
+
+@pytest.fixture(scope="session")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pages that the code itself knows, as Sphinx has them written."""
+    folder = tmp_path_factory.mktemp("docs")
+    generated.write(folder)
+    return folder / "_generated"
+
+
+def page(name: str) -> str:
+    """Return the text of a page of the reference."""
+    return (DOCS / "reference" / f"{name}.md").read_text("utf-8")
+
+
+def headings(text: str) -> list[str]:
+    """Return the headings of a page, without the marks of code."""
+    return [found[1].replace("`", "") for found in re.finditer(r"^#+ (.+)$", text, re.MULTILINE)]
+
+
+def signature(function: Callable[..., Any]) -> str:
+    """Return a function's name and the names of its arguments, as a heading has them."""
+    names = [name for name in inspect.signature(function).parameters if name != "self"]
+    return f"{function.__name__}({', '.join(names)})"
 
 
 def commands(parser: argparse.ArgumentParser, words: str) -> list[str]:
@@ -33,68 +80,164 @@ def commands(parser: argparse.ArgumentParser, words: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("name", [*jupyter_app_meta.__all__, testing.fake_request.__name__])
-def test_each_public_name_is_documented(name: str) -> None:
-    """The README has each name that the front door exports, as code."""
-    assert f"`{name}" in README or f".{name}`" in README
+def modules() -> Iterator[str]:
+    """Yield the name of each module of the package."""
+    for found in pkgutil.walk_packages(jupyter_app_meta.__path__, "jupyter_app_meta."):
+        if not found.name.endswith("__main__"):
+            yield found.name
 
 
-@pytest.mark.parametrize("name", OPTIONS)
-def test_each_option_is_documented(name: str) -> None:
-    """The README's table has a row for each option, and each option explains itself."""
-    assert f"| `{name}` |" in README
-    assert len(AppMetaExtension.class_own_traits()[name].help) > 20
+# --- the reference ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", commands(cli._parsers()[0], "jupyter app-meta"))
-def test_each_command_is_documented(command: str) -> None:
-    """The README has each command as it is typed."""
-    assert command in README
+@pytest.mark.parametrize("function", [jupyter_app_meta.app_meta, testing.fake_request])
+def test_each_function_for_authors_has_a_heading_with_its_signature(function: Callable[..., Any]) -> None:
+    """A reader finds each argument's name in the heading."""
+    assert signature(function) in headings(page("authors"))
 
 
-@pytest.mark.parametrize("name", ["jupyterhub_config.py", "dashboards_config.py"])
-def test_hub_configuration_is_documented(name: str) -> None:
-    """The README has the very files that the Hub's tests run."""
-    text = (PROJECT / "docs" / "jupyterhub" / name).read_text("utf-8")
-    assert f"```python\n{text}```" in README
+@pytest.mark.parametrize("name", sorted({*jupyter_app_meta.__all__} - {"app_meta", *ERRORS}))
+def test_each_public_name_has_a_heading(name: str) -> None:
+    """The reference has each value and type that the front door exports."""
+    assert name in headings(page("authors"))
 
 
-@pytest.mark.parametrize("option", sorted({*Serve.aliases, *Serve.flags} - INHERITED))
-def test_each_option_of_serve_is_documented(option: str) -> None:
-    """The README has each option of `jupyter app-meta serve` as it is typed."""
-    assert f"`--{option}`" in README
+@pytest.mark.parametrize("name", [*User.defaults])
+def test_each_field_of_a_user_is_described(name: str) -> None:
+    """The table of a user's fields has each of them."""
+    [rows] = ["\n".join(line for line in page("authors").splitlines() if line.startswith("| `"))]
+    assert f"`{name}`" in rows
 
 
-@pytest.mark.parametrize("name", sorted(Serve.class_own_traits(config=True)))
-def test_each_trait_of_serve_explains_itself(name: str) -> None:
-    """`--help-all` says what each trait does."""
-    assert len(Serve.class_own_traits()[name].help) > 20
+@pytest.mark.parametrize("cls", [jupyter_app_meta.AppMeta, jupyter_app_meta.HTTPRequest, jupyter_app_meta.SessionInfo])
+def test_each_field_of_a_record_is_described(cls: Any) -> None:
+    """The source has a comment for each field, which the reference shows, and the reference names each field."""
+    source, text = inspect.getsource(cls), page("authors")
+    [members] = re.findall(rf"autoclass:: {cls.__module__}\.{cls.__name__}\n   :members: (.*)", text)
+    for item in fields(cls):
+        assert item.name in members.split(", ")
+        assert re.search(rf"^    {item.name}: .*  #: |#: .*\n    {item.name}: ", source, re.MULTILINE), item.name
 
 
-@pytest.mark.parametrize("name", [name for name in vars(Builder) if name.startswith("with_")])
-def test_each_method_of_the_builder_is_documented(name: str) -> None:
-    """The README shows each `with_…` of a builder."""
-    assert f"{name}(" in README
+def test_each_error_has_a_heading() -> None:
+    """The reference has each error that the package raises on purpose and a reader may catch."""
+    from jupyter_app_meta.dashboards import DashboardError
+
+    assert {*ERRORS, DashboardError.__name__} <= {*headings(page("errors"))}
 
 
 @pytest.mark.parametrize("magic", ["%app_meta", "%%app_meta", "%load_ext jupyter_app_meta"])
 def test_each_magic_is_documented(magic: str) -> None:
-    """The README has each magic."""
-    assert f"`{magic}" in README or f"\n{magic}" in README
+    """The reference has each magic."""
+    assert f"`{magic}" in page("magics")
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_each_hook_has_a_heading_with_its_signature(hook: str) -> None:
+    """The reference has each function of the deployer's that the server calls."""
+    assert hook in headings(page("hooks"))
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in vars(Builder) if not name.startswith("_") and callable(getattr(Builder, name))]
+)
+def test_each_method_of_the_builder_has_a_heading_with_its_signature(name: str) -> None:
+    """The reference has each method of a builder."""
+    assert signature(getattr(Builder, name)) in headings(page("dashboards"))
+
+
+@pytest.mark.parametrize("name", [*inspect.signature(create_app).parameters])
+def test_each_argument_of_create_app_is_described(name: str) -> None:
+    """The reference has a row for each argument."""
+    rows = [line for line in page("dashboards").splitlines() if line.startswith("| ")]
+    assert any(f"`{name}`" in line.split("|")[1] for line in rows)
+
+
+@pytest.mark.parametrize("name", EXTENSION_OPTIONS + SERVE_OPTIONS)
+def test_each_option_is_described(name: str, written: Path) -> None:
+    """The reference has a row for each option, in which the option explains itself."""
+    [row] = re.findall(rf"^\| `{name}` \|.*$", (written / "options.md").read_text("utf-8"), re.MULTILINE)
+    assert len(row.split("|")[4]) > 20
+
+
+@pytest.mark.parametrize("option", sorted({*Serve.aliases, *Serve.flags} - INHERITED - {"config"}))
+def test_each_short_form_is_described(option: str, written: Path) -> None:
+    """The reference has each short form of `jupyter app-meta serve` as it is typed."""
+    assert f"`--{option}" in (written / "serve.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("command", commands(cli._parsers()[0], "jupyter app-meta"))
+def test_each_command_has_a_heading(command: str, written: Path) -> None:
+    """The reference has each command as it is typed."""
+    assert command in headings(page("command-line") + (written / "commands.md").read_text("utf-8"))
+
+
+def test_the_event_is_described(written: Path) -> None:
+    """The reference has each field of the events."""
+    text = (written / "events.md").read_text("utf-8")
+    assert "`username`" in text
+    assert "`msg_type`" in text
+
+
+def test_the_layout_has_each_module(written: Path) -> None:
+    """The layout has a sentence for each module."""
+    text = (written / "layout.md").read_text("utf-8")
+    names = [name.removeprefix("jupyter_app_meta.").replace(".", "/") for name in modules()]
+    assert [name for name in names if f"| `{name}.py` |" not in text and f"| `{name}/__init__.py` |" not in text] == []
+
+
+@pytest.mark.parametrize("name", ["jupyterhub_config.py", "dashboards_config.py"])
+def test_the_hubs_configuration_is_shown(name: str) -> None:
+    """The guide shows the very files that the Hub's tests run."""
+    assert f"```{{literalinclude}} ../jupyterhub/{name}" in (DOCS / "how-to" / "jupyterhub.md").read_text("utf-8")
+    assert (DOCS / "jupyterhub" / name).exists()
+
+
+# --- the README -------------------------------------------------------------------------------------------------------
+
+
+def test_the_readme_is_one_screen() -> None:
+    """The README says what this is, and leads on."""
+    assert len(README.splitlines()) <= MOST_LINES
 
 
 def test_the_first_screen_says_what_cannot_be_defended() -> None:
-    """Before anybody scrolls, the README says where `user` is a security boundary and where it is not."""
+    """Before a reader scrolls, the README says where `user` is a security boundary and where it is not."""
     screen = "\n".join(README.splitlines()[:FIRST_SCREEN])
     assert "can redefine" in screen
     assert "security boundary" in screen
-    assert "pip install jupyter-app-meta" in screen
 
 
-def test_each_link_into_the_project_leads_somewhere() -> None:
-    """Files that the README links to or shows are there."""
-    links = [part.partition(")")[0].partition("#")[0] for part in README.split("](")[1:]]
-    missing = [link for link in links if link and "://" not in link and not (PROJECT / link).exists()]
+def test_the_readme_says_how_to_install() -> None:
+    """The README has the commands, and the Python version that the package needs."""
+    assert "pip install jupyter-app-meta" in README
+    assert "Python 3.11" in README
+
+
+# --- links ------------------------------------------------------------------------------------------------------------
+
+PAGES = sorted([*PROJECT.glob("*.md"), *(found for found in DOCS.rglob("*.md") if "_generated" not in found.parts)])
+
+
+def anchors(text: str) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub and MyST make them."""
+    plain = (heading.lower().replace(" ", "-") for heading in headings(text))
+    return {re.sub(r"[^\w-]", "", heading) for heading in plain}
+
+
+@pytest.mark.parametrize("name", PAGES, ids=lambda name: str(name.relative_to(PROJECT)))
+def test_each_link_into_the_project_leads_somewhere(name: Path) -> None:
+    """Files that a page links to or shows are there, and so are their headings."""
+    missing = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", name.read_text("utf-8")):
+        place, _, anchor = link.partition("#")
+        target = (name.parent / place) if place else name
+        if "://" in link or place.startswith("mailto:"):
+            continue
+        is_known = target.exists() and (
+            not anchor or anchor in anchors(target.read_text("utf-8")) or "options.md" in place
+        )
+        missing += [] if is_known else [link]
     assert missing == []
 
 

@@ -12,7 +12,11 @@ from sybil.parsers.markdown import PythonCodeBlockParser
 from jupyter_app_meta.testing import fake_request
 
 PROJECT = Path(__file__).resolve().parent.parent
-PAGES = sorted(page for page in (PROJECT / "docs").rglob("*.md") if "```python" in page.read_text("utf-8"))
+PAGES = sorted(
+    page
+    for page in (PROJECT / "README.md", *(PROJECT / "docs").rglob("*.md"))
+    if "```python" in page.read_text("utf-8")
+)
 
 
 def examples(page: Path) -> list[Any]:

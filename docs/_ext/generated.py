@@ -86,7 +86,13 @@ def _options() -> Iterator[str]:
         yield ""
 
 
+FOUND = {"max_pages": "from the machine"}
+"""Defaults that differ from machine to machine, and what the page says in their place."""
+
+
 def _default(trait: Any) -> str:
+    if trait.name in FOUND:
+        return FOUND[trait.name]
     value = trait.default()
     if value in ("", None, [], {}, b""):
         return "–"

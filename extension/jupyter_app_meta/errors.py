@@ -6,7 +6,7 @@ The tree::
     ├── NotAuthenticated      ``require_user()`` found nobody it may trust
     ├── NotClaimed            a warm kernel asked for its visitor, and none came
     ├── UnknownField          ``%app_meta`` was asked for something a request does not have
-│   └── UnknownItem       ``headers["..."]`` and the like: a KeyError that says what is there, or why it is not
+    │   └── UnknownItem       ``headers["..."]`` and the like: a KeyError that says what is there, or why it is not
     ├── NotPicklable          a request must not leave its process
     ├── PolicyError           an option of ``AppMetaExtension`` has an unusable value
     └── BadStamp              a stamp cannot be believed

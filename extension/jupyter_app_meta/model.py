@@ -100,11 +100,10 @@ def _sealed(cls: type[Kind]) -> type[Kind]:
 class User(Frozen):
     """Who made the request: a read-only dict with attribute access, ready for ``json.dumps``.
 
-    Fields: is_authenticated, username, name, display_name, initials, color, kind (``user``,
-    ``service``, ``anonymous``), groups (tuple of names), admin, is_owner (None where it cannot be
-    known), assurance (``hub``, ``provider``, ``shared-secret``, ``none``), and whatever the
-    identity provider or the deployer adds. A field that the server withholds, or that
-    did not fit into the stamp, is None.
+    Fields: is_authenticated, username, name, display_name, initials, color, kind (``user``, ``service``,
+    ``anonymous``), groups (a tuple of names), admin, is_owner (None if it cannot be known), assurance (``hub``,
+    ``provider``, ``shared-secret``, ``none``), and those that the identity provider adds. A field that the server
+    withholds, or that did not fit into the stamp, is None.
     """
 
     __slots__ = ()
@@ -147,18 +146,14 @@ class User(Frozen):
 @_sealed
 @dataclass(frozen=True, slots=True)
 class SessionInfo(Record):
-    """Where the code runs: ``client_id`` names the browser tab, stable over a reconnect.
-
-    ``session_id`` and ``path`` are those of the Jupyter session (the open notebook); each is None
-    where it is not known.
-    """
+    """Where the code runs. A field is None if it is not known."""
 
     _kind = "session"
 
-    client_id: str | None = None
-    session_id: str | None = None
-    kernel_id: str | None = None
-    path: str | None = None
+    client_id: str | None = None  #: names the browser tab; stable over a reconnect
+    session_id: str | None = None  #: names the Jupyter session, which is the open notebook
+    kernel_id: str | None = None  #: names the kernel
+    path: str | None = None  #: the path of the open notebook
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return the field, or the default where there is no such field, or where it is not known."""
@@ -180,27 +175,26 @@ class Names(tuple[str, ...]):
 class HTTPRequest(Record):
     """The HTTP request behind the running code, as far as the server's policy lets it through.
 
-    ``url``, ``query_params`` and ``path_params`` are the visitor's page where ``via`` is
-    ``"page"``, and the kernel connection's own where it is ``"socket"``; ``headers``, ``cookies``
-    and ``user`` are always those of the live connection. ``redacted`` lists what the policy
-    withheld, ``truncated`` what did not fit into the stamp.
+    ``url``, ``query_params`` and ``path_params`` belong to the visitor's page if ``via`` is ``"page"``, and to the
+    kernel's connection if it is ``"socket"``. ``headers``, ``cookies`` and ``user`` are always those of the live
+    connection.
     """
 
     _kind = "request"
 
-    method: str
-    url: URL
-    base_url: URL
-    headers: Headers = field(default_factory=Headers)
-    query_params: QueryParams = field(default_factory=QueryParams)
-    path_params: Mapping[str, str] = field(default_factory=dict)
-    cookies: Cookies = field(default_factory=Cookies)
-    user: User | None = None
-    client: Address | None = None
-    meta: Mapping[str, Any] = field(default_factory=dict)
-    via: Literal["page", "socket"] = "socket"
-    redacted: Names = Names()
-    truncated: Names = Names()
+    method: str  #: the HTTP method, as ``GET``
+    url: URL  #: the address, without credentials
+    base_url: URL  #: the address of the server's start page
+    headers: Headers = field(default_factory=Headers)  #: the headers that the policy lets through
+    query_params: QueryParams = field(default_factory=QueryParams)  #: the query, without credentials
+    path_params: Mapping[str, str] = field(default_factory=dict)  #: the parameters of a dashboard's path
+    cookies: Cookies = field(default_factory=Cookies)  #: the cookies that the policy lets through
+    user: User | None = None  #: who made the request, as the server authenticated them
+    client: Address | None = None  #: the client's address, if the server forwards it
+    meta: Mapping[str, Any] = field(default_factory=dict)  #: the deployer's own fields
+    via: Literal["page", "socket"] = "socket"  #: whether the visitor's page is known
+    redacted: Names = Names()  #: names of what the policy withheld or changed
+    truncated: Names = Names()  #: names of what did not fit into the stamp
 
     def __post_init__(self) -> None:
         left_out = tuple(self.redacted), tuple(self.truncated)
@@ -220,17 +214,16 @@ class HTTPRequest(Record):
 @_sealed
 @dataclass(frozen=True, slots=True)
 class AppMeta(Record):
-    """A snapshot for the code that asked: which request caused it, and in what setting.
-
-    ``mode`` is ``"edit"`` in Lab, Notebook or a console, ``"run"`` in a dashboard, ``"test"``
-    under ``fake_request``, ``"script"`` where no server stamped the message.
-    """
+    """A snapshot for the code that asked: which request caused it, and in what setting."""
 
     _kind = "app_meta()"
 
+    #: the request; None in a script, under nbconvert, papermill and pytest
     request: HTTPRequest | None = None
+    #: ``"edit"`` in JupyterLab, Notebook and consoles, ``"run"`` in a dashboard, ``"test"`` under ``fake_request``,
+    #: ``"script"`` anywhere else
     mode: Mode = "script"
-    session: SessionInfo = field(default_factory=SessionInfo)
+    session: SessionInfo = field(default_factory=SessionInfo)  #: where the code runs
 
     @property
     def user(self) -> User | None:

@@ -1,4 +1,4 @@
-"""A Hub with the very configuration that the README shows, and notebooks for its service of dashboards."""
+"""A Hub with the very configuration of the documentation, and notebooks for its service of dashboards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dashboards on a Hub, by the very configuration that the README shows: a service of the Hub's, and a user's server."""
+"""Dashboards on a Hub, by the very configuration of the documentation: a service of the Hub's, and a user's server."""
 
 from __future__ import annotations
 
