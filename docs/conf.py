@@ -47,5 +47,7 @@ nb_execution_raise_on_error = True
 nb_execution_timeout = 120
 nb_execution_show_tb = True
 
+toc_object_entries = False
+
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
