@@ -59,9 +59,9 @@ NOTEBOOKS = {"outputs": (*OUTPUTS, *OUTPUTS[1:], END), "plain": (*PLAIN, *PLAIN[
 PAGES = [f"{kind}-{name}" for kind in ("cold", "warm") for name in NOTEBOOKS]
 
 OFF = """
-from jupyter_app_meta.dashboards import kernels, watch
+from jupyter_app_meta.dashboards.runs import kernel, watch
 from jupyter_app_meta.server import clients
-clients.look_again = clients.make_patient = kernels.look_again = lambda *_: None
+clients.look_again = clients.make_patient = kernel.look_again = lambda *_: None
 watch.LOOK = 10**6
 """
 APP = f"""

@@ -18,8 +18,8 @@ from jupyter_core.application import base_aliases, base_flags
 
 import jupyter_app_meta
 from jupyter_app_meta import cli, testing
+from jupyter_app_meta.cli.serve import Serve
 from jupyter_app_meta.dashboards import Builder, create_app
-from jupyter_app_meta.dashboards.command import Serve
 from jupyter_app_meta.errors import AppMetaError
 from jupyter_app_meta.model import User
 from jupyter_app_meta.server.app import AppMetaExtension

@@ -14,8 +14,8 @@ from sphinx.application import Sphinx
 
 import jupyter_app_meta
 from jupyter_app_meta import cli
+from jupyter_app_meta.cli.serve import Serve
 from jupyter_app_meta.dashboards import DashboardError
-from jupyter_app_meta.dashboards.command import Serve
 from jupyter_app_meta.errors import AppMetaError
 from jupyter_app_meta.server.app import AppMetaExtension
 

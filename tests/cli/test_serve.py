@@ -22,8 +22,10 @@ import pytest
 from harness import Server, without_kernels
 from stage import WHO, eventually, serving_folder, visit, write
 
+from jupyter_app_meta.cli import serve
 from jupyter_app_meta.cli.options import Refused
-from jupyter_app_meta.dashboards import Builder, DashboardError, command, ports
+from jupyter_app_meta.dashboards import Builder, DashboardError
+from jupyter_app_meta.dashboards.setup import ports
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Site
@@ -58,8 +60,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def told(*arguments: str) -> Builder:
     """Return what these arguments make the command serve."""
-    app = command.Serve()
-    app.initialize(list(command.with_token(arguments)))
+    app = serve.Serve()
+    app.initialize(list(serve.with_token(arguments)))
     return app.builder()
 
 
@@ -79,7 +81,7 @@ def told(*arguments: str) -> Builder:
 def test_unknown_option_is_refused_with_the_nearest(option: str, hint: str) -> None:
     """A misspelt option is refused before anything is read, whatever stands beside it."""
     with pytest.raises(Refused, match=re.escape(hint)) as caught:
-        command.main([".", "--port=1", option])
+        serve.main([".", "--port=1", option])
     assert caught.value.status == 2
 
 
@@ -325,7 +327,7 @@ def answered(server: subprocess.Popen[str], wanted: str) -> str:
 
 
 @contextmanager
-def serve(place: Path, *arguments: str, **env: str) -> Iterator[subprocess.Popen[str]]:
+def serving(place: Path, *arguments: str, **env: str) -> Iterator[subprocess.Popen[str]]:
     """Run ``python -m jupyter_app_meta serve`` in a folder, and end it by SIGTERM."""
     command = [sys.executable, "-m", "jupyter_app_meta", "serve", *arguments, "--no-browser"]
     server = subprocess.Popen(command, cwd=place, stderr=subprocess.PIPE, text=True, env={**os.environ, **env})
@@ -338,7 +340,7 @@ def serve(place: Path, *arguments: str, **env: str) -> Iterator[subprocess.Popen
 
 def test_free_port_and_configuration_are_said(place: Path) -> None:
     """Port 0 is any free one, and the link has the one that was taken; what was read as configuration is said."""
-    with serve(place, "pages", "--port=0") as server:
+    with serving(place, "pages", "--port=0") as server:
         said = answered(server, "are served at")
         (url,) = re.findall(r"are served at (http://localhost:[1-9][0-9]*/) ", said)
         assert "Configuration: none." in said
@@ -351,10 +353,10 @@ def test_next_port_is_taken_where_one_is_in_use(place: Path) -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        with serve(place, "pages", f"--port={port}", "--ip=127.0.0.1") as server:
+        with serving(place, "pages", f"--port={port}", "--ip=127.0.0.1") as server:
             said = answered(server, "are served at")
             assert f"Port {port} is in use, trying {port + 1}." in said
-        with serve(place, "pages", f"--port={port}", "--ip=127.0.0.1", "--Serve.port_retries=0") as server:
+        with serving(place, "pages", f"--port={port}", "--ip=127.0.0.1", "--Serve.port_retries=0") as server:
             said = answered(server, "Cannot listen on")
             assert f"127.0.0.1:{port} (Address already in use): choose another one (--port), or 0" in said
             assert server.wait(60) == 1
@@ -374,12 +376,12 @@ def test_configuration_beside_the_notebooks_is_not_passed_over_in_silence(place:
     """A file of options where Jupyter does not look is named, with the option that reads it."""
     (place / "pages" / "jupyter_app_meta_config.py").write_text("c.Serve.warm = 0\n")
     (place / "voila.json").write_text("{}")
-    with serve(place, "pages", "--port=0") as server:
+    with serving(place, "pages", "--port=0") as server:
         said = answered(server, "are served at")
     for path in ("pages/jupyter_app_meta_config.py", "voila.json"):
         assert f"{path} is not read: it lies beside the notebooks. Name it with --config={path}." in said
     own = place / "pages" / "jupyter_app_meta_config.py"
-    with serve(place, "pages", "--port=0", f"--config={own}") as server:
+    with serving(place, "pages", "--port=0", f"--config={own}") as server:
         said = answered(server, "are served at")
     assert f"Configuration: {own}" in said and f"{own} is not read" not in said
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from stage import WHO, serving_folder, staging, visit, write
 
-from jupyter_app_meta.dashboards import DashboardError, create_app, listing, specs
-from jupyter_app_meta.dashboards.specs import KernelMissing, Named
+from jupyter_app_meta.dashboards import DashboardError, create_app
+from jupyter_app_meta.dashboards.files import listing, specs
+from jupyter_app_meta.dashboards.files.specs import KernelMissing, Named
 
 INSTALLED = {"python3": "python", "ours": "python", "ir": "r"}
 

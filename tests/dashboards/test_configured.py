@@ -14,8 +14,8 @@ from jupyter_server.gateway.gateway_client import GatewayClient
 from stage import KERNEL, eventually, kernels, serving_folder, visit, write
 from traitlets.config import Config, Configurable
 
+from jupyter_app_meta.cli.serve import Serve
 from jupyter_app_meta.dashboards import DashboardError, configured, create_app
-from jupyter_app_meta.dashboards.command import Serve
 from jupyter_app_meta.server.app import OPTIONS
 
 HONOURED = {

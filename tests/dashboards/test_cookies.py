@@ -14,7 +14,7 @@ from harness import TOKEN, Server, Visitor, serving
 from stage import WHO, Opened, browse, served, serving_folder, write
 
 from jupyter_app_meta.dashboards import DashboardError, create_app
-from jupyter_app_meta.dashboards.cookies import kept_secret
+from jupyter_app_meta.dashboards.web.cookies import kept_secret
 
 LOG = logging.getLogger("deployer")
 

@@ -14,7 +14,7 @@ from nbformat import NotebookNode
 from playwright.sync_api import Browser, expect
 from stage import eventually, staging, visit, write
 
-from jupyter_app_meta.dashboards.displays import Displays
+from jupyter_app_meta.dashboards.runs.displays import Displays
 
 PATIENCE = 60_000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from jupyter_app_meta.dashboards import endings
+from jupyter_app_meta.dashboards.runs import endings
 
 
 async def test_task_that_loses_cancellations_is_ended() -> None:

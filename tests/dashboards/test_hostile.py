@@ -19,8 +19,8 @@ from stage import Opened, eventually, kernels, staging, visit, write
 
 APP = """
 import asyncio
-from jupyter_app_meta.dashboards import page_routes
-page_routes.STALLED = 1
+from jupyter_app_meta.dashboards.web import pages
+pages.STALLED = 1
 async def slowly(request):
     await asyncio.sleep(0.5)
     return {}

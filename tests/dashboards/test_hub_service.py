@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from stage import write
 
-from jupyter_app_meta.dashboards import Builder, DashboardError, command, hub
+from jupyter_app_meta.cli import serve
+from jupyter_app_meta.dashboards import Builder, DashboardError
+from jupyter_app_meta.dashboards.hub import service
 
 SERVICE = {
     "JUPYTERHUB_SERVICE_URL": "http://127.0.0.1:10101",
@@ -31,10 +33,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def told(*arguments: str) -> tuple[command.Serve, Builder]:
+def told(*arguments: str) -> tuple[serve.Serve, Builder]:
     """Return the command, and what these arguments make it serve."""
-    app = command.Serve()
-    app.initialize(list(command.with_token(arguments)))
+    app = serve.Serve()
+    app.initialize(list(serve.with_token(arguments)))
     return app, app.builder()
 
 
@@ -84,15 +86,15 @@ def test_nobody_but_the_hub_says_who_a_visitor_is(option: str, named: str) -> No
 def test_it_needs_jupyterhub(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where JupyterHub is not installed, the error says what to install."""
     monkeypatch.setitem(sys.modules, "jupyterhub.singleuser.extension", None)
-    monkeypatch.delitem(sys.modules, "jupyter_app_meta.dashboards.hub_login", raising=False)
+    monkeypatch.delitem(sys.modules, "jupyter_app_meta.dashboards.hub.identity", raising=False)
     with pytest.raises(DashboardError, match="pip install jupyterhub"):
         told(".", "--hub")
 
 
 def test_port_of_the_scheme() -> None:
     """An address without a port is that of its scheme, one without a host is every interface."""
-    assert hub.service({**SERVICE, "JUPYTERHUB_SERVICE_URL": "http://hub"}) == ("hub", 80, "/services/dashboards/")
-    assert hub.service({**SERVICE, "JUPYTERHUB_SERVICE_URL": "http://:80"}).ip == ""
+    assert service.service({**SERVICE, "JUPYTERHUB_SERVICE_URL": "http://hub"}) == ("hub", 80, "/services/dashboards/")
+    assert service.service({**SERVICE, "JUPYTERHUB_SERVICE_URL": "http://:80"}).ip == ""
 
 
 def test_who_may_see_is_a_named_function() -> None:

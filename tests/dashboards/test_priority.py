@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from jupyter_app_meta.dashboards import priority
+from jupyter_app_meta.dashboards.runs import priority
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="nothing is done elsewhere")
 

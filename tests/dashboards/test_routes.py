@@ -17,8 +17,8 @@ from jupyter_server.auth.identity import PasswordIdentityProvider
 from stage import served, write
 
 from jupyter_app_meta.dashboards import Builder, DashboardError, create_app
-from jupyter_app_meta.dashboards.listing import names
-from jupyter_app_meta.dashboards.routes import RESERVED, Route, find, is_devious, is_plain
+from jupyter_app_meta.dashboards.files.listing import names
+from jupyter_app_meta.dashboards.paths import RESERVED, Route, find, is_devious, is_plain
 
 anything = st.text(st.characters(exclude_categories=()), max_size=30)  # lone surrogates too
 parts = st.sampled_from(["a", "deep", "..", ".", "", "~", "a.ipynb", ".ipynb", "_x", "\\", "\0", "%2e%2e", "/", "é"])

@@ -16,7 +16,7 @@ import pytest
 from harness import Server, free_port, kernelspec, launched
 from stage import eventually, kernels, visit, write
 
-from jupyter_app_meta.dashboards import browser, runtime
+from jupyter_app_meta.dashboards.setup import browser, runtime
 
 LOG = logging.getLogger("deployer")
 

@@ -11,8 +11,8 @@ import pytest
 from harness import Server
 from stage import WHO, eventually, kernels, staging, visit, write
 
-from jupyter_app_meta.dashboards import watch
-from jupyter_app_meta.dashboards.watch import NoAnswer, Watch
+from jupyter_app_meta.dashboards.runs import watch
+from jupyter_app_meta.dashboards.runs.watch import NoAnswer, Watch
 
 LOSSY = """kernel = get_ipython().kernel
 send, deserialize = kernel.session.send, kernel.session.deserialize
@@ -74,7 +74,7 @@ NOTEBOOKS = {
 }
 
 APP = f"""
-from jupyter_app_meta.dashboards import watch
+from jupyter_app_meta.dashboards.runs import watch
 watch.LOOK = 0.1
 app = create_app(identity_provider=People)
 for name in {list(NOTEBOOKS)}:

@@ -50,12 +50,13 @@ def _print_anywhere() -> None:
 
 def _serve(arguments: Sequence[str]) -> int:
     try:
-        from ..dashboards import command
+        from .. import dashboards as dashboards  # first: it says what the others miss
+        from . import serve
     except RequirementMissing as error:
         raise Refused(str(error), 1) from error
     except ImportError as error:
         raise Refused(f"dashboards cannot be served ({error}): {INSTALL}", 1) from error
-    return command.main(arguments)
+    return serve.main(arguments)
 
 
 def _check(arguments: argparse.Namespace, rest: list[str]) -> int:

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 
 from traitlets import TraitError
 
-from ..dashboards import checks, specs
 from ..dashboards.builder import Builder
-from ..dashboards.command import Serve
-from ..dashboards.setup import looks_of
+from ..dashboards.files import specs
+from ..dashboards.setup import checks
+from ..dashboards.setup.managers import looks_of
 from ..errors import AppMetaError
 from .configuration import quiet, said
+from .serve import Serve
 
 
 def problems(place: str | None, config: str | None, options: list[str]) -> Iterator[str]:

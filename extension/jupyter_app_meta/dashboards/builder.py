@@ -25,17 +25,17 @@ from traitlets.config import Config
 from voila.configuration import VoilaConfiguration
 
 from ..model import Frozen
-from . import checks, configured, ports
-from .application import Application
-from .files import Rules
+from . import configured
+from .files.beside import Rules
 from .hooks import Authorize, Meta, OnError
-from .limits import PAGES, Limits, raise_descriptors
+from .limits import DEFAULT_LIMIT, PAGES, Limits, raise_descriptors
 from .mounts import Mount, check_paths, check_place
-from .options import expect, imported
-from .outside import Outside
-from .routes import DashboardError, Route, base
+from .paths import DashboardError, Route, base
 from .settings import Settings
-from .uploads import DEFAULT_LIMIT
+from .setup import checks, ports
+from .setup.options import expect, imported
+from .setup.outside import Outside
+from .web.application import Application
 
 
 @dataclass(frozen=True, slots=True)

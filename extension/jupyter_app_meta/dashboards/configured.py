@@ -34,7 +34,7 @@ from voila.execute import VoilaExecutor
 from voila.exporter import VoilaExporter
 
 from ..server.app import OPTIONS, AppMetaExtension
-from .routes import DashboardError
+from .paths import DashboardError
 
 OWN = ("Serve", "JupyterApp", "Application")
 """Sections of the command itself, which looks after them."""

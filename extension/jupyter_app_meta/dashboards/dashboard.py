@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from . import blueprint
-from .blueprint import Blueprint
-from .routes import DashboardError
-from .run import Run
+from .paths import DashboardError
+from .runs import notebook
+from .runs.notebook import Blueprint
+from .runs.pool import Cold, Strategy, Warm
+from .runs.run import Run
 from .services import Services
 from .settings import Settings
-from .strategies import Cold, Strategy, Warm
 from .visits import Visit
 
 
@@ -49,12 +49,12 @@ class Dashboard:
 
     async def _read(self) -> Blueprint:
         async with self._reading:
-            version = blueprint.version(self.notebook)
+            version = notebook.version(self.notebook)
             if version is None:
                 raise DashboardError(f"The notebook {self.notebook.name} is gone.")
             if self._blueprint is None or self._blueprint.version != version:
-                self._blueprint = await blueprint.read(self._services, self.notebook, version)
+                self._blueprint = await notebook.read(self._services, self.notebook, version)
             return self._blueprint
 
     def _is_current(self, run: Run) -> bool:
-        return run.blueprint.version == blueprint.version(self.notebook)
+        return run.blueprint.version == notebook.version(self.notebook)

@@ -10,7 +10,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .uploads import DEFAULT_LIMIT
+DEFAULT_LIMIT = 10 * 1024 * 1024
+"""Bytes that a page may upload at once."""
+
+ENVELOPE = 64 * 1024
+"""Bytes of a message beside what is uploaded."""
 
 PAGE_MEMORY = 128 * 2**20
 """Bytes that a page is reckoned to take: a kernel of 40 MB, and what a notebook loads."""
@@ -29,6 +33,11 @@ _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_
 def reaches(count: int, limit: int | None) -> bool:
     """Whether so many are as many as may be."""
     return bool(limit) and count >= (limit or 0)
+
+
+def largest(upload: int) -> int:
+    """Return how many bytes a message may have in which so many are uploaded."""
+    return upload + ENVELOPE
 
 
 def memory() -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
-from .routes import SUFFIX, DashboardError, Route
+from .paths import SUFFIX, DashboardError, Route
 from .services import Services
 from .settings import Settings
 from .sources import Fixed, Folder, Source

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from . import listing, routes, specs
+from . import paths
 from .dashboard import Dashboard
-from .routes import Route
+from .files import listing, specs
+from .paths import Route
 from .services import Services
 from .settings import Settings
 
@@ -60,7 +61,7 @@ class Fixed:
 
     def is_plain(self, params: Mapping[str, str]) -> bool:
         """Whether each parameter stands for one segment."""
-        return all(map(routes.is_segment, params.values()))
+        return all(map(paths.is_segment, params.values()))
 
     async def entries(self) -> list[Entry]:
         """List the dashboard, unless its path has parameters."""
@@ -99,7 +100,7 @@ class Folder:
 
     def find(self, params: Mapping[str, str]) -> Dashboard | None:
         """Return the dashboard of a name."""
-        notebook = routes.find(self.directory, params["name"])
+        notebook = paths.find(self.directory, params["name"])
         if notebook is None:
             return None
         if notebook not in self._dashboards:
@@ -110,31 +111,31 @@ class Folder:
 
     def canonical(self, params: dict[str, str]) -> dict[str, str]:
         """Return the parameters with the notebook's one name: a rule about it cannot be got around by the suffix."""
-        return {**params, "name": routes.short(params["name"])}
+        return {**params, "name": paths.short(params["name"])}
 
     def is_plain(self, params: Mapping[str, str]) -> bool:
         """Whether the name could be that of a notebook that is meant to be seen, and whatever else a segment."""
         others = (value for name, value in params.items() if name != "name")
-        return routes.is_plain(params["name"]) and all(map(routes.is_segment, others))
+        return paths.is_plain(params["name"]) and all(map(paths.is_segment, others))
 
     async def entries(self) -> list[Entry]:
         """List the notebooks that can be shown, unless their path has parameters."""
         if self.route.has_parameters:
             return []
-        found = [(name, routes.find(self.directory, name)) for name in await self._names()]
+        found = [(name, paths.find(self.directory, name)) for name in await self._names()]
         base, kernels = self.route.path.rstrip("/"), specs.installed(self._services.specs)
         mapping = self._services.voila.language_kernel_mapping
         return [
             Entry(f"{base}/{name}", {"name": name}, path, self.settings)
             for name, path in found
-            if path and not routes.is_reserved(f"{base}/{name}") and not specs.missing(path, kernels, mapping)
+            if path and not paths.is_reserved(f"{base}/{name}") and not specs.missing(path, kernels, mapping)
         ]
 
     def shows(self, path: str) -> bool:
         """Whether a notebook of the directory is at this address."""
         below = f"{self.route.path.rstrip('/')}/"
         name = unquote(path.removeprefix(below)) if path.startswith(below) else ""
-        return bool(name) and routes.find(self.directory, name) is not None
+        return bool(name) and paths.find(self.directory, name) is not None
 
     async def sweep(self) -> None:
         """Drop the dashboards whose notebooks have vanished."""

@@ -1,0 +1,361 @@
+"""``jupyter app-meta serve``: the command line and the configuration file of a dashboard server."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
+from errno import EADDRINUSE
+from pathlib import Path
+from typing import Any, ClassVar
+
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_core.application import JupyterApp, base_aliases, base_flags
+from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvider
+from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
+from jupyter_server.utils import url_path_join
+from traitlets import Bool, Bytes, Callable, Float, Integer, List, TraitError, Type, Unicode, Union
+from traitlets.config import Config
+from voila.configuration import VoilaConfiguration
+from voila.execute import VoilaExecutor
+
+from .. import __version__
+from ..dashboards import configured
+from ..dashboards.builder import Builder, create_app
+from ..dashboards.hooks import Authorize
+from ..dashboards.hub.service import identity_provider, service
+from ..dashboards.limits import DEFAULT_LIMIT, PAGES
+from ..dashboards.paths import SUFFIX, DashboardError
+from ..dashboards.setup.browser import open_page
+from ..dashboards.setup.managers import has_secret
+from ..dashboards.setup.ports import authority
+from ..errors import AppMetaError, PolicyError
+from ..server import hooks
+from ..server.app import AppMetaExtension
+from ..server.reports import logs
+from .options import Refused, nearest
+
+CONFIGURATION = ("jupyter_app_meta_config.py", "jupyter_app_meta_config.json", "voila.py", "voila.json")
+"""Files that are configuration where Jupyter looks for it, or that Voila would read."""
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+KNOWN = {"Serve", "Server"}
+"""Sections of a configuration that are no misspelling of ours."""
+
+
+class Serve(JupyterApp):
+    """Serve a notebook, or a folder of notebooks, as dashboards that know who is looking."""
+
+    name = "jupyter-app-meta-serve"
+    version = __version__
+    description = """Serve a notebook, or a folder of notebooks, as dashboards that know who is looking."""
+    examples = """
+    jupyter app-meta serve notebooks/                 # every notebook of a folder, and an index
+    jupyter app-meta serve sales.ipynb --warm 4       # four kernels are run ahead of their visitors
+    jupyter app-meta serve notebooks/ --identity-provider=our_login.Provider --ip=0.0.0.0
+    jupyter app-meta serve notebooks/ --hub           # the command of a service in jupyterhub_config.py
+    jupyter app-meta serve notebooks/ --AppMetaExtension.cookies_allow=theme --VoilaConfiguration.theme=dark
+    """
+    config_file_name = Unicode("jupyter_app_meta_config")
+    raise_config_file_errors = Bool(True)
+    classes: ClassVar[list[type]] = [  # type: ignore[misc]  # traitlets says less
+        AppMetaExtension,
+        PasswordIdentityProvider,
+        AsyncMappingKernelManager,
+        KernelSpecManager,
+        VoilaConfiguration,
+        VoilaExecutor,
+    ]
+
+    port = Integer(8866, min=0, max=65535, help="The port to listen on; 0 is any free one.").tag(config=True)
+    port_retries = Integer(
+        50, min=0, help="How many of the next ports to try if the port is in use; 0 insists on the port."
+    ).tag(config=True)
+    ip = Unicode("localhost", help="The address to listen on: 0.0.0.0 for all.").tag(config=True)
+    base_url = Unicode("/", help="The prefix of all URLs, as a reverse proxy passes it on.").tag(config=True)
+    open_browser = Bool(True, help="Open the start page in a browser.").tag(config=True)
+    token = Unicode(help="Let in only those who present this token. Without one everybody is let in.").tag(config=True)
+    auto_token = Bool(False, help="Make up a token and print it.").tag(config=True)
+    identity_provider_class = Type(
+        PasswordIdentityProvider,
+        klass=IdentityProvider,
+        help="The jupyter_server IdentityProvider that says who a visitor is, such as our_login.Provider.",
+    ).tag(config=True)
+    warm = Integer(0, min=0, help="How many kernels to keep ahead of the visitors of each notebook.").tag(config=True)
+    warm_max_age = Float(3600, help="Seconds after which a warm kernel is replaced by a new one.").tag(config=True)
+    idle_timeout = Float(300, help="Seconds after which a page that lost its connection loses its kernel.").tag(
+        config=True
+    )
+    connect_timeout = Float(60, help="Seconds after which a page that never connected loses its kernel.").tag(
+        config=True
+    )
+    max_pages = Integer(
+        PAGES,
+        min=0,
+        help="How many pages may be open at the same time; a visitor who comes then gets 503. By default one for each "
+        "128 MiB of memory, at most 500. 0 is no limit.",
+    ).tag(config=True)
+    max_pages_per_visitor = Integer(
+        None,
+        allow_none=True,
+        min=0,
+        help="How many of them one visitor may have open (429). By default half of max_pages, at most 20. 0: no limit.",
+    ).tag(config=True)
+    max_pages_per_address = Integer(
+        None,
+        allow_none=True,
+        min=0,
+        help="How many of them visitors whom no identity provider names may have open from one address (429). By "
+        "default three quarters of max_pages. Behind a proxy it needs AppMetaExtension.trusted_proxies. 0 is no limit.",
+    ).tag(config=True)
+    max_connections = Integer(
+        None,
+        allow_none=True,
+        min=0,
+        help="How many connections may be open at the same time, half of them from one address (503). By default half "
+        "of the process's limit of open files. 0 is no limit.",
+    ).tag(config=True)
+    quiet_timeout = Float(
+        86_400, min=0, help="Seconds after which a page whose visitor sends nothing loses its kernel. 0 is never."
+    ).tag(config=True)
+    max_upload = Integer(
+        DEFAULT_LIMIT,
+        min=1,
+        help="How many bytes a page may send at once: what a FileUpload takes. A larger message closes its connection.",
+    ).tag(config=True)
+    files = List(
+        Unicode(),
+        help="Patterns of files beside notebooks that visitors of their pages may have too, such as '*.csv' or "
+        "'data/*.json'. Pictures are served anyway (VoilaConfiguration.file_allowlist), hidden files never.",
+    ).tag(config=True)
+    trust_xheaders = Bool(
+        False, help="Believe X-Scheme and X-Forwarded-Proto: only behind a proxy that sets them."
+    ).tag(config=True)
+    hub = Bool(False, help="Be a service of JupyterHub, which starts this command and says who a visitor is.").tag(
+        config=True
+    )
+    authorize = Union(
+        [Callable(), Unicode()],
+        default_value="",
+        help="Who may see a page: a function, or the name of one ('our_module:our_function'), that takes the user "
+        "and the request and returns True, False or a URL to go to. It may be async.",
+    ).tag(config=True)
+    public_url = Unicode(
+        help="The address of the start page as visitors see it, such as https://example.org/apps/: where a proxy "
+        "changes the Host and does not say so (X-Forwarded-Host is believed from AppMetaExtension.trusted_proxies)."
+    ).tag(config=True)
+    allow_origin = Unicode(
+        help="Another origin whose scripts may use pages, such as https://portal.example.org, as in jupyter_server."
+    ).tag(config=True)
+    allow_origin_pat = Unicode(help="The same, as a regular expression of whole origins.").tag(config=True)
+    frame_ancestors = Unicode(
+        "'self'",
+        help="The sites that may show pages in a frame, such as \"'self' https://portal.example.org\". With another "
+        "site than our own, cookies are SameSite=None, Secure and Partitioned, which needs https.",
+    ).tag(config=True)
+    cookie_secret = Bytes(
+        help="What cookies are signed with. By default a secret that is kept beside Jupyter's data, readable by this "
+        "account alone; several servers behind one address need the same one."
+    ).tag(config=True)
+    cookie_secret_file = Unicode(
+        help="A file that has what cookies are signed with, at least 32 bytes; made where there is none."
+    ).tag(config=True)
+
+    aliases: ClassVar[dict[str, str]] = {  # type: ignore[misc]  # as above
+        **base_aliases,
+        "port": "Serve.port",
+        "ip": "Serve.ip",
+        "base-url": "Serve.base_url",
+        "token": "Serve.token",
+        "identity-provider": "Serve.identity_provider_class",
+        "warm": "Serve.warm",
+        "files": "Serve.files",
+    }
+    flags: ClassVar[dict[str, Any]] = {  # type: ignore[misc]  # as above
+        **base_flags,
+        "hub": ({"Serve": {"hub": True, "open_browser": False}}, "Be a service of JupyterHub, which starts it."),
+        "no-browser": ({"Serve": {"open_browser": False}}, "Do not open a browser."),
+        "token": ({"Serve": {"auto_token": True}}, "Make up a token and print it."),
+    }
+
+    def _load_config(self, cfg: Config, *arguments: Any, **options: Any) -> None:
+        hooks.keep(cfg, "Serve", "authorize")
+        super()._load_config(cfg, *arguments, **options)
+
+    def update_config(self, config: Config) -> None:
+        """Note what ``jupyter_config`` says: that file is for all of Jupyter's programs."""
+        files = {Path(name).stem for name in self.loaded_config_files}
+        if files == {"jupyter_config"}:
+            self._common = self._common | (set(config) - set(self.cli_config))
+        super().update_config(config)
+
+    _common: set[str] = set()  # noqa: RUF012  # never changed in place
+
+    def _of_others(self) -> set[str]:
+        """Return the sections that ``jupyter_config`` has for other programs, which may have said something else."""
+        others = self._common - set(configured.read(self._provider(), self.config)) - {*configured.OWN, "GatewayClient"}
+        if others:
+            self.log.info("Not read here, as they are for other programs: %s.", ", ".join(sorted(others)))
+        return others
+
+    def _log_level_default(self) -> int:
+        return logging.INFO
+
+    def start(self) -> None:
+        """Serve until Ctrl-C."""
+        super().start()
+        try:
+            self.builder().run(
+                port=self.port, ip=self.ip, ready=self._ready, port_retries=self.port_retries, bound=self._bound
+            )
+        except OSError as error:
+            self.log.critical("%s", error if error.filename else self._not_bound(error))
+            self.exit(1)
+        except (AppMetaError, TraitError) as error:
+            self.log.critical("%s", error)
+            self.exit(1)
+        finally:
+            if self._opened:
+                self._opened.unlink(missing_ok=True)
+
+    _opened: Path | None = None
+
+    def builder(self) -> Builder:
+        """Return what is to be served; raises DashboardError where there is nothing."""
+        self._refuse_unknown_options()
+        if self.auto_token and not self.token:
+            self.token = os.urandom(24).hex()
+        if self.hub:
+            self._join_hub()
+        if self.config_file and not Path(self.config_file).is_file():
+            raise DashboardError(f"The configuration file {self.config_file} does not exist.")
+        place = self._place()
+        for path in unread(place, self.loaded_config_files):
+            self.log.warning("%s is not read: it lies beside the notebooks. Name it with --config=%s.", path, path)
+        config = Config({name: given for name, given in self.config.items() if name not in self._of_others()})
+        builder = create_app(
+            identity_provider=self._provider(),
+            token=self.token or None,
+            warm=self.warm,
+            base_url=self.base_url,
+            public_url=self.public_url,
+            allow_origin=self.allow_origin,
+            allow_origin_pat=self.allow_origin_pat,
+            frame_ancestors=self.frame_ancestors,
+            cookie_secret=self.cookie_secret or None,
+            cookie_secret_file=self.cookie_secret_file or None,
+            idle_timeout=self.idle_timeout,
+            connect_timeout=self.connect_timeout,
+            max_age=self.warm_max_age,
+            max_pages=self.max_pages,
+            max_pages_per_visitor=self.max_pages_per_visitor,
+            max_pages_per_address=self.max_pages_per_address,
+            max_connections=self.max_connections,
+            quiet_timeout=self.quiet_timeout,
+            max_upload=self.max_upload,
+            files=self.files,
+            trust_xheaders=self.trust_xheaders,
+            config=config,
+            log=self.log,
+        )
+        authorize = self._authorize()
+        if place.is_file():
+            return builder.with_app(path="/", root=place, authorize=authorize)
+        return builder.with_index().with_dynamic_directory(path="/", directory=place, validate=authorize)
+
+    def _refuse_unknown_options(self) -> None:
+        """Refuse what traitlets leaves out with a warning at most: a misspelt rule would let everybody in."""
+        known = self.class_trait_names(config=True)
+        for section in get_close_matches("Serve", self.config.keys() - KNOWN, 1, 0.8):
+            raise DashboardError(f"{section}: there is no such section of the configuration; did you mean 'Serve'?")
+        for name in self.config.get("Serve", {}):
+            if name not in known:
+                near = get_close_matches(name, known, 1)
+                hint = f"did you mean {near[0]!r}?" if near else "`--help-all` lists those that there are."
+                raise DashboardError(f"Serve.{name}: there is no such option; {hint}")
+
+    def _join_hub(self) -> None:
+        """Take the address from the Hub that started this command, and ask it who a visitor is."""
+        if self.token or self._provider() is not None:
+            raise DashboardError("With --hub the Hub says who a visitor is: leave out --token and --identity-provider.")
+        if self.config.get("AppMetaExtension", {}).get("user_header"):
+            raise DashboardError("With --hub the Hub says who a visitor is: leave out AppMetaExtension.user_header.")
+        self.ip, self.port, self.base_url = service()
+        self.port_retries = 0  # the Hub's proxy knows this port only
+        self.identity_provider_class = identity_provider()
+        self.trust_xheaders = True  # else links of pages behind a proxy with TLS would be plain http
+
+    def _authorize(self) -> Authorize | None:
+        try:
+            return hooks.load("authorize", self.authorize)
+        except PolicyError as error:
+            raise DashboardError(f"Serve.authorize: {error.problem}") from error
+
+    def _provider(self) -> type[IdentityProvider] | None:
+        """Return the deployer's identity provider, None for jupyter_server's own."""
+        found: type[IdentityProvider] = self.identity_provider_class
+        return None if found is PasswordIdentityProvider else found
+
+    def _place(self) -> Path:
+        if len(self.extra_args) > 1:
+            raise DashboardError(f"Name one notebook or folder, not {len(self.extra_args)}.")
+        place = Path(self.extra_args[0] if self.extra_args else ".")
+        if not place.is_dir() and not (place.is_file() and place.suffix == SUFFIX):
+            raise DashboardError(f"{place} is neither a notebook ({SUFFIX}) nor a folder.")
+        return place
+
+    def _bound(self, port: int) -> None:
+        self.port = port
+
+    def _not_bound(self, error: OSError) -> str:
+        hint = (
+            "choose another one (--port), or 0 for any free one" if error.errno == EADDRINUSE else "see --ip and --port"
+        )
+        return f"Cannot listen on {authority(self.ip, self.port)} ({error.strerror or error}): {hint}."
+
+    def _ready(self) -> None:
+        self.log.info("Configuration: %s.", ", ".join(map(str, self.loaded_config_files)) or "none")
+        url = url_path_join(f"http://{authority(self.ip, self.port)}", self.base_url, "/")
+        link = f"{url}?token={self.token}" if self.auto_token else url
+        self.log.info("Dashboards are served at %s (Ctrl-C stops).", link, extra=logs.AS_IT_IS)
+        if self.ip not in LOOPBACK and not self.token and self._provider() is None and not has_secret(self.config):
+            self.log.warning("Everybody who reaches %s is let in: give --token or --identity-provider.", self.ip)
+        if self.open_browser:
+            self._opened = open_page(link, secret=self.auto_token)
+
+
+def unread(place: Path, loaded: Iterable[str]) -> Iterator[Path]:
+    """Yield the configuration files beside the notebooks, or in the current folder, that were not read."""
+    read = {Path(path).resolve() for path in loaded}
+    for folder in dict.fromkeys((place if place.is_dir() else place.parent, Path())):
+        for name in CONFIGURATION:
+            if (path := folder / name).is_file() and path.resolve() not in read:
+                yield path
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command and return its exit status."""
+    known = {f"--{name}" if len(name) > 1 else f"-{name}" for name in (*Serve.aliases, *Serve.flags)}
+    known |= {"-h", "--help", "--help-all", "--version"}
+    for argument in arguments:
+        if argument.startswith("-") and "." not in argument and argument.partition("=")[0] not in known:
+            raise Refused(nearest(argument, known))
+    sys.path.append(str(Path.cwd()))  # where our_login.Provider is
+    found: Any = Serve.launch_instance(list(with_token(arguments)))
+    return int(found or 0)
+
+
+def with_token(arguments: Sequence[str]) -> Iterator[str]:
+    """Yield the arguments with ``--token`` as what it means: an own one follows it, or the place, or nothing."""
+    rest = list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        if argument != "--token":
+            yield argument
+        elif rest and not rest[0].startswith("-") and not Path(rest[0]).exists():
+            yield f"--token={rest.pop(0)}"
+        else:
+            yield "--Serve.auto_token=True"

@@ -1,0 +1,212 @@
+"""Which files beside notebooks are served, as Voila serves them: pictures, and what the deployer names.
+
+1. A file's address is relative to its page's, as ``<img src="logo.png">`` has it; ``voila/files/…`` leads there too.
+2. It belongs to the notebooks in its folder, or in the nearest folder above that has some. A visitor who may see the
+   page of one of them may have it.
+3. Hidden files and those that begin with ``_``, notebooks, configuration files and what a link outside leads to are
+   never served, whatever the rules say.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+from urllib.parse import quote, unquote
+
+from jupyter_server import DEFAULT_STATIC_FILES_PATH
+from voila.configuration import VoilaConfiguration
+
+from ..paths import RESERVED, SUFFIX, DashboardError, Route, find, is_devious, is_plain, is_segment, short
+from ..settings import Settings
+
+CONFIGURATION = re.compile(r"(?:jupyter_.*config|voila)\.(?:py|json)", re.IGNORECASE)
+"""Files that configure a server: they may have its secrets."""
+
+VOILA = ("voila", "files")
+"""Where Voila itself has such files."""
+
+MOST_PAGES = 200
+"""Of so many notebooks in a file's folder it is asked whether the visitor may see one."""
+
+
+class Place(Protocol):
+    """Where a route's notebooks are."""
+
+    @property
+    def route(self) -> Route:
+        """The route."""
+
+    @property
+    def settings(self) -> Settings:
+        """Who may see its pages."""
+
+    @property
+    def directory(self) -> Path:
+        """The folder of its notebooks."""
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether the route stands for all notebooks of the folder."""
+
+    def shows(self, path: str) -> bool:
+        """Whether a notebook is at this address, which may look like a file's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Voila's lists of regular expressions, and patterns such as ``*.csv``."""
+
+    allow: tuple[re.Pattern[str], ...]
+    deny: tuple[re.Pattern[str], ...]
+    named: tuple[re.Pattern[str], ...] = ()
+    denies_named: bool = False
+
+    @classmethod
+    def of(cls, voila: VoilaConfiguration, patterns: Sequence[str]) -> Rules:
+        """Return the rules of these options; raises DashboardError for what is not a regular expression.
+
+        Who names ``*.py`` means it: what Voila denies by default does not hold then, and the deployer's own list does.
+        """
+        allow, deny = (_compiled(name, getattr(voila, name)) for name in ("file_allowlist", "file_denylist"))
+        is_own = voila.file_denylist != VoilaConfiguration.class_traits()["file_denylist"].default()
+        return cls(allow, deny, tuple(map(_anywhere, patterns)), is_own)
+
+    def let_through(self, path: str) -> bool:
+        """Whether a file at this path, relative to the folder that is served, may be served."""
+        if not is_plain(path) or path.lower().endswith(SUFFIX) or CONFIGURATION.fullmatch(path.rpartition("/")[2]):
+            return False
+        is_denied = any(rule.fullmatch(path) for rule in self.deny)
+        if any(rule.match(path) for rule in self.named):
+            return not (is_denied and self.denies_named)
+        return any(rule.fullmatch(path) for rule in self.allow) and not is_denied
+
+
+class Page(NamedTuple):
+    """A page that a file belongs to: its path, and what its route's parameters are."""
+
+    path: str
+    params: dict[str, str]
+
+
+class Found(NamedTuple):
+    """A file, the settings of its pages, and these pages."""
+
+    file: Path
+    settings: Settings
+    pages: tuple[Page, ...]
+
+
+def search(path: str, referer: str, places: Iterable[Place], rules: Rules) -> Iterator[Found]:
+    """Yield the files that an undecoded path below the base URL means; ``referer`` is the page's path, or empty."""
+    segments = _segments(path)
+    if not segments or _is_servers_own(segments):
+        return
+    for place in places:
+        for params, rest in _below(place, segments):
+            file = rules.let_through(rest) and locate(place.directory, rest, rules)
+            if file:
+                yield Found(file, place.settings, tuple(_pages(place, params, rest, file, referer)))
+                break
+
+
+def locate(directory: Path, relative: str, rules: Rules) -> Path | None:
+    """Return a file of a directory, None where there is none that may be served."""
+    try:
+        root = directory.resolve()
+        path = (directory / relative).resolve(strict=True)
+        inside = path.relative_to(root).as_posix()
+    except (OSError, ValueError, RuntimeError):
+        return None
+    return path if path.is_file() and rules.let_through(inside) else None
+
+
+def _segments(path: str) -> tuple[str, ...]:
+    if is_devious(path):
+        return ()
+    try:
+        segments = tuple(unquote(part, errors="strict") for part in path.removeprefix("/").split("/"))
+    except UnicodeError:
+        return ()
+    return segments if all(part and is_segment(part) for part in segments) else ()
+
+
+def _is_servers_own(segments: tuple[str, ...]) -> bool:
+    """Whether an address is one of our routes: but files named as in Voila, and other folders called "static"."""
+    if segments[0] == "static":
+        return _exists(Path(DEFAULT_STATIC_FILES_PATH, *segments[1:]))
+    return segments[0] in RESERVED and segments[: len(VOILA)] != VOILA
+
+
+def _exists(path: Path) -> bool:
+    """Whether a file or folder is there; a name that no file can have is not."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _below(place: Place, segments: tuple[str, ...]) -> Iterator[tuple[dict[str, str] | None, str]]:
+    """Yield what may be the path of a file in a place's directory, with the route's parameters where they are known."""
+    own = place.route.segments
+    if segments[: len(VOILA)] == VOILA:
+        yield (None if place.route.has_parameters else {}), "/".join(segments[len(VOILA) :])
+        return
+    lengths = (len(own),) if place.is_folder else (max(len(own) - 1, 0), len(own))
+    for length in dict.fromkeys(lengths):
+        params = _matched(own[:length], segments)
+        if params is not None and len(segments) > length:
+            whole = length == len(own) or not own[length].startswith("{")
+            yield (params if whole else None), "/".join(segments[length:])
+
+
+def _matched(own: tuple[str, ...], segments: tuple[str, ...]) -> dict[str, str] | None:
+    """Return the parameters of a route's first segments; None where they are others."""
+    if len(segments) < len(own):
+        return None
+    pairs = list(zip(own, segments, strict=False))
+    if not all(name.startswith("{") or name == value for name, value in pairs):
+        return None
+    return {name[1:-1]: value for name, value in pairs if name.startswith("{")}
+
+
+def _pages(place: Place, params: dict[str, str] | None, rest: str, file: Path, referer: str) -> Iterator[Page]:
+    """Yield the pages that a file belongs to, as far as they are known."""
+    if params is None:  # the page itself says for which parameters it is shown
+        params = _matched(place.route.segments, _segments(referer.rstrip("/")))
+    if params is None:
+        return
+    path = "/" + "/".join(quote(params.get(part[1:-1], part), safe="~!$&'()*+,;=:@-") for part in place.route.segments)
+    if not place.is_folder:
+        yield Page(path, params)
+        return
+    for name in _beside(place.directory, Path(rest).parent):
+        yield Page(f"{path.rstrip('/')}/{quote(name)}", {**params, "name": name})
+
+
+def _beside(directory: Path, folder: Path) -> Iterator[str]:
+    """Yield the notebooks of a file's folder, or of the nearest one above that has some."""
+    for below in (folder, *folder.parents):
+        found = sorted((directory / below).glob(f"*{SUFFIX}"))
+        names = [short((below / path.name).as_posix()) for path in found]
+        if shown := [name for name in names if find(directory, name)]:
+            yield from shown[:MOST_PAGES]
+            return
+
+
+def _anywhere(pattern: str) -> re.Pattern[str]:
+    """Return the regular expression of ``*.csv`` in any folder, and of ``data/*.csv`` in that one."""
+    expression = fnmatch.translate(pattern)
+    return re.compile(expression if "/" in pattern else rf"(?:.*/)?{expression}", re.IGNORECASE)
+
+
+def _compiled(option: str, rules: Iterable[str]) -> tuple[re.Pattern[str], ...]:
+    try:
+        return tuple(re.compile(rule, re.IGNORECASE) for rule in rules)
+    except re.error as error:
+        raise DashboardError(
+            f"VoilaConfiguration.{option} must have regular expressions such as '.*\\.png' ({error}): correct it."
+        ) from error

@@ -1,0 +1,57 @@
+"""Templates and themes of pages: which are installed, so that a misspelt one is refused at start."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from pathlib import Path
+
+from jupyter_core.paths import jupyter_path
+from voila.configuration import VoilaConfiguration
+from voila.utils import get_voila_labextensions_path
+
+from ..paths import DashboardError
+
+THEMES = ("light", "dark", "JupyterLab Light", "JupyterLab Dark")
+"""Themes that each of Voila's templates has."""
+
+
+def check(voila: VoilaConfiguration) -> None:
+    """Raise DashboardError for a template or theme that is not installed."""
+    _expect("template", voila.template, templates())
+    if not any(brings_theme(Path(folder)) for folder in get_voila_labextensions_path(voila.extra_labextensions_path)):
+        _expect("theme", voila.theme, THEMES)  # else it may be one whose name only the browser knows
+
+
+def templates() -> list[str]:
+    """Return the names of the installed templates of Voila."""
+    folders = (Path(root, "templates") for root in jupyter_path("voila"))
+    found = (path.name for folder in folders if folder.is_dir() for path in folder.iterdir() if path.is_dir())
+    return sorted({name for name in found if name != "base"})
+
+
+def brings_theme(folder: Path) -> bool:
+    """Whether a folder of JupyterLab's extensions has one with a theme."""
+    return any(_has_theme(path) for path in _packages(folder))
+
+
+def _packages(folder: Path) -> Iterator[Path]:
+    yield from folder.glob("*/package.json")
+    yield from folder.glob("@*/*/package.json")
+
+
+def _has_theme(package: Path) -> bool:
+    try:
+        return bool(json.loads(package.read_text("utf-8"))["jupyterlab"].get("themePath"))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return False
+
+
+def _expect(option: str, given: str, known: Iterable[str]) -> None:
+    names = list(known)
+    if given in names:
+        return
+    near = get_close_matches(given, names, 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"installed are {', '.join(names)}."
+    raise DashboardError(f"VoilaConfiguration.{option} must name an installed {option}, not {given!r}; {hint}")

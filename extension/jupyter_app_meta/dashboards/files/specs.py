@@ -1,0 +1,101 @@
+"""Which kernel a notebook runs on: the one that it names. None is put in its place.
+
+1. A notebook that names a kernel runs on that kernel, or not at all.
+2. ``VoilaConfiguration.language_kernel_mapping`` is the deployer's own word for another one.
+3. A notebook that names none runs on Jupyter's default kernel, if that speaks its language.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpecManager
+
+from ..paths import DashboardError
+
+
+class KernelMissing(DashboardError):
+    """A notebook's kernel is not installed."""
+
+
+class Named(NamedTuple):
+    """What a notebook says of its kernel; empty where it says nothing."""
+
+    kernel: str
+    language: str
+
+
+def named(metadata: Mapping[str, Any]) -> Named:
+    """Return what a notebook's metadata says of its kernel."""
+    spec, info = (_mapping(metadata.get(name)) for name in ("kernelspec", "language_info"))
+    return Named(_text(spec.get("name")), _text(spec.get("language") or info.get("name")).lower())
+
+
+def chosen(notebook: str, said: Named, installed: Mapping[str, str], mapping: Mapping[str, str]) -> str:
+    """Return the kernel that a notebook runs on; raises KernelMissing.
+
+    ``installed`` has the language of each kernel, ``mapping`` the deployer's kernel for a language.
+    """
+    if said.kernel in installed:
+        return said.kernel
+    instead = mapping.get(said.language, "")
+    if not said.kernel and not instead:
+        instead = NATIVE_KERNEL_NAME if said.language in ("", "python") else ""
+        instead = instead or next((name for name in sorted(installed) if installed[name] == said.language), "")
+    if instead in installed:
+        return instead
+    missing = said.kernel or instead or f"for the language {said.language}"
+    raise KernelMissing(
+        f"{notebook} needs the kernel {missing}, which is not installed here (there are: "
+        f"{', '.join(sorted(installed)) or 'none'}). Install it, or choose another kernel in the notebook."
+    )
+
+
+def installed(specs: KernelSpecManager) -> dict[str, str]:
+    """Return the installed kernels with their languages; one whose kernelspec cannot be read is left out."""
+    found: dict[str, dict[str, Any]] = specs.get_all_specs()
+    return {name: _text(_mapping(each.get("spec")).get("language")).lower() for name, each in found.items()}
+
+
+def missing(notebook: Path, kernels: Mapping[str, str], mapping: Mapping[str, str]) -> str | None:
+    """Return why a notebook cannot be run, in a sentence; None where its kernel is there, or it cannot be read."""
+    try:
+        kernel_of(notebook, kernels, mapping)
+    except KernelMissing as error:
+        return str(error)
+    except OSError:
+        return None
+    return None
+
+
+def runnable(notebook: Path, kernels: Mapping[str, str], mapping: Mapping[str, str]) -> str | None:
+    """Return the kernel that a notebook runs on; None where it is missing, or the notebook cannot be read."""
+    try:
+        return kernel_of(notebook, kernels, mapping)
+    except (KernelMissing, OSError):
+        return None
+
+
+def kernel_of(notebook: Path, kernels: Mapping[str, str], mapping: Mapping[str, str]) -> str:
+    """Return the kernel that a notebook runs on; raises KernelMissing, and OSError where it cannot be read."""
+    return chosen(notebook.name, _read(notebook, notebook.stat().st_mtime_ns), kernels, mapping)
+
+
+@lru_cache(maxsize=1000)
+def _read(notebook: Path, changed: int) -> Named:
+    try:
+        return named(_mapping(json.loads(notebook.read_text("utf-8")).get("metadata")))
+    except (ValueError, AttributeError, RecursionError):  # its page says that it is broken
+        return Named("", "")
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,65 @@
+"""A server of dashboards that JupyterHub starts as one of its services, and whose visitors log in to the Hub.
+
+The Hub's proxy passes it the requests below its prefix. Its identity provider asks the Hub who a
+visitor is, and refuses whom the Hub does not let use the service.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from jupyter_server.auth.identity import IdentityProvider
+
+from ..paths import DashboardError
+from ..setup.outside import Outside
+
+NEEDED = ("API_URL", "API_TOKEN", "CLIENT_ID")
+
+
+class Service(NamedTuple):
+    """Where the Hub expects its service."""
+
+    ip: str
+    port: int
+    base_url: str
+
+
+def service(environment: Mapping[str, str] = os.environ) -> Service:
+    """Return what the Hub says of its service; raises DashboardError where no Hub started it, or it cannot be."""
+    told = [environment.get(f"JUPYTERHUB_{name}", "") for name in ("SERVICE_URL", "SERVICE_PREFIX", *NEEDED)]
+    url, prefix = told[:2]
+    if not all(told):
+        raise DashboardError(
+            "--hub is for a service that JupyterHub starts: give it a url and this command in c.JupyterHub.services."
+        )
+    parts = urlsplit(url)
+    if parts.scheme != "http" or environment.get("JUPYTERHUB_SSL_CERTFILE"):
+        raise DashboardError(f"--hub serves plain http behind the Hub's proxy, not {url} (nor internal_ssl).")
+    return Service(parts.hostname or "", parts.port or 80, prefix)
+
+
+def identity_provider() -> type[IdentityProvider]:
+    """Return the Hub's identity provider; raises DashboardError where JupyterHub is not installed."""
+    try:
+        from .identity import HubIdentityProvider
+    except ModuleNotFoundError as error:
+        raise DashboardError(f"--hub needs JupyterHub ({error.name} is missing): pip install jupyterhub") from error
+    found: type[IdentityProvider] = HubIdentityProvider
+    return found
+
+
+def settings(provider: IdentityProvider, outside: Outside) -> dict[str, Any]:
+    """Return the settings of an application whose visitors a Hub knows; none for another one.
+
+    The Hub's provider checks XSRF by itself, with tokens of its own, once it knows who asks. Pages
+    of the Hub and of everybody's servers have one origin: none may frame another's.
+    """
+    if not hasattr(provider, "hub_auth"):
+        return {}
+    if outside.is_framed:
+        raise DashboardError("frame_ancestors cannot be had with a Hub: its pages have one origin with those of users.")
+    headers = {**outside.settings()["headers"], "Content-Security-Policy": "frame-ancestors 'none'"}
+    return {"xsrf_cookies": False, "headers": headers}

@@ -1,0 +1,213 @@
+"""One kernel that runs one page: its start, what its cells are told, and its claim.
+
+Until it is claimed its messages carry a pending stamp: code that asks for the request waits. From
+then on each message is stamped for the visitor, and the claim tells the cell that is waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from queue import Empty
+from typing import Any, cast
+
+from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_client.session import new_id
+from jupyter_core.utils import ensure_async
+
+from ... import wire
+from ...model import SessionInfo
+from ...server.clients import wrap_client
+from ...server.messages.objects import Json
+from ...server.messages.sockets import look_again, make_patient
+from ...server.messages.stamps import Stamps
+from ..services import Services
+from ..visits import Visit
+from . import priority
+
+LOAD = '__import__("jupyter_app_meta.kernel.extension").kernel.extension.load_page(get_ipython()) or True'
+"""What makes a Python kernel listen for its claim, pin threads, know ``%app_meta`` and lose no output."""
+
+LAST_WORDS = 0.3
+"""Seconds for an interrupted cell to end, before the kernel does: ipykernel does not expect both at once."""
+
+NOT_INHERITED = (
+    wire.KEY_VARIABLE,
+    "JUPYTER_TOKEN",
+    "JUPYTERHUB_API_TOKEN",
+    "JPY_API_TOKEN",
+    "QUERY_STRING",
+    "VOILA_REQUEST_URL",
+    "VOILA_PREHEAT",
+)
+"""The server's own secrets, and what would be taken for a visitor's page."""
+
+
+class KernelFailed(RuntimeError):
+    """A kernel ended, or did not answer, before its page began."""
+
+
+class _Environment(dict[str, str]):
+    """An environment that no log shows: the arguments of each start are logged."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "{…}"
+
+
+class Kernel:
+    """A started kernel and the client that runs its page."""
+
+    def __init__(self, services: Services, kernel_id: str, *, ahead: bool) -> None:
+        self._services, self.id, self._ahead = services, kernel_id, ahead
+        self.manager = cast(Any, services.kernels.get_kernel(kernel_id))
+        # jupyter_server looks for this text at each kernel, and has it at their manager only.
+        self.manager.traceback_replacement_message = cast(Any, services.kernels).traceback_replacement_message
+        self._key = wire.derive_key(self.manager.session.key)
+        self._stamps = Stamps(services.context, self._key, None, "", SessionInfo(kernel_id=kernel_id))
+        self.client = self._connect()
+        self.aware = self._is_ready = self._is_loading = False
+        if ahead:
+            priority.lower(self._pid)
+
+    @classmethod
+    async def start(cls, services: Services, name: str, folder: Path, *, ahead: bool) -> Kernel:
+        """Start a kernel of this kernelspec in a folder."""
+        env = _Environment((name, value) for name, value in os.environ.items() if name not in NOT_INHERITED)
+        kernel_id = await services.kernels.start_kernel(kernel_name=name, cwd=str(folder), env=env)
+        return cls(services, kernel_id, ahead=ahead)
+
+    @property
+    def _pid(self) -> int | None:
+        return getattr(self.manager.provisioner, "pid", None)
+
+    def _connect(self) -> AsyncKernelClient:
+        client: AsyncKernelClient = wrap_client(self.manager.client(context=self._services.sockets), self)
+        client.allow_stdin = False
+        client.start_channels(stdin=False, hb=False)
+        return client
+
+    def message(self, msg: Json) -> Json:
+        """Return a message of the page's client with the stamp of the moment."""
+        return msg if self._is_loading else self._stamps.noted(msg)
+
+    async def ready(self, timeout: float) -> None:
+        """Wait until the kernel answers and is heard; raises KernelFailed."""
+        try:
+            async with asyncio.timeout(timeout):
+                while not await self._is_heard():
+                    pass
+                self._is_ready = True
+                await self._load()
+        except TimeoutError:
+            raise KernelFailed(f"The kernel did not answer within {timeout:.0f} seconds.") from None
+
+    async def _is_heard(self) -> bool:
+        """Whether an answer comes, and what the kernel publishes too: that connects on its own."""
+        msg_id = self.client.kernel_info()
+        await self._reply(msg_id)
+        try:
+            while True:
+                message = await self.client.get_iopub_msg(timeout=0.05)
+                if message["parent_header"].get("msg_id") == msg_id and message["msg_type"] == "status":
+                    return True
+        except Empty:
+            return False
+
+    async def _reply(self, msg_id: str) -> Json:
+        while True:
+            try:
+                message: Json = await self.client.get_shell_msg(timeout=1)
+            except Empty:
+                await self.check_alive()
+            else:
+                if message["parent_header"].get("msg_id") == msg_id:
+                    return message
+
+    async def check_alive(self) -> None:
+        """Raise KernelFailed where the kernel's process has ended."""
+        if not await self.is_alive():
+            raise KernelFailed("The kernel ended.")
+
+    async def is_alive(self) -> bool:
+        """Whether the kernel's process runs."""
+        return bool(await self.manager.is_alive())
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the kernel says that it runs no cell: the server hears that on a socket of its own."""
+        return bool(self.manager.execution_state == "idle")
+
+    async def answer(self, channel: str) -> None:
+        """Wait until the kernel has answered a question on this channel, on a connection of its own."""
+        client = self.manager.client(context=self._services.sockets)
+        client.session = client.session.clone()
+        client.session.session = new_id()  # by the same name it would get the answers of the page's own client
+        make_patient(client)
+        on = {"shell": channel == "shell", "control": channel == "control"}
+        client.start_channels(iopub=False, stdin=False, hb=False, **on)
+        asked = getattr(client, f"{channel}_channel")
+        try:
+            asked.send(client.session.msg("kernel_info_request"))
+            await asked.get_msg()
+        finally:
+            client.stop_channels()
+
+    async def _load(self) -> None:
+        if (self.manager.kernel_spec.language or "").lower() != "python":
+            return
+        self._is_loading = True  # that is no cell, and for nobody
+        msg_id = self.client.execute("", silent=True, store_history=False, user_expressions={"aware": LOAD})
+        self._is_loading = False
+        if self._ahead:  # a visitor does not wait for the answer: what is sent next is run next
+            content = (await self._reply(msg_id))["content"]
+            self.aware = content.get("user_expressions", {}).get("aware", {}).get("status") == "ok"
+
+    def claim(self, visit: Visit) -> None:
+        """Give the kernel to a visitor."""
+        if self._ahead:
+            priority.restore(self._pid)
+        context, session = self._services.context, SessionInfo(kernel_id=self.id)
+        key = visit.visitor.key
+        context.origins.render(self.id, key, visit.page, path=visit.notebook.name)
+        self._stamps = Stamps(context, self._key, visit.raw, key, session)
+        if self.aware:
+            self._tell()
+
+    def _tell(self) -> None:
+        session = self.manager.session.clone()
+        message = session.msg(wire.CLAIM_TYPE)
+        self._stamps.note(message["header"])
+        if signer := self._stamps.claim():
+            message["metadata"][wire.FIELD] = signer.stamp(message["msg_id"], message["msg_type"])
+        session.send(self.client.control_channel.socket, message)
+        look_again(self.client.control_channel.socket)
+
+    def stop_listening(self) -> None:
+        """Hear no more of what the kernel publishes: nobody would read it until the visitor comes, who needs none."""
+        self.client.iopub_channel.socket.unsubscribe(b"")
+
+    def disconnect(self) -> None:
+        """Close the client's channels: the page is done."""
+        self.client.stop_channels()
+
+    def disconnect_soon(self) -> None:
+        """Close the client's channels as soon as what was sent is surely with the kernel."""
+        asyncio.get_running_loop().call_later(1, self.disconnect)
+
+    async def interrupt(self) -> None:
+        """Interrupt the running cell."""
+        await self.manager.interrupt_kernel()
+
+    async def close(self, *, busy: bool) -> None:
+        """End the kernel, a running cell before it; one that never answered has nothing to put in order."""
+        self.disconnect()
+        if self._ahead:
+            priority.restore(self._pid)
+        if busy and self._is_ready and await self.is_alive():
+            await self.interrupt()
+            await asyncio.sleep(LAST_WORDS)
+        if self.id in self._services.kernels:
+            await ensure_async(self._services.kernels.shutdown_kernel(self.id, now=not self._is_ready))

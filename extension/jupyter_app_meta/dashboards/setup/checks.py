@@ -1,0 +1,90 @@
+"""What is looked at before a server says that it serves: its notebooks by name, and one kernel by starting it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from .. import paths
+from ..files import listing, specs
+from ..paths import DashboardError
+from ..runs.kernel import Kernel
+from ..services import Services
+
+Place = tuple[paths.Route, Path]
+"""A route, and the notebook or directory that it serves."""
+
+TRIAL = 60
+"""Seconds in which the first kernel must answer."""
+
+
+def warnings(places: Iterable[Place], kernels: Mapping[str, str], mapping: Mapping[str, str]) -> Iterator[str]:
+    """Yield a sentence for each notebook that no visitor can see: its name is reserved, or its kernel is missing."""
+    for route, place in places:
+        for name, notebook in _notebooks(place):
+            path = f"{route.path.rstrip('/')}/{name}"
+            if place.is_dir() and paths.is_reserved(path):
+                yield f"{notebook.name} is not served: {path} is an address of the server's own. Rename the notebook."
+            elif problem := specs.missing(notebook, kernels, mapping):
+                yield f"{path if place.is_dir() else route.path} cannot be shown: {problem}"
+
+
+def announce(places: Iterable[Place], services: Services) -> None:
+    """Log the warnings about these places."""
+    kernels = specs.installed(services.specs)
+    for warning in warnings(places, kernels, services.voila.language_kernel_mapping):
+        services.log.warning("%s", warning)
+
+
+async def try_kernels(places: Iterable[Place], services: Services) -> None:
+    """Start a kernel and end it; raises DashboardError if none of the notebooks' kernels starts."""
+    problems: list[str] = []
+    for name, folder in _kernels(places, services).items():
+        problem = await _try_kernel(name, folder, services)
+        if problem is None:
+            break
+        problems.append(problem)
+    else:
+        if problems:
+            raise DashboardError(" ".join(problems))
+    for problem in problems:  # the others can be served
+        services.log.error("%s", problem)
+
+
+async def _try_kernel(name: str, folder: Path, services: Services) -> str | None:
+    """Return why a kernel does not start, in a sentence; None where it does."""
+    kernel = None
+    try:
+        async with asyncio.timeout(TRIAL):
+            kernel = await Kernel.start(services, name, folder, ahead=False)
+            await kernel.ready(TRIAL)
+            await kernel.answer("shell")  # a kernel that ends at work complains about it
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        return f"The kernel {name} does not start ({reason}). To see why: jupyter console --kernel {name}"
+    finally:
+        if kernel is not None:
+            await kernel.close(busy=False)
+    return None
+
+
+def _kernels(places: Iterable[Place], services: Services) -> dict[str, Path]:
+    """Return the kernels of the notebooks that can be run, each with the folder of one of them."""
+    kernels, mapping = specs.installed(services.specs), services.voila.language_kernel_mapping
+    found: dict[str, Path] = {}
+    for _, place in places:
+        for _, notebook in _notebooks(place):
+            if name := specs.runnable(notebook, kernels, mapping):
+                found.setdefault(name, notebook.parent)
+    return found
+
+
+def _notebooks(place: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the notebooks of a place by name."""
+    if not place.is_dir():
+        yield place.stem, place
+        return
+    for name in listing.names(place):
+        if notebook := paths.find(place, name):
+            yield name, notebook

@@ -1,0 +1,149 @@
+"""What a server is made of: its managers, its stamping context, its identity provider."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import zmq.asyncio
+from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvider
+from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
+from traitlets.config import Application, Config
+from voila.configuration import VoilaConfiguration
+
+from ...model import HTTPRequest
+from ...server.app import AppMetaExtension
+from ...server.context import StampingContext
+from ...server.messages.incoming import ACCEPTED
+from ...server.reports import ears, logs
+from ...server.reports.incidents import Incidents
+from .. import hooks
+from ..files import looks
+from ..limits import Limits
+from ..paths import DashboardError
+from ..runs.kept import Kernels
+from ..services import Services
+from ..visits import Visits
+from .runtime import LONGEST
+
+ALLOWED = tuple(sorted(ACCEPTED["shell"]))
+"""What a visitor's browser may say to a kernel, on whatever channel."""
+
+RECONNECT = 20
+"""Milliseconds between two attempts to reach a kernel that is just starting; ZeroMQ's own 100 are felt."""
+
+
+def services(
+    config: Config, log: logging.Logger, base_url: str, folder: Path, secret: bytes, limits: Limits
+) -> Services:
+    """Return what all dashboards of one server share; connection files are in ``folder``."""
+    extension = AppMetaExtension(config=config, log=log)
+    check(extension)
+    logs.guard(log, Application.instance().log if Application.initialized() else None)
+    hook = extension.meta()  # what cannot be is refused before anything is opened
+    voila = looks_of(config)
+    specs = voila.kernel_spec_manager_class(config=config, log=log)
+    visits = Visits()
+    kernels = Kernels(
+        visits,
+        config=_kernels_config(config, folder),
+        log=log,
+        connection_dir=str(folder),
+        kernel_spec_manager=specs,
+        allowed_message_types=list(ALLOWED),
+        allow_tracebacks=voila.show_tracebacks,
+    )
+    incidents = Incidents(log, shows=voila.show_tracebacks)
+    ears.listen(kernels, incidents)
+    sockets = zmq.asyncio.Context()
+    sockets.setsockopt(zmq.RECONNECT_IVL, RECONNECT)
+    for context in (sockets, kernels.context):
+        context.setsockopt(zmq.RCVHWM, 0)  # from its limit on ZeroMQ drops what kernels publish, in silence
+    return Services(
+        config,
+        log,
+        base_url,
+        kernels,
+        specs,
+        voila,
+        _context(extension, kernels, visits, secret),
+        visits,
+        sockets,
+        incidents,
+        limits=limits.found(),
+        request_hook=hook,
+    )
+
+
+def check(extension: AppMetaExtension) -> None:
+    """Raise DashboardError if any client could write the header that names people."""
+    if extension.user_header and not extension.trusted_proxies:
+        raise DashboardError(
+            "AppMetaExtension.user_header names people, so it needs AppMetaExtension.trusted_proxies: the networks of "
+            "the proxies that set it, such as ['10.0.0.0/8']."
+        )
+
+
+def looks_of(config: Config) -> VoilaConfiguration:
+    """Return how pages look; raises DashboardError for a template or theme that is not there."""
+    voila = VoilaConfiguration(config=_voila_config(config))
+    looks.check(voila)
+    return voila
+
+
+def _voila_config(config: Config) -> Config:
+    """Return Voila's configuration with our own defaults: ``?theme=`` and ``?template=`` are the author's own."""
+    defaults = {
+        "allow_theme_override": "NOTEBOOK",
+        "allow_template_override": "NOTEBOOK",
+        "extension_denylist": ["@jupyter-notebook/lab-extension"],  # fails on Voila's pages
+    }
+    return Config({"VoilaConfiguration": {**defaults, **config.get("VoilaConfiguration", {})}})
+
+
+def _kernels_config(config: Config, folder: Path) -> Config:
+    """Return the configuration of kernels: a crashed one stays dead, its page cannot come back; no port is opened."""
+    own = dict(config.get("KernelManager", {}))
+    if os.name == "posix" and len(str(folder)) < LONGEST:
+        own.setdefault("transport", "ipc")
+    changed = Config(config)
+    changed["KernelManager"] = Config({**own, "autorestart": False})
+    return changed
+
+
+def _context(
+    extension: AppMetaExtension, kernels: AsyncMappingKernelManager, visits: Visits, secret: bytes
+) -> StampingContext:
+    extension.refuse_unknown_options()
+    extension.announce()
+
+    async def meta(kernel_id: str, request: HTTPRequest) -> Mapping[str, Any]:
+        visit = visits.get(kernel_id)
+        return await hooks.meta_of(visit.settings.meta if visit else None, request, extension.log)
+
+    return extension.stamping_context(lambda kernel_id: kernel_id in kernels, secret, meta=meta)
+
+
+def provider(
+    given: IdentityProvider | type[IdentityProvider] | None, token: str | None, config: Config, log: logging.Logger
+) -> IdentityProvider:
+    """Return the identity provider: the deployer's, one with a token, or one that lets in everybody."""
+    if isinstance(given, IdentityProvider):
+        return given
+    options: dict[str, Any] = {} if token is None else {"token": token}
+    if given is None and token is None and not has_secret(config):
+        options["token"] = ""  # open to everybody who reaches it, as dashboards are
+    made = (given or PasswordIdentityProvider)(config=config, log=log, **options)
+    if made.has_trait("allow_password_change"):
+        made.set_trait("allow_password_change", False)  # it would be written into a configuration file
+    return made
+
+
+def has_secret(config: Config) -> bool:
+    """Whether the configuration, or the environment, has a token or password."""
+    sections = (config.get(name, {}) for name in ("IdentityProvider", "PasswordIdentityProvider"))
+    named = any(section.get("token") or section.get("hashed_password") for section in sections)
+    return named or any(os.environ.get(name) for name in ("JUPYTER_TOKEN", "JUPYTER_TOKEN_FILE"))

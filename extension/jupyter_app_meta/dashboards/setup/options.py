@@ -1,0 +1,106 @@
+"""What the options of ``create_app`` and its steps may be, each refused by name where it is something else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from numbers import Integral, Real
+from typing import Any
+
+from jupyter_server.auth.identity import IdentityProvider
+from traitlets.utils.importstring import import_item
+
+from ..paths import DashboardError, Route
+
+SECRETS = ("token", "cookie_secret")
+"""Options whose values are never shown."""
+
+
+def _is_function(given: object) -> bool:
+    return given is None or callable(given)
+
+
+def _is_count(given: object) -> bool:
+    return isinstance(given, Integral) and not isinstance(given, bool) and int(given) >= 0
+
+
+def _are_patterns(given: object) -> bool:
+    return isinstance(given, list | tuple) and all(isinstance(each, str) and each for each in given)
+
+
+def _is_size(given: object) -> bool:
+    return _is_count(given) and given != 0
+
+
+def _is_time(given: object) -> bool:
+    return isinstance(given, Real) and not isinstance(given, bool) and float(given) > 0
+
+
+def _is_provider(given: object) -> bool:
+    kind = given if isinstance(given, type) else type(given)
+    return given is None or issubclass(kind, IdentityProvider)
+
+
+def _is_text(given: object) -> bool:
+    return isinstance(given, str)
+
+
+def _is_path(given: object) -> bool:
+    return isinstance(given, str | os.PathLike)
+
+
+EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "authorize": (_is_function, "a function of (user, request), or None"),
+    "validate": (_is_function, "a function of (user, request), or None"),
+    "meta": (_is_function, "a function of (request), or None"),
+    "on_error": (_is_function, "a function of (status, request), or None"),
+    "identity_provider": (_is_provider, "an IdentityProvider of jupyter_server, a class or an instance, or its name"),
+    "token": (lambda given: isinstance(given, str | None), "a str, or None"),
+    "cookie_secret": (lambda given: isinstance(given, bytes | None), "bytes, or None"),
+    "cookie_secret_file": (lambda given: given is None or _is_path(given), "the path of a file, or None"),
+    "config": (lambda given: isinstance(given, Mapping | None), "a Config or dict, or None"),
+    "root": (_is_path, "the path of a notebook"),
+    "directory": (_is_path, "the path of a directory"),
+    "warm": (_is_count, "a whole number, 0 or more"),
+    "max_pages": (_is_count, "a whole number, 0 or more"),
+    **dict.fromkeys(
+        ("max_pages_per_visitor", "max_pages_per_address", "max_connections"),
+        (lambda given: given is None or _is_count(given), "a whole number, 0 or more, or None"),
+    ),
+    "quiet_timeout": (lambda given: _is_time(given) or _is_count(given), "seconds, 0 or more"),
+    "files": (_are_patterns, "a list of patterns such as '*.csv'"),
+    "max_upload": (_is_size, "a whole number of bytes, 1 or more"),
+    "max_age": (_is_time, "seconds, more than 0"),
+    "idle_timeout": (_is_time, "seconds, more than 0"),
+    "connect_timeout": (_is_time, "seconds, more than 0"),
+    **dict.fromkeys(("public_url", "allow_origin", "allow_origin_pat", "frame_ancestors"), (_is_text, "a str")),
+    "trust_xheaders": (lambda given: isinstance(given, bool), "True or False"),
+}
+"""What an option may be, and how that is said."""
+
+
+def expect(option: str, given: object, route: Route | None = None) -> None:
+    """Raise DashboardError where an option is what it cannot be; the message shows no secret."""
+    fits, expected = EXPECTED[option]
+    if not fits(given):
+        is_shown = isinstance(given, int | float) and option not in SECRETS
+        what = repr(given) if is_shown else f"of type {type(given).__name__}"
+        where = f" for {route.path}" if route else ""
+        raise DashboardError(f"{option} is {what}{where}: give {expected}.")
+
+
+def imported(given: object) -> object:
+    """Return what a name such as ``package.module.Provider`` means, and what is no name as it is.
+
+    Raises DashboardError for a name of nothing.
+    """
+    if not isinstance(given, str):
+        return given
+    try:
+        found: object = import_item(given)
+    except (Exception, SystemExit) as error:  # a module of the deployer's own may raise anything
+        raise DashboardError(
+            f"identity_provider {given!r} cannot be imported ({type(error).__name__}: {error}): "
+            "give the name of a class, such as 'our_login.Provider'."
+        ) from error
+    return found

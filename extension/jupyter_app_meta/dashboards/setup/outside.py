@@ -1,0 +1,73 @@
+"""How browsers reach a server, and other sites show it: the options of that, checked."""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..paths import DashboardError
+
+_origin = re.compile(r"https?://[^/?#@\s,;*]+")
+_ancestor = re.compile(r"'self'|'none'|https?:|(?:https?://)?(?:\*\.)?[A-Za-z0-9.-]+(?::(?:\d+|\*))?|\*")
+_OURS = ("'self'", "'none'")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """What the deployer says of addresses, other origins and cookies."""
+
+    cookie_secret: bytes | None = field(default=None, repr=False)
+    cookie_secret_file: str | Path | None = None
+    public_url: str = ""
+    allow_origin: str = ""
+    allow_origin_pat: str = ""
+    frame_ancestors: str = "'self'"
+    trust_xheaders: bool = False
+
+    @property
+    def ancestors(self) -> tuple[str, ...]:
+        """Who may show pages in a frame."""
+        return tuple(self.frame_ancestors.split())
+
+    @property
+    def is_framed(self) -> bool:
+        """Whether pages of other sites may show ours in a frame."""
+        return any(source not in _OURS for source in self.ancestors)
+
+    def check(self, log: logging.Logger) -> None:
+        """Raise DashboardError for what cannot be; warn of what is risky."""
+        if self.cookie_secret and self.cookie_secret_file:
+            raise DashboardError("cookie_secret and cookie_secret_file are both given: leave one out.")
+        if self.allow_origin not in ("", "*") and not _origin.fullmatch(self.allow_origin):
+            raise DashboardError("allow_origin must be an origin such as 'https://portal.example.org', without a path.")
+        if self.allow_origin and self.allow_origin_pat:
+            raise DashboardError("allow_origin and allow_origin_pat are both given: leave one out.")
+        self._check_pattern()
+        for source in self.ancestors or ("",):
+            if not _ancestor.fullmatch(source):
+                raise DashboardError(
+                    "frame_ancestors must be sources separated by spaces, such as \"'self' https://portal.example.org\"."
+                )
+        if self.allow_origin == "*":
+            log.warning("allow_origin='*': scripts of every site may use the pages of visitors who are logged in here.")
+        if "*" in self.ancestors:
+            log.warning("frame_ancestors='*': every site may show pages in a frame, and lead visitors' clicks there.")
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings of the web application."""
+        headers = {
+            "Content-Security-Policy": f"frame-ancestors {' '.join(self.ancestors)}",
+            "Cross-Origin-Opener-Policy": "same-origin",
+        }
+        pattern = self.allow_origin_pat and rf"(?:{self.allow_origin_pat})\Z"  # older jupyter_servers match a beginning
+        origins = {"allow_origin": self.allow_origin, "allow_origin_pat": pattern}
+        return {"headers": headers, **{name: value for name, value in origins.items() if value}}
+
+    def _check_pattern(self) -> None:
+        try:
+            re.compile(self.allow_origin_pat)
+        except re.error as error:
+            raise DashboardError(f"allow_origin_pat is no regular expression ({error}): correct it.") from error

@@ -1,0 +1,121 @@
+"""What all routes of a dashboard server have in common: the visitor, their request, and error pages.
+
+An error says nothing but its status. No route hands out request data.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Any
+
+from jinja2 import Environment, PackageLoader
+from jupyter_server.base.handlers import JupyterHandler
+from tornado import web
+
+from ... import queries
+from ...model import HTTPRequest
+from ...policy import Page, RawRequest
+from ...server import capture, identity
+from .. import hooks
+from ..hooks import OnError
+from ..paths import is_devious
+from ..services import Services
+
+_templates = Environment(loader=PackageLoader(str(__package__), "templates"), autoescape=True)
+
+
+def render(name: str, **values: Any) -> str:
+    """Return one of our own pages."""
+    return _templates.get_template(name).render(**values)
+
+
+class Handler(JupyterHandler):
+    """What all routes have in common: the visitor, the request as the policy lets it through, and error pages."""
+
+    @property
+    def services(self) -> Services:
+        """What all dashboards of this server share."""
+        found: Services = self.settings["dashboard_services"]
+        return found
+
+    def raw_request(self) -> RawRequest:
+        """Return the request, unfiltered."""
+        return capture.raw_request(self, identity.visitor(self, self.services.context.policy).user)
+
+    def policy_request(self, raw: RawRequest, page: Page | None = None) -> HTTPRequest:
+        """Return what the deployer's functions may know of a request."""
+        return self.services.context.policy.of_deployer().request(raw, page)
+
+    def _request_summary(self) -> str:
+        """Say in the log what failed, without the credentials of its query."""
+        policy = self.services.context.policy
+        url = queries.without_secrets(self.request.uri or "", policy.secret_query)
+        return f"{self.request.method} {url} ({self.request.remote_ip})"
+
+    async def prepare(self, *, _redirect_to_login: bool = True) -> None:
+        """Refuse paths that hide a slash, then authenticate."""
+        if is_devious(self.request.path):
+            await self.fail(404)
+            return
+        await super().prepare(_redirect_to_login=_redirect_to_login)
+        if not self._finished and self.is_unnamed():
+            await self.fail(self.unnamed_status)
+
+    unnamed_status = 401
+
+    def is_unnamed(self) -> bool:
+        """Whether a proxy is to name each visitor (``user_header``), and neither it nor a login named this one."""
+        policy = self.services.context.policy
+        if not policy.user_header:
+            return False
+        user = identity.visitor(self, policy).user
+        return user is None or user["is_authenticated"] is not True
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Show an error page that says nothing but the status; the log knows more."""
+        self.set_header("Content-Type", "text/html; charset=UTF-8")
+        self.finish(error_page(status_code, self.base_url))
+
+    async def fail(self, status: int, error_id: str = "") -> None:
+        """Answer with the deployer's own error page, or ours, with the id under which the log says more."""
+        on_error: OnError | None = self.settings["dashboard_on_error"]
+        is_known = getattr(self, "_jupyter_current_user", None) is not None  # jupyter_server forbids to ask earlier
+        known = self.policy_request(self.raw_request()) if is_known else None
+        own = await hooks.page(on_error, status, known, self.services.log)
+        self.set_status(status)
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("Content-Type", "text/html; charset=UTF-8")
+        await self.finish(own if own is not None else error_page(status, self.base_url, error_id))
+
+
+def error_page(status: int, base_url: str, error_id: str = "") -> str:
+    """Return our own error page."""
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = "Error"
+    return render("error.html", status=status, phrase=phrase, base_url=base_url, error_id=error_id)
+
+
+class RefusalHandler(Handler):
+    """What no route is to see: it is not asked who sends it."""
+
+    def initialize(self, status: int) -> None:
+        """Take the status."""
+        self._status = status
+
+    async def prepare(self, *, _redirect_to_login: bool = True) -> None:
+        """Answer at once."""
+        await self.fail(self._status)
+
+
+class NotFoundHandler(Handler):
+    """Everything else, also for those who are not logged in."""
+
+    async def prepare(self, *, _redirect_to_login: bool = True) -> None:
+        """Answer 404 to whatever was asked; who is known is known to the deployer's error page."""
+        with suppress(web.HTTPError):
+            await super().prepare(_redirect_to_login=False)
+        if not self._finished:
+            await self.fail(404)

@@ -1,0 +1,133 @@
+"""The cookies of a dashboard server: their names, what signs them, and where browsers send them.
+
+1. Cookies know no ports, and those of ``/`` are sent to ``/apps/`` too. So the login cookie of each server has a name
+   of its own: what another server on the same host sets or clears is not ours, and the reverse. Of two ``_xsrf``
+   cookies ours is the first: browsers begin with the one whose path is longer (``front`` drops the other).
+2. What signs them outlives the server. It is made of a secret of the machine, or of the deployer's own, and of how
+   visitors log in: the cookie of a server without a login is worth nothing to one that asks for a token.
+3. Browsers send them with what visitors do here and with links to here (``SameSite=Lax``). A page that other sites
+   may frame needs ``SameSite=None``, and then the cookie is kept apart for each of these sites (``Partitioned``).
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import logging
+import os
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from http.cookies import Morsel
+from pathlib import Path
+from typing import Any
+
+from jupyter_core.paths import jupyter_data_dir
+from jupyter_server.auth.identity import IdentityProvider
+
+from ..paths import DashboardError
+from ..setup.outside import Outside
+
+SIZE = 32
+"""The bytes of a secret; fewer are refused where a file has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cookies:
+    """What signs a server's cookies, the name of the one that logs in, and their attributes."""
+
+    secret: bytes
+    login: str
+    attributes: Mapping[str, Any]
+
+
+def cookies(provider: IdentityProvider, base_url: str, outside: Outside, log: logging.Logger) -> Cookies:
+    """Return the cookies of a server below ``base_url``, and give the provider's login cookie its name."""
+    secret = outside.cookie_secret or kept_secret(outside.cookie_secret_file, log)
+    signing = _signing(provider, base_url, secret)
+    own = hmac.digest(signing, b"names of cookies", "sha256").hex()[:12]
+    attributes: dict[str, Any] = {"path": base_url, "samesite": "Lax"}
+    if outside.is_framed:
+        _teach_partitioned()
+        attributes |= {"samesite": "None", "secure": True, "partitioned": True}
+    made = Cookies(signing, f"username-app-meta-{own}", attributes)
+    _name_login(provider, made)
+    return made
+
+
+def _name_login(provider: IdentityProvider, made: Cookies) -> None:
+    """Give the provider's login cookie its name and attributes, where the deployer gave no other ones."""
+    if hasattr(provider, "hub_auth"):
+        return  # the Hub's own
+    if not provider.cookie_name:
+        provider.set_trait("cookie_name", made.login)
+    provider.set_trait("cookie_options", {**made.attributes, **provider.cookie_options})
+
+
+def kept_secret(file: str | Path | None, log: logging.Logger) -> bytes:
+    """Return the secret of this file, or of this machine's own; it is made where there is none.
+
+    Raises DashboardError for a file of the deployer's that cannot be.
+    """
+    path = Path(file) if file else Path(jupyter_data_dir()) / "app-meta" / "cookie_secret"
+    try:
+        return _read(path) or _made(path)
+    except OSError as error:
+        reason = f"{error.strerror or type(error).__name__}"
+        if file:
+            raise DashboardError(f"cookie_secret_file {path} cannot be used ({reason}): give another file.") from error
+        log.warning(
+            "%s cannot be used (%s): visitors become others at the next start. Give cookie_secret_file.", path, reason
+        )
+        return secrets.token_bytes(SIZE)
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        found = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    if len(found) < SIZE:
+        raise DashboardError(f"cookie_secret_file {path} has {len(found)} bytes: it must have {SIZE} or more.")
+    if os.name == "posix" and path.stat().st_mode & 0o077:
+        with suppress(OSError):  # it may be mounted, and nobody's to change
+            path.chmod(0o600)
+    return found
+
+
+def _made(path: Path) -> bytes:
+    """Write a new secret; where another server is faster, its secret is the one."""
+    path.parent.mkdir(0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(secrets.token_bytes(SIZE))
+        _publish(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+    return path.read_bytes()
+
+
+def _publish(draft: Path, path: Path) -> None:
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        return
+    except OSError:  # a file system without links
+        draft.replace(path)
+
+
+def _signing(provider: IdentityProvider, base_url: str, secret: bytes) -> bytes:
+    """Return what signs; where visitors log in in another way, old cookies are worth nothing."""
+    kind, token = type(provider), provider.token
+    fixed = "" if getattr(provider, "token_generated", False) else str(token or "")
+    realm = json.dumps([base_url, kind.__module__, kind.__qualname__, fixed])
+    return provider.cookie_secret_hook(hmac.new(secret, realm.encode(), "sha256")).digest()
+
+
+def _teach_partitioned() -> None:
+    """Let Python before 3.14 write an attribute that it does not know."""
+    if "partitioned" not in Morsel._reserved:  # type: ignore[attr-defined]  # there is no public way
+        Morsel._reserved["partitioned"] = "Partitioned"  # type: ignore[attr-defined]  # as above
+        Morsel._flags.add("partitioned")  # type: ignore[attr-defined]  # as above

@@ -1,0 +1,124 @@
+"""The route of files beside notebooks: it is taken where there is such a file, for visitors who may see its page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from jupyter_server.utils import url_path_join
+from tornado import web
+from tornado.httputil import HTTPServerRequest
+from tornado.routing import Matcher, Rule
+
+from ...policy import Page
+from .. import hooks
+from ..files import beside
+from ..files.beside import Found, Place, Rules
+from ..paths import Route
+from .base import Handler
+
+METHODS = ("GET", "HEAD")
+
+
+def route(base_url: str, places: Sequence[Place], index: Route | None, rules: Rules) -> Rule:
+    """Return the route of the files of these places; an index or a page at the very address comes first."""
+    taken = {place.route.path for place in places if not place.is_folder}
+    if index:
+        taken.add(index.path)
+    finder = _Finder(base_url, tuple(places), frozenset(taken), rules)
+    return Rule(finder, FileHandler, {"finder": finder})
+
+
+class _Finder(Matcher):
+    """Matches requests for files."""
+
+    def __init__(self, base_url: str, places: tuple[Place, ...], taken: frozenset[str], rules: Rules) -> None:
+        self._base, self._places, self._taken, self._rules = base_url, places, taken, rules
+
+    def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
+        """Return tornado's sign of a match, None where there is no such file."""
+        return {} if request.method in METHODS and self.find(request) else None
+
+    def find(self, request: HTTPServerRequest) -> list[Found]:
+        """Return the files that a request means, each with its pages."""
+        path = self._below(request.path)
+        if path is None or path in self._taken or any(place.shows(path) for place in self._places):
+            return []
+        return list(beside.search(path, self._referer(request), self._places, self._rules))
+
+    def _below(self, path: str) -> str | None:
+        return f"/{path.removeprefix(self._base)}" if path.startswith(self._base) else None
+
+    def _referer(self, request: HTTPServerRequest) -> str:
+        """Return the path of the page that shows a file, if it is one of this server's."""
+        try:
+            url = urlsplit(request.headers.get("Referer", ""))
+        except ValueError:
+            return ""
+        return (self._below(url.path) or "") if url.netloc == request.host else ""
+
+
+class FileHandler(Handler, web.StaticFileHandler):
+    """Sends a file beside a notebook."""
+
+    _file: Path
+
+    def initialize(self, finder: _Finder) -> None:  # type: ignore[override]  # tornado's takes a folder
+        """Take what finds files."""
+        self._finder = finder
+        super().initialize(path="", default_filename=None)
+
+    @web.authenticated
+    async def get(self) -> None:  # type: ignore[override]  # tornado's takes a path
+        """Send the file, if the visitor may see a page that it belongs to."""
+        await self._send(include_body=True)
+
+    @web.authenticated
+    async def head(self) -> None:  # type: ignore[override]  # as above
+        """Send what a GET would, without the file."""
+        await self._send(include_body=False)
+
+    async def _send(self, *, include_body: bool) -> None:
+        found = self._finder.find(self.request)
+        for each in found:
+            if await self._may_see(each):
+                self._file = each.file
+                await web.StaticFileHandler.get(self, each.file.name, include_body)
+                return
+        await self.fail(403 if found else 404)
+
+    async def _may_see(self, found: Found) -> bool:
+        raw = self.raw_request()
+        for path, params in found.pages:
+            url = f"{self.request.protocol}://{self.request.host}{url_path_join(self.base_url, path)}"
+            request = self.policy_request(raw, Page(url, params, "run"))
+            if await hooks.verdict(found.settings.authorize, request, self.services.log) is True:
+                return True
+        return False
+
+    def get_absolute_path(self, root: str, path: str) -> str:  # type: ignore[override]  # tornado's is of the class
+        """Return where the file is: it was looked for and judged."""
+        return str(self._file)
+
+    def validate_absolute_path(self, root: str, absolute_path: str) -> str:
+        """Return the path: it was judged."""
+        return absolute_path
+
+    def compute_etag(self) -> str:
+        """Return what changes when the file does; tornado's own is kept for ever."""
+        found = self._file.stat()
+        return f'"{found.st_mtime_ns:x}-{found.st_size:x}"'
+
+    def get_cache_time(self, path: str, modified: Any, mime_type: str) -> int:
+        """Return that browsers are to ask each time: the visitor may be another one."""
+        return 0
+
+    def set_extra_headers(self, path: str) -> None:
+        """Keep shared caches out, and the scripts of a picture that is opened by itself."""
+        self.set_header("Cache-Control", "private, no-cache")
+        self.set_header("X-Content-Type-Options", "nosniff")
+        if self.get_content_type() == "image/svg+xml":
+            policy = self._headers.get("Content-Security-Policy", "")
+            self.set_header("Content-Security-Policy", "; ".join(filter(None, (policy, "sandbox"))))

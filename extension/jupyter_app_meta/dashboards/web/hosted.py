@@ -1,0 +1,53 @@
+"""Routes of jupyter_server, JupyterLab and Voila that a dashboard server has: what none of them can read is no error.
+
+They look for files and parse URLs as visitors write them, and where that fails with a ValueError it is the visitor's
+mistake: 404 for a file, 400 for all else, instead of a 500 with a traceback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from tornado import web
+
+from .base import error_page
+
+HOSTED = ("jupyter_server", "jupyterlab_server", "voila", "tornado")
+MISTAKES = {404: (ValueError, AssertionError, LookupError, IsADirectoryError, NotADirectoryError), 400: (ValueError,)}
+
+
+def tolerant(routes: Sequence[Any]) -> list[Any]:
+    """Return the routes with handlers that answer 4xx to what they cannot read; a deployer's own stay as they are."""
+    return [(route[0], _tolerant(route[1]), *route[2:]) for route in routes]
+
+
+@cache
+def _tolerant(handler: type[web.RequestHandler]) -> type[web.RequestHandler]:
+    if handler.__module__.partition(".")[0] not in HOSTED:
+        return handler
+    status = 404 if issubclass(handler, web.StaticFileHandler) else 400
+    base: Any = handler
+
+    class Tolerant(base):  # type: ignore[misc]  # made at runtime
+        def set_default_headers(self) -> None:
+            super().set_default_headers()
+            self.set_header("X-Content-Type-Options", "nosniff")
+
+        def _handle_request_exception(self, e: BaseException) -> None:
+            try:
+                if isinstance(e, MISTAKES[status]):
+                    raise web.HTTPError(status) from e
+            except web.HTTPError as refused:  # tornado looks at what is being handled, too
+                super()._handle_request_exception(refused)
+            else:
+                super()._handle_request_exception(e)
+
+        def write_error(self, status_code: int, **kwargs: Any) -> None:
+            """Say nothing but the status: jupyter_server's own page needs to know who asks, and fails without."""
+            self.set_header("Content-Type", "text/html; charset=UTF-8")
+            self.finish(error_page(status_code, self.settings["base_url"]))
+
+    Tolerant.__name__ = Tolerant.__qualname__ = handler.__name__
+    return Tolerant

@@ -1,0 +1,175 @@
+"""The routes of a page's script: its kernel's model, channels and end.
+
+Every one first asks whether the kernel is this visitor's, and they may still see its page. To
+anybody else it answers as if there were no such kernel: 403, with the same body.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from jupyter_client.jsonutil import json_default
+from jupyter_server.services.kernels.websocket import KernelWebsocketHandler
+from tornado import web
+
+from ...server import identity
+from ...server.messages.gate import Gate, stamp_size
+from ...server.messages.outgoing import confine
+from .. import hooks
+from ..visits import Visit
+from .base import Handler
+from .uploads import Limited
+
+SOCKETS = 8
+"""The most sockets of one page: it needs one, and two for a moment when it reconnects."""
+
+MODEL = ("id", "name", "last_activity", "execution_state", "connections")
+"""What a page may know of its kernel: why it ended is the author's."""
+
+
+class KernelRoute(Handler):
+    """A route of one kernel: for the visitor whose page it runs, and nobody else."""
+
+    unnamed_status = 403
+
+    async def prepare(self, *, _redirect_to_login: bool = False) -> None:
+        """Send nobody to the login: that would tell a script nothing, and everybody a kernel's id."""
+        await super().prepare(_redirect_to_login=False)
+
+    async def visit(self, kernel_id: str) -> Visit:
+        """Return the visit that has this kernel; 403 to anybody but its visitor."""
+        services = self.services
+        who = identity.visitor(self, services.context.policy)
+        visit = services.visits.of(kernel_id, who)
+        if visit is None or not await self._may_still(visit):
+            await self.fail(403)
+            raise web.Finish
+        return visit
+
+    async def _may_still(self, visit: Visit) -> bool:
+        request = self.policy_request(self.raw_request(), visit.page)
+        return await hooks.verdict(visit.settings.authorize, request, self.services.log) is True
+
+
+class KernelHandler(KernelRoute):
+    """What a page's script asks of its kernel before it connects, and how it ends it."""
+
+    @web.authenticated
+    async def get(self, kernel_id: str) -> None:
+        """Return the kernel's model, as jupyter_server has it."""
+        await self.visit(kernel_id)
+        self.set_header("Content-Type", "application/json")
+        model = self.services.kernels.kernel_model(kernel_id)
+        shown = {name: value for name, value in model.items() if name in MODEL}
+        await self.finish(json.dumps(shown, default=json_default))
+
+    @web.authenticated
+    async def delete(self, kernel_id: str) -> None:
+        """End the kernel."""
+        await self.visit(kernel_id)
+        await self.services.visits.end(kernel_id)
+        self.set_status(204)
+
+
+class ShutdownHandler(KernelRoute):
+    """What a page's script posts as the page closes."""
+
+    def check_xsrf_cookie(self) -> None:
+        """A closing page may send an old token: that it comes from here is enough, and that the kernel is its own."""
+
+    @web.authenticated
+    async def post(self, kernel_id: str) -> None:
+        """End the kernel."""
+        if not self.check_origin():  # not earlier: it needs to know the user
+            raise web.HTTPError(403)
+        await self.visit(kernel_id)
+        self.services.spawn(self.services.visits.end(kernel_id))
+        self.set_status(204)
+
+
+class ChannelsHandler(Limited, KernelWebsocketHandler, KernelRoute):
+    """The WebSocket between a page and its kernel."""
+
+    _visit: Visit | None = None
+    _gate: Gate | None = None
+
+    async def pre_get(self) -> None:
+        """Let nobody in but the visitor whose page the kernel runs, with a few sockets at a time."""
+        visit = await self.visit(self.kernel_id)
+        if not self.get_argument("session_id", "").isascii():
+            raise web.HTTPError(400)  # it becomes a ZeroMQ identity
+        if visit.pending + len(visit.sockets) >= SOCKETS:
+            raise web.HTTPError(429)
+        visit.pending += 1
+        try:
+            await super().pre_get()  # type: ignore[no-untyped-call]  # jupyter_server's own
+        finally:
+            visit.pending -= 1
+        if self.services.visits.get(self.kernel_id) is not visit:
+            raise web.HTTPError(403)  # the page has ended meanwhile
+        self._confine(visit)
+        self._visit = visit
+
+    def _confine(self, visit: Visit) -> None:
+        """Show the page what is for visitors, and judge and count what goes in and out."""
+        confine(self.connection, self.services.incidents)
+        connection, services = self.connection, self.services
+        flight = visit.flight = visit.flight or services.accounts.flight(visit.visitor.key, self.max_message_size)
+        gate = self._gate = Gate(self, connection, flight, stamp_size(connection))
+        passed_on = connection.handle_outgoing_message
+
+        def heard(stream: Any, parts: list[Any]) -> None:
+            gate.heard(stream if isinstance(stream, str) else getattr(stream, "channel", None), parts)
+            passed_on(stream, parts)
+
+        connection.handle_outgoing_message = heard
+
+    async def open(self, kernel_id: str) -> None:
+        """Count the socket as the page's."""
+        if self._visit is None or self.services.visits.get(kernel_id) is not self._visit:
+            self.close(1000, "the page has ended")
+            return
+        self._visit.sockets.add(self)
+        if self._gate and self._visit.has_lost:
+            self._gate.close(1013, "the page has lost output; load it again")
+            return
+        await super().open(kernel_id)  # type: ignore[no-untyped-call]  # as above
+
+    def on_message(self, ws_message: str | bytes) -> None:
+        """Pass a message on. One that cannot be read ends the connection, and its request stays out of the log."""
+        if not self._gate or not self._gate.admits(ws_message):
+            return
+        if self._visit:
+            self._visit.heard = time.monotonic()
+        try:
+            super().on_message(ws_message)  # type: ignore[no-untyped-call]  # as above
+        except Exception as error:
+            self.log.warning("A page's message could not be read (%s).", type(error).__name__)
+            self.close(1007, "a message could not be read")
+
+    def on_too_big(self) -> None:
+        """Name the option: the visitor's upload is lost."""
+        self.log.warning(
+            "%s: a message of more than %d bytes was refused; max_upload allows more.",
+            self._visit.notebook.name if self._visit else "A page",
+            self.max_message_size,
+        )
+
+    def write_message(self, message: Any, binary: bool = False) -> Any:
+        """Send a message to the browser, unless it does not read."""
+        return self._gate.writer(super().write_message)(message, binary) if self._gate else None
+
+    def on_close(self) -> None:
+        """Note since when the page is away; one that has ended does not come back for what its kernel says."""
+        visit, services = self._visit, self.services
+        if self._gate:
+            self._gate.leave()
+        if visit:
+            visit.sockets.discard(self)
+            visit.connected = True
+            visit.touch()
+        super().on_close()  # type: ignore[no-untyped-call]  # as above
+        if services.visits.get(self.kernel_id) is not visit and self.kernel_id in services.kernels:
+            services.kernels.stop_buffering(self.kernel_id)

@@ -1,0 +1,37 @@
+"""Where visitors log in, what a page says that needs it, and what the deployer is told where nobody can."""
+
+from __future__ import annotations
+
+import json
+
+from jupyter_server.auth.identity import IdentityProvider
+from jupyter_server.utils import url_path_join
+from tornado.httputil import url_concat
+
+from ..services import Services
+from .base import Handler, render
+
+NOBODY = (
+    "Nobody is authenticated here: require_user() refuses everybody. Choose --token, --identity-provider or --hub, or "
+    "AppMetaExtension.user_header with trusted_proxies."
+)
+
+
+def announce(provider: IdentityProvider, services: Services) -> None:
+    """Say in the log that nobody can be authenticated, where that is so."""
+    if not provider.auth_enabled and not services.context.policy.user_header:
+        services.log.warning(NOBODY)
+
+
+def address(handler: Handler) -> str:
+    """Return where the visitor of a page logs in, to come back to it; empty where there is no login page."""
+    policy = handler.services.context.policy
+    if policy.user_header or not handler.identity_provider.login_available:
+        return ""
+    return url_concat(url_path_join(handler.base_url, "login"), {"next": handler.request.uri or ""})
+
+
+def page(login: str, error_id: str) -> str:
+    """Return what covers a page that needs a login."""
+    going = json.dumps(login).replace("<", "\\u003c").replace("&", "\\u0026")
+    return render("members.html", login=login, going=going, error_id=error_id)

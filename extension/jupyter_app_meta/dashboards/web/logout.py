@@ -1,0 +1,52 @@
+"""How visitors log out: by a button of ours, because a picture on another site could have a link's address."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jupyter_server.auth.decorator import allow_unauthenticated
+from jupyter_server.auth.identity import IdentityProvider
+from jupyter_server.auth.logout import LogoutHandler
+
+from ...server import identity
+from .base import Handler, render
+
+
+class LogoutForm(Handler):
+    """Asks, and then forgets who the visitor is and ends their pages."""
+
+    @allow_unauthenticated
+    async def get(self) -> None:
+        """Show the button."""
+        self._show(is_done=False)
+
+    @allow_unauthenticated
+    async def post(self) -> None:
+        """Log out."""
+        services = self.services
+        who = identity.visitor(self, services.context.policy)
+        for kernel_id, visit in services.visits.items():
+            if visit.belongs_to(who):
+                services.spawn(services.visits.end(kernel_id))
+        provider = self.identity_provider
+        options = {name: value for name, value in provider.cookie_options.items() if name in ATTRIBUTES}
+        self.clear_cookie(provider.get_cookie_name(self), **{"path": self.base_url, **options})
+        self._show(is_done=True)
+
+    def _show(self, *, is_done: bool) -> None:
+        self.set_header("Cache-Control", "no-store")
+        login_url = self.settings["login_url"] if self.login_available else ""
+        xsrf = self.xsrf_token.decode()
+        self.finish(render("logout.html", is_done=is_done, login_url=login_url, base_url=self.base_url, xsrf=xsrf))
+
+
+ATTRIBUTES = ("path", "domain", "secure", "samesite", "partitioned")
+"""What a cookie must have in common with the one that it clears."""
+
+
+def with_form(provider: IdentityProvider, routes: list[Any]) -> list[Any]:
+    """Return a provider's routes, with our form in the place of jupyter_server's logout by a link."""
+    stock = provider.logout_handler_class is LogoutHandler
+    return [
+        (path, LogoutForm if stock and handler is LogoutHandler else handler, *rest) for path, handler, *rest in routes
+    ]

@@ -1,0 +1,35 @@
+"""The first script of each page (``templates/page.js``): when it ends, what it says when it is lost, how it comes back.
+
+It is written into the page: it must be there before any other script, and costs no request.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from functools import lru_cache
+from importlib.resources import files
+
+from ..limits import largest
+
+_head = re.compile(r"<head(?:\s[^>]*)?>", re.IGNORECASE)
+
+
+@lru_cache(maxsize=8)
+def script(upload: int) -> str:
+    """Return the script's element; ``upload`` is how many bytes a page may upload at once."""
+    text = (files(__package__) / "templates" / "page.js").read_text(encoding="utf-8")
+    return f'<script data-upload="{upload}" data-message="{largest(upload)}">\n{text}</script>\n'
+
+
+async def added(pieces: AsyncIterator[str], upload: int) -> AsyncIterator[str]:
+    """Yield the pieces of a page, with our script at the beginning of its head."""
+    sought = True
+    async for piece in pieces:
+        top, body, _ = piece.partition("<body")
+        head = _head.search(top) if sought else None
+        sought = sought and not head and not body  # what looks like one later on is the author's
+        if head:
+            yield f"{piece[: head.end()]}\n{script(upload)}{piece[head.end() :]}"
+        else:
+            yield piece
