@@ -27,7 +27,7 @@ _METADATA = {
     "cellId": "a6c2f1de-07fb-4b0e-93a4-0b8a4a4c1f0e",
     "trusted": True,
 }
-_IDLE = b'"execution_state": "idle"'
+_IDLE = b'"idle"'  # of a status message, whether its JSON has spaces or, by orjson, has none
 _FINAL = _MASKED = 0x80
 _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 
