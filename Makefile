@@ -66,6 +66,7 @@ lint: $(VENV)/.test ## Check style, import boundaries and types
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+	$(VENV)/bin/pyrefly check --python-interpreter-path $(PY)
 
 format: $(VENV)/.test ## Format the code
 	$(PY) -m ruff format .
