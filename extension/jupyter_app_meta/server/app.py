@@ -1,6 +1,7 @@
-"""The server extension: traits → one frozen Policy; wires the rooms of the server half together.
+"""The server extension: its options become one frozen Policy, and the parts of the server half are connected.
 
-A wrong option stops the server: half a privacy policy is none.
+A wrong option stops the server: half a privacy policy protects no visitor. ``serve`` and ``voila`` make an
+``AppMetaExtension`` only to read its options.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from .reports import logs
 
 
 class AppMetaExtension(ExtensionApp):
-    """Tells kernels which request caused each message, as far as these options let it through."""
+    """Tells kernels which request caused each message, as far as these options allow."""
 
     name = "jupyter_app_meta"
     description = "Tells kernels which request caused each message."
@@ -44,14 +45,14 @@ class AppMetaExtension(ExtensionApp):
     user_fields = List(
         Unicode(),
         default_value=list(USER_FIELDS),
-        help="The fields of the user that kernels may see. Fewer names narrow it; a narrowed list also "
-        "drops the fields that an identity provider adds.",
+        help="The fields of the user that kernels may see. A shorter list also drops the fields that an identity "
+        "provider adds.",
     ).tag(config=True)
     headers_allow = List(
         Unicode(),
         help="Patterns of further request headers that kernels may see, such as 'referer' or 'x-ab-*'. "
-        "Identity headers of a proxy need their exact name, addresses more than 'x-*'; credentials are never opened by "
-        "this.",
+        "Identity headers of a proxy need their exact name, and address headers a longer pattern than 'x-*'. This "
+        "option never forwards credentials.",
     ).tag(config=True)
     unsafe_headers = List(
         Unicode(), help="Exact names of credential headers that kernels may see. Logged at each start."
@@ -59,7 +60,7 @@ class AppMetaExtension(ExtensionApp):
     cookies_allow = List(
         Unicode(),
         help="Patterns of further cookies that kernels may see, such as 'sidebar' or 'ab_*'. "
-        "Without it only well-known preferences (theme, lang, tz) cross. Credentials are never opened by this.",
+        "By default kernels see only well-known preferences (theme, lang, tz). This option never forwards credentials.",
     ).tag(config=True)
     unsafe_cookies = List(
         Unicode(), help="Exact names of credential cookies that kernels may see. Logged at each start."
@@ -69,38 +70,38 @@ class AppMetaExtension(ExtensionApp):
     ).tag(config=True)
     trusted_proxies = List(
         Unicode(),
-        help="Networks (CIDR) of the reverse proxies in front of this server. Only their forwarded "
-        "headers and their user_header are believed.",
+        help="Networks (CIDR) of the reverse proxies in front of this server. The server believes "
+        "forwarded headers and user_header only from them.",
     ).tag(config=True)
     user_header = Unicode(
-        help="The header in which a trusted proxy names the user, such as X-Forwarded-User. Ignored "
-        "unless the request comes from one of trusted_proxies."
+        help="The header in which a trusted proxy names the user, such as X-Forwarded-User. The server "
+        "ignores it unless the request comes from one of trusted_proxies."
     ).tag(config=True)
     stamp_limit = Integer(
         wire.DEFAULT_LIMIT,
         min=wire.MIN_LIMIT,
         max=wire.MAX_LIMIT,
-        help="The most bytes that one request may take in a message. What does not fit is dropped whole.",
+        help="The most bytes that one request may take in a message. Items that do not fit are dropped whole.",
     ).tag(config=True)
     request_hook = Union(
         [Function(), Unicode()],
         default_value="",
         allow_none=True,
-        help="What adds the deployer's own fields to each connection's request: a function, or the name of one "
-        "('our_module:our_function'), that takes the HTTPRequest and returns a dict of JSON values, at most "
-        "4096 bytes of them. It may be async. Cells see them as app_meta().request.meta.",
+        help="A function that adds your own fields to each connection's request, or its name, such as "
+        "'our_module:our_function'. It takes the HTTPRequest and returns a dict of JSON values of at most 4096 bytes. "
+        "It may be async. Cells see the fields as app_meta().request.meta.",
     ).tag(config=True)
     audit = Bool(
         False,
-        help="Write an event for each cell and each callback: who, which kernel, when; never code. "
-        "EventLogger.handlers says where they go.",
+        help="Write an event for each cell and each callback: the user, the kernel and the time, never code. "
+        "EventLogger.handlers sets where the events go.",
     ).tag(config=True)
     tcp_nodelay = Bool(
         True, help="Switch off Nagle's algorithm on kernel connections, which delays replies by up to 40 ms."
     ).tag(config=True)
 
     def policy(self) -> Policy:
-        """Return the policy of these options; raises PolicyError for a value that cannot be."""
+        """Return the policy of these options; raises PolicyError for an unusable value."""
         narrowed = set(self.user_fields) != set(USER_FIELDS)
         return Policy.of(
             user_fields=self.user_fields if narrowed else None,
@@ -126,7 +127,8 @@ class AppMetaExtension(ExtensionApp):
         return "jupyter_app_meta_config"
 
     def _link_jupyter_server_extension(self, serverapp: ServerApp) -> None:
-        self.raise_config_file_errors = True  # else a broken file of ours is logged, and half of it holds
+        # Otherwise an error in our configuration file is only logged, and half of the file applies.
+        self.raise_config_file_errors = True
         try:
             super()._link_jupyter_server_extension(serverapp)
             self.refuse_unknown_options()
@@ -136,7 +138,7 @@ class AppMetaExtension(ExtensionApp):
             self._refuse(serverapp, error)
 
     def refuse_unknown_options(self) -> None:
-        """Raise PolicyError for a configured name that is no option, with the nearest one."""
+        """Raise PolicyError for a configured name that is not an option; the message names the nearest one."""
         known = self.class_trait_names(config=True)
         for name in self.config.get(type(self).__name__, {}):
             if name not in known:
@@ -151,7 +153,7 @@ class AppMetaExtension(ExtensionApp):
         raise SystemExit(1) from error
 
     def initialize_settings(self) -> None:
-        """Wire everything as soon as the loop runs: all other extensions have loaded by then."""
+        """Wrap the server's classes as soon as the loop runs: all other extensions have loaded by then."""
         os.environ.pop(wire.KEY_VARIABLE, None)  # kernels of this server have their own keys
         logs.guard(self.log)
         self.announce()
@@ -162,7 +164,7 @@ class AppMetaExtension(ExtensionApp):
         self.wire()
 
     def wire(self) -> None:
-        """Wrap the connection class and the managers that are configured now; once is enough."""
+        """Wrap the connection class and the managers that are configured now; idempotent."""
         app = self.serverapp
         assert app is not None
         settings = app.web_app.settings
@@ -173,7 +175,7 @@ class AppMetaExtension(ExtensionApp):
                 events=app.event_logger,
             )
         context = settings["app_meta_context"]
-        for manager in (app.kernel_manager, settings["kernel_manager"]):  # an extension may have put in its own
+        for manager in (app.kernel_manager, settings["kernel_manager"]):  # an extension may have set its own
             wrap_kernel_manager(manager, context)
         wrap_session_manager(app.session_manager, context)
         wrap_execution(app.web_app, context)
@@ -216,7 +218,7 @@ class AppMetaExtension(ExtensionApp):
         return kernel_meta
 
     def announce(self) -> None:
-        """Log in one line what is forwarded, and one line for each option that needs a second look."""
+        """Log one line on what is forwarded, and one line for each risky option."""
         self.log.info("jupyter-app-meta forwards %s.", self._summary())
         for name in ("unsafe_headers", "unsafe_cookies", "unsafe_query"):
             if values := getattr(self, name):
@@ -225,12 +227,12 @@ class AppMetaExtension(ExtensionApp):
             self.log.warning("%s", warning)
 
     def warnings(self) -> list[str]:
-        """Return what is risky in these options and the server's, a sentence each."""
+        """Return one sentence for each risk in these options and the server's."""
         found = openings.warnings(self.policy())
         if self.user_header and not self.trusted_proxies:
             found.append("AppMetaExtension.user_header is ignored: set AppMetaExtension.trusted_proxies too.")
         if self.audit and not self.config.get("EventLogger", {}).get("handlers"):
-            found.append("AppMetaExtension.audit writes nowhere: give EventLogger.handlers a handler.")
+            found.append("AppMetaExtension.audit writes no events: add a handler to EventLogger.handlers.")
         session: Any = self.config.get("Session", {})
         if session.get("key") is not None and not session.get("key"):
             found.append("Session.key is empty, so no message can be signed: kernels will know no request.")

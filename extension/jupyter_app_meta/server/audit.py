@@ -1,10 +1,9 @@
-"""Who ran what: one event for each cell and each callback, through jupyter_server's event system.
+"""The audit: one event for each cell and each callback, through jupyter_server's event system.
 
-An event says who, where and when; never code, never a value. It is written as the message is passed
-on to the kernel. Deployers get it with the standard handlers of ``EventLogger``.
-
-The event logger is our own, with the server's handlers: the server's own takes an event of any of its
-schemas from whoever is logged in, and tells all events to whoever listens.
+1. An event has the user, the place and the time, never code or a value. It is written when the message is passed on
+   to the kernel. Deployers receive events with the standard handlers of ``EventLogger``.
+2. The event logger is our own, with the server's handlers. The server's own logger accepts events of any of its
+   schemas from every logged-in user, and sends all events to every listener.
 """
 
 from __future__ import annotations
@@ -33,29 +32,29 @@ ACTIONS = {
     "comm_close": "callback",
     wire.CLAIM_TYPE: "claim",
 }
-"""The messages that make a kernel run cells and callbacks."""
+"""The types of messages that make a kernel run cells and callbacks, and the action that each is."""
 
 LONGEST_ID = 128
 LONGEST_PATH = 4096
 
 
-class _Beside(SchemaRegistry):
-    """Schemas of our own, and those of the server's events for the handlers that write both."""
+class _Schemas(SchemaRegistry):
+    """Our own schemas, and the server's for handlers that write both kinds of events."""
 
     def __init__(self, others: SchemaRegistry) -> None:
         super().__init__()
         self._others = others
 
     def get(self, id_: str) -> EventSchema:
-        """Return the schema of an id; raises KeyError where there is none."""
+        """Return the schema of an id; raises KeyError if it is unknown."""
         return super().get(id_) if id_ in self else self._others.get(id_)
 
 
 def event_logger(config: Config, log: logging.Logger, server: EventLogger | None) -> EventLogger:
-    """Return an event logger with the configured handlers, beside the server's own if it has one."""
+    """Return an event logger with the configured handlers; it knows the schemas of the server's own logger as well."""
     events = EventLogger(config=config, log=log)
     if server:
-        events.schemas = _Beside(server.schemas)
+        events.schemas = _Schemas(server.schemas)
     return events
 
 
@@ -68,7 +67,7 @@ class EventAudit:
         self._warned = False
 
     def note(self, user: User | None, kernel_id: str, path: str | None, header: dict[str, Any]) -> None:
-        """Write an event for a message of this header, where it makes the kernel run code. Never raises."""
+        """Write an event for a message with this header, if it makes the kernel run code. Never raises."""
         msg_type = header.get("msg_type")
         action = ACTIONS.get(msg_type) if isinstance(msg_type, str) else None
         if action is None:
@@ -92,5 +91,5 @@ class EventAudit:
 
 
 def _text(msg_id: object) -> str:
-    """Return an id as a text; one that is a list or an object, of whatever depth, has none."""
+    """Return an id as a string; a list or an object, which may be deep, is not written."""
     return str(msg_id) if isinstance(msg_id, str | int | float) else "(no text)"

@@ -1,8 +1,8 @@
-"""A tornado handler → RawRequest. It copies facts and decides nothing.
+"""A tornado handler → RawRequest. This module copies a request and decides nothing.
 
-What tornado 6 does that matters here: repeated Cookie lines are joined with a comma and lose
-cookies, so each line is parsed; cookies are Morsels, so their value is taken; ``remote_ip`` is
-whatever a header claims where xheaders are on, so the socket's own peer is taken.
+1. tornado 6 joins repeated Cookie lines with a comma and loses cookies, so each line is parsed here.
+2. If tornado trusts ``X-Real-IP`` and the like (xheaders), ``remote_ip`` is a header's value, so the address of the
+   socket's peer is taken.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..policy import RawRequest
 
 
 def raw_request(handler: JupyterHandler, user: User | None) -> RawRequest:
-    """Return the facts of a handler's request, unfiltered; raises nothing for odd bytes."""
+    """Return a handler's request, unfiltered; never raises for odd bytes."""
     request = handler.request
     return RawRequest(
         method=request.method or "",
@@ -32,7 +32,7 @@ def raw_request(handler: JupyterHandler, user: User | None) -> RawRequest:
 
 
 def own_cookies(handler: JupyterHandler) -> frozenset[str]:
-    """Return the names of the cookies that log a browser in to this server, or guard its forms."""
+    """Return the names of the cookies that log a browser in to this server, or protect its forms (XSRF)."""
     provider, settings = handler.identity_provider, handler.settings
     hubs = (getattr(provider, "hub_auth", None), settings.get("hub_auth"))
     of_hub = (getattr(hub, "cookie_name", None) for hub in hubs)
@@ -47,7 +47,7 @@ def cookies(request: HTTPServerRequest) -> tuple[tuple[str, str], ...]:
 
 
 def peer(request: HTTPServerRequest) -> Address | None:
-    """Return the socket's true peer, whatever headers say; None for a unix socket."""
+    """Return the address of the socket's peer, which no header can change; None for a unix socket."""
     context = getattr(request.connection, "context", None)
     address = getattr(context, "address", None)
     if not isinstance(address, tuple) or len(address) < 2:

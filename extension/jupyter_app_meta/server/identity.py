@@ -1,12 +1,12 @@
-"""Who made a request: the server's notion of a user (Jupyter, Hub, dict, str, None) → Visitor.
+"""Identities: the server's user of a request (Jupyter's, the Hub's, a dict, a string, None) → Visitor.
 
-How far each is to be trusted is said by ``assurance``:
+``assurance`` says how far to trust the user:
 
 =============  ==================================================================================
-hub            JupyterHub authenticated this very person
-provider       an identity provider of the deployer, or a trusted proxy's header, named the person
-shared-secret  somebody who holds the server's token or password: the owner, under a random name
-none           authentication is off: anybody
+hub            JupyterHub authenticated the user
+provider       an identity provider of the deployer, or a trusted proxy's header, named the user
+shared-secret  the client holds the server's token or password: it is the owner, under a random name
+none           authentication is off: any client has access
 =============  ==================================================================================
 """
 
@@ -28,8 +28,8 @@ from . import capture
 
 EXTRA_LIMIT = 4096
 
-# Where a deployer's own code can decide who somebody is: all must be jupyter_server's for a visitor
-# to be no more than somebody who holds its token or password.
+# A deployer's own code can decide about identity in these methods. The assurance is shared-secret only if all of
+# them are jupyter_server's.
 _BY_TOKEN = "get_user _get_user get_user_token get_token get_user_cookie generate_anonymous_user".split()
 _BY_COOKIE = [*_BY_TOKEN, *"user_from_cookie user_to_cookie set_login_cookie process_login_form get_handlers".split()]
 _PAGE_BY_TOKEN = "get_user get_user_token get_token get_user_cookie".split()
@@ -68,7 +68,7 @@ def unknown() -> Visitor:
 
 
 def _visitor(handler: JupyterHandler, policy: Policy) -> Visitor:
-    by_hub = _hub_model(handler) is not None  # its proxy passes on what clients write into headers
+    by_hub = _hub_model(handler) is not None  # the Hub's proxy passes headers of clients on
     by_proxy = bool(policy.user_header) and not by_hub and policy.trusts(capture.peer(handler.request))
     user = _from_proxy(handler, policy) if by_proxy else _from_server(handler)
     if user is None:
@@ -78,7 +78,7 @@ def _visitor(handler: JupyterHandler, policy: Policy) -> Visitor:
 
 
 def _from_proxy(handler: JupyterHandler, policy: Policy) -> User | None:
-    """Return the user that a trusted proxy names in its header; None where it names nobody, or twice.
+    """Return the user that a trusted proxy names in its header; None if the header is missing or repeated.
 
     Only the header's true name counts: proxies pass a client's own ``X_Forwarded_User`` on.
     """
@@ -106,7 +106,7 @@ def _from_server(handler: JupyterHandler) -> User | None:
 
 
 def _standing(values: Mapping[str, Any], assurance: str) -> dict[str, Any]:
-    """Return what a user is allowed to be: only a deployer's provider tells more than the server itself."""
+    """Return a user's kind, groups and rights. Only a deployer's provider tells more than the server itself."""
     if assurance == "provider":
         kind = "service" if values.get("kind") == "service" else "user"
         return {"kind": kind, "groups": _groups(values.get("groups")), "admin": values.get("admin") is True}
@@ -114,7 +114,7 @@ def _standing(values: Mapping[str, Any], assurance: str) -> dict[str, Any]:
 
 
 def _values(found: object) -> dict[str, Any]:
-    """Return what an identity provider said as a dict; empty where it is of no known form."""
+    """Return an identity provider's answer as a dict; empty if it has no known form."""
     if isinstance(found, str):
         return {"username": found}
     if isinstance(found, Mapping):
@@ -127,20 +127,20 @@ def _values(found: object) -> dict[str, Any]:
 
 
 def _named(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the name fields, filled the way jupyter_server fills them."""
+    """Return the name fields, with jupyter_server's defaults."""
     names = {field: str(values[field]) for field in _NAMES if isinstance(values.get(field), str) and values[field]}
     name = names.get("name", names["username"])
     return {"initials": None, "color": None, **names, "name": name, "display_name": names.get("display_name", name)}
 
 
 def _extras(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the provider's own fields that are small JSON values, as they are at this moment."""
+    """Return copies of the provider's own fields that are small JSON values."""
     own = {name: _plain(value) for name, value in values.items() if name not in User.defaults and name[:1] != "_"}
     return {name: value for name, value in own.items() if value is not None}
 
 
 def _plain(value: object) -> Any:
-    """Return a copy made of JSON values; None where there is none, or a big one."""
+    """Return a copy made of JSON values; None if there is no such copy, or if it is too large."""
     try:
         text = json.dumps(value, allow_nan=False)
         return json.loads(text) if len(text) <= EXTRA_LIMIT else None
@@ -157,13 +157,13 @@ def _groups(value: object) -> tuple[str, ...]:
 
 
 def _hub_model(handler: JupyterHandler) -> Mapping[str, Any] | None:
-    """Return JupyterHub's model of a user or service; None where no Hub was asked."""
+    """Return JupyterHub's model of a user or service; None if the Hub did not authenticate the request."""
     model = _hub_answer(handler) if _asks_hub(handler) else None
     return model if isinstance(model, Mapping) and model.get("kind") in ("user", "service") else None
 
 
 def _asks_hub(handler: JupyterHandler) -> bool:
-    """Whether a Hub runs this server, or JupyterHub's own code says who somebody is."""
+    """Whether a Hub runs this server, or JupyterHub's own code authenticates its requests."""
     askers = (*type(handler.identity_provider).__mro__, *type(handler).__mro__)
     return bool(os.environ.get("JUPYTERHUB_API_URL")) or any(
         asker.__module__.partition(".")[0] == "jupyterhub" for asker in askers
@@ -171,10 +171,10 @@ def _asks_hub(handler: JupyterHandler) -> bool:
 
 
 def _hub_answer(handler: JupyterHandler) -> object:
-    """Return what the Hub said of the user, where its own code asked.
+    """Return what the Hub said of the user, if JupyterHub's own code asked it.
 
-    jupyterhub-singleuser keeps it on the user, its older mode on the handler: there the user that
-    jupyter_server made of it does not tell a service from a user.
+    jupyterhub-singleuser keeps the answer on the user. Its older mode keeps it on the handler, because the user that
+    jupyter_server makes there does not tell a service from a user.
     """
     found: object = handler.current_user
     cached = getattr(handler, "_hub_auth_user_cache", None)
@@ -191,7 +191,7 @@ def _hub_user(model: Mapping[str, Any], found: object) -> User | None:
     if not isinstance(username, str) or not username:
         return None
     owner = os.environ.get("JUPYTERHUB_USER")
-    told = model.get("user_info")  # what the authenticator says of names; the older mode has it nowhere else
+    told = model.get("user_info")  # the authenticator's names; the older mode has them only here
     names = {field: getattr(found, field, None) for field in _NAMES} | _values(told)
     return User(
         _named({**names, "username": username}),

@@ -1,10 +1,10 @@
-"""Voila's own command, made request-aware by two lines of its configuration.
+"""Voila's own command: two lines of its configuration tell its kernels about requests.
 
     c.VoilaConfiguration.multi_kernel_manager_class = "jupyter_app_meta.server.voila.KernelManager"
     c.Voila.kernel_websocket_connection_class = "jupyter_app_meta.server.voila.Connection"
 
-The ``voila`` command loads no server extension, but makes one kernel manager: that is what knows the
-options (``c.AppMetaExtension.…``, as ever) and wires the rest. Its connections find what stamps are made from there.
+The ``voila`` command loads no server extension, but it makes one kernel manager. So the kernel manager here reads the
+options (``c.AppMetaExtension.…`` as usual) and wraps the kernels. Its connections take the stamping context from it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CONNECTION_LINE = f'c.Voila.kernel_websocket_connection_class = "{__name__}.Conn
 
 
 class KernelManager(AsyncMappingKernelManager):
-    """Voila's kernel manager: its kernels and their connections share what stamps are made from."""
+    """Voila's kernel manager. Its kernels and their connections share one stamping context."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)  # type: ignore[no-untyped-call]  # jupyter_server's own
@@ -54,18 +54,18 @@ class KernelManager(AsyncMappingKernelManager):
 
 
 def _check(app: Any) -> None:
-    """Raise AppMetaError where Voila's configuration lacks the other line, or runs cells before their visitor comes."""
+    """Raise AppMetaError if Voila's configuration lacks the other line, or runs cells before a visitor arrives."""
     if not issubclass(app.kernel_websocket_connection_class, Connection):
         raise AppMetaError(f"Voila's configuration needs this line too: {CONNECTION_LINE}")
     if app.voila_configuration.preheat_kernel:
         raise AppMetaError(
-            "VoilaConfiguration.preheat_kernel runs cells before their visitor comes, so they would know nobody. "
-            "Switch it off, or serve the notebooks by 'jupyter app-meta serve --warm 1', where such cells wait."
+            "VoilaConfiguration.preheat_kernel runs cells before a visitor arrives, when app_meta() has no request. "
+            "Set it to False, or serve the notebooks with 'jupyter app-meta serve --warm 1', where such cells wait."
         )
 
 
 def _context(manager: Any) -> StampingContext:
-    """Return what stamps are made from; raises PolicyError or TraitError for a wrong option of ``AppMetaExtension``."""
+    """Return the stamping context; raises PolicyError or TraitError for a wrong option of ``AppMetaExtension``."""
     extension = AppMetaExtension(config=manager.config, log=manager.log)
     extension.refuse_unknown_options()
     context = extension.stamping_context(lambda kernel_id: kernel_id in manager, manager.parent.cookie_secret)
@@ -74,7 +74,7 @@ def _context(manager: Any) -> StampingContext:
 
 
 def _incidents(manager: Any) -> Incidents:
-    """Return what is told of the errors of a manager's kernels."""
+    """Return the record of the errors of a manager's kernels."""
 
     def notebook(kernel_id: str) -> str:
         return str(manager.app_meta_context.origins.session(kernel_id)["path"] or "a page of Voila")
@@ -83,10 +83,10 @@ def _incidents(manager: Any) -> Incidents:
 
 
 class Connection(StampedChannels, ZMQChannelsWebsocketConnection):  # type: ignore[misc]  # typed apart, see protocols
-    """Voila's connection of a page to its kernel. Its kernel manager has what its stamps are made from.
+    """Voila's connection of a page to its kernel.
 
-    It sends a page what is for visitors, in each of the three formats: Voila's handler reads one.
-    What its page sends and does not read is bounded as on dashboards.
+    It sends a page only what visitors may see, in each of the three formats: Voila's own handler reads one format.
+    It bounds the messages that the page sends and the output that the page does not read, as on dashboards.
     """
 
     app_meta_allowed = ACCEPTED["shell"]
@@ -94,7 +94,7 @@ class Connection(StampedChannels, ZMQChannelsWebsocketConnection):  # type: igno
 
     @property
     def app_meta_context(self) -> StampingContext:
-        """What stamps are made from; raises AppMetaError if the kernel manager is not ours."""
+        """The stamping context; raises AppMetaError if the kernel manager is not ours."""
         context = getattr(self.multi_kernel_manager, "app_meta_context", None)
         if not isinstance(context, StampingContext):
             raise AppMetaError(f"Voila's configuration needs this line too: {MANAGER_LINE}")
@@ -107,7 +107,7 @@ class Connection(StampedChannels, ZMQChannelsWebsocketConnection):  # type: igno
         return self._gate.writer(write) if self._gate else write
 
     async def prepare(self) -> None:
-        """Prepare the connection as its base does."""
+        """Prepare the connection, and what bounds its messages."""
         await super().prepare()
         confine(self, self.multi_kernel_manager.app_meta_incidents)
         handler, flights = self.websocket_handler, self.multi_kernel_manager.app_meta_flights
@@ -115,7 +115,7 @@ class Connection(StampedChannels, ZMQChannelsWebsocketConnection):  # type: igno
         self._gate = Gate(handler, self, flight, stamp_size(self))
 
     def handle_incoming_message(self, incoming_msg: Any) -> None:
-        """Pass a message on, if a page may send it."""
+        """Pass a message on if a page may send it."""
         if self._gate and self._gate.admits(incoming_msg):
             super().handle_incoming_message(incoming_msg)
 

@@ -1,10 +1,10 @@
-"""What pages have sent that their kernels have not answered yet: bounded for each page and each visitor. Pure, no I/O.
+"""Flights: messages that pages have sent and kernels have not answered yet, bounded by page and visitor. Pure, no I/O.
 
-1. A kernel that is busy keeps what it is sent, in its own memory and the server's. It says that it is done with a
-   message by the status "idle" that names the message.
-2. A kernel takes the messages of one socket and channel in their order. "idle" answers those before it, too: while an
-   asynchronous cell runs, ipykernel says nothing of the callbacks that it lets through.
-3. "idle" counts from the socket that sent the message. When that has left, it counts from any socket of the page.
+1. A busy kernel keeps messages in its own memory and the server's. Its status "idle" names a message that is done.
+2. A kernel takes the messages of one socket and channel in order. So "idle" also answers those before it: while an
+   asynchronous cell runs, ipykernel sends no status for the callbacks that it lets through.
+3. "idle" counts if it is heard on the socket that sent the message. Once that socket is closed, any socket of the page
+   counts.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from .incoming import Envelope, Refused
 
 SPARE = 1024 * 1024
-"""Bytes for the questions that a page asks as it connects: it must be able to come back to a kernel that is busy."""
+"""Extra bytes for the requests that a page sends as it connects, so that it can reconnect to a busy kernel."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The most bytes under way of a page and of a visitor, messages a second, and comms that a page opens."""
+    """The most bytes under way for a page and for a visitor, messages a second, and comms that a page opens."""
 
     page: int
     visitor: int
@@ -31,28 +31,28 @@ class Limits:
 
     @classmethod
     def of(cls, largest: int) -> Limits:
-        """Return the limits where the largest message has so many bytes."""
+        """Return the limits for a server whose largest message has so many bytes."""
         page = 2 * largest + 16 * 1024 * 1024
         return cls(page, 4 * page)
 
 
 @dataclass(slots=True, weakref_slot=True, eq=False)
 class Account:
-    """How many bytes one visitor's pages have under way."""
+    """The bytes that one visitor's pages have under way."""
 
     bytes: int = 0
 
 
 @dataclass(slots=True, eq=False)
 class _Lane:
-    """The messages of one socket and channel, oldest first; the socket is None when it has left."""
+    """The messages of one socket and channel, oldest first; the socket is None once it is closed."""
 
     socket: object | None
     waiting: dict[str, int] = field(default_factory=dict)
 
 
 class Flight:
-    """What one page has under way."""
+    """The messages that one page has under way."""
 
     def __init__(self, limits: Limits, account: Account, clock: Callable[[], float] = time.monotonic) -> None:
         self._limits, self._account, self._clock = limits, account, clock
@@ -63,11 +63,11 @@ class Flight:
         self.bytes = 0
 
     def begin(self, socket: object, envelope: Envelope, more: int = 0) -> None:
-        """Note a message that is sent on, with so many bytes of a stamp; raises Refused beyond a limit."""
+        """Note a message that is sent on; ``more`` is the size of its stamp. Raises Refused beyond a limit."""
         self._take_token()
         cost = envelope.cost + more
         if envelope.msg_id in self._found:
-            raise Refused(1008, "a message whose id is another's")
+            raise Refused(1008, "a message with the id of another message")
         spare = SPARE if envelope.msg_type.endswith("_info_request") else 0
         if self.bytes + cost > self._limits.page + spare or self._account.bytes + cost > self._limits.visitor + spare:
             raise Refused(1008, "more than the kernel can take")
@@ -78,7 +78,7 @@ class Flight:
         self._add(cost)
 
     def end(self, msg_id: str, socket: object | None) -> None:
-        """Note that a socket heard that a message is done; None is heard while no socket is there."""
+        """Note that a socket heard that a message is done; None if the page has no socket."""
         lane = self._found.get(msg_id)
         if lane is None or lane.socket not in (None, socket):
             return
@@ -89,12 +89,12 @@ class Flight:
                 return
 
     def leave(self, socket: object) -> None:
-        """Note that a socket has left; what it sent is still under way."""
+        """Note that a socket is closed; its messages are still under way."""
         for key in [key for key in self._lanes if key[0] == id(socket)]:
             self._lanes.pop(key).socket = None
 
     def close(self) -> None:
-        """Note that the kernel has ended, and what was under way with it."""
+        """Note that the kernel has ended: no message is under way any more."""
         self._lanes.clear()
         self._found.clear()
         self._add(-self.bytes)

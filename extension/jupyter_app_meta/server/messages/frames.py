@@ -22,7 +22,7 @@ V1 = "v1.kernel.websocket.jupyter.org"
 
 
 def stamp_frame(frame: str | bytes, subprotocol: str | None, stamps: Stamps) -> tuple[str | bytes, Json | None]:
-    """Return a WebSocket frame with the stamp in its message, and the header of what a kernel may run.
+    """Return a WebSocket frame with the stamp in its message, and the header if the kernel may run code for it.
 
     Raises Unreadable if it cannot be read here: a later parser might read a stamp in it.
     """
@@ -38,12 +38,15 @@ def _stamp_frame(frame: str | bytes, subprotocol: str | None, stamps: Stamps) ->
     if is_absurd(frame, subprotocol):
         raise Unreadable("a message that claims more parts than it has bytes")
     if subprotocol == V1 and isinstance(frame, bytes):
+        channel: str
+        parts: list[Any]
         channel, parts = deserialize_msg_from_ws_v1(frame)
-        header, parts = stamps.forward(parts)
-        return serialize_msg_to_ws_v1(parts, channel), header if channel in RUN_CHANNELS else None
+        header, stamped = stamps.forward(parts)
+        text: bytes = serialize_msg_to_ws_v1(stamped, channel)
+        return text, header if channel in RUN_CHANNELS else None
     if isinstance(frame, bytes):
         return _stamp_binary(frame, stamps)
-    message = json.loads(frame)
+    message: Json = json.loads(frame)
     return json.dumps(stamps.message(message)), _run_header(message)
 
 
@@ -54,18 +57,18 @@ def _run_header(message: Json) -> Json | None:
 
 
 def _stamp_binary(frame: bytes, stamps: Stamps) -> tuple[bytes, Json | None]:
-    """Return a binary frame with another JSON text: what follows moves and is otherwise the same."""
-    (count,) = struct.unpack("!I", frame[:4])
-    offsets = struct.unpack(f"!{count}I", frame[4 : 4 * (count + 1)])
+    """Return a binary frame with another JSON text. The buffers behind it move and are otherwise the same."""
+    count = int.from_bytes(frame[:4], "big")
+    offsets: tuple[int, ...] = struct.unpack(f"!{count}I", frame[4 : 4 * (count + 1)])
     start, end = offsets[0], offsets[1] if count > 1 else len(frame)
-    message = json.loads(frame[start:end].decode())
+    message: Json = json.loads(frame[start:end].decode())
     text = json.dumps(stamps.message(message)).encode()
     moved = (start, *(offset + start + len(text) - end for offset in offsets[1:]))
     head = struct.pack(f"!{count + 1}I", count, *moved)
     return b"".join((head, frame[4 * (count + 1) : start], text, frame[end:])), _run_header(message)
 
 
-def is_absurd(frame: Any, subprotocol: str | None) -> bool:
+def is_absurd(frame: object, subprotocol: str | None) -> bool:
     """Whether a frame claims more parts than it has bytes, or parts that overlap: reading it would take too long."""
     if not isinstance(frame, bytes):
         return False
@@ -74,6 +77,6 @@ def is_absurd(frame: Any, subprotocol: str | None) -> bool:
     if count > max(len(frame), 64):
         return True
     there = max(0, min(count, len(frame) // start - 1))
-    offsets = struct.unpack_from(form.format(there), frame, start)
-    size: int = sum(max(0, min(end, len(frame)) - begin) for begin, end in pairwise(offsets))
+    offsets: tuple[int, ...] = struct.unpack_from(form.format(there), frame, start)
+    size = sum(max(0, min(end, len(frame)) - begin) for begin, end in pairwise(offsets))
     return size > len(frame)

@@ -1,8 +1,8 @@
-"""What a page's socket may send to its kernel, judged before jupyter_server reads it. Pure, no I/O.
+"""Messages that a page's socket may send to its kernel, judged before jupyter_server reads them. Pure, no I/O.
 
-1. jupyter_server writes what it does not expect into its log, whole: a refused message never gets there.
-2. A kernel echoes the header of a message in everything that the message causes, so headers are short.
-3. What is accepted has one reading: the frame's parts follow each other, and each is a JSON object.
+1. jupyter_server logs unexpected messages as a whole, so a refused message never reaches it.
+2. A kernel echoes the header of a message in each of its replies and outputs, so headers must be short.
+3. An accepted frame has only one reading: its parts follow each other, and each is a JSON object.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ ACCEPTED: Mapping[str, frozenset[str]] = {
     "shell": frozenset({"comm_open", "comm_close", "comm_msg", "comm_info_request", "kernel_info_request"}),
     "control": frozenset({"comm_info_request", "kernel_info_request"}),
 }
-"""What a visitor's browser may say to a kernel, on each channel."""
+"""The types of messages that a visitor's browser may send to a kernel, for each channel."""
 
 MAX_PARTS = 4096
 MAX_HEADER = 2048
 PART_COST = 512
-"""Bytes that a part costs the server and the kernel beside its own."""
+"""The bytes that a part costs the server and the kernel in addition to its own."""
 
 _id = re.compile(r"[!-~]{1,128}")
 _version = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){0,3}")
@@ -45,7 +45,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What is known of an accepted message: its channel, its ids, and about how many bytes it costs."""
+    """An accepted message: its channel, its ids, and about how many bytes it costs."""
 
     channel: str
     msg_id: str
@@ -55,7 +55,7 @@ class Envelope:
 
 
 def judge(frame: str | bytes, subprotocol: str | None) -> Envelope:
-    """Return what is known of a frame's message; raises Refused where a visitor may not send it."""
+    """Return the envelope of a frame's message; raises Refused if a visitor may not send it."""
     try:
         channel, message, count = _v1(frame) if subprotocol == V1 else _legacy(frame)
     except (ValueError, TypeError, KeyError, IndexError, RecursionError, struct.error) as error:
@@ -102,7 +102,7 @@ _NAMES = ("header", "parent_header", "metadata", "content")
 
 
 def _check_order(offsets: tuple[int, ...], length: int) -> None:
-    """Raise where parts overlap: a few bytes would be copied many times."""
+    """Raise Refused if parts overlap: a few bytes would be copied many times."""
     if any(start > end for start, end in pairwise(offsets)) or offsets[-1] > length:
         raise _unreadable()
 
@@ -116,7 +116,7 @@ def _objects(message: dict[str, Any]) -> dict[str, Json]:
 
 
 def _ids(header: Json, accepted: frozenset[str]) -> tuple[str, str]:
-    """Return a message's id and type. An id that a kernel takes for a date cannot be stamped."""
+    """Return a message's id and type. An id that looks like a date is refused: kernels parse it, so no stamp fits."""
     msg_id, msg_type = header.get("msg_id"), header.get("msg_type")
     if not isinstance(msg_type, str) or msg_type not in accepted:
         raise Refused(1008, "a message of a type that visitors may not send")
@@ -132,7 +132,7 @@ def _is_version(value: object) -> bool:
 
 
 def _comm_id(content: Json) -> str:
-    """Return the id of a comm. A kernel logs those, and names of targets, that it does not know."""
+    """Return the id of a comm. Kernels log unknown ids and target names, so both must be plain."""
     comm_id, target = content.get("comm_id"), content.get("target_name", "none")
     for name in (comm_id, target):
         if not isinstance(name, str) or not _id.fullmatch(name):

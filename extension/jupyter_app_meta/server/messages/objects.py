@@ -1,9 +1,9 @@
-"""JSON objects of messages: read here, and written anew from what was read.
+"""JSON objects of messages: they are read here, and written anew from what was read.
 
-1. What a kernel gets is never the client's own bytes. Two parsers may read two things in them.
-2. What cannot be written as plain JSON counts as unreadable: NaN, infinite numbers, halves of surrogate pairs.
-3. So does what another parser may refuse: nesting deeper than ``DEPTH``.
-4. Nothing raises: what is unreadable is None.
+1. A kernel never gets the client's own bytes, because two parsers may read them differently.
+2. Values that plain JSON does not have are unreadable: NaN, infinite numbers, halves of surrogate pairs.
+3. Nesting deeper than ``DEPTH`` is unreadable, because another parser may refuse it.
+4. No function raises. An unreadable object is None.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from jupyter_client.jsonutil import json_default
 Json = dict[str, Any]
 
 DEPTH = 64
-"""The most objects and lists in one another. Parsers give up from about 1000 on, each at a number of its own."""
+"""The most objects and lists inside one another. Parsers refuse about 1000 and more; the limit differs among them."""
 
 _read = json.JSONDecoder().decode
 _write = json.JSONEncoder(allow_nan=False, default=json_default).encode
@@ -25,7 +25,7 @@ _write_text = json.JSONEncoder(ensure_ascii=False, default=json_default).encode
 
 
 def read(part: Any, errors: Literal["strict", "replace"] = "strict") -> Json | None:
-    """Return the JSON object of a part's bytes; None where it is not one."""
+    """Return the JSON object in a part's bytes; None if they are not a JSON object."""
     try:
         value = _read(str(part, "utf-8", errors))
     except (ValueError, TypeError, RecursionError):  # a number beyond Python's limit is a ValueError
@@ -34,15 +34,15 @@ def read(part: Any, errors: Literal["strict", "replace"] = "strict") -> Json | N
 
 
 def write(value: Json, *, strict: bool = True) -> bytes | None:
-    """Return an object as ASCII JSON in which every parser reads the same; None where there is no such JSON.
+    """Return an object as ASCII JSON that every parser reads in the same way; None if there is no such JSON.
 
-    What is not ``strict`` may hold NaN and the like, as Python's own json has them.
+    If not ``strict``, the object may hold NaN and the like, which Python's own json writes.
     """
     try:
         text = _write(value) if strict else json.dumps(value)
         if strict and text.count("{") + text.count("[") > DEPTH and not _is_shallow(value):
             return None
-        if strict and "\\ud" in text:  # a character beyond the Basic Multilingual Plane, or half of one
+        if strict and "\\ud" in text:  # a character beyond the Basic Multilingual Plane, or half of its surrogate pair
             _write_text(value).encode()
     except (ValueError, TypeError, RecursionError):
         return None
@@ -50,7 +50,7 @@ def write(value: Json, *, strict: bool = True) -> bytes | None:
 
 
 def can_be_written(value: Json) -> bool:
-    """Whether ``write`` has a JSON for an object; what clients usually write is not written for that."""
+    """Whether ``write`` can write an object. For what clients usually send, the answer needs no writing."""
     if all(map(str.isascii, value)) and all(map(_is_plain, value.values())):
         return True
     return write(value) is not None

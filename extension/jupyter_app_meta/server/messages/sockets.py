@@ -1,10 +1,10 @@
 """Asynchronous ZeroMQ sockets that miss no message.
 
-The operating system reports a socket once for each change. jupyter_client sends past zmq.asyncio, and
-each such send takes the report of a reply that arrived just before it: the waiting task sleeps on.
+The operating system reports each change of a socket once. jupyter_client sends without zmq.asyncio, and such a send
+consumes the report of a reply that arrived just before it, so that the waiting task would never wake.
 
-1. After each send the socket looks for what arrived.
-2. A wait for a message looks again by itself, whatever took its report.
+1. After each send the socket checks for messages.
+2. A wait for a message checks again every second, so that a lost report delays it by at most that.
 """
 
 from __future__ import annotations
@@ -14,56 +14,65 @@ from contextlib import suppress
 from functools import cache
 from queue import Empty
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, TypeGuard
 
 import zmq
 import zmq.asyncio
 from jupyter_client.channels import AsyncZMQSocketChannel
 
+from ..wrapping import subclass
+from .objects import Json
+
+if TYPE_CHECKING:
+    Channel = AsyncZMQSocketChannel
+else:
+    Channel = object
+
 LOOK = 1.0
-"""Seconds after which a wait for a message looks again."""
+"""Seconds after which a wait for a message checks again."""
 
 CHANNELS = ("shell", "iopub", "stdin", "control")
 
 
-def look_again(stream: Any) -> None:
-    """Let an asynchronous socket look for messages that arrived; anything else is left alone."""
+def look_again(stream: object) -> None:
+    """Make an asynchronous socket check for messages; any other stream is left alone."""
     if not isinstance(stream, zmq.asyncio.Socket) or stream.closed:
         return
-    with suppress(RuntimeError):  # a send from a thread without a loop wakes nothing: the wait looks again by itself
+    with suppress(RuntimeError):  # a thread without a loop cannot wake the task: its wait checks again by itself
         asyncio.get_running_loop()
-        stream.get(zmq.EVENTS)  # pyzmq then schedules what a waiting task has missed
+        stream.get(zmq.EVENTS)  # pyzmq then schedules the waiting task, if a message is there
 
 
-def make_patient(client: Any) -> None:
-    """Let the channels of an asynchronous client, which must not have started, look again by themselves."""
+def make_patient(client: object) -> None:
+    """Make the channels of an asynchronous client check again by themselves; they must not have started yet."""
     for name in CHANNELS:
         base = getattr(client, f"{name}_channel_class", None)
         if _is_asynchronous(base):
-            setattr(client, f"{name}_channel_class", _patient(base))
+            setattr(client, f"{name}_channel_class", _wrap_channel(base))
 
 
-def _is_asynchronous(base: object) -> bool:
+def _is_asynchronous(base: object) -> TypeGuard[type]:
     return isinstance(base, type) and issubclass(base, AsyncZMQSocketChannel)
 
 
 @cache
-def _patient(base: Any) -> Any:
-    """Return a channel class that is this one, and looks again."""
-    if getattr(base, "looks_again", False):
-        return base
+def _wrap_channel(base: type) -> type:
+    """Return a channel class whose waits check again; a wrapped class is returned as it is."""
+    return base if issubclass(base, PatientChannel) else subclass(base, PatientChannel)
 
-    async def get_msg(self: Any, timeout: float | None = None) -> dict[str, Any]:
+
+class PatientChannel(Channel):
+    """A channel whose waits check again."""
+
+    async def get_msg(self, timeout: float | None = None) -> Json:  # type: ignore[override]  # as its base, untyped
+        """Return the next message; raises Empty if none came in time."""
         deadline = None if timeout is None else monotonic() + timeout
         while True:
             left = LOOK if deadline is None else min(LOOK, max(0.0, deadline - monotonic()))
             try:
-                message: dict[str, Any] = await base.get_msg(self, left)
+                message: Json = await super().get_msg(left)
             except Empty:
                 if deadline is not None and monotonic() >= deadline:
                     raise
             else:
                 return message
-
-    names = {"__module__": base.__module__, "__qualname__": base.__qualname__, "__doc__": base.__doc__}
-    return type(base)(base.__name__, (base,), {**names, "get_msg": get_msg, "looks_again": True})

@@ -1,11 +1,11 @@
 """Which notebook the address of a page names. Pure.
 
-1. A path is taken apart at its slashes, and each segment is unquoted once, as the server does. A session's path is
-   not quoted, so it is compared as it is.
-2. An address that two programs may read in two ways is not known: one with an empty segment, ``.`` or ``..``, an
-   encoded slash, a backslash or control character, or bytes that are not UTF-8.
-3. Whole segments are compared: those of the base URL, of the shell's prefix and of the path. Case and the Unicode
-   form count.
+1. A path is split at its slashes, and each segment is unquoted once, as the server does. A session's path is not
+   quoted, so it is compared unchanged.
+2. If two programs may read an address differently, its page is unknown: an address with an empty segment, ``.`` or
+   ``..``, an encoded slash, a backslash or control character, or bytes that are not UTF-8.
+3. Whole segments of the base URL, of the shell's prefix and of the path are compared. Case and the Unicode form
+   matter.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 Segments = tuple[str, ...]
 
 DRIVES = ("RTC:",)
-"""What jupyter-collaboration writes before the paths of its drive; the server's own path may lack it."""
+"""Prefixes that jupyter-collaboration writes before the paths of its drive; the server's own path may lack them."""
 
 LABS = ("lab", "doc")
 """Shells of the form ``/lab[/workspaces/name]/tree/path``."""
@@ -28,7 +28,7 @@ PLAIN_SHELLS = ("notebooks", "tree", "edit", "consoles")
 WRAPPERS = ("nbclassic", "retro")
 
 SHELLS = (*LABS, *PLAIN_SHELLS, *WRAPPERS, "terminals")
-"""Shells that show many documents: their bare address says nothing about any one of them."""
+"""Shells that show many documents. An address without a path does not say which document is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,12 @@ class Address:
 
     @property
     def is_shell(self) -> bool:
-        """Whether it is one of a shell, in whatever case a server may take it."""
+        """Whether a shell has this address. Case does not matter, because some servers ignore it."""
         return self.segments[0].casefold() in SHELLS
 
     @property
     def is_lab(self) -> bool:
-        """Whether it is one of JupyterLab, which drops the query from its address."""
+        """Whether JupyterLab, which drops the query from its address, has this address."""
         return self.segments[0] in LABS
 
     @property
@@ -68,7 +68,7 @@ class Address:
         return "/".join(rest) if rest and rest[-1] else None
 
     def names(self, paths: Iterable[str | None]) -> str | None:
-        """Return the one of these paths that it shows; None where there is none, or two that differ in their drive."""
+        """Return which of these paths it shows; None if it shows none, or if two differ only in their drive."""
         known, page = {path for path in paths if path}, self.document
         if page is None or page in known:
             return page
@@ -77,9 +77,9 @@ class Address:
 
 
 def segments(path: str) -> Segments | None:
-    """Return the unquoted segments of a path; None where it can be read in two ways.
+    """Return the unquoted segments of a path; None if it can be read in two ways.
 
-    The last one is empty where the path ends with a slash.
+    The last one is empty if the path ends with a slash.
     """
     try:
         found = tuple(unquote(segment, errors="strict") for segment in path.split("/"))
@@ -93,7 +93,7 @@ def _is_plain(segment: str) -> bool:
 
 
 def _below(path: str, base_url: str) -> Segments | None:
-    """Return the segments of a path below a base URL, which ends with a slash; None where it is not below it."""
+    """Return the segments of a path below a base URL, which ends with a slash; None if it is not below it."""
     base, found = segments(base_url), segments(path)
     if base is None or found is None or found[: len(base) - 1] != base[:-1]:
         return None

@@ -1,11 +1,11 @@
-"""Which page belongs to which kernel, and the open notebook's name; bounded, dropped with the kernel.
+"""Origins: the page and the open notebook's name of each kernel; bounded, and forgotten with the kernel.
 
-1. A page that the server renders (a dashboard) belongs to the kernel that its handler started,
-   for as long as that kernel lives.
-2. Any other page is known from the Referer of the calls that open or look up a Jupyter session. It
-   belongs to a kernel *and* an identity, as long as a tab of theirs is connected, or may come back (``tabs``).
-3. Two known pages for one pair mean that the page is unknown.
-4. Each change raises the kernel's version, so that connections know that their stamps are stale.
+1. A page that the server renders (a dashboard) belongs to the kernel that its handler started, as long as that kernel
+   lives.
+2. Any other page is known from the Referer of the calls that open or look up a Jupyter session. It belongs to a kernel
+   *and* an identity, as long as a tab of that identity is connected or may reconnect (``tabs``).
+3. If two pages are known for one pair, the page is unknown.
+4. Each change raises the kernel's version, so that connections notice that their stamps are stale.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class _Kernel:
 
 
 class Origins:
-    """What is known of each kernel; ``alive`` tells whether a kernel id still exists."""
+    """What is known of each kernel; ``alive`` says whether a kernel id still exists."""
 
     def __init__(self, alive: Callable[[str], bool], clock: Callable[[], float] = time.monotonic) -> None:
         self._alive, self._clock = alive, clock
@@ -48,7 +48,7 @@ class Origins:
     def render(self, kernel_id: str, identity: str, page: Page, opener: object = None, path: str | None = None) -> None:
         """Note that a page (of the notebook ``path``) is rendered with a kernel.
 
-        The opener is the handler that is about to start the kernel, None for one that runs.
+        The opener is the handler that is about to start the kernel; None if the kernel runs already.
         """
         self._prune()
         kernel = self._touch(kernel_id)
@@ -69,7 +69,7 @@ class Origins:
     def see(self, kernel_id: str, identity: str, page: Page, *, stripped: bool = False) -> None:
         """Note that an identity opened or looked up the kernel's session from a page.
 
-        A ``stripped`` page is what became of the same address with a query.
+        A ``stripped`` page is an address that has lost its query.
         """
         kernel = self._kernels.setdefault(kernel_id, _Kernel())
         if tabs := self._tabs(kernel, identity):
@@ -89,9 +89,9 @@ class Origins:
         kernel.sessions[session_id] = path
 
     def connect(self, kernel_id: str, identity: str, client: str = "") -> None:
-        """Note a new connection of a client, which is one tab's by its name."""
+        """Note a new connection of a client; its name is that of one tab."""
         if kernel_id not in self._kernels:
-            self._prune()  # here too: clients without sessions never come by `name`
+            self._prune()  # also here: clients without sessions never call `name`
         kernel = self._kernels.setdefault(kernel_id, _Kernel())
         if tabs := self._tabs(kernel, identity):
             tabs.connect(client, self._clock())
@@ -106,7 +106,7 @@ class Origins:
             self._settle(kernel, tabs)
 
     def _tabs(self, kernel: _Kernel, identity: str) -> Tabs | None:
-        """Return what is known of an identity's tabs; None where too many identities are here already."""
+        """Return an identity's tabs; None if there are too many identities already."""
         if identity not in kernel.tabs:
             if len(kernel.tabs) >= MAX_IDENTITIES:
                 now = self._clock()
@@ -120,7 +120,7 @@ class Origins:
             kernel.version += 1
 
     def page(self, kernel_id: str, identity: str) -> Page | None:
-        """Return the one page that this identity is known to look at, None where it is not known."""
+        """Return the page that this identity looks at; None if it is unknown."""
         kernel = self._kernels.get(kernel_id, _Kernel())
         tabs, rendered = kernel.tabs.get(identity), kernel.rendered
         if rendered is None or rendered[0] != identity:
@@ -128,7 +128,7 @@ class Origins:
         return rendered[1] if tabs is None or tabs.has_no_page else None
 
     def opener(self, kernel_id: str) -> object | None:
-        """Return what renders with this kernel, while it exists."""
+        """Return the handler that renders with this kernel, as long as the handler exists."""
         reference = self._kernels.get(kernel_id, _Kernel()).opener
         return reference() if reference else None
 
@@ -137,7 +137,7 @@ class Origins:
         return "run" if self._kernels.get(kernel_id, _Kernel()).rendered else "edit"
 
     def session(self, kernel_id: str) -> Mapping[str, str | None]:
-        """Return the session_id and path of a kernel that belongs to one session, or renders one notebook."""
+        """Return the session_id and path of a kernel with one session, or the path of the notebook that it renders."""
         kernel = self._kernels.get(kernel_id, _Kernel())
         if len(kernel.sessions) != 1:
             return {"path": None if kernel.sessions else kernel.path}
@@ -145,7 +145,7 @@ class Origins:
         return {"session_id": session_id, "path": path}
 
     def version(self, kernel_id: str) -> int:
-        """Return a number that is another one after each change."""
+        """Return a number that changes with what is known of a kernel."""
         kernel = self._kernels.get(kernel_id)
         return kernel.version if kernel else 0
 
@@ -155,7 +155,7 @@ class Origins:
         return kernel
 
     def _prune(self) -> None:
-        """Drop the kernels that are gone. A kernel that a handler is just starting is kept."""
+        """Forget kernels that have ended. A kernel that a handler is just starting is kept."""
         for kernel_id in list(self._kernels):
             if not self._alive(kernel_id) and self.opener(kernel_id) is None:
                 del self._kernels[kernel_id]

@@ -1,14 +1,15 @@
-"""Which page one identity looks at with one kernel, as its tabs connect, leave, come back and change their address.
+"""Tabs: which page one identity looks at with one kernel, as tabs connect, leave, reconnect and change their address.
 
-A client is one tab's connection by its name, which stays over its reconnects. No call says which client has which page:
+A client is the connection of one tab. Its name stays the same over reconnects. No call says which client has which
+page, so these rules decide:
 
-1. Pages (here: their addresses) outlive the last connection for ``RETURN`` seconds: a kernel that is restarted, and a
-   network that breaks, close a tab's socket, and the tab opens it again. A page that is seen meanwhile replaces them,
-   for it is a reload, unless the client that left comes back: then both are open.
-2. Where only one client is connected and the notebook is renamed, the next new page that is seen replaces the old one.
-3. Of several pages, those that were not seen for ``UNSEEN`` seconds do not count where the others can be as many as
-   there are clients. Visible tabs ask every ten seconds; hidden ones do not, so they are not believed to be gone.
-4. Anything else is in doubt: two pages mean that the page is unknown.
+1. Pages (here: their addresses) stay for ``RETURN`` seconds after the last connection. A kernel restart or a network
+   failure closes a tab's socket, and the tab opens it again. A page that is seen meanwhile replaces the others,
+   because it is a reload. If the client that left reconnects, both pages are open.
+2. If only one client is connected and the notebook is renamed, the next new page replaces the old one.
+3. Of several pages, those that were not seen for ``UNSEEN`` seconds do not count, if the others are at least as many
+   as the clients. Visible tabs send a call every ten seconds. Hidden tabs do not, so they are not taken to be gone.
+4. In any other case two pages mean that the page is unknown.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 RETURN = 60.0
-"""Seconds in which a tab that lost its connection may come back to its page."""
+"""Seconds within which a tab that lost its connection may reconnect to its page."""
 
 UNSEEN = 60.0
 """Seconds without a call, after which a page may be an address that its tab has left."""
@@ -28,7 +29,7 @@ MAX_LEFT = 8
 
 
 class _Left(NamedTuple):
-    """When a client left, and which pages went with it: all of them where it was the last one."""
+    """When a client left, and which pages left with it: all of them if it was the last client."""
 
     at: float
     pages: frozenset[str] = frozenset()
@@ -48,7 +49,7 @@ class Tabs:
         self.known: str | None = None
 
     def settle(self, now: float) -> bool:
-        """Find out which page is known after a change; return whether it is another one than before."""
+        """Decide which page is known after a change; return whether that differs from before."""
         before, self.known = self.known, self._page(now)
         return self.known != before
 
@@ -65,11 +66,11 @@ class Tabs:
         return not self._seen
 
     def is_gone(self, now: float) -> bool:
-        """Whether every client has left, and none will come back."""
+        """Whether all clients have left and none will reconnect."""
         return not self._live and all(now - left.at >= RETURN for left in self._left.values())
 
     def see(self, page: str, now: float, *, stripped: bool = False) -> None:
-        """Note a call from a page. A ``stripped`` page is what became of the same address with a query."""
+        """Note a call from a page. A ``stripped`` page is an address that has lost its query."""
         self._forget_gone(now)
         if stripped:
             self._forget(old for old in tuple(self._seen) if old != page and old.partition("?")[0] == page)
@@ -102,7 +103,7 @@ class Tabs:
             del self._left[min(self._left, key=lambda name: self._left[name].at)]
 
     def rename(self) -> None:
-        """Note that the notebook has another path from now on."""
+        """Note that the notebook has a new path."""
         self._renamed = set(self._seen) if len(self._live) == 1 else set()
 
     def _forget(self, pages: Iterable[str]) -> None:
@@ -112,7 +113,7 @@ class Tabs:
             self._renamed.discard(page)
 
     def _forget_gone(self, now: float) -> None:
-        """Forget the clients that do not come back, and the pages that went with them."""
+        """Forget the clients that will not reconnect, and the pages that left with them."""
         for client, left in tuple(self._left.items()):
             if now - left.at >= RETURN:
                 del self._left[client]

@@ -1,4 +1,4 @@
-"""How many lines a page, or a server, may write into the log: a visitor must not be able to fill the disk."""
+"""How many lines a page, or a server, may write into the log, so that no visitor can fill the disk."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 
 
 class Allowance:
-    """So many lines at once, and so many a second; what is more is counted."""
+    """A number of lines at once (``burst``), and a number a second (``rate``). Lines beyond that are counted."""
 
     def __init__(self, burst: float, rate: float) -> None:
         self._burst, self._rate = burst, rate
@@ -21,14 +21,14 @@ class Allowance:
         return int(self._left)
 
     def take(self, lines: int) -> None:
-        """Note that so many lines are written."""
+        """Note that lines are written."""
         self._left -= lines
 
     def drop(self, lines: int) -> None:
-        """Note that so many lines were not written."""
+        """Note that lines were not written."""
         self.dropped += lines
 
     def told(self) -> int:
-        """Return how many lines were left out since this was asked last."""
+        """Return how many lines were left out since the last call."""
         dropped, self.dropped = self.dropped, 0
         return dropped

@@ -1,9 +1,9 @@
-"""What a kernel writes for its author: errors, and whatever it writes to stderr.
+"""Complaints: messages of a kernel that are for its author: errors, and text on stderr.
 
-1. An ``error`` message is an exception that reached IPython: of a cell, or of a callback.
-2. ``stderr`` has the rest: comms, tasks, threads, ``logging``, warnings, finalizers, file descriptor 2. Of these
-   a visitor is told what nobody handled; what the author's code has logged and survived is the author's.
-3. An exception that renders no traceback (``_render_traceback_`` returns nothing) says nothing to visitors.
+1. An ``error`` message is an exception that reached IPython, from a cell or from a callback.
+2. ``stderr`` has the rest: comms, tasks, threads, ``logging``, warnings, finalizers, file descriptor 2. A visitor is
+   told of unhandled exceptions among them. Text that the author's code logged is for the author only.
+3. A visitor is not told of an exception that renders no traceback (``_render_traceback_`` returns nothing).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 LONGEST = 100_000
-"""The most characters of a complaint that are looked at."""
+"""The most characters of a complaint that are read."""
 
 STDERR = "stderr"
 
@@ -26,7 +26,7 @@ _traceback = re.compile(r"Traceback \(most recent call last\)|^Fatal Python erro
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """An exception's name (or ``stderr``), the whole text, and whether a visitor is told that there was something."""
+    """An exception's name (or ``stderr``), its whole text, and who is told of it."""
 
     name: str
     text: str
@@ -34,17 +34,17 @@ class Complaint:
 
     @property
     def is_error(self) -> bool:
-        """Whether something went wrong, and not only a word was said."""
+        """Whether it reports an error, and not only text on stderr."""
         return self.name != STDERR or bool(_traceback.search(self.text))
 
 
 def is_for_author(msg_type: object, content: Mapping[str, Any]) -> bool:
-    """Whether a message is none for visitors."""
+    """Whether a message is for the author, and not for visitors."""
     return msg_type == "error" or (msg_type == "stream" and content.get("name") != "stdout")
 
 
 def complaint(msg_type: object, content: Mapping[str, Any], *, python: bool = False) -> Complaint:
-    """Return what a message that is for its author says; ``python`` is whether a Python kernel sent it."""
+    """Return the complaint in a message that is for its author; ``python`` says whether a Python kernel sent it."""
     if msg_type != "error":
         text = str(content.get("text", ""))[:LONGEST]
         return Complaint(STDERR, text, "visitor" if _unhandled.search(text) else "author")
@@ -55,6 +55,6 @@ def complaint(msg_type: object, content: Mapping[str, Any], *, python: bool = Fa
 
 
 def _reach(name: str, is_rendered: bool, lines: object, python: bool) -> Reach:
-    if not is_rendered and (python or lines != []):  # other kernels send no lines for want of them
+    if not is_rendered and (python or lines != []):  # other kernels send an empty list if they have no traceback
         return "author"
     return "login" if name == "NotAuthenticated" else "visitor"

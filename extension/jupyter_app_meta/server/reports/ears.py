@@ -1,4 +1,4 @@
-"""An ear on each kernel of a server: what it says for its author is heard also while no page is connected."""
+"""Listens to each kernel of a server, so that errors are reported also while no page is connected."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from .complaints import is_for_author
 from .incidents import Incidents
 
 STREAM = "_activity_stream"
-"""Where jupyter_server keeps the stream on which it hears whatever a kernel publishes."""
+"""The attribute in which jupyter_server keeps the stream that receives everything a kernel publishes."""
 
 
 def listen(kernels: Any, incidents: Incidents) -> None:
-    """Make a kernel manager tell of errors, and of what is written to stderr, on the stream that it has already."""
+    """Make a kernel manager report errors and text on stderr, on the stream that it has already."""
     watch, unwatch = kernels.start_watching_activity, kernels.stop_watching_activity
 
     def start_watching_activity(kernel_id: str) -> None:
@@ -40,7 +40,7 @@ def listen(kernels: Any, incidents: Incidents) -> None:
 def _tell(incidents: Incidents, kernel_id: str, session: Any, parts: list[bytes]) -> None:
     _, (_, *own) = session.feed_identities(parts)
     if b"error" not in own[0] and b"stderr" not in own[3]:
-        return  # most of what comes, and it may be large
+        return  # most messages, which may be large, are not even unpacked
     header = session.unpack(own[0])
     if header["msg_type"] in ("error", "stream"):
         content = session.unpack(own[3])

@@ -1,4 +1,4 @@
-"""Error ids: a visitor is shown ``E-7F3A``, and the author finds what it was under that id in the log."""
+"""Error ids: a visitor is shown ``E-7F3A``, and the author finds the error under that id in the log."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections import OrderedDict
 from collections.abc import Hashable
 
 REMEMBERED = 4096
-"""So many of the last ids differ from each other."""
+"""How many of the last ids differ from one another."""
 
 
 class Ids:
-    """Gives out ids; the same one for the same key, as long as that is remembered."""
+    """Gives out ids: the same id for the same key, as long as the key is remembered."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[Hashable, str] = OrderedDict()
@@ -22,13 +22,13 @@ class Ids:
         return key in self._known
 
     def of(self, key: Hashable) -> str:
-        """Return the id of a key; a new one for a new key."""
+        """Return the id of a key; a new id for a new key."""
         if key not in self._known:
             self._known[key] = self._new()
         return self._known[key]
 
     def note(self, key: Hashable, known: str) -> None:
-        """Give one more key an id that was given out already."""
+        """Give another key an id that was given out already."""
         self._known[key] = known
         self._forget()
 
@@ -53,5 +53,5 @@ _ids = Ids()
 
 
 def new_id() -> str:
-    """Return an id that none of the last ones is."""
+    """Return an id that differs from the last ones."""
     return _ids.of(object())

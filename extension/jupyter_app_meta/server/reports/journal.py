@@ -1,4 +1,4 @@
-"""Texts of many lines in the author's log: each line is marked, is one line, and each visitor writes so many."""
+"""The journal: texts of many lines in the author's log. Each line is marked, and each visitor's lines are bounded."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from .allowances import Allowance
 from .logs import Lines, printable
 
 MOST_LINES = 120
-"""Lines of one text: its beginning and its end."""
+"""The most lines of one text: its beginning and its end."""
 
 HEAD = 40
-"""Lines of the beginning, where there are too many."""
+"""Lines of the beginning, if a text has too many."""
 
 WIDTH = 500
-"""Characters of a line."""
+"""The most characters of a line."""
 
 _style = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-_place = re.compile(r"\bCell In\[\d+\](?=, line)")  # counts what was run, and not what the notebook has
+_place = re.compile(r"\bCell In\[\d+\](?=, line)")  # counts executions, not the cells of the notebook
 _line_break = re.compile(r"\r\n|[\n\r]")
 
 
 class Journal:
-    """What a server writes of its kernels' texts."""
+    """Writes the texts of a server's kernels into its log."""
 
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
         self._allowance = Allowance(10_000, 20)
 
     def write(self, level: int, headline: str, text: str, mark: str, own: Allowance | None = None) -> None:
-        """Write a headline and a text below it, as far as the server, and whoever has ``own``, may write."""
+        """Write a headline and a text below it, as far as the allowances of the server and of the page (``own``) go."""
         if not self._log.isEnabledFor(level):
             return
         allowances = [self._allowance, *([own] if own else [])]
@@ -47,13 +47,13 @@ class Journal:
         self._log.log(level, "%s", Lines("\n".join((shown[0], *(f"{mark}| {line}" for line in shown[1:])))))
 
     def close(self, name: str, own: Allowance) -> None:
-        """Say how many lines were left out that no later text has said."""
+        """Log how many lines were left out since the last text."""
         if dropped := own.told():
             self._log.warning("%s: … and %d more lines.", name, dropped)
 
 
 def split(text: str) -> list[str]:
-    """Return a text as lines that are fit for a log."""
+    """Return a text as lines that are safe for a log."""
     plain = _place.sub("Cell", _style.sub("", text.rstrip()))
     lines = _line_break.split(plain)
     if len(lines) > MOST_LINES:

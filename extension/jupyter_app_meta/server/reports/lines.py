@@ -1,4 +1,4 @@
-"""The log of one connection: what it is told of messages is escaped and cut, whichever server it belongs to."""
+"""The log of one connection, in which texts of messages are escaped and cut on every server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ else:
 
 
 class Lines(Adapter):
-    """Writes to a server's log, whose filters are the server's own business, one short line for each record."""
+    """Writes one short line for each record to a server's log, and leaves the log's filters alone."""
 
     def log(self, level: int, msg: object, *args: object, **options: Any) -> None:
         """Write a record, if the level is enabled."""
@@ -26,5 +26,5 @@ class Lines(Adapter):
 def _line(msg: object, args: tuple[object, ...]) -> str:
     try:
         return printable(str(msg) % args if args else msg, LIMIT)
-    except Exception:  # a record must not be lost because its writer erred
+    except Exception:  # a record must not be lost because of its format
         return printable(msg, LIMIT)

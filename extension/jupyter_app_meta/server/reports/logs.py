@@ -1,11 +1,11 @@
-"""Log lines that nobody outside can write, and that hold no credential.
+"""Log lines that no outside text can forge, and that hold no credential.
 
-1. A text from outside is one line: control characters, line breaks of every kind, characters that reverse or
-   hide others, and halves of surrogate pairs are escaped.
-2. Line breaks stay in what the code itself writes (the format, a traceback, ``Lines``); the lines behind the
-   first are indented, so that none of them looks like a record of its own.
-3. URLs lose the credentials of their query and their userinfo, headers of credentials their values.
-4. A record is never lost: what cannot be formatted is shown as far as it can be.
+1. A text from outside becomes one line: control characters, line breaks of every kind, characters that reverse or hide
+   others, and halves of surrogate pairs are escaped.
+2. Line breaks stay in texts of the code itself (the format, a traceback, ``Lines``). The lines after the first are
+   indented, so that none of them looks like another record.
+3. URLs lose their userinfo and the credentials in their query. Headers of credentials lose their values.
+4. A record is never lost: if it cannot be formatted, its parts are shown.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LONGEST = 40_000
 """The most characters of a traceback."""
 
 AS_IT_IS: Mapping[str, bool] = {"app_meta_as_it_is": True}
-"""Give this as ``extra`` of the one record that tells the deployer a credential on purpose."""
+"""The ``extra`` of the one record that shows the deployer a credential on purpose."""
 
 HIDDEN = "[secret]"
 INDENT = "\n    "
@@ -38,7 +38,7 @@ _line_break = re.compile(r"\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 
 
 class Lines(str):
-    """A text of ours whose line breaks are shown, such as a traceback that came as text."""
+    """A text of our own whose line breaks are kept, such as a traceback."""
 
     __slots__ = ()
 
@@ -52,7 +52,7 @@ def printable(text: object, limit: int = 200) -> str:
 
 
 def paragraph(text: object, limit: int = LONGEST) -> str:
-    """Return a text with its own line breaks, each further line indented; all else as in ``printable``."""
+    """Return a text with its line breaks, the further lines indented, and otherwise as ``printable`` does."""
     lines = _line_break.split(_text(text)[:limit].rstrip())
     return INDENT.join(without_secrets(_escaped(line)) for line in lines)
 
@@ -64,10 +64,10 @@ def without_secrets(text: str) -> str:
 
 
 class Filter(logging.Filter):
-    """Makes whole records fit to be seen; it lets every one of them pass."""
+    """Makes records safe to show; every record passes."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Rewrite what is not fit to be seen, once."""
+        """Rewrite a record once."""
         if not getattr(record, "app_meta_as_it_is", False):
             record.app_meta_as_it_is = True
             record.msg, record.args = _message(record), None
@@ -81,7 +81,7 @@ _filter = Filter()
 
 
 def guard(*more: logging.Logger | None) -> None:
-    """Filter what is logged by us, by what we host and by these loggers; a second time does nothing."""
+    """Filter the records of our loggers, of the libraries in use, and of these loggers; idempotent."""
     for logger in (*map(logging.getLogger, LOGGERS), *filter(None, more)):
         logger.addFilter(_filter)
 
@@ -92,7 +92,7 @@ def _message(record: logging.LogRecord) -> str:
             shown = record.msg if isinstance(record.msg, str) else _text(record.msg)
             return paragraph(shown) if isinstance(shown, Lines) else _one(shown)
         message = str(record.msg) % _shown(record.args)
-    except Exception:  # a record must not be lost because its writer erred
+    except Exception:  # a record must not be lost because of its format
         return _one(f"{_text(record.msg)} {_text(record.args)}")
     return paragraph(message, LONGEST if _has_lines(record.args) else LIMIT)
 
@@ -112,7 +112,7 @@ def _shown(args: Any) -> Any:
 
 
 def _fit(value: object) -> object:
-    """Return an argument whose text is one line, whichever way it is formatted."""
+    """Return an argument whose text is one line in every format."""
     if value is None or isinstance(value, Number | Lines):
         return value
     is_fit = isinstance(value, str) and len(value) <= LIMIT and value.isprintable()
@@ -120,7 +120,7 @@ def _fit(value: object) -> object:
 
 
 class _Shown:
-    """An object in whose place its printable text is logged."""
+    """Takes the place of an object: the printable text is logged."""
 
     def __init__(self, value: object) -> None:
         self._value = value
