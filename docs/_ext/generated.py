@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +62,7 @@ def _command(parser: argparse.ArgumentParser, words: str) -> Iterator[str]:
         yield from inner
         return
     parser.prog = words
+    os.environ["COLUMNS"] = "90"  # as wide as a page, whatever terminal builds it
     yield from (f"## `{words}`", "", "```text", parser.format_help().rstrip(), "```", "")
 
 
