@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import ast
-import os
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ def _command(parser: argparse.ArgumentParser, words: str) -> Iterator[str]:
         yield from inner
         return
     parser.prog = words
-    os.environ["COLUMNS"] = "90"  # as wide as a page, whatever terminal builds it
+    parser.formatter_class = partial(parser.formatter_class, width=88)  # a page, not a terminal
     yield from (f"## `{words}`", "", "```text", parser.format_help().rstrip(), "```", "")
 
 
