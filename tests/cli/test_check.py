@@ -123,7 +123,7 @@ IDLE = {
         "Sec-WebSocket-*": "never forwarded",
         "Authorization": "unsafe_headers",
         "*-token": "unsafe_headers",
-        "x-forwarded-u*": "headers_allow",
+        "x-forwarded-us*": "headers_allow",
     },
     "cookies_allow": {
         "_xsrf": "never forwarded",
