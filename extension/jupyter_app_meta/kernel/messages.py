@@ -15,13 +15,43 @@ import os
 import sys
 import weakref
 from _thread import get_ident
-from collections.abc import Callable, Mapping, Sequence
-from contextvars import ContextVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import Context, ContextVar
 from sys import modules
-from types import FrameType
-from typing import Any, NamedTuple
+from types import FrameType, MethodType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import workers
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    Parent = Mapping[str, Any]
+
+    class Kernel(Protocol):
+        """ipykernel's kernel: the attributes that are used here, some of them private."""
+
+        session: Session
+        shell_main: MethodType
+        set_parent: Callable[..., object]
+        _shell_context: Context
+        _shell_parent: ContextVar[Parent]
+
+    class Session(Protocol):
+        """jupyter_client's Session of a kernel."""
+
+        key: bytes
+
+        def feed_identities(self, frames: object, copy: bool) -> tuple[object, list[Frame]]:
+            """Return a message's identities and its other parts."""
+
+        def unpack(self, packed: bytes) -> Parent:
+            """Return a part of a message."""
+
+    class Frame(Protocol):
+        """ZeroMQ's frame: one part of a message."""
+
+        bytes: bytes
 
 
 class Message(NamedTuple):
@@ -40,35 +70,35 @@ class Message(NamedTuple):
 
 
 # The process and its kernel, once found: there is one for each process's life.
-_home: list[tuple[int, Any]] = [(0, None)]
+_home: list[tuple[int, Kernel | None]] = [(0, None)]
 # The message that was last found to be that of the running task, the task, and the thread of both.
 _vouched: list[tuple[object, Callable[[], object], int]] = [(None, lambda: None, 0)]
 
 
-def this_kernel() -> Any:
+def this_kernel() -> Kernel | None:
     """Return this process's ipykernel; None in a script, in a forked child, in another kernel."""
     pid, kernel = _home[0]
     return kernel if pid == os.getpid() else _find_kernel()
 
 
-def _find_kernel() -> Any:
+def _find_kernel() -> Kernel | None:
     module = sys.modules.get("IPython.core.getipython")
-    shell = module.get_ipython() if module else None
-    kernel = getattr(shell, "kernel", None)
-    session = getattr(kernel, "session", None)
+    shell: object = module.get_ipython() if module else None
+    kernel: Kernel | None = getattr(shell, "kernel", None)
+    session: object = getattr(kernel, "session", None)
     if getattr(session, "pid", None) != os.getpid():
         return None
     _home[0] = (os.getpid(), kernel)
     return kernel
 
 
-def parent_of(kernel: Any) -> Mapping[str, Any] | None:
+def parent_of(kernel: Kernel | None) -> Parent | None:
     """Return the message that caused the running code, as ipykernel has it; None where there is none.
 
     What was found for the running task is found again without further calls: cells ask in loops.
     """
     parent = carried_in(kernel)
-    if parent is None:
+    if parent is None or kernel is None:
         return _control_parent(kernel)
     known_header, known_task, known_thread = _vouched[0]
     if known_header is parent["header"] and known_thread == get_ident():
@@ -80,16 +110,16 @@ def parent_of(kernel: Any) -> Mapping[str, Any] | None:
     return None if _is_anothers(kernel, parent, _running_task()) else parent
 
 
-def carried_in(kernel: Any) -> Mapping[str, Any] | None:
+def carried_in(kernel: Kernel | None) -> Parent | None:
     """Return the message that is in the running context, whosever it is."""
-    variable = getattr(kernel, "_shell_parent", None)
+    variable: ContextVar[Parent | None] | None = getattr(kernel, "_shell_parent", None)
     if type(variable) is not ContextVar:
         return None
-    parent: Mapping[str, Any] | None = variable.get(None)
+    parent = variable.get(None)
     return parent if parent and "header" in parent else None
 
 
-def _is_anothers(kernel: Any, parent: Mapping[str, Any], task: asyncio.Task[Any] | None) -> bool:
+def _is_anothers(kernel: Kernel, parent: Parent, task: asyncio.Task[Any] | None) -> bool:
     """Whether the message of this context is not that of the code that runs in it.
 
     A GUI's event loop keeps the context of whoever enabled it. And after a comm message that came
@@ -97,12 +127,12 @@ def _is_anothers(kernel: Any, parent: Mapping[str, Any], task: asyncio.Task[Any]
     """
     if task is None:
         return False
-    header = parent["header"]
-    coroutine = task.get_coro()
+    header: Parent = parent["header"]
+    coroutine: object = task.get_coro()
     if getattr(coroutine, "__name__", "") == "advance_eventloop":
         return True
     dispatches = getattr(coroutine, "cr_code", None) is kernel.shell_main.__func__.__code__
-    told = _told(kernel, coroutine) if dispatches else header["msg_id"]
+    told: object = _told(kernel, coroutine) if dispatches else header["msg_id"]
     if told == header["msg_id"]:
         _vouched[0] = (header, weakref.ref(task), get_ident())
         return False
@@ -110,19 +140,20 @@ def _is_anothers(kernel: Any, parent: Mapping[str, Any], task: asyncio.Task[Any]
     return bool(told != kernel._shell_context[kernel._shell_parent]["header"]["msg_id"])
 
 
-def _told(kernel: Any, dispatching: Any) -> Any:
+def _told(kernel: Kernel, dispatching: object) -> object:
     """Return the id of the message that a coroutine of ipykernel dispatches."""
-    _, parts = kernel.session.feed_identities(dispatching.cr_frame.f_locals["msg"], copy=False)
+    frame: FrameType = dispatching.cr_frame  # type: ignore[attr-defined]  # a coroutine, as its code says
+    _, parts = kernel.session.feed_identities(frame.f_locals["msg"], copy=False)
     return kernel.session.unpack(parts[1].bytes)["msg_id"]
 
 
 class _Kept:
     """A kernel's ``set_parent`` that keeps its own message for the cell that has begun meanwhile."""
 
-    def __init__(self, kernel: Any, original: Callable[..., Any]) -> None:
+    def __init__(self, kernel: Kernel, original: Callable[..., object]) -> None:
         self._kernel, self.original, self.active = kernel, original, True
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> object:
         now = self._to_keep(args, kwargs, sys._getframe(1)) if self.active else ()
         if now:
             workers.note_return((args[1] if len(args) > 1 else kwargs["parent"]).get("header"))
@@ -132,22 +163,27 @@ class _Kept:
             for variable, value in now:
                 variable.set(value)
 
-    def _to_keep(self, args: Sequence[Any], kwargs: Mapping[str, Any], caller: FrameType) -> Sequence[tuple[Any, Any]]:
-        channel = args[2] if len(args) > 2 else kwargs.get("channel", "shell")
+    def _to_keep(
+        self, args: Sequence[object], kwargs: Parent, caller: FrameType
+    ) -> Sequence[tuple[ContextVar[Any], Any]]:
+        channel: object = args[2] if len(args) > 2 else kwargs.get("channel", "shell")
         if channel != "shell" or caller.f_code.co_name != "shell_main":
             return ()
-        variables = (getattr(self._kernel, name, None) for name in ("_shell_parent", "_shell_parent_ident"))
+        variables: Iterator[object] = (
+            getattr(self._kernel, name, None) for name in ("_shell_parent", "_shell_parent_ident")
+        )
         return [(variable, variable.get(None)) for variable in variables if isinstance(variable, ContextVar)]
 
 
-def guard(kernel: Any) -> None:
+def guard(kernel: Kernel) -> None:
     """Keep a comm message that is done from putting an earlier cell's message back over the next cell's."""
-    if not isinstance(kernel.set_parent, _Kept):
-        kernel.set_parent = _Kept(kernel, kernel.set_parent)
-    kernel.set_parent.active = True
+    kept = kernel.set_parent
+    if not isinstance(kept, _Kept):
+        kept = kernel.set_parent = _Kept(kernel, kept)
+    kept.active = True
 
 
-def unguard(kernel: Any) -> None:
+def unguard(kernel: Kernel) -> None:
     """Undo ``guard``; where another wrapped it since, it does nothing from now on."""
     kept = kernel.set_parent
     if isinstance(kept, _Kept):
@@ -165,12 +201,12 @@ def _running_task() -> asyncio.Task[Any] | None:
         return None
 
 
-def _control_parent(kernel: Any) -> Mapping[str, Any] | None:
+def _control_parent(kernel: Kernel | None) -> Parent | None:
     """Return the control message whose own task is running, None in anything that it started."""
-    thread = getattr(kernel, "control_thread", None)
+    thread: object = getattr(kernel, "control_thread", None)
     if thread is None or sys.modules["threading"].current_thread() is not thread:
         return None
     task = _running_task()
-    dispatches = getattr(task and task.get_coro(), "__name__", "") in ("dispatch_control", "process_control")
-    parent = getattr(kernel, "_control_parent", None) if dispatches else None
+    dispatches: bool = getattr(task and task.get_coro(), "__name__", "") in ("dispatch_control", "process_control")
+    parent: Parent | None = getattr(kernel, "_control_parent", None) if dispatches else None
     return parent if parent and "header" in parent else None
