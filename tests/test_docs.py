@@ -80,6 +80,13 @@ def commands(parser: argparse.ArgumentParser, words: str) -> list[str]:
     return found
 
 
+def errors(base: type[Exception]) -> set[type[Exception]]:
+    """Return an error and all that are made of it, in all modules of the package."""
+    for name in modules():
+        importlib.import_module(name)
+    return {base}.union(*map(errors, base.__subclasses__()))
+
+
 def modules() -> Iterator[str]:
     """Yield the name of each module of the package."""
     for found in pkgutil.walk_packages(jupyter_app_meta.__path__, "jupyter_app_meta."):
@@ -127,11 +134,12 @@ def test_each_field_of_a_record_is_described(cls: Any) -> None:
         assert re.search(rf"^    {item.name}: .*  #: |#: .*\n    {item.name}: ", source, re.MULTILINE), item.name
 
 
-def test_each_error_has_a_heading() -> None:
-    """The reference has each error that the package raises on purpose and a reader may catch."""
-    from jupyter_app_meta.dashboards import DashboardError
-
-    assert {*ERRORS, DashboardError.__name__} <= {*headings(page("errors"))}
+def test_each_error_has_a_heading(written: Path) -> None:
+    """The reference has each error that the package raises on purpose, and draws the tree of them."""
+    found = {error.__name__ for error in errors(AppMetaError) if error.__module__.startswith("jupyter_app_meta.")}
+    assert {*ERRORS, "DashboardError"} <= found
+    assert found <= {*headings(page("errors"))}
+    assert {*(written / "errors.md").read_text("utf-8").split()} >= found
 
 
 @pytest.mark.parametrize("magic", ["%app_meta", "%%app_meta", "%load_ext jupyter_app_meta"])
