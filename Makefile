@@ -12,15 +12,14 @@ PIP_INSTALL := -m pip install -qq --disable-pip-version-check --constraint const
 
 PACKAGE := $(shell find extension kernelspec -type f -not -path '*/__pycache__/*')
 INSTALLED := pyproject.toml constraints.txt $(wildcard kernelspec/*) $(wildcard extension/jupyter_app_meta/jupyter-config/*)
-KERNEL_TESTS := tests/kernel $(filter-out $(addprefix tests/test_,conftest.py dashboard_notebooks.py demo.py docs.py docs_examples.py elsewhere.py packaging.py),$(wildcard tests/test_*.py))
+KERNEL_TESTS := tests/policy tests/display tests/kernel $(filter-out $(addprefix tests/test_,conftest.py dashboard_notebooks.py demo.py docs.py docs_examples.py elsewhere.py packaging.py),$(wildcard tests/test_*.py))
 
-QUICK_TESTS := tests/test_model.py tests/test_policy.py tests/test_queries.py tests/test_testing.py tests/test_wire.py \
-	tests/kernel/test_context.py tests/kernel/test_display.py tests/kernel/test_magic.py tests/server/test_capture.py \
+QUICK_TESTS := tests/test_model.py tests/policy/test_policy.py tests/policy/test_urls.py tests/test_testing.py tests/test_wire.py \
+	tests/kernel/test_context.py tests/display/test_sheets.py tests/kernel/test_magic.py tests/server/test_capture.py \
 	tests/server/test_stamps.py tests/server/test_identity.py
 
 # The pure core: each line and branch of it is run by an example, none by luck of a property or for its time.
-PURE_TESTS := tests/test_corners.py tests/test_names.py tests/test_openings.py tests/test_policy.py tests/test_queries.py \
-	tests/test_values.py tests/test_wire.py
+PURE_TESTS := tests/policy tests/test_wire.py
 
 # What tests and servers start by name must come from the environment under test.
 in = exec env PATH="$(abspath $(1))/bin:$$PATH" $(1)/bin/python
@@ -45,7 +44,7 @@ docs: $(VENV)/.docs ## Build the documentation into build/docs; warnings are err
 quick: $(VENV)/.test ## Run the fast tests: the pure core, the kernel half, units of the server half
 	$(call in,$(VENV)) -m pytest -n 2 -q $(QUICK_TESTS) $(ARGS)
 
-coverage: $(VENV)/.test ## Check that examples reach each branch of the pure core: policy, names, queries, wire
+coverage: $(VENV)/.test ## Check that examples reach each branch of the pure core: policy, wire
 	@$(call in,$(VENV)) -m coverage run -m pytest -q -m "not hypothesis" -k "not linear_time" $(PURE_TESTS)
 	@$(PY) -m coverage report
 

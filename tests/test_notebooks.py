@@ -14,7 +14,7 @@ from nbformat.v4 import new_code_cell
 from people import AWARE, managed
 
 from jupyter_app_meta import AppMeta, SessionInfo, User
-from jupyter_app_meta.kernel.display import Withheld, bundle
+from jupyter_app_meta.display.sheets import Withheld, bundle
 from jupyter_app_meta.policy import Page, Policy, RawRequest
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ._version import __version__ as __version__
 from .datastructures import URL, Cookies, Headers, QueryParams
 from .errors import (
     AppMetaError,
@@ -29,8 +30,6 @@ from .model import AppMeta, HTTPRequest, SessionInfo, User
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
-
-__version__ = "0.1.0"
 
 __all__ = [
     "URL",

@@ -13,6 +13,7 @@ from __future__ import annotations
 import sys
 from collections.abc import ItemsView, Iterable, Iterator, Mapping
 from functools import partial
+from types import ModuleType
 from typing import Any, NoReturn, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -47,9 +48,8 @@ class Confined:
         return list(dict.fromkeys(names))
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        from .kernel import display  # only a notebook shows rich forms
-
-        return display.bundle(self)
+        bundle: dict[str, str] = _display().bundle(self)
+        return bundle
 
 
 def masked(name: str, names: Iterable[str]) -> str:
@@ -86,9 +86,19 @@ def missing(
 
 
 def _explained(*given: Any) -> str:
-    from .kernel import absences  # most failures are caught, and never read
+    sentence: str = _display().missing(*given)
+    return sentence
 
-    return absences.missing(*given)
+
+def _display() -> ModuleType:
+    """Return the room that shows values.
+
+    It is above this one, and imported here only, and late: most programs show no rich form, and most failed
+    lookups are caught and never read.
+    """
+    from . import display
+
+    return display
 
 
 def _is_inspected() -> bool:

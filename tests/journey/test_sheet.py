@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jupyter_app_meta import AppMeta, SessionInfo, User
-from jupyter_app_meta.kernel.display import bundle
+from jupyter_app_meta.display.sheets import bundle
 from jupyter_app_meta.policy import Page, Policy, RawRequest
 
 if TYPE_CHECKING:

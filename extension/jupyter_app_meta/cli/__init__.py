@@ -16,7 +16,7 @@ import io
 import sys
 from collections.abc import Sequence
 
-from .. import __version__
+from .._version import __version__
 from ..requirements import INSTALL, RequirementMissing
 from . import kernelspec
 from .options import Refused, nearest

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import Address
 
-from .. import openings, requirements
-from ..policy import USER_FIELDS, Policy, RawRequest
+from .. import requirements
+from ..policy import USER_FIELDS, Policy, RawRequest, openings
 from . import kernels
 from .report import Report, Row, Status
 

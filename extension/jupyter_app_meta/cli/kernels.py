@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
+from .._version import __version__
 from ..requirements import NEEDED, is_older
 from .kernelspec import loads_extension
 from .report import Row, Status

@@ -21,7 +21,7 @@ from traitlets.config import Config
 from voila.configuration import VoilaConfiguration
 from voila.execute import VoilaExecutor
 
-from .. import __version__
+from .._version import __version__
 from ..dashboards import configured
 from ..dashboards.builder import Builder, create_app
 from ..dashboards.hooks import Authorize

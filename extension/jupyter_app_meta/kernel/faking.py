@@ -13,9 +13,9 @@ import shlex
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from ..display import absences, sheets
 from ..model import SessionInfo, User
 from ..testing import FakeRequest, fake_request
-from . import absences, display
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -29,7 +29,7 @@ CHOICES = {
     "admin": ("true", "false"),
     "is_owner": ("true", "false", "none"),
     "kind": ("user", "service", "anonymous"),
-    "assurance": tuple(display.ASSURANCES),
+    "assurance": tuple(sheets.ASSURANCES),
 }
 
 

@@ -15,8 +15,8 @@ from inspect import getdoc
 from typing import TYPE_CHECKING, Any
 
 from ..datastructures import URL, Headers
+from ..display import absences, sheets
 from ..model import AppMeta, HTTPRequest, SessionInfo, User
-from . import absences, display
 from .context import app_meta
 from .faking import MAPPINGS, Enclose, expose, run_faked, split_words
 
@@ -82,7 +82,7 @@ def show(line: str) -> Any:
         if word.startswith("-"):
             raise absences.refusal(_no_option(word))
     value = look_up(app_meta(), path) if path else app_meta()
-    return value if path == words else display.as_json(value)
+    return value if path == words else sheets.as_json(value)
 
 
 def _no_option(word: str) -> str:
@@ -103,8 +103,8 @@ def look_up(meta: AppMeta, words: Sequence[str]) -> Any:
     if root in OF_THE_CODE:
         return _descend(meta[root], root, rest, request or EMPTY)
     if request is None:
-        return _say(f"{display.NO_REQUEST} {display.REMEDY}")
-    whole = {"request": request, "redacted": display.Withheld(request.redacted)}
+        return _say(f"{sheets.NO_REQUEST} {sheets.REMEDY}")
+    whole = {"request": request, "redacted": sheets.Withheld(request.redacted)}
     return _descend(whole[root] if root in whole else request[root], root, rest, request)
 
 

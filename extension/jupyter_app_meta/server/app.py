@@ -19,10 +19,11 @@ from traitlets import Bool, Integer, List, TraitError, Unicode, Union
 from traitlets import Callable as Function
 from traitlets.config import Config
 
-from .. import __version__, openings, wire
+from .. import wire
+from .._version import __version__
 from ..errors import PolicyError
 from ..model import HTTPRequest
-from ..policy import OPEN_HEADERS, USER_FIELDS, Policy
+from ..policy import OPEN_HEADERS, USER_FIELDS, Policy, openings
 from . import hooks
 from .audit import EventAudit, event_logger
 from .connections import wrap_connection

@@ -13,8 +13,8 @@ from typing import Any
 
 from jupyter_server.gateway.managers import GatewayKernelManager
 
-from .. import queries, wire
-from ..policy import RawRequest
+from .. import wire
+from ..policy import RawRequest, urls
 from .clients import wrap_client
 from .context import StampingContext
 from .execution import Attributing
@@ -102,7 +102,7 @@ def clean_environment(env: Mapping[str, str], context: StampingContext) -> Mappi
     secret, unsafe = context.policy.secret_query, context.policy.unsafe_query
     changed = {}
     if url := env.get("VOILA_REQUEST_URL"):
-        changed["VOILA_REQUEST_URL"] = queries.without_secrets(url, secret, unsafe)
+        changed["VOILA_REQUEST_URL"] = urls.without_secrets(url, secret, unsafe)
     if query := env.get("QUERY_STRING"):
-        changed["QUERY_STRING"] = queries.without_secrets(f"?{query}", secret, unsafe).removeprefix("?")
+        changed["QUERY_STRING"] = urls.without_secrets(f"?{query}", secret, unsafe).removeprefix("?")
     return {**env, **changed} if changed else env

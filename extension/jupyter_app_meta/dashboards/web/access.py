@@ -9,8 +9,7 @@ from typing import Any
 from jupyter_server.prometheus.log_functions import prometheus_log_method
 from tornado import web
 
-from ... import queries
-from ...policy import Policy
+from ...policy import Policy, urls
 from ...server.reports.logs import printable
 
 LONGEST = 500
@@ -34,7 +33,7 @@ def log_function(policy: Policy, log: logging.Logger) -> Callable[[web.RequestHa
 
 def url(text: str | None, policy: Policy) -> str:
     """Return a URL as it may stand in a log."""
-    return queries.without_secrets(text or "", policy.secret_query) or "(no URL)"
+    return urls.without_secrets(text or "", policy.secret_query) or "(no URL)"
 
 
 def _level(status: int) -> int:

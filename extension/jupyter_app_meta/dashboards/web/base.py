@@ -13,9 +13,8 @@ from jinja2 import Environment, PackageLoader
 from jupyter_server.base.handlers import JupyterHandler
 from tornado import web
 
-from ... import queries
 from ...model import HTTPRequest
-from ...policy import Page, RawRequest
+from ...policy import Page, RawRequest, urls
 from ...server import capture, identity
 from .. import hooks
 from ..hooks import OnError
@@ -50,7 +49,7 @@ class Handler(JupyterHandler):
     def _request_summary(self) -> str:
         """Say in the log what failed, without the credentials of its query."""
         policy = self.services.context.policy
-        url = queries.without_secrets(self.request.uri or "", policy.secret_query)
+        url = urls.without_secrets(self.request.uri or "", policy.secret_query)
         return f"{self.request.method} {url} ({self.request.remote_ip})"
 
     async def prepare(self, *, _redirect_to_login: bool = True) -> None:

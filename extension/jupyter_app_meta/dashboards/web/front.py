@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 from starlette.datastructures import Address
 from tornado.httputil import HTTPServerRequest
 
-from ... import proxies
+from ...policy import proxies
 from ...server import capture
 from ..paths import DashboardError
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from numbers import Number
 from typing import Any
 
-from ... import queries
+from ...policy import urls
 
 LIMIT = 4_000
 """The most characters of one record's message."""
@@ -155,5 +155,5 @@ def _without_secrets(found: re.Match[str]) -> str:
     word = found[0]
     if not any(mark in word for mark in ("?", "&", "//")):
         return word
-    safe = queries.cleaned(word)
+    safe = urls.cleaned(word)
     return HIDDEN if safe is None else safe

@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.datastructures import Address
 
-from jupyter_app_meta import patterns
 from jupyter_app_meta.errors import PolicyError
 from jupyter_app_meta.model import HTTPRequest, User
-from jupyter_app_meta.policy import USER_FIELDS, Page, Policy, RawRequest, normal, remedy
+from jupyter_app_meta.policy import USER_FIELDS, Page, Policy, RawRequest, normal, patterns, remedy
 
 CANARY = "CANARY7c1"
 OWNER = User(username="olga", name="Olga", kind="user", assurance="hub", is_authenticated=True, is_owner=True)

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from jupyter_app_meta import openings
-from jupyter_app_meta.policy import OPEN_HEADERS, Policy
+from jupyter_app_meta.policy import OPEN_HEADERS, Policy, openings
 
 
 def policy(**options: Any) -> Policy:

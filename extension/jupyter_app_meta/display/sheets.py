@@ -2,7 +2,7 @@
 
 1. Outputs are saved with the notebook: names are shown; header, cookie and query values never.
 2. Names are the visitor's to choose: each is on one line, and without characters that cannot be
-   seen or that turn the direction of the text around. ``rendering`` escapes them.
+   seen or that turn the direction of the text around. ``html`` escapes them.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .. import policy
 from ..datastructures import MASK, URL, Cookies, Headers, QueryParams, mask_query
 from ..model import AppMeta, HTTPRequest, Names, SessionInfo, User
+from ..policy.remedies import remedy
 from .absences import CLIP, visible, wanted
-from .rendering import Cell, Chips, Rows, Sheet, Table, html, text
+from .html import Cell, Chips, Rows, Sheet, Table, html, text
 
 MOST_ROWS = 50
 
@@ -205,7 +205,7 @@ def _bounded(rows: Rows) -> Rows:
 def _remedy(name: str, redacted: Names) -> str:
     """Return what opens the item; nothing for an entry that is no item, as the one that counts the others."""
     is_item = name == "client" or name.startswith(("headers.", "cookies.", "query.", "user.", "path_params.", "url."))
-    return visible(policy.remedy(name, redacted), 2 * CLIP) if is_item else ""
+    return visible(remedy(name, redacted), 2 * CLIP) if is_item else ""
 
 
 def _worded(word: object, meanings: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_app_meta import queries
+from jupyter_app_meta.policy import urls
 
 CANARY = "CANARY7c1"
 BASE = "http://localhost:8888/lab"
@@ -70,7 +70,7 @@ PLACES: tuple[Callable[[str], str], ...] = (
 
 def everything(url: str) -> str:
     """Return all that may cross of a URL, in one text."""
-    clean, pairs, withheld = queries.split(url)
+    clean, pairs, withheld = urls.split(url)
     return f"{clean} {pairs} {withheld}"
 
 
@@ -78,7 +78,7 @@ def everything(url: str) -> str:
 def test_credentials_are_withheld_in_every_spelling(name: str) -> None:
     """A name that says credential keeps its value back, whatever its case, separators and encoding."""
     for spell in SPELLINGS[: -1 if name == "code" else None]:  # country[code] is none
-        clean, pairs, withheld = queries.split(f"{BASE}?{quote(spell(name), safe='%')}={CANARY}&region=emea")
+        clean, pairs, withheld = urls.split(f"{BASE}?{quote(spell(name), safe='%')}={CANARY}&region=emea")
         assert (CANARY in clean, pairs, len(withheld)) == (False, [("region", "emea")], 1), spell(name)
 
 
@@ -100,7 +100,7 @@ def test_credentials_are_withheld_in_every_place(name: str) -> None:
 def test_harmless_names_stay(name: str) -> None:
     """Ordinary words that only contain a credential's name keep their values."""
     url = f"{BASE}?{quote(name)}=a%20b%26c"
-    assert queries.split(url)[1:] == ([(name, "a b&c")], [])
+    assert urls.split(url)[1:] == ([(name, "a b&c")], [])
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_harmless_names_stay(name: str) -> None:
 )
 def test_harmless_values_stay(value: str) -> None:
     """A value is not suspicious because it holds an equals sign, an address or a harmless URL."""
-    assert queries.split(f"{BASE}?q={quote(value, safe='')}")[1:] == ([("q", value)], [])
+    assert urls.split(f"{BASE}?q={quote(value, safe='')}")[1:] == ([("q", value)], [])
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_harmless_values_stay(value: str) -> None:
 )
 def test_userinfo_and_fragment_are_dropped(url: str, clean: str) -> None:
     """Who logs in with a URL's userinfo, or keeps state in its fragment, does not tell kernels."""
-    assert queries.without_secrets(url) == clean
+    assert urls.without_secrets(url) == clean
 
 
 @pytest.mark.parametrize(
@@ -172,21 +172,21 @@ def test_nested_urls_lose_their_userinfo(nested: str) -> None:
 def test_nested_url_keeps_what_is_harmless() -> None:
     """Of a nested URL only the credentials go, at any depth."""
     inner = "https://alice:pw@host/a?region=emea&token=1&next=" + quote("/b?year=2024&code=2#top", safe="")
-    assert queries.split(f"{BASE}?next={quote(inner, safe='')}")[1] == [
+    assert urls.split(f"{BASE}?next={quote(inner, safe='')}")[1] == [
         ("next", "https://host/a?region=emea&next=%2Fb%3Fyear%3D2024")
     ]
 
 
 def test_state_is_withheld_beside_a_code_only() -> None:
     """``state=texas`` is a filter; beside ``code`` it belongs to a login."""
-    assert queries.split(f"{BASE}?state=texas")[1] == [("state", "texas")]
-    assert queries.split(f"{BASE}?State=texas&CODE=1&a=2")[1:] == ([("a", "2")], ["State", "CODE"])
+    assert urls.split(f"{BASE}?state=texas")[1] == [("state", "texas")]
+    assert urls.split(f"{BASE}?State=texas&CODE=1&a=2")[1:] == ([("a", "2")], ["State", "CODE"])
 
 
 def test_more_words_are_read_the_same_way() -> None:
     """The server's own list of words to scrub from logs counts like ours, as a whole or as a part."""
     url = f"{BASE}?badge=1&my_badge=2&BadgeNo=3&badger=4&my.pin_code=5"
-    assert queries.split(url, ["badge", "pin-code"]) == (f"{BASE}?badger=4", [("badger", "4")], withheld_names(url))
+    assert urls.split(url, ["badge", "pin-code"]) == (f"{BASE}?badger=4", [("badger", "4")], withheld_names(url))
 
 
 def withheld_names(url: str) -> list[str]:
@@ -197,14 +197,14 @@ def withheld_names(url: str) -> list[str]:
 def test_unsafe_names_pass_by_exact_name_only() -> None:
     """``unsafe_query`` opens the names that it has, compared as all names are, and not their neighbours."""
     url = f"{BASE}?API_KEY=1&api-key=2&my_api_key=3&next=%2Fx%3Fapi_key%3D4%26token%3D5"
-    pairs = queries.split(url, unsafe=["api-key"])[1]
+    pairs = urls.split(url, unsafe=["api-key"])[1]
     assert pairs == [("API_KEY", "1"), ("api-key", "2"), ("next", "/x?api_key=4")]
 
 
 def test_names_that_hold_a_value_are_listed_without_it() -> None:
     """What is listed as withheld is a name, never what was written in the place of one."""
     url = f"{BASE}?{quote(f'token={CANARY}', safe='')}&token:{CANARY}&https://u:{CANARY}@h&={CANARY}%3D&a[token]=1"
-    assert queries.split(url)[2] == ["token", "token", "https", "a[token]"]
+    assert urls.split(url)[2] == ["token", "token", "https", "a[token]"]
 
 
 @pytest.mark.parametrize(
@@ -219,25 +219,25 @@ def test_names_that_hold_a_value_are_listed_without_it() -> None:
 )
 def test_bytes_that_are_no_utf8_are_replaced(url: str, pairs: list[tuple[str, str]]) -> None:
     """Raw bytes, which HTTP reads as latin-1, are read as UTF-8; bad ones are replaced, never refused."""
-    assert queries.split(f"http://localhost{url}")[1] == pairs
+    assert urls.split(f"http://localhost{url}")[1] == pairs
 
 
 @given(st.text())
 def test_any_text_is_harmless(text: str) -> None:
     """Nothing raises, the URL is ASCII, and its query is just what the pairs say."""
     for url in (text, f"http://localhost/{text}", f"http://localhost/?{text}", f"http://localhost/?next={text}"):
-        clean, pairs, _ = queries.split(url)
+        clean, pairs, _ = urls.split(url)
         assert clean.isascii()
         assert parse_qsl(urlsplit(clean).query, keep_blank_values=True) == pairs
-        queries.cleaned(text)
-        queries.is_secret(text)
+        urls.cleaned(text)
+        urls.is_secret(text)
 
 
 @given(st.lists(st.tuples(st.sampled_from(HARMLESS), st.text(st.characters(codec="utf-8", exclude_characters="@=")))))
 def test_harmless_queries_come_back_whole(pairs: list[tuple[str, str]]) -> None:
     """Of a query without credentials nothing is lost, not even the order."""
     query = "&".join(f"{quote(name)}={quote(value)}" for name, value in pairs)
-    assert queries.split(f"{BASE}?{query}")[1] == [(name, value) for name, value in pairs]
+    assert urls.split(f"{BASE}?{query}")[1] == [(name, value) for name, value in pairs]
 
 
 @given(
@@ -277,10 +277,10 @@ def test_hostile_lengths_take_linear_time(text: str) -> None:
     """A visitor cannot hold the server up with a long query: the longest that fits into a request is judged at once."""
     began = time.process_time()
     for url in (f"{BASE}?next={text}", f"{BASE}?{text}", f"{BASE}/{text}", f"{BASE}?next={quote(text, safe='')}"):
-        queries.split(url)
+        urls.split(url)
     assert time.process_time() - began < 4
 
 
 def test_very_long_names_are_no_names() -> None:
     """What is longer than any name is withheld: it is something else that was written in its place."""
-    assert queries.split(f"{BASE}?{'a' * 201}=1&{'b' * 200}=2")[1] == [("b" * 200, "2")]
+    assert urls.split(f"{BASE}?{'a' * 201}=1&{'b' * 200}=2")[1] == [("b" * 200, "2")]

@@ -16,7 +16,7 @@ import pytest
 from jupyter_app_meta.model import HTTPRequest
 from jupyter_app_meta.policy import Policy, RawRequest
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parent.parent / "data"
 FILES = ("names.json", "names_more.json", "names_third.json")
 RANDOM = "k98c2977146bf9f4bebcef917c1eZq"
 SHORT = "CANARY7c1"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from starlette.datastructures import Address
 
-from .errors import PolicyError
+from ..errors import PolicyError
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address

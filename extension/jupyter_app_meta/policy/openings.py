@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from . import headers, names
+from . import OPEN_HEADERS, Policy, headers
 from .patterns import matches, normal
-from .policy import OPEN_HEADERS, Policy
+from .remedies import remedy
 
 Kind = Literal["headers", "cookies"]
 
@@ -33,7 +33,7 @@ def idle(policy: Policy, kind: Kind, pattern: str) -> str:
     opens = policy.opens_header if kind == "headers" else policy.opens_cookie
     known = map(_example, headers.ADDRESS) if kind == "headers" else ()
     met = [fill.join(name.split("*")) for fill in ("", "a")] + [each for each in known if matches(each, (name,))]
-    return "" if any(map(opens, met)) else names.remedy(f"{kind}.{pattern}")
+    return "" if any(map(opens, met)) else remedy(f"{kind}.{pattern}")
 
 
 def _example(pattern: str) -> str:

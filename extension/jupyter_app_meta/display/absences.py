@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
-from .. import policy
 from ..errors import UnknownField
+from ..policy.remedies import remedy
 
 CLIP = 120
 MOST_NAMES = 24
@@ -66,7 +66,7 @@ def absent(item: str, redacted: Sequence[str]) -> str:
     """Return the sentence for an item that the visitor sent, and that did not come here."""
     if item not in tuple(redacted):
         return f"{visible(item)} was sent, but did not fit into the stamp."
-    return f"{visible(item)} is withheld from notebooks. What opens it: {visible(policy.remedy(item, redacted))}."
+    return f"{visible(item)} is withheld from notebooks. What opens it: {visible(remedy(item, redacted))}."
 
 
 def wanted(names: Iterable[str]) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Which facts of a request may enter a kernel: RawRequest + Policy → HTTPRequest. Pure.
 
-The rules, in the order in which a name is judged (``headers``, ``cookies`` and ``queries`` have the tables):
+The rules, in the order in which a name is judged (``headers``, ``cookies`` and ``urls`` have the tables):
 
 1. Some things never cross, under no option.
 2. What looks like a credential, by its name or its value, crosses only when ``unsafe_*`` has its exact name.
@@ -20,12 +20,13 @@ from typing import Any, Literal, NamedTuple
 
 from starlette.datastructures import Address
 
-from . import cookies, headers, names, paths, proxies, queries, values
-from .datastructures import URL, Cookies, Headers, QueryParams
-from .model import HTTPRequest, Names, User
+from ..datastructures import URL, Cookies, Headers, QueryParams
+from ..model import HTTPRequest, Names, User
+from . import cookies, headers, names, paths, proxies, urls, values
 from .names import USER_FIELDS
 from .patterns import matches, normal, specific
 from .proxies import IPAddress, Network
+from .remedies import remedy
 
 __all__ = ["OPEN_COOKIES", "OPEN_HEADERS", "USER_FIELDS", "Page", "Policy", "RawRequest", "normal", "remedy"]
 
@@ -125,7 +126,7 @@ class Policy:
         return HTTPRequest(
             method=raw.method,
             url=URL(shown.url),
-            base_url=URL(queries.without_secrets(raw.base_url)),
+            base_url=URL(urls.without_secrets(raw.base_url)),
             headers=Headers(self._headers(raw, withheld)),
             query_params=QueryParams(shown.pairs),
             path_params=params.shown,
@@ -168,8 +169,8 @@ class Policy:
         allowed = self.cookies_allow if cookies.is_familiar(name) else specific(self.cookies_allow)
         return key in cookies.OPEN or matches(key, allowed)
 
-    def _url(self, text: str, params: _PathParams, withheld: list[str]) -> queries.Clean:
-        found = queries.clean(text, self.secret_query, self.unsafe_query, hidden=params.hidden, kept=params.kept)
+    def _url(self, text: str, params: _PathParams, withheld: list[str]) -> urls.Clean:
+        found = urls.clean(text, self.secret_query, self.unsafe_query, hidden=params.hidden, kept=params.kept)
         withheld += [f"query.{name}" for name in found.withheld] if found.url else ["url"]
         withheld += ["url.path"] if found.path_changed and found.url else []
         return found
@@ -181,7 +182,7 @@ class Policy:
             if normal(name) in self.unsafe_query:
                 shown[name] = value
                 kept.update(value.split("/"))
-            elif queries.says(name, value, self.secret_query) or ("/" not in value and paths.is_credential(value)):
+            elif urls.says(name, value, self.secret_query) or ("/" not in value and paths.is_credential(value)):
                 hidden.update(value.split("/"))
                 listed.append(name)
             else:
@@ -222,10 +223,10 @@ class Policy:
         if key in self.unsafe_headers:
             return value
         if matches(key, headers.URLS):
-            value = queries.without_secrets(value, self.secret_query, self.unsafe_query)
+            value = urls.without_secrets(value, self.secret_query, self.unsafe_query)
         elif matches(key, headers.OPEN):
             return None if values.is_token(value) else value
-        return queries.cleaned(value, self.secret_query, self.unsafe_query)
+        return urls.cleaned(value, self.secret_query, self.unsafe_query)
 
     def _cookies(self, raw: RawRequest, withheld: list[str]) -> list[tuple[str, str]]:
         own = frozenset(normal(name) for name in raw.own_cookies)
@@ -242,12 +243,12 @@ class Policy:
         if normal(name) in self.unsafe_cookies:
             return True
         try:
-            inner = [said.rpartition(",")[2] for said in queries.names_in(value)]
+            inner = [said.rpartition(",")[2] for said in urls.names_in(value)]
         except ValueError:
             return False
         if any(cookies.is_never(normal(said)) or cookies.is_credential(said) for said in inner):
             return False
-        return queries.cleaned(value, self.secret_query, self.unsafe_query, strict=True) == value
+        return urls.cleaned(value, self.secret_query, self.unsafe_query, strict=True) == value
 
     def _client(self, raw: RawRequest, withheld: list[str]) -> Address | None:
         if raw.client is None:
@@ -270,12 +271,3 @@ class _PathParams(NamedTuple):
     hidden: frozenset[str]
     kept: frozenset[str]
     listed: tuple[str, ...]
-
-
-def remedy(item: str, redacted: Iterable[str] = ()) -> str:
-    """Return which option opens a withheld item such as ``headers.referer``; ``redacted`` is the whole list."""
-    kind, _, name = item.partition(".")
-    narrowed = not {f"user.{field}" for field in USER_FIELDS}.isdisjoint((item, *redacted))
-    if kind == "user" and redacted and not narrowed and not names.never_user(name):
-        return "never forwarded: it contains what looks like a credential, for which there is no option"
-    return names.remedy(item)

@@ -39,7 +39,7 @@ def clean(path: str, secret: Words = (), hidden: Words = (), kept: Words = ()) -
     withheld: list[str] = []
 
     def judged(found: re.Match[str]) -> str:
-        from .queries import label, says  # a path stands in a query, and a query's parameters in a path
+        from .urls import label, says  # a path stands in a query, and a query's parameters in a path
 
         if not says(found[1], unquote(found[0].partition("=")[2]), secret):
             return found[0]

@@ -1,6 +1,6 @@
 """The names in the options and in what is withheld: which are valid, and which option opens one.
 
-``cookies``, ``headers`` and ``queries`` say what a name is; "never" is stronger than any option, "credential" than any
+``cookies``, ``headers`` and ``urls`` say what a name is; "never" is stronger than any option, "credential" than any
 pattern of the deployer's.
 """
 
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from . import cookies, headers, queries, values
-from .errors import PolicyError
+from ..errors import PolicyError
+from . import cookies, headers, urls, values
 from .patterns import matches, normal
 
 USER_FIELDS = tuple("username kind assurance is_owner name display_name initials color groups admin".split())
@@ -19,7 +19,7 @@ NEVER_USER = frozenset("scope scopes roles session sessions cookie cookies hub-u
 def never_user(name: str, value: object = None) -> bool:
     """Whether a field that an identity provider adds must stay: for its name, a name inside it, or a token in it."""
     key = normal(name)
-    if queries.is_secret(name) or not NEVER_USER.isdisjoint((key, *key.split("-"))):
+    if urls.is_secret(name) or not NEVER_USER.isdisjoint((key, *key.split("-"))):
         return True
     if isinstance(value, Mapping):
         return any(never_user(str(inner), item) for inner, item in value.items())
@@ -71,35 +71,3 @@ def is_never(kind: str, key: str) -> bool:
     if kind == "headers":
         return matches(key, headers.NEVER)
     return cookies.is_never(key) if kind == "cookies" else key == "session-id"
-
-
-def remedy(item: str) -> str:
-    """Return which option opens a withheld item such as ``headers.referer``, in one sentence."""
-    kind, _, name = item.partition(".")
-    if kind in ("headers", "cookies", "query") and is_never(kind, normal(name)):
-        return "never forwarded"
-    if kind in ("headers", "cookies"):
-        return _name_remedy(kind, name)
-    if kind in ("query", "path_params"):
-        return f"AppMetaExtension.unsafe_query = [{name!r}]"
-    if kind == "client":
-        return "AppMetaExtension.trusted_proxies = [the networks of your proxies]"
-    return _user_remedy(name) if kind == "user" else "never forwarded"
-
-
-def _name_remedy(kind: str, name: str) -> str:
-    if kind == "headers":
-        credential = headers.is_credential(normal(name)) or matches(normal(name), headers.OPEN)
-    else:  # what is open by its name is withheld for its value
-        credential = cookies.is_credential(name) or normal(name) in cookies.OPEN
-    return (
-        f"a credential: AppMetaExtension.unsafe_{kind} = [{name!r}]"
-        if credential
-        else f"AppMetaExtension.{kind}_allow = [{name!r}]"
-    )
-
-
-def _user_remedy(name: str) -> str:
-    if name in USER_FIELDS:
-        return f"AppMetaExtension.user_fields: add {name!r}, or leave the option unset"
-    return "never forwarded" if never_user(name) else "leave AppMetaExtension.user_fields unset"

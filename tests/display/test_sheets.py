@@ -18,14 +18,14 @@ from IPython.lib.pretty import pretty
 from starlette.datastructures import Address
 
 from jupyter_app_meta import URL, AppMeta, Cookies, Headers, HTTPRequest, QueryParams, SessionInfo, User
-from jupyter_app_meta.kernel import display, rendering
-from jupyter_app_meta.kernel.display import Withheld, bundle
+from jupyter_app_meta.display import html, sheets
+from jupyter_app_meta.display.sheets import Withheld, bundle
 from jupyter_app_meta.model import Names
 from jupyter_app_meta.policy import Page, Policy, RawRequest
 
 Printer = Callable[[object], str]
 
-PRINTERS: tuple[Printer, ...] = (repr, str, pformat, pretty, display.as_json)
+PRINTERS: tuple[Printer, ...] = (repr, str, pformat, pretty, sheets.as_json)
 TAGS = set("div style table caption thead tbody tr th td p code details summary".split())
 ATTRIBUTES = {("div", "class"), ("th", "scope")}
 
@@ -231,7 +231,7 @@ def test_nothing_withheld_is_said() -> None:
     assert "Nothing was withheld." in bundle(Withheld())["text/plain"]
 
 
-@pytest.mark.parametrize(("assurance", "words"), display.ASSURANCES.items())
+@pytest.mark.parametrize(("assurance", "words"), sheets.ASSURANCES.items())
 def test_assurance_is_put_into_words(assurance: str, words: str) -> None:
     """How far to trust a name is said in words."""
     assert f"{assurance}: {words}" in bundle(request(user=User(username="a", assurance=assurance)))["text/plain"]
@@ -322,20 +322,20 @@ def test_table_is_accessible() -> None:
 
 def test_colours_follow_the_theme() -> None:
     """Every colour is the theme's, with a fallback for pages that have no theme."""
-    colours = re.findall(r"(?:color|background|border[a-z-]*): ([^;]*(?:#|var|rgb)[^;]*)[;}]", rendering.STYLE)
+    colours = re.findall(r"(?:color|background|border[a-z-]*): ([^;]*(?:#|var|rgb)[^;]*)[;}]", html.STYLE)
     assert colours
     assert all(re.search(r"var\(--jp-[a-z0-9-]+, [^)]+\)", colour) for colour in colours)
 
 
 def test_nothing_comes_from_elsewhere() -> None:
     """No script, no link, no image, no font: a saved output asks nobody for anything."""
-    assert not re.search(r"url\(|@import|http", rendering.STYLE)
+    assert not re.search(r"url\(|@import|http", html.STYLE)
 
 
 def test_text_fits_a_console() -> None:
     """The plain form is wrapped, with its labels in a column."""
     table = bundle(ALICE)["text/plain"].partition("\n\n")[0].split("\n")
-    assert all(len(line) <= rendering.WIDTH for line in table)
+    assert all(len(line) <= html.WIDTH for line in table)
     assert {len(re.match(r"  \S.*?  +|  +", line)[0]) for line in table[1:]} == {11}  # type: ignore[index]  # they match
 
 
@@ -355,7 +355,7 @@ def test_url_is_shown_by_its_repr() -> None:
 def test_json_is_plain_data() -> None:
     """The JSON form has mappings, whatever they are made of, and the address masked."""
     whole = replace(request(meta={"a": {"b": 1}}), client=Address("203.0.113.9", 1))
-    plain = json.loads(display.as_json(AppMeta(whole, "run")))
+    plain = json.loads(sheets.as_json(AppMeta(whole, "run")))
     assert (plain["request"]["meta"], plain["request"]["client"]) == ({"a": "***"}, "***")
-    assert json.loads(display.as_json(SessionInfo("tab")))["client_id"] == "tab"
-    assert json.loads(display.as_json(User(since=date(2026, 1, 1))))["since"] == "2026-01-01"
+    assert json.loads(sheets.as_json(SessionInfo("tab")))["client_id"] == "tab"
+    assert json.loads(sheets.as_json(User(since=date(2026, 1, 1))))["since"] == "2026-01-01"

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from jupyter_app_meta import headers, queries, values, wire
+from jupyter_app_meta import wire
 from jupyter_app_meta.datastructures import URL
 from jupyter_app_meta.errors import BadStamp, UnknownVersion
 from jupyter_app_meta.model import AppMeta, HTTPRequest, Names, SessionInfo, User
-from jupyter_app_meta.policy import Policy
+from jupyter_app_meta.policy import Policy, headers, urls, values
 
 KEY = wire.derive_key(b"a kernel's session key") or b""
 PAYLOAD = wire.encode(AppMeta(), 16_384)
@@ -128,7 +128,7 @@ def test_a_header_that_ends_in_a_credentials_noun_is_one(name: str) -> None:
 @pytest.mark.parametrize(("address", "stays"), [(f"/commits/sha/{DIGEST}", True), (f"/reset/{DIGEST}", False)])
 def test_a_digest_after_its_own_noun_is_an_address(address: str, stays: bool) -> None:
     """A hash that the address calls one is no credential; after ``reset`` it is."""
-    [url, *_] = queries.split(f"http://example.org{address}")
+    [url, *_] = urls.split(f"http://example.org{address}")
     assert (DIGEST in str(url)) is stays
 
 
@@ -143,7 +143,7 @@ def test_a_digest_after_its_own_noun_is_an_address(address: str, stays: bool) ->
 )
 def test_a_value_that_cannot_be_judged_stays_behind(text: str) -> None:
     """In doubt a value is withheld."""
-    assert queries.cleaned(text) is None
+    assert urls.cleaned(text) is None
 
 
 @pytest.mark.parametrize(
@@ -156,10 +156,10 @@ def test_basic_credentials_are_told_by_their_colon(text: str, is_token: bool) ->
 
 def test_a_name_that_latin_1_does_not_have_is_kept() -> None:
     """Only what HTTP read as latin-1 is repaired."""
-    assert queries.split("http://example.org/?stadt=東京")[1] == [("stadt", "東京")]
+    assert urls.split("http://example.org/?stadt=東京")[1] == [("stadt", "東京")]
 
 
 def test_addresses_are_read_four_deep() -> None:
     """An address in an address in an address is read; what stands deeper is withheld."""
-    assert "down" in (queries.cleaned("/x?a=" * 3 + "deep/down") or "")
-    assert "down" not in (queries.cleaned("/x?a=" * 6 + "deep/down") or "")
+    assert "down" in (urls.cleaned("/x?a=" * 3 + "deep/down") or "")
+    assert "down" not in (urls.cleaned("/x?a=" * 6 + "deep/down") or "")

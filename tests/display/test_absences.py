@@ -13,7 +13,7 @@ from IPython.core.oinspect import Inspector
 from traitlets.config import Config
 
 from jupyter_app_meta import URL, AppMeta, AppMetaError, Cookies, Headers, HTTPRequest, QueryParams, UnknownItem, User
-from jupyter_app_meta.kernel import absences
+from jupyter_app_meta.display import absences
 from jupyter_app_meta.model import Names
 from jupyter_app_meta.policy import Page, Policy, RawRequest
 
