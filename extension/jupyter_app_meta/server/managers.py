@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import secrets
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from typing import Any
 
@@ -18,7 +18,7 @@ from ..policy import RawRequest, urls
 from .clients import wrap_client
 from .context import StampingContext
 from .execution import Attributing
-from .protocols import KEY
+from .protocols import KEY, Client
 from .renderers import note_opener, rendering
 from .wrapping import harmless, is_first
 
@@ -27,10 +27,10 @@ def wrap_kernel_manager(manager: Any, context: StampingContext) -> None:
     """Wrap what makes a server's kernels, and the kernels that it has already; idempotent."""
     if not is_first(manager):
         return
-    make = manager.kernel_manager_factory
+    make: Callable[..., object] = manager.kernel_manager_factory
 
     @wraps(make)
-    def factory(*args: Any, **kwargs: Any) -> Any:
+    def factory(*args: Any, **kwargs: Any) -> object:
         return wrap_kernel(make(*args, **kwargs), context)
 
     manager.kernel_manager_factory = factory
@@ -38,14 +38,15 @@ def wrap_kernel_manager(manager: Any, context: StampingContext) -> None:
         wrap_kernel(manager.get_kernel(kernel_id), context)
 
 
-def wrap_kernel(kernel: Any, context: StampingContext) -> Any:
+def wrap_kernel(kernel: Any, context: StampingContext) -> object:
     """Wrap one kernel's manager: its start and its clients; idempotent."""
     if not is_first(kernel):
         return kernel
-    start, client = kernel.start_kernel, kernel.client
+    start: Callable[..., Awaitable[object]] = kernel.start_kernel
+    client: Callable[..., Client] = kernel.client
 
     @wraps(start)
-    def start_kernel(*args: Any, **kwargs: Any) -> Any:
+    def start_kernel(*args: Any, **kwargs: Any) -> object:
         kwargs = _start_arguments(kernel, context, kwargs)
         opened = None
         with harmless(context.log):
@@ -55,7 +56,7 @@ def wrap_kernel(kernel: Any, context: StampingContext) -> Any:
         return start(*args, **kwargs)
 
     @wraps(client)
-    def make_client(*args: Any, **kwargs: Any) -> Any:
+    def make_client(*args: Any, **kwargs: Any) -> Client:
         made = client(*args, **kwargs)
         with harmless(context.log):
             return wrap_client(made, Attributing(context, kernel.kernel_id, rendering(kernel, context)))
@@ -77,7 +78,7 @@ async def _started_with_meta(
 
 
 def _start_arguments(kernel: object, context: StampingContext, kwargs: dict[str, Any]) -> dict[str, Any]:
-    env = kwargs.get("env")
+    env: dict[str, str] | None = kwargs.get("env")
     if env is not None:
         kwargs = {**kwargs, "env": clean_environment(env, context)}
     if isinstance(kernel, GatewayKernelManager):

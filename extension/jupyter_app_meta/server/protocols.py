@@ -36,6 +36,12 @@ class Session(Protocol):
     def clone(self) -> Session:
         """Return a Session of the same key and name."""
 
+    def feed_identities(self, msg_list: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+        """Return a message's identities and its other parts, the first of which is its signature."""
+
+    def unpack(self, packed: bytes) -> dict[str, Any]:
+        """Return a part of a message."""
+
 
 class Client(Protocol):
     """A kernel client of the server's own."""

@@ -1,11 +1,11 @@
-"""What a kernel's messages show to a page: the only way from a kernel to a visitor.
+"""Outgoing messages: what a page is shown of its kernel's messages. It is the only way from a kernel to a visitor.
 
-1. Message types, and the fields of each, are on a list; what is not listed stays here. Sources of cells
-   (``execute_input``), replies to code, and questions (``input_request``) are not listed.
-2. What a kernel writes for its author becomes "Something went wrong (E-7F3A)", or nothing: on its own, and inside
-   the state of a widget that captured it.
-3. What the author's code displays or prints passes untouched, buffers too.
-4. What cannot be read here is not shown.
+1. Message types, and the fields of each, are on a list; anything else is not sent. Sources of cells
+   (``execute_input``), replies to code, and input requests (``input_request``) are not on the list.
+2. A message for the author becomes "Something went wrong (E-7F3A)", or is not sent. The same holds inside the state
+   of a widget that captured it.
+3. Output that the author's code displays or prints passes untouched, and so do buffers.
+4. A message that cannot be read here is not sent.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..reports.incidents import ADVICE, Incident, Incidents, digest, told
 Json = dict[str, Any]
 
 HEADER = ("msg_id", "msg_type", "session", "date", "version")
-"""What a page's script needs of a header; the name of the account that a kernel runs for is not among it."""
+"""The fields of a header that a page's script needs. The name of the account that runs the kernel is not one."""
 
 SHOWN: Mapping[str, tuple[str, ...]] = {
     "status": ("execution_state",),
@@ -40,18 +40,18 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
     ),
     "error": ("ename", "evalue", "traceback"),
 }
-"""The messages that a page may get, and of each what it may get."""
+"""The types of messages that a page may get, and the fields of each."""
 
 LARGE = ("display_data", "update_display_data", "execute_result", "comm_open", "comm_msg", "comm_close")
-"""Messages that have only what the author's code sends: they are taken apart where a widget may hold outputs."""
+"""Messages with only content of the author's code. They are unpacked only if a widget may hold outputs in them."""
 
 MARK = b'"output_type"'
-"""What the outputs that a widget captured have."""
+"""The text by which the outputs that a widget captured are found."""
 
 COMMS = ("comm_open", "comm_msg", "comm_close")
 
 NOTHING: Json = {"output_type": "stream", "name": "stdout", "text": ""}
-"""What takes the place of an output that is not shown: buffers are named by the places of the others."""
+"""What takes the place of an output that is not shown, so that the places of the others stay: buffers name them."""
 
 
 _forms = "|".join(re.escape(told("@", needs_login=needs_login)) for needs_login in (False, True))
@@ -65,19 +65,19 @@ def masked(incident: Incident) -> Json:
 
 
 def advised(text: str, advice: str = "") -> str:
-    """Return what a visitor is told, and what they can do."""
+    """Return the text that a visitor is shown, and what the visitor can do."""
     return f"{text}\n{advice or ADVICE}"
 
 
 class Outgoing:
-    """What one kernel's messages show."""
+    """Decides what is shown of one kernel's messages."""
 
     def __init__(self, kernel_id: str, incidents: Incidents, session: Any) -> None:
         self._kernel_id, self._incidents, self._session = kernel_id, incidents, session
         self._parent: tuple[bytes, Json, bytes] = (b"", {}, b"")
 
     def message(self, msg: Json) -> Json | None:
-        """Return what is shown of an unpacked message; None where nothing is."""
+        """Return what is shown of an unpacked message; None if nothing is."""
         header, content = msg["header"], msg["content"]
         seen = self._seen(header, msg.get("parent_header") or {}, content)
         if seen is None:
@@ -107,7 +107,7 @@ class Outgoing:
         return [pack(_header(header, msg_type)), packed_parent, metadata, packed, *parts[4:]]
 
     def _parent_of(self, packed: bytes) -> tuple[bytes, Json, bytes]:
-        """Return a parent header as it came, unpacked, and as it is shown: many messages have that of the last one."""
+        """Return a parent header as received, unpacked, and as shown; messages often share it with the last one."""
         if packed != self._parent[0]:
             parent = self._session.unpack(packed)
             self._parent = packed, parent, self._session.pack(_header(parent))
@@ -127,7 +127,7 @@ class Outgoing:
         return msg_type, {name: content[name] for name in SHOWN[msg_type] if name in content}
 
     def _without_complaints(self, parent: Json, value: Any) -> Any:
-        """Return what a comm sends without the errors and the stderr that a widget captured."""
+        """Return a comm's data without the errors and the stderr that a widget captured."""
         if isinstance(value, list | tuple):
             return [self._without_complaints(parent, item) for item in value]
         if not isinstance(value, dict):
@@ -138,21 +138,21 @@ class Outgoing:
         return {name: self._without_complaints(parent, item) for name, item in value.items()}
 
     def _captured(self, kind: str, parent: Json, output: Json) -> Json:
-        """Return what is shown of an output of a widget; it is logged where its message was not."""
+        """Return what is shown of an output that a widget captured; it is logged unless its message was."""
         header = {"msg_type": kind, "msg_id": digest(output)}
         incident = self._incidents.hear(self._kernel_id, header, parent, output)
         return dict(NOTHING) if incident.reach == "author" else {"output_type": "error", **masked(incident)}
 
 
 def _is_masked(output: Json) -> bool:
-    """Whether an output is one of ours, which a page or a run wrote into a widget."""
+    """Whether an output is one of our own texts, which a page or a run wrote into a widget."""
     text = str(output.get("evalue"))
     is_ours = _told.fullmatch(text) and output.get("ename") == "Error"
     return bool(is_ours) and output.get("traceback") in ([text], [advised(text)])
 
 
 def confine(connection: Any, incidents: Incidents) -> None:
-    """Make a prepared connection send its page what is shown, and no word that is for its author."""
+    """Make a prepared connection send its page only what visitors may see."""
     outgoing = Outgoing(connection.kernel_id, incidents, connection.session)
     reply, log = connection._on_zmq_reply, connection.log
 
@@ -169,18 +169,18 @@ def confine(connection: Any, incidents: Incidents) -> None:
         log.warning("A page does not get all of its kernel's output: %s", text.partition("\n")[0])
 
     connection._on_zmq_reply, connection.write_stderr = shown, write_stderr
-    connection._on_error = lambda *message: None  # it would take away what the author is to find
+    connection._on_error = lambda *message: None  # it would remove the traceback, which the author is to find
 
 
 def _header(header: Json, msg_type: str | None = None) -> Json:
     kept = {name: header[name] for name in HEADER if name in header}
     if kept:
-        kept["username"] = ""  # a page's script wants one
+        kept["username"] = ""  # a page's script expects the field
     return {**kept, "msg_type": msg_type} if msg_type else kept
 
 
 def _metadata(msg_type: str, metadata: Json) -> Json:
-    """Return what is shown of metadata: comms have what the author's code sends there."""
+    """Return what is shown of metadata: only comms have content of the author's code there."""
     if msg_type not in COMMS:
         return {}
     return {name: value for name, value in metadata.items() if name != wire.FIELD}

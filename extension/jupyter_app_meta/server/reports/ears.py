@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from typing import Any
 
+from ..protocols import Session
 from .complaints import is_for_author
 from .incidents import Incidents
 
@@ -13,19 +16,22 @@ STREAM = "_activity_stream"
 
 def listen(kernels: Any, incidents: Incidents) -> None:
     """Make a kernel manager report errors and text on stderr, on the stream that it has already."""
-    watch, unwatch = kernels.start_watching_activity, kernels.stop_watching_activity
+    watch: Callable[[str], None] = kernels.start_watching_activity
+    unwatch: Callable[[str], None] = kernels.stop_watching_activity
+    log: logging.Logger = kernels.log
 
     def start_watching_activity(kernel_id: str) -> None:
         watch(kernel_id)
         kernel = kernels.get_kernel(kernel_id)
-        stream, session = getattr(kernel, STREAM), kernel.session
-        record = stream._recv_callback
+        session: Session = kernel.session
+        stream = getattr(kernel, STREAM)
+        record: Callable[[list[bytes]], object] = stream._recv_callback
 
         def heard(parts: list[bytes]) -> None:
             try:
                 _tell(incidents, kernel_id, session, parts)
             except Exception as error:
-                kernels.log.warning("A kernel's message cannot be read (%s).", type(error).__name__)
+                log.warning("A kernel's message cannot be read (%s).", type(error).__name__)
             record(parts)
 
         stream.on_recv(heard)
@@ -37,7 +43,7 @@ def listen(kernels: Any, incidents: Incidents) -> None:
     kernels.start_watching_activity, kernels.stop_watching_activity = start_watching_activity, stop_watching_activity
 
 
-def _tell(incidents: Incidents, kernel_id: str, session: Any, parts: list[bytes]) -> None:
+def _tell(incidents: Incidents, kernel_id: str, session: Session, parts: list[bytes]) -> None:
     _, (_, *own) = session.feed_identities(parts)
     if b"error" not in own[0] and b"stderr" not in own[3]:
         return  # most messages, which may be large, are not even unpacked

@@ -1,9 +1,10 @@
-"""What goes wrong in kernels: the author finds it in the log, whole and once, under the id that the visitor is shown.
+"""Incidents: errors in kernels. The author finds each one in the log, whole and once, under the id the visitor sees.
 
-1. Whoever hears a kernel's message tells it here: the server's own ear on each kernel, the run that makes a page, and
-   the page's connection. The first one has it logged, with notebook, cell, user and page.
-2. Cells are counted as authors see them, from 1 and with those of text.
-3. Each line begins with its id, and cannot look like another record's; a page, and the server, write so many lines.
+1. Three parts of the server hear a kernel's messages and report them here: the listener on each kernel, the run that
+   makes a page, and the page's connection. The first report is logged, with notebook, cell, user and page.
+2. Cells are counted as authors see them: from 1, text cells as well.
+3. Each line begins with its id, and cannot look like another record. The lines of a page, and of the server, are
+   bounded.
 """
 
 from __future__ import annotations
@@ -25,26 +26,26 @@ from .journal import Journal
 from .logs import printable
 
 CONTINUED = 2.0
-"""Seconds within which more of the same text belongs to the traceback before it."""
+"""Seconds within which more text of the same message belongs to the traceback before it."""
 
 _chatter = re.compile(r"No such comm(?: target registered)?: .*|")
 
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """What a visitor may know of what went wrong."""
+    """What a visitor may know of an error."""
 
     id: str
     reach: Reach
 
     @property
     def text(self) -> str:
-        """What a visitor is told."""
+        """The text that a visitor is shown."""
         return told(self.id, needs_login=self.reach == "login")
 
 
 def told(error_id: str, *, needs_login: bool = False) -> str:
-    """Return what a visitor is told of an error."""
+    """Return the text that a visitor is shown for an error."""
     if needs_login:
         return f"You need to be logged in for this ({error_id})."
     return f"Something went wrong ({error_id})."
@@ -68,7 +69,7 @@ class Book:
     last: tuple[str, str, float] = ("", "", 0.0)
 
     def place(self, parent: Mapping[str, Any]) -> str:
-        """Return which code a message comes from, for whom."""
+        """Return which code a message comes from, and for which visitor it runs."""
         cell = self._cell(parent)
         what = f"cell {cell}" if cell else "a callback" if str(parent.get("msg_type", "")).startswith("comm_") else ""
         who = f"for {self.user}" if self.user else "ahead of its visitor" if self.cell else ""
@@ -82,9 +83,9 @@ class Book:
 
 
 class Incidents:
-    """The incidents of one server's kernels. ``shows`` is the deployer's wish that visitors see what authors do.
+    """The incidents of one server's kernels. If ``shows``, the deployer wants visitors to see what authors see.
 
-    ``find`` names the notebook of a kernel that was not announced, None for one that is not listened to.
+    ``find`` names the notebook of a kernel for which ``begin`` was not called; None for a kernel to ignore.
     """
 
     def __init__(
@@ -95,11 +96,11 @@ class Incidents:
         self._ids = Ids()
 
     def begin(self, kernel_id: str, notebook: str, *, python: bool = False) -> None:
-        """Listen to a kernel that runs this notebook."""
+        """Begin to report the errors of a kernel that runs this notebook."""
         self._books[kernel_id] = Book(printable(notebook), python)
 
     def visited(self, kernel_id: str, user: str, page: str) -> None:
-        """Note who looks at which page."""
+        """Note which user looks at which page."""
         if book := self._books.get(kernel_id):
             book.user, book.page = printable(user, 80), printable(page)
 
@@ -109,24 +110,24 @@ class Incidents:
             book.cell = cell
 
     def last(self, kernel_id: str) -> str:
-        """Return the id of the last exception that a kernel told of."""
+        """Return the id of a kernel's last exception."""
         book = self._books.get(kernel_id)
         return book.error if book else ""
 
     def end(self, kernel_id: str) -> None:
-        """Listen no more: what a kernel says as it is ended is nobody's error."""
+        """Ignore the kernel from now on: messages of a kernel that is shutting down are not errors."""
         if book := self._books.pop(kernel_id, None):
             self._journal.close(book.notebook, book.allowance)
 
     def hear(self, kernel_id: str, header: Mapping[str, Any], parent: Mapping[str, Any], content: Any) -> Incident:
-        """Log a message that is for its author, unless it is known already, and return what the visitor may know."""
+        """Log a message that is for its author, unless it is known already; return what the visitor may know of it."""
         book = self._book(kernel_id)
         found = complaint(header.get("msg_type"), content, python=bool(book and book.python))
         key = (kernel_id, header.get("msg_id"))
         is_new = key not in self._ids
         incident = Incident(self._ids.of(key), found.reach)
         if is_new and header.get("msg_type") == "error":
-            self._ids.note((kernel_id, digest(content)), incident.id)  # a widget may have captured it
+            self._ids.note((kernel_id, digest(content)), incident.id)  # a widget may have captured the same error
         if book and is_new:
             self._write(book, parent, found, incident.id)
         if book and found.name != STDERR:
@@ -139,7 +140,7 @@ class Incidents:
         return self._books.get(kernel_id)
 
     def failed(self, where: str, error: BaseException, kernel_id: str = "", name: str = "", text: str = "") -> str:
-        """Log what failed in the server for a page, whole, and return its id."""
+        """Log a page's error in the server itself, whole, and return its id."""
         error_id, book = ids.new_id(), self._books.get(kernel_id)
         place = book.place({"msg_type": "execute_request"}) if book else printable(where)
         shown = text or "".join(_formatter.formatException((type(error), error, error.__traceback__)))
@@ -150,21 +151,21 @@ class Incidents:
     def _write(self, book: Book, parent: Mapping[str, Any], found: Complaint, error_id: str) -> None:
         place, text = book.place(parent), found.text
         headline, level = f"{error_id} {place}: {printable(found.name, 80)}", logging.ERROR
-        if found.name == "NotClaimed":  # it says that nobody came
+        if found.name == "NotClaimed":  # no visitor arrived
             headline, text, level = f"{place}: gave up waiting for its visitor.", "", logging.INFO
-        elif found.reach == "login":  # no fault of the author's: the last line says what to do
+        elif found.reach == "login":  # not the author's fault: the last line says what to do
             text, level = text[text.rfind("\n") + 1 :], logging.INFO
         elif found.name != STDERR:
             level = logging.INFO if found.reach == "author" else logging.ERROR
         elif error_id := self._traceback(book, parent, found, error_id):
             headline = f"{error_id} {place}, on stderr:"
-        else:  # before its first cell a kernel talks of itself, and widgets ask for what is not there
+        else:  # before its first cell a kernel writes about itself, and widgets ask for comms that are not there
             is_chatter = not book.cell or all(map(_chatter.fullmatch, text.splitlines()))
             headline, level = f"{place}, on stderr:", logging.DEBUG if is_chatter else logging.WARNING
         self._journal.write(level, headline, text, error_id and f"{error_id} ", book.allowance)
 
     def _traceback(self, book: Book, parent: Mapping[str, Any], found: Complaint, error_id: str) -> str:
-        """Return the id under which a text on stderr is logged; none for one that reports no error."""
+        """Return the id under which a text on stderr is logged; empty if it reports no error."""
         now, cause = time.monotonic(), str(parent.get("msg_id"))
         if found.is_error or found.reach != "author":
             book.last = (cause, error_id, now)
@@ -174,7 +175,7 @@ class Incidents:
 
 
 def digest(content: Mapping[str, Any]) -> str:
-    """Return what tells the content of an error, or of a stream, from others."""
+    """Return a digest that identifies the content of an error or of a stream."""
     parts = [content.get(name) for name in ("ename", "evalue", "traceback", "name", "text")]
     return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
 
