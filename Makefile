@@ -64,6 +64,7 @@ test-wheel: $(VENVWHEEL)/.test ## Build the wheel, install it into a clean envir
 lint: $(VENV)/.test ## Check style, import boundaries and types
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(VENV)/bin/lint-imports --no-cache
 	$(PY) -m mypy
 	$(VENV)/bin/pyrefly check --python-interpreter-path $(PY)
 
