@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import importlib
 import inspect
 import pkgutil
@@ -26,6 +27,7 @@ from jupyter_app_meta.server.app import AppMetaExtension
 from jupyter_app_meta.server.hooks import Authorize, Meta, OnError
 
 PROJECT = Path(__file__).resolve().parent.parent
+PACKAGE = Path(jupyter_app_meta.__file__).parent
 DOCS = PROJECT / "docs"
 README = (PROJECT / "README.md").read_text("utf-8")
 CHANGELOG = (PROJECT / "CHANGELOG.md").read_text("utf-8")
@@ -261,3 +263,33 @@ def test_each_link_into_the_project_leads_somewhere(name: Path) -> None:
 def test_the_changelog_has_this_version() -> None:
     """The changelog has an entry for the version that the package says it is."""
     assert f"## [{jupyter_app_meta.__version__}]" in CHANGELOG
+
+
+# --- contributing -----------------------------------------------------------------------------------------------------
+
+QUESTIONS = re.findall(
+    r"^\| (.+?) \| `([\w/]+\.py)` \| \*(.+?)\* \|$",
+    (DOCS / "contributing" / "questions.md").read_text("utf-8"),
+    re.MULTILINE,
+)
+
+
+def test_there_are_twenty_questions() -> None:
+    """A newcomer's questions are many enough to show whether the rooms have names that tell."""
+    assert len(QUESTIONS) >= 20
+    assert len({file for _, file, _ in QUESTIONS}) >= 20
+
+
+@pytest.mark.parametrize(("question", "file", "words"), QUESTIONS, ids=[file for _, file, _ in QUESTIONS])
+def test_each_question_is_answered_by_a_file(question: str, file: str, words: str) -> None:
+    """The file exists, and the first paragraph of its docstring answers."""
+    doc = ast.get_docstring(ast.parse((PACKAGE / file).read_text("utf-8"))) or ""
+    assert words.lower() in " ".join(doc.partition("\n\n")[0].lower().split()), question
+
+
+def test_the_cookies_way_has_files_that_exist() -> None:
+    """The explanation of a cookie's way names rooms and files of the package."""
+    text = (DOCS / "explanation" / "how-a-cookie-travels.md").read_text("utf-8")
+    places = re.findall(r"^\| \d+ \| `([\w/]+)`", text, re.MULTILINE)
+    assert len(places) >= 5
+    assert [place for place in places if not {*PACKAGE.glob(place), *PACKAGE.glob(f"{place}.py")}] == []
