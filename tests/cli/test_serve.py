@@ -23,6 +23,7 @@ from harness import Server, without_kernels
 from stage import WHO, eventually, serving_folder, visit, write
 
 from jupyter_app_meta.cli import serve
+from jupyter_app_meta.cli.arguments import with_token
 from jupyter_app_meta.cli.options import Refused
 from jupyter_app_meta.dashboards import Builder, DashboardError
 from jupyter_app_meta.dashboards.setup import ports
@@ -61,7 +62,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def told(*arguments: str) -> Builder:
     """Return what these arguments make the command serve."""
     app = serve.Serve()
-    app.initialize(list(serve.with_token(arguments)))
+    app.initialize(list(with_token(arguments)))
     return app.builder()
 
 

@@ -9,6 +9,7 @@ import pytest
 from stage import write
 
 from jupyter_app_meta.cli import serve
+from jupyter_app_meta.cli.arguments import with_token
 from jupyter_app_meta.dashboards import Builder, DashboardError
 from jupyter_app_meta.dashboards.hub import service
 
@@ -36,7 +37,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def told(*arguments: str) -> tuple[serve.Serve, Builder]:
     """Return the command, and what these arguments make it serve."""
     app = serve.Serve()
-    app.initialize(list(serve.with_token(arguments)))
+    app.initialize(list(with_token(arguments)))
     return app, app.builder()
 
 

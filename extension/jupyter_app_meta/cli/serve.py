@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from difflib import get_close_matches
-from errno import EADDRINUSE
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from jupyter_client.kernelspec import KernelSpecManager
-from jupyter_core.application import JupyterApp, base_aliases, base_flags
+from jupyter_core.application import base_aliases, base_flags
 from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvider
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from jupyter_server.utils import url_path_join
 from traitlets import Bool, Bytes, Callable, Float, Integer, List, TraitError, Type, Unicode, Union
-from traitlets.config import Config
 from voila.configuration import VoilaConfiguration
 from voila.execute import VoilaExecutor
 
@@ -27,7 +23,7 @@ from ..dashboards.builder import Builder, create_app
 from ..dashboards.hooks import Authorize
 from ..dashboards.hub.service import identity_provider, service
 from ..dashboards.limits import DEFAULT_LIMIT, PAGES
-from ..dashboards.paths import SUFFIX, DashboardError
+from ..dashboards.paths import DashboardError
 from ..dashboards.setup.browser import open_page
 from ..dashboards.setup.managers import has_secret
 from ..dashboards.setup.ports import authority
@@ -35,18 +31,26 @@ from ..errors import AppMetaError, PolicyError
 from ..server import hooks
 from ..server.app import AppMetaExtension
 from ..server.reports import logs
+from . import arguments
 from .options import Refused, nearest
+from .program import Program
 
-CONFIGURATION = ("jupyter_app_meta_config.py", "jupyter_app_meta_config.json", "voila.py", "voila.json")
-"""Files that are configuration where Jupyter looks for it, or that Voila would read."""
+SAME = (
+    *("warm", "base_url", "idle_timeout", "connect_timeout", "files", "trust_xheaders"),
+    *("public_url", "allow_origin", "allow_origin_pat", "frame_ancestors"),
+    *("max_pages", "max_pages_per_visitor", "max_pages_per_address", "max_connections", "quiet_timeout", "max_upload"),
+)
+"""Options that ``create_app`` has by the same name."""
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
-KNOWN = {"Serve", "Server"}
-"""Sections of a configuration that are no misspelling of ours."""
+
+def _limit(help: str) -> Integer[int | None, int | None]:
+    """Return an option that counts; None is found from the machine."""
+    return Integer(None, allow_none=True, min=0, help=help).tag(config=True)
 
 
-class Serve(JupyterApp):
+class Serve(Program):
     """Serve a notebook, or a folder of notebooks, as dashboards that know who is looking."""
 
     name = "jupyter-app-meta-serve"
@@ -98,26 +102,17 @@ class Serve(JupyterApp):
         help="How many pages may be open at the same time; a visitor who comes then gets 503. By default one for each "
         "128 MiB of memory, at most 500. 0 is no limit.",
     ).tag(config=True)
-    max_pages_per_visitor = Integer(
-        None,
-        allow_none=True,
-        min=0,
-        help="How many of them one visitor may have open (429). By default half of max_pages, at most 20. 0: no limit.",
-    ).tag(config=True)
-    max_pages_per_address = Integer(
-        None,
-        allow_none=True,
-        min=0,
-        help="How many of them visitors whom no identity provider names may have open from one address (429). By "
-        "default three quarters of max_pages. Behind a proxy it needs AppMetaExtension.trusted_proxies. 0 is no limit.",
-    ).tag(config=True)
-    max_connections = Integer(
-        None,
-        allow_none=True,
-        min=0,
-        help="How many connections may be open at the same time, half of them from one address (503). By default half "
-        "of the process's limit of open files. 0 is no limit.",
-    ).tag(config=True)
+    max_pages_per_visitor = _limit(
+        "How many of them one visitor may have open (429). By default half of max_pages, at most 20. 0: no limit."
+    )
+    max_pages_per_address = _limit(
+        "How many of them visitors whom no identity provider names may have open from one address (429). By "
+        "default three quarters of max_pages. Behind a proxy it needs AppMetaExtension.trusted_proxies. 0 is no limit."
+    )
+    max_connections = _limit(
+        "How many connections may be open at the same time, half of them from one address (503). By default half "
+        "of the process's limit of open files. 0 is no limit."
+    )
     quiet_timeout = Float(
         86_400, min=0, help="Seconds after which a page whose visitor sends nothing loses its kernel. 0 is never."
     ).tag(config=True)
@@ -181,29 +176,6 @@ class Serve(JupyterApp):
         "token": ({"Serve": {"auto_token": True}}, "Make up a token and print it."),
     }
 
-    def _load_config(self, cfg: Config, *arguments: Any, **options: Any) -> None:
-        hooks.keep(cfg, "Serve", "authorize")
-        super()._load_config(cfg, *arguments, **options)
-
-    def update_config(self, config: Config) -> None:
-        """Note what ``jupyter_config`` says: that file is for all of Jupyter's programs."""
-        files = {Path(name).stem for name in self.loaded_config_files}
-        if files == {"jupyter_config"}:
-            self._common = self._common | (set(config) - set(self.cli_config))
-        super().update_config(config)
-
-    _common: set[str] = set()  # noqa: RUF012  # never changed in place
-
-    def _of_others(self) -> set[str]:
-        """Return the sections that ``jupyter_config`` has for other programs, which may have said something else."""
-        others = self._common - set(configured.read(self._provider(), self.config)) - {*configured.OWN, "GatewayClient"}
-        if others:
-            self.log.info("Not read here, as they are for other programs: %s.", ", ".join(sorted(others)))
-        return others
-
-    def _log_level_default(self) -> int:
-        return logging.INFO
-
     def start(self) -> None:
         """Serve until Ctrl-C."""
         super().start()
@@ -212,7 +184,7 @@ class Serve(JupyterApp):
                 port=self.port, ip=self.ip, ready=self._ready, port_retries=self.port_retries, bound=self._bound
             )
         except OSError as error:
-            self.log.critical("%s", error if error.filename else self._not_bound(error))
+            self.log.critical("%s", error if error.filename else arguments.not_bound(self.ip, self.port, error))
             self.exit(1)
         except (AppMetaError, TraitError) as error:
             self.log.critical("%s", error)
@@ -225,57 +197,31 @@ class Serve(JupyterApp):
 
     def builder(self) -> Builder:
         """Return what is to be served; raises DashboardError where there is nothing."""
-        self._refuse_unknown_options()
+        arguments.refuse_unknown(self.config, self.class_trait_names(config=True))
         if self.auto_token and not self.token:
             self.token = os.urandom(24).hex()
         if self.hub:
             self._join_hub()
         if self.config_file and not Path(self.config_file).is_file():
             raise DashboardError(f"The configuration file {self.config_file} does not exist.")
-        place = self._place()
-        for path in unread(place, self.loaded_config_files):
+        place = arguments.place(self.extra_args)
+        for path in arguments.unread(place, self.loaded_config_files):
             self.log.warning("%s is not read: it lies beside the notebooks. Name it with --config=%s.", path, path)
-        config = Config({name: given for name, given in self.config.items() if name not in self._of_others()})
+        read = {*configured.read(self._provider(), self.config), *configured.OWN, "GatewayClient"}
         builder = create_app(
             identity_provider=self._provider(),
             token=self.token or None,
-            warm=self.warm,
-            base_url=self.base_url,
-            public_url=self.public_url,
-            allow_origin=self.allow_origin,
-            allow_origin_pat=self.allow_origin_pat,
-            frame_ancestors=self.frame_ancestors,
             cookie_secret=self.cookie_secret or None,
             cookie_secret_file=self.cookie_secret_file or None,
-            idle_timeout=self.idle_timeout,
-            connect_timeout=self.connect_timeout,
             max_age=self.warm_max_age,
-            max_pages=self.max_pages,
-            max_pages_per_visitor=self.max_pages_per_visitor,
-            max_pages_per_address=self.max_pages_per_address,
-            max_connections=self.max_connections,
-            quiet_timeout=self.quiet_timeout,
-            max_upload=self.max_upload,
-            files=self.files,
-            trust_xheaders=self.trust_xheaders,
-            config=config,
+            config=self.without_others(read),
             log=self.log,
+            **{name: getattr(self, name) for name in SAME},
         )
         authorize = self._authorize()
         if place.is_file():
             return builder.with_app(path="/", root=place, authorize=authorize)
         return builder.with_index().with_dynamic_directory(path="/", directory=place, validate=authorize)
-
-    def _refuse_unknown_options(self) -> None:
-        """Refuse what traitlets leaves out with a warning at most: a misspelt rule would let everybody in."""
-        known = self.class_trait_names(config=True)
-        for section in get_close_matches("Serve", self.config.keys() - KNOWN, 1, 0.8):
-            raise DashboardError(f"{section}: there is no such section of the configuration; did you mean 'Serve'?")
-        for name in self.config.get("Serve", {}):
-            if name not in known:
-                near = get_close_matches(name, known, 1)
-                hint = f"did you mean {near[0]!r}?" if near else "`--help-all` lists those that there are."
-                raise DashboardError(f"Serve.{name}: there is no such option; {hint}")
 
     def _join_hub(self) -> None:
         """Take the address from the Hub that started this command, and ask it who a visitor is."""
@@ -299,22 +245,8 @@ class Serve(JupyterApp):
         found: type[IdentityProvider] = self.identity_provider_class
         return None if found is PasswordIdentityProvider else found
 
-    def _place(self) -> Path:
-        if len(self.extra_args) > 1:
-            raise DashboardError(f"Name one notebook or folder, not {len(self.extra_args)}.")
-        place = Path(self.extra_args[0] if self.extra_args else ".")
-        if not place.is_dir() and not (place.is_file() and place.suffix == SUFFIX):
-            raise DashboardError(f"{place} is neither a notebook ({SUFFIX}) nor a folder.")
-        return place
-
     def _bound(self, port: int) -> None:
         self.port = port
-
-    def _not_bound(self, error: OSError) -> str:
-        hint = (
-            "choose another one (--port), or 0 for any free one" if error.errno == EADDRINUSE else "see --ip and --port"
-        )
-        return f"Cannot listen on {authority(self.ip, self.port)} ({error.strerror or error}): {hint}."
 
     def _ready(self) -> None:
         self.log.info("Configuration: %s.", ", ".join(map(str, self.loaded_config_files)) or "none")
@@ -327,35 +259,13 @@ class Serve(JupyterApp):
             self._opened = open_page(link, secret=self.auto_token)
 
 
-def unread(place: Path, loaded: Iterable[str]) -> Iterator[Path]:
-    """Yield the configuration files beside the notebooks, or in the current folder, that were not read."""
-    read = {Path(path).resolve() for path in loaded}
-    for folder in dict.fromkeys((place if place.is_dir() else place.parent, Path())):
-        for name in CONFIGURATION:
-            if (path := folder / name).is_file() and path.resolve() not in read:
-                yield path
-
-
-def main(arguments: Sequence[str]) -> int:
+def main(given: Sequence[str]) -> int:
     """Run the command and return its exit status."""
     known = {f"--{name}" if len(name) > 1 else f"-{name}" for name in (*Serve.aliases, *Serve.flags)}
     known |= {"-h", "--help", "--help-all", "--version"}
-    for argument in arguments:
+    for argument in given:
         if argument.startswith("-") and "." not in argument and argument.partition("=")[0] not in known:
             raise Refused(nearest(argument, known))
     sys.path.append(str(Path.cwd()))  # where our_login.Provider is
-    found: Any = Serve.launch_instance(list(with_token(arguments)))
+    found: Any = Serve.launch_instance(list(arguments.with_token(given)))
     return int(found or 0)
-
-
-def with_token(arguments: Sequence[str]) -> Iterator[str]:
-    """Yield the arguments with ``--token`` as what it means: an own one follows it, or the place, or nothing."""
-    rest = list(arguments)
-    while rest:
-        argument = rest.pop(0)
-        if argument != "--token":
-            yield argument
-        elif rest and not rest[0].startswith("-") and not Path(rest[0]).exists():
-            yield f"--token={rest.pop(0)}"
-        else:
-            yield "--Serve.auto_token=True"

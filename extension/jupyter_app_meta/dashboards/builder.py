@@ -35,6 +35,7 @@ from .settings import Settings
 from .setup import checks, ports
 from .setup.options import expect, imported
 from .setup.outside import Outside
+from .site import Plan
 from .web.application import Application
 
 
@@ -92,27 +93,27 @@ class Builder:
     def build(self) -> Application:
         """Return the application, a ``tornado.web.Application``; raises DashboardError for what cannot be served."""
         self.check()
-        application = Application(
-            sources=lambda services: [(mount.route, mount.open(services)) for mount in self.mounts],
-            index=self.index,
-            base_url=self.base_url,
-            config=deepcopy(self.config),
-            log=self.log,
-            **self._grouped(),
-        )
+        application = Application(self._plan())
         checks.announce(self._places(), application.services)
         return application
 
     def _places(self) -> list[checks.Place]:
         return [(mount.route, mount.place) for mount in self.mounts]
 
-    def _grouped(self) -> dict[str, Any]:
-        """Return the options as the application takes them."""
+    def _plan(self) -> Plan:
         rest = dict(self.options)
         outside = Outside(**{option.name: rest.pop(option.name) for option in fields(Outside)})
         limits = Limits(**{option.name: rest.pop(option.name) for option in fields(Limits)})
-        outside.check(self.log)
-        return {**rest, "outside": outside, "limits": limits}
+        return Plan(
+            mounts=self.mounts,
+            index=self.index,
+            base_url=self.base_url,
+            config=deepcopy(self.config),
+            log=self.log,
+            outside=outside,
+            limits=limits,
+            **{**rest, "files": tuple(rest["files"])},
+        )
 
     def run(
         self,
@@ -208,6 +209,10 @@ async def _until(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
         await asyncio.wait((working,))
 
 
+APART = ("meta", "warm", "max_age", "base_url", "config", "log")
+"""Options that have a field of their own in a builder."""
+
+
 def create_app(
     *,
     identity_provider: IdentityProvider | type[IdentityProvider] | str | None = None,
@@ -255,28 +260,9 @@ def create_app(
     may use pages; ``frame_ancestors`` are the sites that may show pages in a frame.
     ``config`` is a traitlets Config, such as ``{"AppMetaExtension": {"cookies_allow": ["theme"]}}``.
     """
+    options = {name: given for name, given in locals().items() if name not in APART}
     expect("config", config)
-    options = {
-        "identity_provider": imported(identity_provider),
-        "on_error": on_error,
-        "token": token,
-        "cookie_secret": cookie_secret,
-        "cookie_secret_file": cookie_secret_file,
-        "idle_timeout": idle_timeout,
-        "connect_timeout": connect_timeout,
-        "max_pages": max_pages,
-        "max_pages_per_visitor": max_pages_per_visitor,
-        "max_pages_per_address": max_pages_per_address,
-        "max_connections": max_connections,
-        "quiet_timeout": quiet_timeout,
-        "max_upload": max_upload,
-        "files": files,
-        "trust_xheaders": trust_xheaders,
-        "public_url": public_url,
-        "allow_origin": allow_origin,
-        "allow_origin_pat": allow_origin_pat,
-        "frame_ancestors": frame_ancestors,
-    }
+    options["identity_provider"] = imported(identity_provider)
     settings = Settings(meta=meta, warm=warm, max_age=max_age)
     log = log or logging.getLogger("jupyter_app_meta")
     own = deepcopy(Config(config or {}))

@@ -95,6 +95,8 @@ class Limits:
     max_pages_per_address: int | None = None
     max_connections: int | None = None
     quiet_timeout: float = 86_400
+    idle_timeout: float = 300
+    connect_timeout: float = 60
     max_upload: int = DEFAULT_LIMIT
 
     def found(self) -> Limits:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
 from .paths import SUFFIX, DashboardError, Route
-from .services import Services
 from .settings import Settings
-from .sources import Fixed, Folder, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +19,6 @@ class Mount:
     place: Path
     settings: Settings
     dynamic: bool
-
-    def open(self, services: Services) -> Source:
-        """Return the dashboards of this mount."""
-        meta = services.request_hook if self.settings.meta is None else self.settings.meta
-        settings = replace(self.settings, meta=meta)
-        return (Folder if self.dynamic else Fixed)(services, self.route, self.place, settings)
 
 
 def check_paths(mounts: Sequence[Mount], index: Route | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .hooks import Authorize, Meta
+from ..server.hooks import Authorize, Meta
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -20,6 +21,7 @@ from urllib.parse import unquote
 from . import paths
 from .dashboard import Dashboard
 from .files import listing, specs
+from .mounts import Mount
 from .paths import Route
 from .services import Services
 from .settings import Settings
@@ -150,3 +152,10 @@ class Folder:
 
 
 Source = Fixed | Folder
+
+
+def opened(services: Services, mount: Mount) -> Source:
+    """Return the dashboards of a mount; fields of requests are the mount's own, or else the server's."""
+    meta = services.request_hook if mount.settings.meta is None else mount.settings.meta
+    settings = replace(mount.settings, meta=meta)
+    return (Folder if mount.dynamic else Fixed)(services, mount.route, mount.place, settings)

@@ -30,6 +30,13 @@ DIED = Ending(1011, "the kernel has ended")
 CLOSING = Ending(1012, "the server ends")
 
 
+class Socket(Protocol):
+    """A page's connection, whatever host it came through."""
+
+    def close(self, code: int | None = None, reason: str | None = None) -> None:
+        """Close the connection, with a code and a reason that the page's script reads."""
+
+
 class Run(Protocol):
     """What a visit needs to know of the run that makes its page."""
 
@@ -53,7 +60,7 @@ class Visit:
     login: str = ""
     run: Run | None = None
     flight: Flight | None = None
-    sockets: set[Any] = field(default_factory=set)
+    sockets: set[Socket] = field(default_factory=set)
     pending: int = 0
     rendering: bool = True
     connected: bool = False

@@ -8,12 +8,12 @@ and the error's kind are logged, because an error's text may hold a visitor's da
 from __future__ import annotations
 
 import asyncio
-import importlib
 import inspect
 import json
 import logging
+import pkgutil
 from collections.abc import Awaitable, Callable, Mapping
-from functools import reduce, wraps
+from functools import wraps
 from typing import Any, Protocol
 
 from traitlets.config import Config
@@ -119,10 +119,11 @@ def _import(option: str, text: str) -> object:
     if not (module and colon and attributes):
         raise PolicyError(option, f"{text!r} does not name a function: write 'our_module:our_function'.")
     try:
-        return reduce(getattr, attributes.split("."), importlib.import_module(module))
+        found: object = pkgutil.resolve_name(text)
     except (Exception, SystemExit) as error:  # a module of the deployer's own may raise anything
         problem = f"{text!r} cannot be imported ({type(error).__name__}: {error}): is it on the server's PYTHONPATH?"
         raise PolicyError(option, problem) from error
+    return found
 
 
 async def meta_of(hook: Meta | None, request: HTTPRequest, log: logging.Logger) -> Mapping[str, Any]:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from functools import lru_cache
-from itertools import accumulate
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-_markup = re.compile(r"[*`]+|\b_+|_+\b(?!\w)|</?[A-Za-z][^<>]*>|!?\[([^][]*)\]\([^()]*\)")
+import mistune
+
+LONGEST = 20_000
+"""The characters of a text that are parsed: more could keep all visitors waiting."""
+
+_may_have_heading = re.compile(r"^ {0,3}(?:#[ \t]|=+[ \t]*$)", re.MULTILINE)
+"""What text without a heading of the first level lacks: it need not be parsed."""
 
 
 def title(path: Path) -> str:
@@ -41,13 +48,21 @@ def _stated(notebook: Any) -> str:
 
 
 def _first_heading(notebook: Any) -> str:
-    for cell in notebook["cells"]:
-        lines = "".join(cell["source"]).splitlines() if cell["cell_type"] == "markdown" else []
-        fences = accumulate(line.lstrip().startswith(("```", "~~~")) for line in lines)
-        for line, fence in zip(lines, fences, strict=True):
-            if fence % 2:
-                continue  # code
-            text = line[2:].strip().rstrip("#") if line[:2] in ("# ", "#\t") else ""
-            if heading := _markup.sub(r"\1", text).strip():
-                return heading
-    return ""
+    """Return the text of the first heading of the first level, as a reader sees it; empty if there is none."""
+    texts = ("".join(cell["source"])[:LONGEST] for cell in notebook["cells"] if cell["cell_type"] == "markdown")
+    blocks: Iterator[Any] = chain.from_iterable(_blocks(text) for text in texts if _may_have_heading.search(text))
+    headings = (_text(block).strip() for block in blocks if block["type"] == "heading" and block["attrs"]["level"] == 1)
+    return next((heading for heading in headings if heading.strip("*_` ")), "")
+
+
+def _blocks(text: str) -> Any:
+    return mistune.create_markdown(renderer=None)(text)
+
+
+def _text(token: Any) -> str:
+    """Return what a reader sees of a part of a heading: no markup, and no tags of HTML."""
+    if "children" in token:
+        return "".join(map(_text, token["children"]))
+    if token["type"] in ("softbreak", "linebreak"):
+        return " "
+    return str(token["raw"]) if token["type"] in ("text", "codespan") else ""

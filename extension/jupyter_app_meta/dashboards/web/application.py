@@ -1,18 +1,14 @@
-"""The web application: which route leads where, what it starts with, and how it ends."""
+"""The web application: which route leads where, and with which settings a site is served."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import os
 import re
-import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader
-from jupyter_core.utils import ensure_async
 from jupyter_server import DEFAULT_STATIC_FILES_PATH, DEFAULT_TEMPLATE_PATH_LIST
 from jupyter_server.auth.authorizer import AllowAllAuthorizer
 from jupyter_server.auth.identity import IdentityProvider
@@ -23,7 +19,6 @@ from jupyterlab_server.themes_handler import ThemesHandler
 from tornado import web
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
-from traitlets.config import Config
 from voila.paths import collect_static_paths
 from voila.static_file_handler import MultiStaticFileHandler, TemplateStaticFileHandler
 from voila.utils import get_data_dir, get_voila_labextensions_path
@@ -31,19 +26,14 @@ from voila.utils import get_data_dir, get_voila_labextensions_path
 from ...server.connections import wrap_connection
 from ...server.messages.incoming import ACCEPTED
 from .. import paths
-from ..files.beside import Rules
-from ..hooks import OnError
 from ..hub import service
-from ..limits import Limits
-from ..paths import Route
 from ..services import Services
-from ..setup import managers, runtime
-from ..setup.outside import Outside
-from ..sources import Entry, Folder, Source
-from ..visits import DIED, ENDED
+from ..setup import managers
+from ..site import Plan, Site
+from ..sources import Source
 from . import access, logins, uploads
 from .base import NotFoundHandler, RefusalHandler
-from .cookies import cookies
+from .cookies import Cookies, cookies
 from .files import route as file_route
 from .front import Front, public_address
 from .hosted import tolerant
@@ -65,99 +55,35 @@ class Application(web.Application):
     hands it that.
     """
 
-    def __init__(
-        self,
-        *,
-        sources: Callable[[Services], Sequence[tuple[Route, Source]]],
-        index: Route | None,
-        identity_provider: IdentityProvider | type[IdentityProvider] | None,
-        on_error: OnError | None,
-        base_url: str,
-        token: str | None,
-        idle_timeout: float,
-        connect_timeout: float,
-        limits: Limits,
-        outside: Outside,
-        files: Sequence[str],
-        config: Config,
-        log: logging.Logger,
-    ) -> None:
-        self._idle_timeout, self._connect_timeout, self._trust_xheaders = (
-            idle_timeout,
-            connect_timeout,
-            outside.trust_xheaders,
+    def __init__(self, plan: Plan) -> None:
+        face = Face.of(plan)
+        self.site = site = Site.open(plan, face.cookies.secret)
+        self.services = site.services
+        self._front = Front(
+            plan.base_url, face.public, site.services.context.policy.trusts, plan.outside.trust_xheaders
         )
-        self._running: asyncio.Task[None] | None = None
-        self._closed = False
-        provider = managers.provider(identity_provider, token, config, log)
-        public, of_hub = public_address(outside.public_url, base_url), service.settings(provider, outside)
-        own = cookies(provider, base_url, outside, log)
-        with ExitStack() as undo:
-            folder = undo.enter_context(runtime.folder(log))
-            self.services = services = managers.services(config, log, base_url, folder, own.secret, limits)
-            policy = services.context.policy
-            self._front = Front(base_url, public, policy.trusts, outside.trust_xheaders)
-            self._sources = sources(services)
-            beside = file_route(
-                base_url, [source for _, source in self._sources], index, Rules.of(services.voila, files)
-            )
-            self._left_behind = undo.pop_all()
         super().__init__(
-            [beside, *_identity_routes(provider, base_url), *tolerant(_file_routes(services)), *self._routes(index)],
+            [
+                file_route(site),
+                *_identity_routes(face.provider, plan.base_url),
+                *tolerant(_file_routes(site.services)),
+                *_routes(site),
+            ],
             default_handler_class=NotFoundHandler,
-            dashboard_services=services,
-            dashboard_on_error=on_error,
             dashboard_front=self._front,
-            dashboard_framed=outside.is_framed,
-            base_url=base_url,
-            config=config,
-            cookie_secret=own.secret,
-            identity_provider=provider,
-            authorizer=AllowAllAuthorizer(config=config, log=log, identity_provider=provider),
-            login_url=url_path_join(base_url, "login"),
-            xsrf_cookie_kwargs=dict(own.attributes),
-            allow_remote_access=True,
-            kernel_manager=services.kernels,
-            kernel_spec_manager=services.specs,
-            kernel_websocket_connection_class=wrap_connection(
-                ZMQChannelsWebsocketConnection, services.context, allowed=ACCEPTED["shell"]
-            ),
-            jinja2_env=_server_templates(),
-            log_function=access.log_function(policy, log),
-            **uploads.settings(limits.max_upload),
-            **{"xsrf_cookies": True, **outside.settings(), **of_hub},
+            **_own_settings(site),
+            **_server_settings(site, face),
         )
         # Not earlier: tornado would serve these files itself, and a favicon and robots.txt at the root of the host.
         self.settings["static_path"] = DEFAULT_STATIC_FILES_PATH
-        self.settings["static_url_prefix"] = url_path_join(base_url, "static/")
-
-    def _routes(self, index: Route | None) -> list[Any]:
-        """Return the routes of kernels, the index and the pages: plain paths first, directories last."""
-        base = re.escape(self.services.base_url.rstrip("/"))
-        kernels = f"{base}/api/kernels/{KERNEL}"
-        found: list[Any] = [
-            (kernels, KernelHandler),
-            (f"{kernels}/channels", ChannelsHandler),
-            (f"{base}/voila/api/shutdown/{KERNEL}", ShutdownHandler),
-            (f"{base}/(?:{'|'.join(paths.RESERVED)})(?:/.*)?", NotFoundHandler),
-        ]
-        if index:
-            found.append((f"{base}{index.pattern()}", IndexHandler, {"entries": self._entries}))
-        ordered = sorted(self._sources, key=lambda entry: (isinstance(entry[1], Folder), entry[0].rank))
-        for route, source in ordered:
-            below = "/".join(["", *filter(None, [route.pattern().removesuffix("/?").strip("/")]), "(?P<name>.+)"])
-            pattern = below if isinstance(source, Folder) else route.pattern()
-            found.append((base + pattern, PageHandler, {"source": source}))
-        return found
-
-    async def _entries(self) -> list[Entry]:
-        return [entry for _, source in self._sources for entry in await source.entries()]
+        self.settings["static_url_prefix"] = url_path_join(plan.base_url, "static/")
 
     def listen(self, port: int, address: str | None = None, **options: Any) -> HTTPServer:
         """Listen, and start what is to run ahead of visitors."""
         sockets = {name: options.pop(name) for name in ("family", "backlog", "flags", "reuse_port") if name in options}
-        own = {"room": self.services.limits.max_connections, "is_proxy": self.services.context.policy.trusts}
-        options = {**LIMITS, "xheaders": self._trust_xheaders, **own, "log": self.services.log, **options}
+        services = self.services
+        own = {"room": services.limits.max_connections, "is_proxy": services.context.policy.trusts, "log": services.log}
+        options = {**LIMITS, "xheaders": self._front.trust_xheaders, **own, **options}
         server = Listener(self, **options)
         try:
             server.listen(port, address or "", **sockets)
@@ -168,9 +94,8 @@ class Application(web.Application):
         return server
 
     def start(self) -> None:
-        """Start the warm kernels, and look after those that were left; once is enough."""
-        if self._running is None and not self._closed:
-            self._running = self.services.spawn(self._look_after())
+        """Start the warm kernels, and look after the pages. Idempotent."""
+        if self.site.start():
             logins.announce(self.settings["identity_provider"], self.services)
 
     def find_handler(self, request: Any, **options: Any) -> Any:
@@ -180,51 +105,84 @@ class Application(web.Application):
             return self.get_handler_delegate(request, RefusalHandler, {"status": status})
         return super().find_handler(request, **options)
 
-    async def _look_after(self) -> None:
-        for _, source in self._sources:
-            await source.start()
-        period = min(5.0, self._idle_timeout / 4, self._connect_timeout / 4)
-        swept = time.monotonic()
-        while True:
-            await asyncio.sleep(max(period, 0.1))
-            try:
-                await self._end_abandoned()
-                if time.monotonic() - swept >= 5:
-                    swept = time.monotonic()
-                    for _, source in self._sources:
-                        await source.sweep()
-            except Exception as error:  # a disk may be away for a moment; pages must end all the same
-                self.services.log.warning("Looking after dashboards failed with %s.", type(error).__name__)
-
-    async def _end_abandoned(self) -> None:
-        """End the kernels whose pages are gone, and the pages whose kernels are."""
-        services = self.services
-        for kernel_id, visit in services.visits.items():
-            limit = self._idle_timeout if visit.connected else self._connect_timeout
-            gone = visit.run is not None and not await visit.run.is_alive()
-            quiet = 0 < services.limits.quiet_timeout < visit.quiet()
-            if gone or quiet or visit.away() > limit:
-                services.spawn(services.visits.end(kernel_id, DIED if gone else ENDED))
-
     async def close(self) -> None:
         """End all kernels and forget all visits. The application cannot be started again."""
-        self._closed = self.services.traffic.closed = True
-        if self._running:
-            self._running.cancel()
-        await asyncio.gather(*(source.close() for _, source in self._sources))
-        await asyncio.gather(*(run.close() for run in tuple(self.services.runs)), return_exceptions=True)
-        await self._shut_down_all()
-        for task in tuple(self.services.tasks):
-            task.cancel()
-        self.services.sockets.destroy(linger=0)
-        self.services.kernels.context.destroy(linger=0)
-        self._left_behind.close()
+        await self.site.close()
 
-    async def _shut_down_all(self) -> None:
-        """End what is left, and also where one of them was never really there."""
-        kernels = self.services.kernels
-        ends = (ensure_async(kernels.shutdown_kernel(kernel_id, now=True)) for kernel_id in kernels.list_kernel_ids())
-        await asyncio.gather(*ends, return_exceptions=True)
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """How a server meets browsers. It is made before anything is opened: what cannot be is refused here."""
+
+    provider: IdentityProvider
+    cookies: Cookies
+    public: tuple[str, str] | None
+    settings: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, plan: Plan) -> Face:
+        """Return the face of a server; raises DashboardError for options that contradict each other."""
+        outside = plan.outside
+        provider = managers.provider(plan.identity_provider, plan.token, plan.config, plan.log)
+        public, of_hub = public_address(outside.public_url, plan.base_url), service.settings(provider, outside)
+        own = cookies(provider, plan.base_url, outside, plan.log)
+        return cls(provider, own, public, {"xsrf_cookies": True, **outside.settings(), **of_hub})
+
+
+def _own_settings(site: Site) -> dict[str, Any]:
+    """Return the settings that our own handlers read."""
+    return {
+        "dashboard_services": site.services,
+        "dashboard_on_error": site.plan.on_error,
+        "dashboard_framed": site.plan.outside.is_framed,
+    }
+
+
+def _server_settings(site: Site, face: Face) -> dict[str, Any]:
+    """Return the settings that tornado's and jupyter_server's handlers read."""
+    plan, services, provider = site.plan, site.services, face.provider
+    connection = wrap_connection(ZMQChannelsWebsocketConnection, services.context, allowed=ACCEPTED["shell"])
+    return {
+        "base_url": plan.base_url,
+        "config": plan.config,
+        "cookie_secret": face.cookies.secret,
+        "identity_provider": provider,
+        "authorizer": AllowAllAuthorizer(config=plan.config, log=plan.log, identity_provider=provider),
+        "login_url": url_path_join(plan.base_url, "login"),
+        "xsrf_cookie_kwargs": dict(face.cookies.attributes),
+        "allow_remote_access": True,
+        "kernel_manager": services.kernels,
+        "kernel_spec_manager": services.specs,
+        "kernel_websocket_connection_class": connection,
+        "jinja2_env": _server_templates(),
+        "log_function": access.log_function(services.context.policy, plan.log),
+        **uploads.settings(plan.limits.max_upload),
+        **face.settings,
+    }
+
+
+def _routes(site: Site) -> list[Any]:
+    """Return the routes of kernels, the index and the pages: plain paths first, directories last."""
+    base = re.escape(site.plan.base_url.rstrip("/"))
+    kernel = f"{base}/api/kernels/{KERNEL}"
+    found: list[Any] = [
+        (kernel, KernelHandler),
+        (f"{kernel}/channels", ChannelsHandler),
+        (f"{base}/voila/api/shutdown/{KERNEL}", ShutdownHandler),
+        (f"{base}/(?:{'|'.join(paths.RESERVED)})(?:/.*)?", NotFoundHandler),
+    ]
+    if index := site.plan.index:
+        found.append((f"{base}{index.pattern()}", IndexHandler, {"entries": site.entries}))
+    ordered = sorted(site.sources, key=lambda source: (source.is_folder, source.route.rank))
+    return [*found, *((base + _pattern(source), PageHandler, {"source": source}) for source in ordered)]
+
+
+def _pattern(source: Source) -> str:
+    """Return the regular expression of a source's URLs, below the base URL."""
+    own = source.route.pattern()
+    if not source.is_folder:
+        return own
+    return "/".join(["", *filter(None, [own.removesuffix("/?").strip("/")]), "(?P<name>.+)"])
 
 
 def _identity_routes(provider: IdentityProvider, base_url: str) -> list[Any]:

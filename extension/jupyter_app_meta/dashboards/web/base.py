@@ -11,12 +11,13 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader
 from jupyter_server.base.handlers import JupyterHandler
+from jupyter_server.utils import url_path_join
 from tornado import web
 
-from ...model import HTTPRequest
-from ...policy import Page, RawRequest, urls
+from ...policy import RawRequest, urls
 from ...server import capture, identity
-from .. import hooks
+from .. import admission, hooks
+from ..admission import Refused
 from ..hooks import OnError
 from ..paths import is_devious
 from ..services import Services
@@ -42,9 +43,9 @@ class Handler(JupyterHandler):
         """Return the request, unfiltered."""
         return capture.raw_request(self, identity.visitor(self, self.services.context.policy).user)
 
-    def policy_request(self, raw: RawRequest, page: Page | None = None) -> HTTPRequest:
-        """Return what the deployer's functions may know of a request."""
-        return self.services.context.policy.of_deployer().request(raw, page)
+    def url_of(self, path: str) -> str:
+        """Return the URL of a path below the base URL, as this visitor sees it."""
+        return f"{self.request.protocol}://{self.request.host}{url_path_join(self.base_url, path)}"
 
     def _request_summary(self) -> str:
         """Say in the log what failed, without the credentials of its query."""
@@ -76,11 +77,17 @@ class Handler(JupyterHandler):
         self.set_header("Content-Type", "text/html; charset=UTF-8")
         self.finish(error_page(status_code, self.base_url))
 
+    async def refuse(self, refused: Refused) -> None:
+        """Answer what admission refused."""
+        if refused.retry_after:
+            self.set_header("Retry-After", str(refused.retry_after))
+        await self.fail(refused.status)
+
     async def fail(self, status: int, error_id: str = "") -> None:
         """Answer with the deployer's own error page, or ours, with the id under which the log says more."""
         on_error: OnError | None = self.settings["dashboard_on_error"]
         is_known = getattr(self, "_jupyter_current_user", None) is not None  # jupyter_server forbids to ask earlier
-        known = self.policy_request(self.raw_request()) if is_known else None
+        known = admission.view(self.services, self.raw_request()) if is_known else None
         own = await hooks.page(on_error, status, known, self.services.log)
         self.set_status(status)
         self.set_header("Cache-Control", "no-store")

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from jupyter_server.utils import url_path_join
 from tornado import web
 from tornado.httputil import HTTPServerRequest
 from tornado.routing import Matcher, Rule
 
-from ...policy import Page
-from .. import hooks
+from .. import admission
 from ..files import beside
 from ..files.beside import Found, Place, Rules
-from ..paths import Route
+from ..site import Site
 from .base import Handler
 
 METHODS = ("GET", "HEAD")
 
 
-def route(base_url: str, places: Sequence[Place], index: Route | None, rules: Rules) -> Rule:
-    """Return the route of the files of these places; an index or a page at the very address comes first."""
-    taken = {place.route.path for place in places if not place.is_folder}
-    if index:
-        taken.add(index.path)
-    finder = _Finder(base_url, tuple(places), frozenset(taken), rules)
+def route(site: Site) -> Rule:
+    """Return the route of the files of a site; an index or a page at the very address comes first."""
+    taken = {source.route.path for source in site.sources if not source.is_folder}
+    if site.plan.index:
+        taken.add(site.plan.index.path)
+    rules = Rules.of(site.services.voila, site.plan.files)
+    finder = _Finder(site.plan.base_url, tuple(site.sources), frozenset(taken), rules)
     return Rule(finder, FileHandler, {"finder": finder})
 
 
@@ -90,13 +88,8 @@ class FileHandler(Handler, web.StaticFileHandler):
         await self.fail(403 if found else 404)
 
     async def _may_see(self, found: Found) -> bool:
-        raw = self.raw_request()
-        for path, params in found.pages:
-            url = f"{self.request.protocol}://{self.request.host}{url_path_join(self.base_url, path)}"
-            request = self.policy_request(raw, Page(url, params, "run"))
-            if await hooks.verdict(found.settings.authorize, request, self.services.log) is True:
-                return True
-        return False
+        pages = ((self.url_of(path), params) for path, params in found.pages)
+        return await admission.may_see_one(self.services, found.settings, self.raw_request(), pages)
 
     def get_absolute_path(self, root: str, path: str) -> str:  # type: ignore[override]  # tornado's is of the class
         """Return where the file is: it was looked for and judged."""

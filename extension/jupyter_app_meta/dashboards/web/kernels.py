@@ -17,7 +17,8 @@ from tornado import web
 from ...server import identity
 from ...server.messages.gate import Gate, stamp_size
 from ...server.messages.outgoing import confine
-from .. import hooks
+from .. import admission
+from ..admission import Refused
 from ..visits import Visit
 from .base import Handler
 from .uploads import Limited
@@ -40,17 +41,12 @@ class KernelRoute(Handler):
 
     async def visit(self, kernel_id: str) -> Visit:
         """Return the visit that has this kernel; 403 to anybody but its visitor."""
-        services = self.services
-        who = identity.visitor(self, services.context.policy)
-        visit = services.visits.of(kernel_id, who)
-        if visit is None or not await self._may_still(visit):
-            await self.fail(403)
+        who = identity.visitor(self, self.services.context.policy)
+        visit = await admission.owned(self.services, kernel_id, who, self.raw_request())
+        if isinstance(visit, Refused):
+            await self.refuse(visit)
             raise web.Finish
         return visit
-
-    async def _may_still(self, visit: Visit) -> bool:
-        request = self.policy_request(self.raw_request(), visit.page)
-        return await hooks.verdict(visit.settings.authorize, request, self.services.log) is True
 
 
 class KernelHandler(KernelRoute):

@@ -6,7 +6,6 @@ Who may see a page is decided before anything is started.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from urllib.parse import quote
@@ -15,9 +14,9 @@ from jupyter_server.utils import url_path_join
 from tornado import web
 from tornado.iostream import StreamClosedError
 
-from ...policy import Page
 from ...server import capture, identity
-from .. import hooks
+from .. import admission
+from ..admission import Admitted, Asked, Redirect, Refused
 from ..dashboard import Dashboard
 from ..runs.reasons import reason
 from ..runs.run import Run
@@ -34,9 +33,6 @@ PATIENCE = 10
 
 STALLED = 30
 """Seconds after which a browser that takes nothing of its page is given up."""
-
-RETRY_AFTER = 10
-"""Seconds after which who came when there were too many pages may try again."""
 
 
 class PageHandler(Handler):
@@ -56,74 +52,55 @@ class PageHandler(Handler):
         admitted = await self._admitted(params)
         if admitted is None:
             return
-        dashboard, visit = admitted
-        if wanted is Purpose.AHEAD:
-            await self._refuse_for_now(503)  # browsers forget it, and ask again when the page is wanted
-            return
-        if wanted is Purpose.GLANCE:
+        if wanted is Purpose.AHEAD:  # browsers forget a 503, and ask again when the page is wanted
+            await self.refuse(admission.for_now(503))
+        elif wanted is Purpose.GLANCE:
             self._set_headers()
-            self.finish(render("glance.html", title=title(dashboard.notebook), url=visit.page.url.partition("?")[0]))
-            return
-        if status := self.services.refusal(visit):
-            await self._refuse_for_now(status)
-            return
-        self._visit = visit
-        try:
-            await self._show(dashboard, visit)
-        finally:
-            visit.rendering, visit.heard = False, time.monotonic()
-            visit.touch()
+            url = admitted.visit.page.url.partition("?")[0]
+            self.finish(render("glance.html", title=title(admitted.dashboard.notebook), url=url))
+        elif refused := admission.without_room(self.services, admitted.visit):
+            await self.refuse(refused)
+        else:
+            await self._visited(admitted)
 
     @web.authenticated
     async def head(self, **params: str) -> None:
         """Say whether there is a page for this visitor, and start nothing."""
         admitted = await self._admitted(params)
-        if admitted and (status := self.services.refusal(admitted[1])):
-            await self._refuse_for_now(status)
+        if admitted and (refused := admission.without_room(self.services, admitted.visit)):
+            await self.refuse(refused)
         elif admitted:
             self._set_headers()
 
-    async def _admitted(self, params: dict[str, str]) -> tuple[Dashboard, Visit] | None:
-        """Return the dashboard and the visit that may begin, None where the answer is given already."""
-        services, settings, params = self.services, self._source.settings, self._source.canonical(params)
-        if not self._source.is_plain(params):
-            await self.fail(404)
-            return None
-        who = identity.visitor(self, services.context.policy)
-        page = Page(self.request.full_url(), params, "run")
-        raw = capture.raw_request(self, who.user)
-        request = self.policy_request(raw, page)
-        verdict = await hooks.verdict(settings.authorize, request, services.log)
-        dashboard = self._source.find(params)
-        if isinstance(verdict, str):
+    async def _admitted(self, params: dict[str, str]) -> Admitted | None:
+        """Return what may be shown; None if the visitor may not see it, and has the answer already."""
+        verdict = await admission.admit(self.services, self._source, params, self._asked())
+        if isinstance(verdict, Redirect):
             self.set_header("Cache-Control", "no-store")
-            self.redirect(verdict)
-        elif not verdict:
-            await self.fail(403)
-        elif dashboard is None:
-            await self.fail(404)
+            self.redirect(verdict.url)
+        elif isinstance(verdict, Refused):
+            await self.refuse(verdict)
         else:
-            address = self.settings["dashboard_front"].address(self.request)
-            raw = dataclasses.replace(raw, meta=await hooks.meta_of(settings.meta, request, services.log))
-            return dashboard, Visit(dashboard.notebook, settings, who, raw, page, address, logins.address(self))
+            return verdict
         return None
 
-    async def _show(self, dashboard: Dashboard, visit: Visit) -> None:
+    def _asked(self) -> Asked:
+        who = identity.visitor(self, self.services.context.policy)
+        address = self.settings["dashboard_front"].address(self.request)
+        raw = capture.raw_request(self, who.user)
+        return Asked(who, raw, self.request.full_url(), address, logins.address(self))
+
+    async def _visited(self, admitted: Admitted) -> None:
+        self._visit = visit = admitted.visit
         try:
-            with self.services.arriving(visit):
-                self._run = run = await dashboard.open(visit)
-            await run.spawned(PATIENCE)
-        except TooManyPages as error:
-            await self._refuse_for_now(error.status)
-            return
-        except Exception as error:
-            if self._run:
-                self.services.spawn(self._run.close())  # else it would count as an open page for ever
-            if self._has_left:
-                return
-            place = f"{visit.notebook}, for {visit.who}: it could not be opened"
-            error_id = self.services.incidents.failed(place, error, text=reason(error))
-            await self.fail(500, error_id)
+            await self._show(admitted.dashboard, visit)
+        finally:
+            visit.rendering, visit.heard = False, time.monotonic()
+            visit.touch()
+
+    async def _show(self, dashboard: Dashboard, visit: Visit) -> None:
+        run = await self._opened(dashboard, visit)
+        if run is None:
             return
         self._set_headers()
         try:
@@ -134,6 +111,29 @@ class PageHandler(Handler):
             self.services.spawn(run.close())
             self.detach().close()  # it may still be there, and takes nothing
 
+    async def _opened(self, dashboard: Dashboard, visit: Visit) -> Run | None:
+        """Return the run of a page; None if there is none, and the visitor has the answer already."""
+        try:
+            with self.services.arriving(visit):
+                self._run = run = await dashboard.open(visit)
+            await run.spawned(PATIENCE)
+        except TooManyPages as error:
+            await self.refuse(admission.for_now(error.status))
+        except Exception as error:
+            await self._report(visit, error)
+        else:
+            return run
+        return None
+
+    async def _report(self, visit: Visit, error: Exception) -> None:
+        """End a run that could not begin, and tell the visitor under which id the log says why."""
+        if self._run:
+            self.services.spawn(self._run.close())  # else it would count as an open page for ever
+        if self._has_left:
+            return
+        place = f"{visit.notebook}, for {visit.who}: it could not be opened"
+        await self.fail(500, self.services.incidents.failed(place, error, text=reason(error)))
+
     async def _pieces(self, run: Run, visit: Visit) -> AsyncIterator[str]:
         """Yield the page with our script, and what covers it if one of its cells needs a login."""
         pieces = run.html(self.services.voila.http_keep_alive_timeout)
@@ -141,10 +141,6 @@ class PageHandler(Handler):
             yield piece
         if run.needs_login:
             yield logins.page(visit.login, run.needs_login)
-
-    async def _refuse_for_now(self, status: int) -> None:
-        self.set_header("Retry-After", str(RETRY_AFTER))
-        await self.fail(status)
 
     def _set_headers(self) -> None:
         self.set_header("Content-Type", "text/html; charset=UTF-8")
@@ -170,18 +166,21 @@ class IndexHandler(Handler):
     @web.authenticated
     async def get(self) -> None:
         """Show the list."""
-        raw = self.raw_request()
-        shown = []
-        for path, params, notebook, settings in await self._entries():
-            url = url_path_join(self.base_url, quote(path))
-            page = Page(f"{self.request.protocol}://{self.request.host}{url}", params, "run")
-            if await hooks.verdict(settings.authorize, self.policy_request(raw, page), self.services.log) is True:
-                shown.append({"url": url, "title": title(notebook), "path": path.strip("/")})
+        found = [(entry, self.url_of(quote(entry.path))) for entry in await self._entries()]
+        seen = await admission.listed(self.services, self.raw_request(), found)
+        shown = [
+            {
+                "url": url_path_join(self.base_url, quote(entry.path)),
+                "title": title(entry.notebook),
+                "path": entry.path.strip("/"),
+            }
+            for entry, _ in seen
+        ]
         self.set_header("Cache-Control", "no-store")
         await self.finish(render("index.html", dashboards=shown, base_url=self.base_url, user=self._name()))
 
     head = get  # load balancers ask so; tornado sends what it answers without its body
 
     def _name(self) -> str | None:
-        user = self.policy_request(self.raw_request()).user
+        user = admission.view(self.services, self.raw_request()).user
         return (user.display_name or user.username) if user and user.is_authenticated else None

@@ -1,0 +1,68 @@
+"""What the command line of ``jupyter app-meta serve`` names: options, a notebook or folder, files that are not read."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from difflib import get_close_matches
+from errno import EADDRINUSE
+from pathlib import Path
+
+from traitlets.config import Config
+
+from ..dashboards.paths import SUFFIX, DashboardError
+from ..dashboards.setup.ports import authority
+
+CONFIGURATION = ("jupyter_app_meta_config.py", "jupyter_app_meta_config.json", "voila.py", "voila.json")
+"""Files that are configuration where Jupyter looks for it, or that Voila would read."""
+
+KNOWN = {"Serve", "Server"}
+"""Sections of a configuration that are no misspelling of ours."""
+
+
+def refuse_unknown(config: Config, known: Collection[str]) -> None:
+    """Raise DashboardError for what traitlets leaves out with a warning at most: a misspelt rule would be no rule."""
+    for section in get_close_matches("Serve", config.keys() - KNOWN, 1, 0.8):
+        raise DashboardError(f"{section}: there is no such section of the configuration; did you mean 'Serve'?")
+    for name in config.get("Serve", {}):
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else "`--help-all` lists those that there are."
+            raise DashboardError(f"Serve.{name}: there is no such option; {hint}")
+
+
+def place(given: Sequence[str]) -> Path:
+    """Return the notebook or folder that is to be served, by default the current folder; raises DashboardError."""
+    if len(given) > 1:
+        raise DashboardError(f"Name one notebook or folder, not {len(given)}.")
+    found = Path(given[0] if given else ".")
+    if not found.is_dir() and not (found.is_file() and found.suffix == SUFFIX):
+        raise DashboardError(f"{found} is neither a notebook ({SUFFIX}) nor a folder.")
+    return found
+
+
+def unread(place: Path, loaded: Iterable[str]) -> Iterator[Path]:
+    """Yield the configuration files beside the notebooks, or in the current folder, that were not read."""
+    read = {Path(path).resolve() for path in loaded}
+    for folder in dict.fromkeys((place if place.is_dir() else place.parent, Path())):
+        for name in CONFIGURATION:
+            if (path := folder / name).is_file() and path.resolve() not in read:
+                yield path
+
+
+def with_token(arguments: Sequence[str]) -> Iterator[str]:
+    """Yield the arguments with ``--token`` as what it means: an own one follows it, or the place, or nothing."""
+    rest = list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        if argument != "--token":
+            yield argument
+        elif rest and not rest[0].startswith("-") and not Path(rest[0]).exists():
+            yield f"--token={rest.pop(0)}"
+        else:
+            yield "--Serve.auto_token=True"
+
+
+def not_bound(ip: str, port: int, error: OSError) -> str:
+    """Return why a server cannot listen, and which option helps."""
+    hint = "choose another one (--port), or 0 for any free one" if error.errno == EADDRINUSE else "see --ip and --port"
+    return f"Cannot listen on {authority(ip, port)} ({error.strerror or error}): {hint}."

@@ -1,0 +1,40 @@
+"""How our program reads configuration: beside its own file, one that all of Jupyter's programs share."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from jupyter_core.application import JupyterApp
+from traitlets.config import Config
+
+from ..server import hooks
+
+
+class Program(JupyterApp):
+    """A program whose sections of a shared ``jupyter_config`` file are told from those of other programs."""
+
+    _shared: frozenset[str] = frozenset()
+
+    def _load_config(self, cfg: Config, *arguments: Any, **options: Any) -> None:
+        hooks.keep(cfg, "Serve", "authorize")
+        super()._load_config(cfg, *arguments, **options)
+
+    def update_config(self, config: Config) -> None:
+        """Note what ``jupyter_config`` says: that file is for all of Jupyter's programs."""
+        files = {Path(name).stem for name in self.loaded_config_files}
+        if files == {"jupyter_config"}:
+            self._shared |= set(config) - set(self.cli_config)
+        super().update_config(config)
+
+    def without_others(self, read: Collection[str]) -> Config:
+        """Return the configuration without the shared sections that are not read here: a typo of ours stays in."""
+        others = self._shared - set(read)
+        if others:
+            self.log.info("Not read here, because they are for other programs: %s.", ", ".join(sorted(others)))
+        return Config({name: given for name, given in self.config.items() if name not in others})
+
+    def _log_level_default(self) -> int:
+        return logging.INFO

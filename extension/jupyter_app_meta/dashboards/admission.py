@@ -1,0 +1,132 @@
+"""Who may see a page: the decision, as a value. Whatever host serves the page asks here, and answers by itself.
+
+1. The deployer's verdict comes first, and the notebook is looked up only for a visitor who passed. So a visitor who is
+   refused gets 403 whether or not there is such a notebook: the answer does not tell.
+2. Only a path that could never mean a notebook is refused earlier, with 404: it says nothing about any notebook.
+3. A kernel belongs to the visitor who opened its page. Each later request for it gets a verdict of its own. To any
+   other visitor a kernel that exists and one that does not are the same: 403.
+4. In doubt the visitor is refused. Nothing here starts a kernel or writes an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from ..model import HTTPRequest
+from ..policy import Page, RawRequest
+from ..server.identity import Visitor
+from . import hooks
+from .dashboard import Dashboard
+from .services import Services
+from .settings import Settings
+from .sources import Entry, Source
+from .visits import Visit
+
+RETRY_AFTER = 10
+"""Seconds after which a visitor who came when there were too many pages may try again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A page request, as a host read it. ``address`` counts for limits; ``login`` is where the visitor logs in."""
+
+    visitor: Visitor
+    raw: RawRequest
+    url: str
+    address: str | None = None
+    login: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The visitor may see the page: the dashboard that opens it, and the visit that may begin."""
+
+    dashboard: Dashboard
+    visit: Visit
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The visitor gets an error page with this status, and may try again after so many seconds, if there are any."""
+
+    status: int
+    retry_after: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """The visitor is sent to another URL."""
+
+    url: str
+
+
+async def admit(
+    services: Services, source: Source, params: dict[str, str], asked: Asked
+) -> Admitted | Refused | Redirect:
+    """Return whether a visitor may see the page of these parameters of a URL."""
+    params, settings = source.canonical(params), source.settings
+    if not source.is_plain(params):
+        return Refused(404)
+    page = Page(asked.url, params, "run")
+    request = view(services, asked.raw, page)
+    verdict = await hooks.verdict(settings.authorize, request, services.log)
+    if isinstance(verdict, str):
+        return Redirect(verdict)
+    if not verdict:
+        return Refused(403)
+    dashboard = source.find(params)  # not earlier: 403 must not depend on it
+    if dashboard is None:
+        return Refused(404)
+    raw = replace(asked.raw, meta=await hooks.meta_of(settings.meta, request, services.log))
+    return Admitted(
+        dashboard, Visit(dashboard.notebook, settings, asked.visitor, raw, page, asked.address, asked.login)
+    )
+
+
+def without_room(services: Services, visit: Visit) -> Refused | None:
+    """Return the refusal of a visit for which there is no room now; None if there is room."""
+    status = services.refusal(visit)
+    return for_now(status) if status else None
+
+
+def for_now(status: int) -> Refused:
+    """Return the refusal of a visitor who may try again soon."""
+    return Refused(status, RETRY_AFTER)
+
+
+async def owned(services: Services, kernel_id: str, visitor: Visitor, raw: RawRequest) -> Visit | Refused:
+    """Return the visit that has this kernel, if it is this visitor's and the visitor may still see its page."""
+    visit = services.visits.of(kernel_id, visitor)
+    if visit is None or not await may_see(services, visit.settings, raw, visit.page):
+        return Refused(403)
+    return visit
+
+
+async def may_see(services: Services, settings: Settings, raw: RawRequest, page: Page) -> bool:
+    """Return whether a visitor may see a page. A visitor who would be redirected may not."""
+    return await hooks.verdict(settings.authorize, view(services, raw, page), services.log) is True
+
+
+async def may_see_one(
+    services: Services, settings: Settings, raw: RawRequest, pages: Iterable[tuple[str, dict[str, str]]]
+) -> bool:
+    """Return whether a visitor may see one of these pages, which are given by URL and parameters."""
+    for url, params in pages:
+        if await may_see(services, settings, raw, Page(url, params, "run")):
+            return True
+    return False
+
+
+async def listed(services: Services, raw: RawRequest, found: Iterable[tuple[Entry, str]]) -> list[tuple[Entry, str]]:
+    """Return those of the entries of an index, each with its URL, that a visitor may see."""
+    return [
+        (entry, url)
+        for entry, url in found
+        if await may_see(services, entry.settings, raw, Page(url, entry.params, "run"))
+    ]
+
+
+def view(services: Services, raw: RawRequest, page: Page | None = None) -> HTTPRequest:
+    """Return what the deployer's functions may know of a request."""
+    return services.context.policy.of_deployer().request(raw, page)

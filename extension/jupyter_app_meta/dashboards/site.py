@@ -1,0 +1,127 @@
+"""What one server serves, from the first kernel that runs ahead to the end of the last one.
+
+``open`` makes all that needs to be closed, ``start`` begins to run ahead and to look after pages, ``close`` ends every
+kernel. It knows no web framework: a host asks ``admission`` who may see a page, and sends what the page's run yields.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from jupyter_core.utils import ensure_async
+from jupyter_server.auth.identity import IdentityProvider
+from traitlets.config import Config
+
+from .hooks import OnError
+from .limits import Limits
+from .mounts import Mount
+from .paths import Route
+from .services import Services
+from .setup import managers, runtime
+from .setup.outside import Outside
+from .sources import Entry, Source, opened
+from .visits import DIED, ENDED
+
+SWEEP = 5.0
+"""Seconds between two looks at the notebooks that came and vanished, and at most between two looks at the pages."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a server is to serve, and how: options that have been checked. Nothing is open yet."""
+
+    mounts: tuple[Mount, ...]
+    index: Route | None
+    base_url: str
+    config: Config = field(repr=False)
+    log: logging.Logger
+    identity_provider: IdentityProvider | type[IdentityProvider] | None = None
+    token: str | None = field(default=None, repr=False)
+    on_error: OnError | None = None
+    files: tuple[str, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+    outside: Outside = field(default_factory=Outside)
+
+
+class Site:
+    """The dashboards of one server, their managers and their open pages."""
+
+    def __init__(self, plan: Plan, services: Services, resources: ExitStack) -> None:
+        self.plan, self.services = plan, services
+        self.sources: list[Source] = [opened(services, mount) for mount in plan.mounts]
+        self._resources = resources
+        self._running: asyncio.Task[None] | None = None
+        self._is_closed = False
+
+    @classmethod
+    def open(cls, plan: Plan, secret: bytes) -> Site:
+        """Open what a plan needs; ``secret`` is what names of browser tabs are made from."""
+        with ExitStack() as undo:
+            folder = undo.enter_context(runtime.folder(plan.log))
+            services = managers.services(plan.config, plan.log, plan.base_url, folder, secret, plan.limits)
+            return cls(plan, services, undo.pop_all())
+
+    async def entries(self) -> list[Entry]:
+        """Return the dashboards that can be opened without knowing a parameter."""
+        return [entry for source in self.sources for entry in await source.entries()]
+
+    def start(self) -> bool:
+        """Start the warm kernels, and look after pages. Idempotent: return whether this call started them."""
+        if self._running is not None or self._is_closed:
+            return False
+        self._running = self.services.spawn(self._look_after())
+        return True
+
+    async def _look_after(self) -> None:
+        for source in self.sources:
+            await source.start()
+        limits = self.services.limits
+        period = min(SWEEP, limits.idle_timeout / 4, limits.connect_timeout / 4)
+        swept = time.monotonic()
+        while True:
+            await asyncio.sleep(max(period, 0.1))
+            try:
+                await self._end_abandoned()
+                if time.monotonic() - swept >= SWEEP:
+                    swept = time.monotonic()
+                    await self._sweep()
+            except Exception as error:  # a disk may be away for a moment; pages must end all the same
+                self.services.log.warning("Could not look after the dashboards (%s).", type(error).__name__)
+
+    async def _sweep(self) -> None:
+        for source in self.sources:
+            await source.sweep()
+
+    async def _end_abandoned(self) -> None:
+        """End the kernels whose pages are gone, and the pages whose kernels are gone."""
+        services, limits = self.services, self.services.limits
+        for kernel_id, visit in services.visits.items():
+            longest = limits.idle_timeout if visit.connected else limits.connect_timeout
+            has_died = visit.run is not None and not await visit.run.is_alive()
+            is_quiet = 0 < limits.quiet_timeout < visit.quiet()
+            if has_died or is_quiet or visit.away() > longest:
+                services.spawn(services.visits.end(kernel_id, DIED if has_died else ENDED))
+
+    async def close(self) -> None:
+        """End all kernels and forget all visits. The site cannot be started again."""
+        self._is_closed = self.services.traffic.closed = True
+        if self._running:
+            self._running.cancel()
+        await asyncio.gather(*(source.close() for source in self.sources))
+        await asyncio.gather(*(run.close() for run in tuple(self.services.runs)), return_exceptions=True)
+        await self._shut_down_kernels()
+        for task in tuple(self.services.tasks):
+            task.cancel()
+        self.services.sockets.destroy(linger=0)
+        self.services.kernels.context.destroy(linger=0)
+        self._resources.close()
+
+    async def _shut_down_kernels(self) -> None:
+        """Shut down the kernels that are left; one that never came up does not keep the others."""
+        kernels = self.services.kernels
+        ends = (ensure_async(kernels.shutdown_kernel(kernel_id, now=True)) for kernel_id in kernels.list_kernel_ids())
+        await asyncio.gather(*ends, return_exceptions=True)
