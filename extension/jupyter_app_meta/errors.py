@@ -1,16 +1,22 @@
-"""What can go wrong, one class per cause.
+"""What can go wrong: one class for each cause, and one tree of them.
 
 The tree::
 
     AppMetaError
-    ├── NotAuthenticated      ``require_user()`` found nobody it may trust
-    ├── NotClaimed            a warm kernel asked for its visitor, and none came
-    ├── UnknownField          ``%app_meta`` was asked for something a request does not have
+    ├── NotAuthenticated      ``require_user()`` found no user that the server vouches for
+    ├── NotClaimed            code in a warm kernel asked for its visitor, and no visitor came
+    ├── UnknownField          ``%app_meta`` was asked for a field that a request does not have
     │   └── UnknownItem       ``headers["..."]`` and the like: a KeyError that says what is there, or why it is not
     ├── NotPicklable          a request must not leave its process
     ├── PolicyError           an option of ``AppMetaExtension`` has an unusable value
-    └── BadStamp              a stamp cannot be believed
-        └── UnknownVersion    ... because a newer server wrote it
+    ├── BadStamp              a stamp cannot be believed
+    │   └── UnknownVersion    ... because a newer server wrote it
+    ├── RequirementMissing    a package that dashboards need is missing or too old
+    └── DashboardError        ``create_app()`` or ``serve`` was given what it cannot serve
+        └── KernelMissing     ... because a notebook's kernel is not installed
+
+What one room raises for another to catch (a refused message, a page too many, a kernel that failed) is not in the tree:
+no author or deployer meets it. Those classes stand beside the code that raises them.
 """
 
 from __future__ import annotations
@@ -23,21 +29,21 @@ class AppMetaError(Exception):
 
 
 class NotAuthenticated(AppMetaError, PermissionError):
-    """The running code has no authenticated user."""
+    """The running code has no authenticated user; the message says why, and what to do."""
 
 
 class NotClaimed(AppMetaError, TimeoutError):
-    """Code that was run ahead asked for the request, and the kernel ends, or its timeout passed, without a visitor."""
+    """Code in a warm kernel asked for the request, and the kernel ended or the timeout passed before a visitor came."""
 
 
 class UnknownField(AppMetaError, LookupError):
-    """A field was asked for that does not exist; the message lists those that do."""
+    """The field does not exist; the message lists the fields that do."""
 
 
 class UnknownItem(UnknownField, KeyError):
-    """A mapping has no such item. The message says which items it has, and of a withheld one what opens it.
+    """A mapping has no such item. The message says which items it has; for a withheld item, which option opens it.
 
-    ``name`` is what was asked for. The message has names only, and is made when it is read, so that ``get`` is cheap.
+    ``name`` is the name of the item. The message has names only. It is made when it is read, so that ``get`` is cheap.
     """
 
     def __init__(self, name: object, explain: Callable[[], str] | str) -> None:
@@ -52,7 +58,7 @@ class UnknownItem(UnknownField, KeyError):
 
 
 class NotPicklable(AppMetaError, TypeError):
-    """A request was about to be pickled; pass the plain values that are needed instead."""
+    """A request cannot be pickled; pass the plain values that the other process needs."""
 
     def __init__(self, kind: str) -> None:
         super().__init__(
@@ -64,7 +70,7 @@ class NotPicklable(AppMetaError, TypeError):
 class PolicyError(AppMetaError, ValueError):
     """An option has an unusable value.
 
-    ``option`` is the trait's name, ``problem`` a sentence that says how to mend it.
+    ``option`` is the trait's name, ``problem`` a sentence that says how to fix it.
     """
 
     def __init__(self, option: str, problem: str) -> None:
@@ -79,3 +85,15 @@ class BadStamp(AppMetaError, ValueError):
 
 class UnknownVersion(BadStamp):
     """A stamp has a major version that this kernel half does not read."""
+
+
+class RequirementMissing(AppMetaError, ImportError):
+    """A package that dashboards need is missing or too old; the message says what to install."""
+
+
+class DashboardError(AppMetaError, ValueError):
+    """What was given cannot be served; the message names it and says what to do."""
+
+
+class KernelMissing(DashboardError):
+    """A notebook names a kernel that is not installed."""

@@ -8,16 +8,12 @@ from importlib import metadata
 from importlib.util import find_spec
 from typing import NamedTuple
 
-from .errors import AppMetaError
+from .errors import RequirementMissing
 
 NEEDED = {"jupyter_server": "2.14", "voila": "0.5.13", "ipywidgets": "8", "ipykernel": "7.4"}
 """Distributions and the oldest versions of them that serve."""
 
 INSTALL = "pip install 'jupyter-app-meta[dashboards]'"
-
-
-class RequirementMissing(AppMetaError, ImportError):
-    """A package that dashboards need is not there, or too old; the message says what to install."""
 
 
 class Problem(NamedTuple):

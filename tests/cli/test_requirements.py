@@ -50,7 +50,7 @@ def test_old_voila_is_one_sentence(old: Site) -> None:
     served = old.run("serve", str(old.root))
     assert (served.returncode, served.stdout) == (1, "")
     assert served.stderr.startswith(f"jupyter app-meta: {OLD}") and served.stderr.count("\n") == 1
-    assert imported("", old.root / "absent").startswith(f"jupyter_app_meta.requirements.RequirementMissing: {OLD}")
+    assert imported("", old.root / "absent").startswith(f"jupyter_app_meta.errors.RequirementMissing: {OLD}")
     status, rows = old.check()
     assert (status, rows["dashboards"][0]) == (1, "fault") and rows["dashboards"][1].startswith(OLD)
 

@@ -12,7 +12,8 @@ from stage import WHO, serving_folder, staging, visit, write
 
 from jupyter_app_meta.dashboards import DashboardError, create_app
 from jupyter_app_meta.dashboards.files import listing, specs
-from jupyter_app_meta.dashboards.files.specs import KernelMissing, Named
+from jupyter_app_meta.dashboards.files.specs import Named
+from jupyter_app_meta.errors import KernelMissing
 
 INSTALLED = {"python3": "python", "ours": "python", "ir": "r"}
 

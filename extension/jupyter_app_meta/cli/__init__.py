@@ -17,7 +17,8 @@ import sys
 from collections.abc import Sequence
 
 from .._version import __version__
-from ..requirements import INSTALL, RequirementMissing
+from ..errors import RequirementMissing
+from ..requirements import INSTALL
 from . import kernelspec
 from .options import Refused, nearest
 

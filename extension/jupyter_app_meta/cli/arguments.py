@@ -9,8 +9,9 @@ from pathlib import Path
 
 from traitlets.config import Config
 
-from ..dashboards.paths import SUFFIX, DashboardError
+from ..dashboards.paths import SUFFIX
 from ..dashboards.setup.ports import authority
+from ..errors import DashboardError
 
 CONFIGURATION = ("jupyter_app_meta_config.py", "jupyter_app_meta_config.json", "voila.py", "voila.json")
 """Files that are configuration where Jupyter looks for it, or that Voila would read."""

@@ -23,11 +23,10 @@ from ..dashboards.builder import Builder, create_app
 from ..dashboards.hooks import Authorize
 from ..dashboards.hub.service import identity_provider, service
 from ..dashboards.limits import DEFAULT_LIMIT, PAGES
-from ..dashboards.paths import DashboardError
 from ..dashboards.setup.browser import open_page
 from ..dashboards.setup.managers import has_secret
 from ..dashboards.setup.ports import authority
-from ..errors import AppMetaError, PolicyError
+from ..errors import AppMetaError, DashboardError, PolicyError
 from ..server import hooks
 from ..server.app import AppMetaExtension
 from ..server.reports import logs

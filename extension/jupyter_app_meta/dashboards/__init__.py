@@ -20,9 +20,9 @@ Here, above the rooms, are the values and decisions that they share: what is ser
 
 from __future__ import annotations
 
+from ..errors import DashboardError
 from . import needed as needed  # first: it says what the others miss
 from .builder import Builder, create_app
-from .paths import DashboardError
 from .web.application import Application
 
 __all__ = ["Application", "Builder", "DashboardError", "create_app"]

@@ -24,13 +24,14 @@ from jupyter_server.auth.identity import IdentityProvider
 from traitlets.config import Config
 from voila.configuration import VoilaConfiguration
 
+from ..errors import DashboardError
 from ..model import Frozen
 from . import configured
 from .files.beside import Rules
 from .hooks import Authorize, Meta, OnError
 from .limits import DEFAULT_LIMIT, PAGES, Limits, raise_descriptors
 from .mounts import Mount, check_paths, check_place
-from .paths import DashboardError, Route, base
+from .paths import Route, base
 from .settings import Settings
 from .setup import checks, ports
 from .setup.options import expect, imported

@@ -33,8 +33,8 @@ from voila.configuration import VoilaConfiguration
 from voila.execute import VoilaExecutor
 from voila.exporter import VoilaExporter
 
+from ..errors import DashboardError
 from ..server.app import OPTIONS, AppMetaExtension
-from .paths import DashboardError
 
 OWN = ("Serve", "JupyterApp", "Application")
 """Sections of the command itself, which looks after them."""

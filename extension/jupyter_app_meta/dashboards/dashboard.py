@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from .paths import DashboardError
+from ..errors import DashboardError
 from .runs import notebook
 from .runs.notebook import Blueprint
 from .runs.pool import Cold, Strategy, Warm

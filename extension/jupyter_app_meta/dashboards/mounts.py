@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from .paths import SUFFIX, DashboardError, Route
+from ..errors import DashboardError
+from .paths import SUFFIX, Route
 from .settings import Settings
 
 

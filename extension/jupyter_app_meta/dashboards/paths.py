@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-from ..errors import AppMetaError
+from ..errors import DashboardError
 
 RESERVED = ("api", "login", "logout", "static", "voila")
 SUFFIX = ".ipynb"
@@ -23,10 +23,6 @@ _parameter = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _segment = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@-]+")
 _base = re.compile(r"/(?:(?:[A-Za-z0-9._~!$&'()*+,=:@-]|%[0-9A-Fa-f]{2})+/)*")  # a cookie's path has no semicolon
 _encoded = re.compile(r"%(2f|5c|00)", re.IGNORECASE)
-
-
-class DashboardError(AppMetaError, ValueError):
-    """A dashboard cannot be served as it is written; the message names it and says what to do."""
 
 
 @dataclass(frozen=True, slots=True)

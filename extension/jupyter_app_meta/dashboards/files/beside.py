@@ -20,7 +20,8 @@ from urllib.parse import quote, unquote
 from jupyter_server import DEFAULT_STATIC_FILES_PATH
 from voila.configuration import VoilaConfiguration
 
-from ..paths import RESERVED, SUFFIX, DashboardError, Route, find, is_devious, is_plain, is_segment, short
+from ...errors import DashboardError
+from ..paths import RESERVED, SUFFIX, Route, find, is_devious, is_plain, is_segment, short
 from ..settings import Settings
 
 CONFIGURATION = re.compile(r"(?:jupyter_.*config|voila)\.(?:py|json)", re.IGNORECASE)

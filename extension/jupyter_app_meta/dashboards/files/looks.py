@@ -11,7 +11,7 @@ from jupyter_core.paths import jupyter_path
 from voila.configuration import VoilaConfiguration
 from voila.utils import get_voila_labextensions_path
 
-from ..paths import DashboardError
+from ...errors import DashboardError
 
 THEMES = ("light", "dark", "JupyterLab Light", "JupyterLab Dark")
 """Themes that each of Voila's templates has."""

@@ -15,11 +15,7 @@ from typing import Any, NamedTuple
 
 from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpecManager
 
-from ..paths import DashboardError
-
-
-class KernelMissing(DashboardError):
-    """A notebook's kernel is not installed."""
+from ...errors import KernelMissing
 
 
 class Named(NamedTuple):

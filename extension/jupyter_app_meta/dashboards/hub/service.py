@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from jupyter_server.auth.identity import IdentityProvider
 
-from ..paths import DashboardError
+from ...errors import DashboardError
 from ..setup.outside import Outside
 
 NEEDED = ("API_URL", "API_TOKEN", "CLIENT_ID")

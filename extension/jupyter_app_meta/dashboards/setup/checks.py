@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from ...errors import DashboardError
 from .. import paths
 from ..files import listing, specs
-from ..paths import DashboardError
 from ..runs.kernel import Kernel
 from ..services import Services
 

@@ -14,6 +14,7 @@ from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelMana
 from traitlets.config import Application, Config
 from voila.configuration import VoilaConfiguration
 
+from ...errors import DashboardError
 from ...model import HTTPRequest
 from ...server.app import AppMetaExtension
 from ...server.context import StampingContext
@@ -23,7 +24,6 @@ from ...server.reports.incidents import Incidents
 from .. import hooks
 from ..files import looks
 from ..limits import Limits
-from ..paths import DashboardError
 from ..runs.kept import Kernels
 from ..services import Services
 from ..visits import Visits

@@ -10,7 +10,8 @@ from typing import Any
 from jupyter_server.auth.identity import IdentityProvider
 from traitlets.utils.importstring import import_item
 
-from ..paths import DashboardError, Route
+from ...errors import DashboardError
+from ..paths import Route
 
 SECRETS = ("token", "cookie_secret")
 """Options whose values are never shown."""

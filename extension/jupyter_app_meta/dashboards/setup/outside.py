@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..paths import DashboardError
+from ...errors import DashboardError
 
 _origin = re.compile(r"https?://[^/?#@\s,;*]+")
 _ancestor = re.compile(r"'self'|'none'|https?:|(?:https?://)?(?:\*\.)?[A-Za-z0-9.-]+(?::(?:\d+|\*))?|\*")

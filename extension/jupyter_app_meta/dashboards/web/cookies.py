@@ -26,7 +26,7 @@ from typing import Any
 from jupyter_core.paths import jupyter_data_dir
 from jupyter_server.auth.identity import IdentityProvider
 
-from ..paths import DashboardError
+from ...errors import DashboardError
 from ..setup.outside import Outside
 
 SIZE = 32
