@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 from ..errors import DashboardError
 from .runs import notebook
 from .runs.notebook import Blueprint
-from .runs.pool import Cold, Strategy, Warm
+from .runs.pool import Pool
 from .runs.run import Run
 from .services import Services
 from .settings import Settings
@@ -19,33 +20,36 @@ class Dashboard:
     """Opens pages of one notebook for its visitors."""
 
     def __init__(self, services: Services, notebook: Path, settings: Settings) -> None:
-        self._services, self.notebook, self.settings = services, notebook, settings
+        self.notebook = notebook
+        self.settings = settings
+        self._services = services
         self._blueprint: Blueprint | None = None
         self._reading = asyncio.Lock()
-        self._strategy: Strategy = (
-            Warm(services, self._begin, settings.warm, self._is_current, settings.max_age)
-            if settings.warm > 0
-            else Cold(self._begin)
-        )
+        self._pool: Pool | None = None
+        if settings.warm > 0:
+            begin = partial(self._begin, ahead=True)
+            self._pool = Pool(services, begin, self._is_current, size=settings.warm, max_age=settings.max_age)
 
     def start(self) -> None:
-        """Begin whatever is done ahead of visitors."""
-        self._strategy.start()
+        """Fill the pool, if the dashboard has one."""
+        if self._pool:
+            self._pool.start()
 
     async def open(self, visit: Visit) -> Run:
-        """Return the run of a visitor who has come."""
-        run = await self._strategy.take()
-        run.claim(visit)
+        """Return the visitor's run: one from the pool, or else a new one."""
+        run = await self._pool.take() if self._pool else None
+        if run is None:
+            run = await self._begin()
+        run.give_to(visit)
         return run
 
     async def close(self) -> None:
-        """End what nobody claimed."""
-        await self._strategy.close()
+        """End the runs that have no visitor."""
+        if self._pool:
+            await self._pool.close()
 
-    async def _begin(self, ahead: bool) -> Run:
-        run = Run(self._services, await self._read(), ahead=ahead)
-        run.start()
-        return run
+    async def _begin(self, *, ahead: bool = False) -> Run:
+        return Run(self._services, await self._read(), ahead=ahead)
 
     async def _read(self) -> Blueprint:
         async with self._reading:

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import zmq.asyncio
 from jupyter_client.kernelspec import KernelSpecManager
@@ -24,6 +24,9 @@ from .limits import Limits, reaches
 from .traffic import Traffic
 from .visits import Visit, Visits
 
+if TYPE_CHECKING:
+    from .runs.run import Run
+
 NAMED = ("provider", "hub")
 """Whose visitors have one identity each; the others have as many as they like, and are counted by address too."""
 
@@ -34,17 +37,6 @@ class TooManyPages(Exception):
     def __init__(self, status: int) -> None:
         super().__init__(status)
         self.status = status
-
-
-class Run(Protocol):
-    """What must be closed before the server ends, and may have a visitor."""
-
-    @property
-    def is_claimed(self) -> bool:
-        """Whether it has a visitor."""
-
-    async def close(self) -> None:
-        """End it; a second time does nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +69,7 @@ class Services:
     def refusal(self, visit: Visit) -> int | None:
         """Return the status for a visit for which there is no room: 503 where all pages are taken, 429 its own."""
         pages = {*self.arrivals, *(open_one for _, open_one in self.visits.items())}
-        if reaches(sum(run.is_claimed for run in self.runs) + len(self.arrivals), self.limits.max_pages):
+        if reaches(sum(run.has_visitor for run in self.runs) + len(self.arrivals), self.limits.max_pages):
             return 503
         if reaches(sum(page.visitor.key == visit.visitor.key for page in pages), self.limits.max_pages_per_visitor):
             return 429

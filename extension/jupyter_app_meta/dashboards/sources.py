@@ -6,7 +6,7 @@ is_plain(params)  could these parameters of a URL mean a dashboard at all?
 find(params)      the dashboard of these parameters, None where there is none
 entries()         what can be opened without knowing a parameter
 sweep()           notice what has come and gone
-close()           end what nobody claimed
+close()           end the runs that have no visitor
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Fixed:
         """A path stays, whatever becomes of its notebook."""
 
     async def close(self) -> None:
-        """End what nobody claimed."""
+        """End the runs that have no visitor."""
         await self.dashboard.close()
 
 
@@ -147,7 +147,7 @@ class Folder:
             await self.start()
 
     async def close(self) -> None:
-        """End what nobody claimed."""
+        """End the runs that have no visitor."""
         await asyncio.gather(*(dashboard.close() for dashboard in self._dashboards.values()))
 
 

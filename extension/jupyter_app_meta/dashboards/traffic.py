@@ -55,14 +55,14 @@ class Traffic:
         except TimeoutError:
             return
 
-    async def turn(self, claimed: asyncio.Event) -> None:
-        """Let every visitor pass who is waiting for a page, unless a visitor has claimed this one."""
-        if claimed.is_set():
+    async def turn(self, visitor: asyncio.Event) -> None:
+        """Wait until no other visitor waits for a page, or until ``visitor`` says that this page has one of its own."""
+        if visitor.is_set():
             return
-        quiet, claim = (asyncio.ensure_future(wait) for wait in (self.quiet(), claimed.wait()))
-        await asyncio.wait((quiet, claim), return_when=asyncio.FIRST_COMPLETED)
+        quiet, arrival = (asyncio.ensure_future(wait) for wait in (self.quiet(), visitor.wait()))
+        await asyncio.wait((quiet, arrival), return_when=asyncio.FIRST_COMPLETED)
         quiet.cancel()
-        claim.cancel()
+        arrival.cancel()
 
     @asynccontextmanager
     async def ahead(self) -> AsyncIterator[None]:

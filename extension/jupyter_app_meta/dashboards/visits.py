@@ -9,13 +9,16 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ..policy import Page, RawRequest
 from ..server.identity import Visitor
 from ..server.messages.flights import Flight
 from ..server.messages.gate import done_with
 from .settings import Settings
+
+if TYPE_CHECKING:
+    from .runs.run import Run
 
 
 class Ending(NamedTuple):
@@ -35,16 +38,6 @@ class Socket(Protocol):
 
     def close(self, code: int | None = None, reason: str | None = None) -> None:
         """Close the connection, with a code and a reason that the page's script reads."""
-
-
-class Run(Protocol):
-    """What a visit needs to know of the run that makes its page."""
-
-    async def is_alive(self) -> bool:
-        """Whether the kernel's process runs."""
-
-    async def close(self) -> None:
-        """End the run and its kernel."""
 
 
 @dataclass(slots=True, weakref_slot=True, eq=False)

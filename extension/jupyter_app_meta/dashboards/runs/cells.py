@@ -1,64 +1,123 @@
-"""Runs the cells of a page's first render, as nbclient does, and keeps what is for the author out of their outputs.
+"""The cells of one page: they run one after the other, as far as the notebook gets.
 
-That is done as messages come in: widgets that capture outputs get none of it either.
+1. Until the page has its visitor, each cell waits until no visitor waits for a page, and no time limit holds: a cell
+   that asks for the visitor may wait for hours.
+2. A cell that fails, times out or is stuck is the last one. Its page is still rendered to the end.
+3. If the visitor arrives just as a cell stops waiting for one, the cell runs a second time, for that visitor.
 """
 
 from __future__ import annotations
 
-import logging
-from typing import Any
+import asyncio
+from collections.abc import AsyncIterator
 
 from nbclient.exceptions import CellExecutionError
-from nbformat.v4 import new_output
-from traitlets import Unicode
+from nbconvert.preprocessors.clearoutput import ClearOutputPreprocessor
+from nbformat import NotebookNode
 
-from ...errors import NotAuthenticated
-from ...server.messages.outgoing import advised, masked
-from ...server.reports.complaints import is_for_author
-from ...server.reports.incidents import Incidents, told
-from . import displays
-
-_silent = logging.getLogger(f"{__name__}.silent")  # what nbclient says is said better by Incidents
-_silent.propagate = False
-_silent.addHandler(logging.NullHandler())
+from ...errors import NotClaimed
+from ..services import Services
+from .displays import Displays
+from .executor import Executor
+from .kernel import Kernel
+from .watch import NoAnswer, Watch
 
 
-class Executor(displays.Executor):
-    """Runs one page's cells."""
+class Cells:
+    """Runs the cells of one page. ``visitor`` is set when the page has its visitor."""
 
-    cell_timeout_instruction = Unicode("This took longer than it may. Please reload the page.").tag(config=True)
-
-    def __init__(self, nb: Any, *, kernel_id: str, incidents: Incidents, original: Any, **options: Any) -> None:
-        super().__init__(nb, show_tracebacks=True, log=_silent, **options)  # we hide them ourselves, and earlier
-        self._kernel_id, self._incidents, self._heard = kernel_id, incidents, False
-        self._numbers = {cell["id"]: number for number, cell in enumerate(original.cells, 1) if "id" in cell}
+    def __init__(self, services: Services, notebook: NotebookNode, visitor: asyncio.Event) -> None:
+        self.displays = Displays()
+        self.done = 0
+        self.failed = False
         self.needs_login = ""
+        self._services = services
+        self._numbers = {cell["id"]: number for number, cell in enumerate(notebook.cells, 1) if "id" in cell}
+        self._visitor = visitor
+        self._watch = Watch()
+        self._executor: Executor | None = None
 
-    async def execute_cell(self, cell: Any, resources: Any, cell_index: int, store_history: bool = True) -> Any:
-        """Run a cell in place; raises what nbclient raises."""
-        self._heard = False
-        self._incidents.at(self._kernel_id, self._numbers.get(cell.get("id"), cell_index + 1))
-        return await self.async_execute_cell(cell, cell_index)  # with its history, as Voila does it
+    @property
+    def is_suspicious(self) -> bool:
+        """Whether the cell that is running may be one that never ends."""
+        return self._watch.is_suspicious
 
-    def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
-        """Take in a message that a cell caused, if it is for visitors, or what they may know of it."""
-        if is_for_author(msg["msg_type"], msg["content"]):
-            self._heard = self._heard or msg["msg_type"] == "error"
-            incident = self._incidents.hear(self._kernel_id, msg["header"], msg["parent_header"], msg["content"])
-            if not self._incidents.shows:
-                if incident.reach == "author":
-                    return None
-                header = {**msg["header"], "msg_type": "error"}
-                msg = {**msg, "msg_type": "error", "header": header, "content": masked(incident)}
-        return super().process_message(msg, cell, cell_index)
+    def connect(self, kernel: Kernel, nb: NotebookNode) -> None:
+        """Run the cells of ``nb``, which is the template's copy of the notebook, on this kernel."""
+        services = self._services
+        executor = Executor(
+            nb, kernel=kernel, incidents=services.incidents, displays=self.displays, config=services.config
+        )
+        limit = executor.timeout
+        executor.timeout_func = lambda cell: limit if self._visitor.is_set() else None
+        self._executor = executor
 
-    def fail(self, cell: Any, error: Exception, advice: str = "") -> None:
-        """Show below a cell that it failed, and log why, where its kernel did not say so."""
-        if isinstance(error, CellExecutionError) and error.ename == NotAuthenticated.__name__:
-            self.needs_login = self._incidents.last(self._kernel_id)
-        if self._heard:
-            return
-        name = getattr(error, "ename", "") or type(error).__name__
-        text = told(self._incidents.failed("", error, self._kernel_id, name))
-        output = new_output("error", ename="Error", evalue=text, traceback=[advised(text, advice)])
-        cell["outputs"] = [*cell.get("outputs", []), output]
+    def disconnect(self) -> None:
+        """Let go of the executor, which holds the notebook and its outputs: no cell runs after this."""
+        self._executor = None
+
+    async def limit_current(self) -> None:
+        """Interrupt the cell that waited for the visitor if, from now on, it takes longer than a cell may."""
+        index, limit = self.done, self._executor.timeout if self._executor else None
+        if limit and limit > 0:
+            await asyncio.sleep(limit)
+            if self._executor and self.done == index:
+                await self._executor.page_kernel.interrupt()
+
+    async def all(self, nb: NotebookNode, kernel_id: str) -> None:
+        """Run all cells in place, for a template that renders none before the last one has run."""
+        nb.cells = [cell async for cell in self._run(nb)]
+
+    async def one_by_one(self, nb: NotebookNode, kernel_id: str) -> AsyncIterator[NotebookNode]:
+        """Yield each cell for the template to render, with what the cell changed in those rendered before it."""
+        async for cell in self._run(nb):
+            if changed := self.displays.changed():
+                cell["outputs"] = [*cell["outputs"], *changed]
+            yield cell
+            self.displays.rendered()
+
+    async def _run(self, nb: NotebookNode) -> AsyncIterator[NotebookNode]:
+        """Yield each cell with its outputs, and stop after one that failed."""
+        nb, _ = ClearOutputPreprocessor().preprocess(nb, {})
+        for index, cell in enumerate(nb.cells):
+            await self._services.traffic.turn(self._visitor)
+            goes_on = await self._execute(cell, index)
+            if "outputs" in cell:
+                cell["outputs"] = joined(cell["outputs"])
+            self.done += 1
+            yield cell
+            if not goes_on:
+                self.failed = True
+                return
+
+    async def _execute(self, cell: NotebookNode, index: int, *, again: bool = False) -> bool:
+        """Run a cell in place; return whether the next one may run."""
+        executor = self._executor
+        assert executor is not None
+        try:
+            async with self._watch.over(executor.page_kernel):
+                await executor.run(cell, index, self._numbers.get(cell.get("id"), index + 1))
+        except CellExecutionError as error:
+            if error.ename == NotClaimed.__name__ and self._visitor.is_set() and not again:
+                return await self._execute(cell, index, again=True)
+            executor.fail(cell, error)
+        except TimeoutError as error:
+            executor.fail(cell, error, executor.cell_timeout_instruction)
+        except NoAnswer as error:
+            executor.fail(cell, error, str(error))
+        else:
+            return True
+        self.needs_login = executor.needs_login
+        return False
+
+
+def joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """Return a cell's outputs with neighbouring texts of one stream as one output: kernels send them in parts."""
+    found: list[NotebookNode] = []
+    for output in outputs:
+        last = found[-1] if found else {}
+        if output["output_type"] == last.get("output_type") == "stream" and output["name"] == last["name"]:
+            last["text"] += output["text"]
+        else:
+            found.append(output)
+    return found

@@ -15,14 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from nbformat import NotebookNode, from_dict
-from traitlets import default
-from voila.execute import VoilaExecutor
 
 PLACE, UPDATE = "app_meta_place", "app_meta_update"
 """Keys of an output: the number of its place, and the number of the place whose content it replaces."""
-
-LATE = 12
-"""Less than the time after which a cell is taken for stuck."""
 
 TEMPLATE = (
     "{%- extends EXTENDED -%}"
@@ -146,56 +141,3 @@ class Displays:
             return f"{self._token}:{number}"
         number = output.get(UPDATE)
         return f"{self._token}:u{number}" if number else ""
-
-
-class Executor(VoilaExecutor):  # type: ignore[misc]  # Voila has no types
-    """Voila's executor, which knows where each display is shown."""
-
-    @default("iopub_timeout")
-    def _patient_for_outputs(self) -> int:
-        """Seconds that outputs may come later than their cell's reply: after nbclient's 4 a busy machine lost some."""
-        return LATE
-
-    def __init__(self, nb: Any, *, displays: Displays, **options: Any) -> None:
-        super().__init__(nb, **options)
-        self._displays = displays
-
-    def connect(self, client: Any) -> None:
-        """Run cells by this client, and hear of displays that a task or thread of an earlier cell changes."""
-        self.kc, get_msg = client, client.iopub_channel.get_msg
-
-        async def heard(timeout: float | None = None) -> Any:
-            message = await get_msg(timeout=timeout)
-            if message["msg_type"] == "update_display_data":
-                self._update_display_id(message["content"].get("transient", {}).get("display_id"), message)
-            return message
-
-        client.iopub_channel.get_msg = heard
-
-    def output(self, outs: Any, msg: Any, display_id: str | None, cell_index: int) -> NotebookNode | None:
-        """Add an output to a cell, and note where its display is."""
-        made: NotebookNode | None = super().output(outs, msg, display_id, cell_index)
-        if display_id and made is not None:
-            self._displays.show(display_id, made, cell_index)
-        return made
-
-    def clear_display_id_mapping(self, cell_index: int) -> None:
-        """Forget the displays of a cell whose outputs are cleared."""
-        super().clear_display_id_mapping(cell_index)
-        self._displays.clear(cell_index)
-
-    def _update_display_id(self, display_id: str, msg: Any) -> None:
-        """Change a display; nbclient's own way counts outputs, which are fewer once they are joined and stripped."""
-        self._displays.update(display_id, msg["content"])
-
-
-def joined(outputs: list[Any]) -> list[Any]:
-    """Return a cell's outputs with what was printed in one go as one: kernels send it as it comes."""
-    found: list[Any] = []
-    for output in outputs:
-        last = found[-1] if found else {}
-        if output["output_type"] == last.get("output_type") == "stream" and output["name"] == last["name"]:
-            last["text"] += output["text"]
-        else:
-            found.append(output)
-    return found

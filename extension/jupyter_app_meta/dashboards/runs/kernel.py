@@ -61,14 +61,18 @@ class Kernel:
     """A started kernel and the client that runs its page."""
 
     def __init__(self, services: Services, kernel_id: str, *, ahead: bool) -> None:
-        self._services, self.id, self._ahead = services, kernel_id, ahead
+        self.id = kernel_id
         self.manager = cast(Any, services.kernels.get_kernel(kernel_id))
+        self._services = services
+        self._ahead = ahead
         # jupyter_server looks for this text at each kernel, and has it at their manager only.
         self.manager.traceback_replacement_message = cast(Any, services.kernels).traceback_replacement_message
         self._key = wire.derive_key(self.manager.session.key)
         self._stamps = Stamps(services.context, self._key, None, "", SessionInfo(kernel_id=kernel_id))
         self.client = self._connect()
-        self.aware = self._is_ready = self._is_loading = False
+        self.aware = False
+        self._is_ready = False
+        self._is_loading = False
         if ahead:
             priority.lower(self._pid)
 
@@ -82,6 +86,11 @@ class Kernel:
     @property
     def _pid(self) -> int | None:
         return getattr(self.manager.provisioner, "pid", None)
+
+    @property
+    def is_python(self) -> bool:
+        """Whether the kernelspec says that the kernel speaks Python."""
+        return (self.manager.kernel_spec.language or "").lower() == "python"
 
     def _connect(self) -> AsyncKernelClient:
         client: AsyncKernelClient = wrap_client(self.manager.client(context=self._services.sockets), self)
@@ -121,15 +130,11 @@ class Kernel:
             try:
                 message: Json = await self.client.get_shell_msg(timeout=1)
             except Empty:
-                await self.check_alive()
+                if not await self.is_alive():
+                    raise KernelFailed("The kernel ended before it answered.") from None
             else:
                 if message["parent_header"].get("msg_id") == msg_id:
                     return message
-
-    async def check_alive(self) -> None:
-        """Raise KernelFailed where the kernel's process has ended."""
-        if not await self.is_alive():
-            raise KernelFailed("The kernel ended.")
 
     async def is_alive(self) -> bool:
         """Whether the kernel's process runs."""
@@ -156,7 +161,7 @@ class Kernel:
             client.stop_channels()
 
     async def _load(self) -> None:
-        if (self.manager.kernel_spec.language or "").lower() != "python":
+        if not self.is_python:
             return
         self._is_loading = True  # that is no cell, and for nobody
         msg_id = self.client.execute("", silent=True, store_history=False, user_expressions={"aware": LOAD})
@@ -165,8 +170,8 @@ class Kernel:
             content = (await self._reply(msg_id))["content"]
             self.aware = content.get("user_expressions", {}).get("aware", {}).get("status") == "ok"
 
-    def claim(self, visit: Visit) -> None:
-        """Give the kernel to a visitor."""
+    def give_to(self, visit: Visit) -> None:
+        """Give the kernel to a visitor; a warm one is told by its claim."""
         if self._ahead:
             priority.restore(self._pid)
         context, session = self._services.context, SessionInfo(kernel_id=self.id)
@@ -174,9 +179,10 @@ class Kernel:
         context.origins.render(self.id, key, visit.page, path=visit.notebook.name)
         self._stamps = Stamps(context, self._key, visit.raw, key, session)
         if self.aware:
-            self._tell()
+            self._claim()
 
-    def _tell(self) -> None:
+    def _claim(self) -> None:
+        """Send the claim on the control channel, which the kernel reads even while a cell waits."""
         session = self.manager.session.clone()
         message = session.msg(wire.CLAIM_TYPE)
         self._stamps.note(message["header"])

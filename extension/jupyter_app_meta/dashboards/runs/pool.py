@@ -1,8 +1,8 @@
-"""Where a visitor's run comes from. One strategy for each dashboard; another one needs these three methods.
+"""The pool of one dashboard: warm kernels, whose runs are ahead of their visitors, so that pages open sooner.
 
-start()   begin whatever is done ahead
-take()    a run for a visitor who has come; they claim it
-close()   end what nobody claimed
+1. The pool keeps ``size`` runs. It starts them one after the other, while no visitor waits for a page.
+2. A run that failed, is older than ``max_age`` seconds, whose notebook has changed or whose kernel has died, is closed.
+3. After a failure the pool waits before it starts another run: 2 seconds, 4 seconds, and so on.
 """
 
 from __future__ import annotations
@@ -10,58 +10,34 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Protocol
 
 from ..services import Services
 from .reasons import reason
-from .run import Run
+from .run import Run, State
 
 SWEEP = 5
-"""Seconds between two looks at the kernels that wait."""
+"""Seconds between two checks of the runs in the pool."""
 
 LONGEST_PAUSE = 300
-"""Seconds until the next attempt at the latest, after runs that failed ahead of their visitor."""
-
-Begin = Callable[[bool], Awaitable[Run]]
+"""The most seconds between two attempts to start a run, however often runs have failed."""
 
 
-class Strategy(Protocol):
-    """Gives runs to visitors."""
-
-    def start(self) -> None:
-        """Begin whatever is done ahead."""
-
-    async def take(self) -> Run:
-        """Return a run for a visitor who has come."""
-
-    async def close(self) -> None:
-        """End what nobody claimed."""
-
-
-class Cold:
-    """Begins each run when its visitor comes."""
-
-    def __init__(self, begin: Begin) -> None:
-        self._begin = begin
-
-    def start(self) -> None:
-        """Nothing is done ahead."""
-
-    async def take(self) -> Run:
-        """Return a run that has just begun."""
-        return await self._begin(False)
-
-    async def close(self) -> None:
-        """There is nothing that nobody claimed."""
-
-
-class Warm:
-    """Keeps runs ahead of their visitors; who comes when there is none starts cold."""
+class Pool:
+    """Keeps runs ahead of their visitors."""
 
     def __init__(
-        self, services: Services, begin: Begin, size: int, is_current: Callable[[Run], bool], max_age: float
+        self,
+        services: Services,
+        begin: Callable[[], Awaitable[Run]],
+        is_current: Callable[[Run], bool],
+        *,
+        size: int,
+        max_age: float,
     ) -> None:
-        self._services, self._begin, self._size, self._is_current = services, begin, size, is_current
+        self._services = services
+        self._begin = begin
+        self._is_current = is_current
+        self._size = size
         self._max_age = max_age
         self._runs: list[Run] = []
         self._wanted = asyncio.Event()
@@ -70,22 +46,21 @@ class Warm:
         self._not_before = 0.0
 
     def start(self) -> None:
-        """Begin to fill, and keep full."""
+        """Fill the pool, and keep it full; idempotent."""
         if self._keeper is None:
             self._keeper = self._services.spawn(self._keep())
 
-    async def take(self) -> Run:
-        """Return the run that is furthest, or begin one."""
+    async def take(self) -> Run | None:
+        """Return the run that has done most cells, None if no run can be given to a visitor."""
         await self._sweep()
-        run = max((run for run in self._runs if run.is_usable), key=lambda run: run.cells_done, default=None)
-        if run is None:
-            return await self._begin(False)
-        self._runs.remove(run)
-        self._wanted.set()
+        run = max((run for run in self._runs if run.is_usable), key=lambda run: run.cells.done, default=None)
+        if run is not None:
+            self._runs.remove(run)
+            self._wanted.set()
         return run
 
     async def close(self) -> None:
-        """End the keeper and the runs that nobody claimed."""
+        """Stop filling the pool, and close its runs."""
         if self._keeper:
             self._keeper.cancel()
             await asyncio.wait((self._keeper,))
@@ -108,13 +83,13 @@ class Warm:
     async def _sweep_safely(self) -> None:
         try:
             await self._sweep()
-        except Exception as error:  # a disk may be away for a moment
-            self._services.log.warning("Looking after warm kernels failed with %s.", type(error).__name__)
+        except Exception as error:  # a file system may be unavailable for a moment
+            self._services.log.warning("Could not maintain the warm pool (%s).", type(error).__name__)
 
     async def _add(self) -> None:
         try:
             async with self._services.traffic.ahead():
-                run = await self._begin(True)
+                run = await self._begin()
                 self._runs.append(run)
                 await run.started()
         except Exception as error:
@@ -122,22 +97,27 @@ class Warm:
             self._pause()
             return
         if run.kernel and not run.kernel.aware:
-            self._services.log.warning(
-                "%s: its kernels are not run ahead, as jupyter-app-meta is not installed for them.", run.name
-            )
-            self._give_up(run)
-            self._not_before = float("inf")
+            self._stop_for(run)
+
+    def _stop_for(self, run: Run) -> None:
+        """Close a run whose kernel cannot be claimed, and start no other."""
+        self._services.log.warning(
+            "%s: its pages start cold, because jupyter-app-meta is not installed for its kernel. Install it there.",
+            run.blueprint.name,
+        )
+        self._give_up(run)
+        self._not_before = float("inf")
 
     def _pause(self) -> None:
         self._failures += 1
         self._not_before = time.monotonic() + min(2**self._failures, LONGEST_PAUSE)
 
     async def _sweep(self) -> None:
-        """Give up the runs that failed, whose kernel or notebook is another one now, or that are old."""
+        """Give up the runs that no visitor should be given."""
         for run in tuple(self._runs):
             if run.failed:
                 self._pause()
-            elif run.done:
+            elif run.state is State.RENDERED:
                 self._failures = 0
             if run.failed or not await self._is_fresh(run):
                 self._give_up(run)
