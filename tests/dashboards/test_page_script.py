@@ -175,7 +175,7 @@ def test_upload_that_is_too_large_is_told_and_the_page_goes_on(server: Server, b
         tab = Tab(hers, server.url).open("page?region=emea", "<alice|")
         before, sockets = tab.kernel_id, len(tab.sockets)
         give(tab, MAX_UPLOAD + 1)
-        alert(tab.page, "What you sent is larger than this page takes (10 MB).")
+        alert(tab.page, "What you sent is larger than this page accepts (10 MB).")
         assert tab.move().startswith("alice|")
         give(tab, 12_345)
         tab.page.get_by_text("12345 bytes came").wait_for()
@@ -191,7 +191,7 @@ def test_socket_that_the_server_closes_for_its_size_is_told(server: Server, brow
         hers.add_init_script(KEEP_SOCKETS)
         tab = Tab(hers, server.url).open("page?region=emea", "<alice|")
         tab.page.evaluate("size => Native.prototype.send.call(kept[0], new Uint8Array(size))", MAX_UPLOAD + 1)
-        alert(tab.page, "What you sent is larger than this page takes (10 MB).")
+        alert(tab.page, "What you sent is larger than this page accepts (10 MB).")
         assert tab.move().startswith("alice|")
 
 

@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from harness import kernelspec
+from nbformat import NotebookNode
 from stage import KERNEL, WHO, write
 
 from jupyter_app_meta.dashboards import create_app
@@ -128,10 +130,12 @@ async def test_template_that_breaks_ends_the_page(stage: Stage) -> None:
     """RUNNING → RENDERED: the page breaks off, and the run has failed."""
 
     class Exporter:
-        async def generate_from_notebook_node(self, nb: object, **options: object) -> AsyncIterator[tuple[str, object]]:
-            context = options["extra_context"]
-            assert isinstance(context, dict)
-            await context["kernel_start"](nb)
+        template_file, raw_template = "lab", ""
+
+        async def generate_from_notebook_node(
+            self, nb: NotebookNode, *, extra_context: dict[str, Any], **options: object
+        ) -> AsyncIterator[tuple[str, object]]:
+            await extra_context["kernel_start"](nb)
             yield "<p>so far</p>", {}
             raise RuntimeError("a template of the author's")
 

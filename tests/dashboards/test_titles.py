@@ -179,7 +179,7 @@ async def test_index_escapes_titles(tmp_path: Path) -> None:
 async def test_empty_index_says_so(tmp_path: Path) -> None:
     """A visitor who may see nothing is told so."""
     async with served(create_app().with_index().with_dynamic_directory(path="/x", directory=tmp_path)) as client:
-        assert "There is nothing here that you may see." in (await client.get("/")).text
+        assert "There are no dashboards that you can open." in (await client.get("/")).text
 
 
 @pytest.mark.parametrize("name", ["what?", "a#b", "50%25 off"])

@@ -96,7 +96,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def test_page_ends_where_its_kernel_is_idle_and_does_not_answer(server: Server, lost: str) -> None:
     """The visitor reads why, and the log has the kind; what was printed is shown, and no later cell is run."""
     opened = visit(server, "alice", f"/{lost}")
-    assert "The kernel is idle, and the reply of this cell is missing." in opened.html
+    assert "This part of the page did not finish." in opened.html
     assert opened.html.rstrip().endswith("</html>") and "not reached" not in opened.html
     assert ("said before" in opened.html) == (lost == "reply")
     number = 2 if lost == "reply" else 3
@@ -129,7 +129,7 @@ def test_page_ends_where_its_kernel_dies(server: Server) -> None:
 def test_slow_kernel_is_waited_for(server: Server, slow: str) -> None:
     """A cell that takes several times the server's patience ends as ever; so does one that waits its turn."""
     opened = visit(server, "alice", f"/{slow}")
-    assert "<alice|" in opened.html and "missing" not in opened.html
+    assert "<alice|" in opened.html and "did not finish" not in opened.html
     opened.close()
 
 
@@ -137,7 +137,7 @@ def test_stuck_run_is_replaced_and_given_to_no_visitor(server: Server) -> None:
     """A run ahead whose reply is lost is given up; the visitor has a whole page."""
     eventually(lambda: re.search("once.ipynb, cell 2, ahead of its visitor: NoAnswer", server.log), timeout=60)
     opened = visit(server, "alice", "/once")
-    assert "<alice|" in opened.html and "missing" not in opened.html
+    assert "<alice|" in opened.html and "did not finish" not in opened.html
     opened.close()
 
 
@@ -145,7 +145,7 @@ def test_pages_with_output_widgets_end(server: Server) -> None:
     """Ten pages whose cells write into Output widgets, five at a time, are whole: half of them hung here once."""
     with ThreadPoolExecutor(5) as pool:
         for opened in pool.map(lambda _: visit(server, "alice", "/outputs"), range(10)):
-            assert "<alice|" in opened.html and "missing" not in opened.html
+            assert "<alice|" in opened.html and "did not finish" not in opened.html
             opened.close()
 
 

@@ -1,9 +1,9 @@
-"""Displays with an id: a later cell may change what an earlier one shows, also where that has left already.
+"""Displays with an id: a later cell may change what an earlier cell shows, even if that has been sent already.
 
-1. Before it is rendered, an output is changed where it is kept.
-2. Each display stands between two marks, which nobody can guess. While its part of the page waits to be sent, what
-   is between them is replaced.
-3. Once it has left, a script in the page replaces it. The new content is data to that script, never markup.
+1. An output that is not rendered yet is changed in its cell.
+2. Each rendered display stands between two marks, which contain a random token. While its part of the page waits to be
+   sent, the text between the marks is replaced.
+3. After that part is sent, a script in the page replaces the content. The script gets it as data, never as markup.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ SCRIPT = """<script>
 
 
 def prepare(exporter: Any) -> None:
-    """Let an exporter's template mark the displays of a page; ``Displays.context`` has what it calls."""
+    """Make an exporter's template mark the displays of a page. It calls the functions in ``Displays.context``."""
     exporter.raw_template = TEMPLATE.replace("EXTENDED", json.dumps(exporter.template_file))
 
 
@@ -72,11 +72,11 @@ class Displays:
 
     @property
     def context(self) -> dict[str, Any]:
-        """What the template calls before and after each output."""
+        """The functions that the template calls before and after each output."""
         return {"display_begins": self._begins, "display_ends": self._ends}
 
     def rendered(self) -> None:
-        """Note that one cell more is rendered."""
+        """Note that one more cell is rendered."""
         self._rendered += 1
 
     def show(self, display_id: str, output: NotebookNode, cell: int) -> None:
@@ -98,12 +98,12 @@ class Displays:
                 self._changed[shown.number] = shown.output
 
     def changed(self) -> list[NotebookNode]:
-        """Return, once, an output for each place that was rendered before it was changed: its new content."""
+        """Return the new content of each place that changed after it was rendered, once, as outputs."""
         changed, self._changed = self._changed, {}
         return [NotebookNode({**output, PLACE: None, UPDATE: number}) for number, output in changed.items()]
 
     def added(self, waiting: list[str], piece: str) -> list[str]:
-        """Return the parts of a page that wait to be sent with one more, whose updates are made."""
+        """Return the waiting parts of a page with one more, after making the updates that it contains."""
         piece, self._held = self._held + piece, ""
         if f"<!--{self._token}:u" not in piece:
             return [*waiting, piece]
@@ -118,7 +118,7 @@ class Displays:
         return [page, piece]
 
     def _replaced(self, page: str, number: str, html: str) -> tuple[str, bool]:
-        """Return a page with other content at a place, and whether it has that place as a whole."""
+        """Return a page with new content at a place, and whether the page contains the whole of that place."""
         begin, end = f"<!--{self._token}:{number}-->", f"<!--/{self._token}:{number}-->"
         start, stop = page.find(begin), page.find(end)
         if start < 0 or stop < 0:
@@ -126,7 +126,7 @@ class Displays:
         return page[: start + len(begin)] + html + page[stop:], True
 
     def _script(self, number: str, html: str | None) -> str:
-        """Return the script that takes an update's place: it puts the content where it belongs, if that has left."""
+        """Return the script that stands where an update was. If its place was sent already, the script fills it."""
         mark, content = json.dumps(f"{self._token}:{number}"), json.dumps(html)
         return SCRIPT % (mark, content.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 

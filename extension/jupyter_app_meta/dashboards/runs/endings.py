@@ -1,4 +1,4 @@
-"""How a task is ended that may take a cancellation for something else, and go on."""
+"""Ends a task that may lose a cancellation and go on."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import asyncio
 from typing import Any
 
 AGAIN = 0.5
-"""Seconds after which a task that goes on is cancelled again."""
+"""Seconds between two cancellations of a task that goes on."""
 
 
 async def ended(task: asyncio.Task[Any]) -> None:
     """Cancel a task until it has ended.
 
-    A cell's cancellation is lost where it comes in the moment in which its outputs are complete: before Python 3.12
-    ``asyncio.wait_for``, in which nbclient waits for them, answers with the result then.
+    nbclient waits for a cell's outputs in ``asyncio.wait_for``. Before Python 3.12 that function returns the result,
+    and the cancellation is lost, if both arrive at the same moment.
     """
     while not task.done():
         task.cancel()

@@ -35,7 +35,7 @@ _silent.addHandler(logging.NullHandler())
 class Executor(VoilaExecutor):  # type: ignore[misc]  # Voila has no types
     """Runs the cells of one page on its kernel."""
 
-    cell_timeout_instruction = Unicode("This took longer than it may. Please reload the page.").tag(config=True)
+    cell_timeout_instruction = Unicode("This took too long. Please reload the page.").tag(config=True)
 
     @default("iopub_timeout")
     def _patient_for_outputs(self) -> int:

@@ -1,4 +1,4 @@
-"""The kernels of dashboards, and what they publish while their page is away: kept up to a limit."""
+"""The kernels of dashboards. While a page is disconnected, what its kernel publishes is buffered up to a limit."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from typing import Any, Protocol
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 
 KEPT = 64 * 1024 * 1024
-"""The most bytes that are kept for one page. A page that has lost some is to be loaded again."""
+"""The most bytes that are buffered for one page. A page that loses messages has to be reloaded."""
 
 MESSAGE_COST = 1024
-"""About as many bytes a message costs that is kept, beside its own."""
+"""Approximate bytes of memory that a buffered message takes in addition to its content."""
 
 
 class Keeper(Protocol):
-    """What is told of a kernel whose page is away."""
+    """Learns what happens to the messages of a kernel whose page is disconnected."""
 
     def heard(self, kernel_id: str, channel: str, parts: list[Any]) -> None:
-        """A packed message is kept for the page."""
+        """Note that a packed message is buffered for the page."""
 
     def lost(self, kernel_id: str) -> None:
-        """What was kept for the page was thrown away."""
+        """Note that the page's buffer was discarded."""
 
 
 class Kernels(AsyncMappingKernelManager):
-    """jupyter_server's manager, which keeps without limit what is published for a page that is away."""
+    """jupyter_server's manager with a limit: its own buffer for a disconnected page has none."""
 
     def __init__(self, keeper: Keeper, **options: Any) -> None:
         super().__init__(**options)  # type: ignore[no-untyped-call]  # jupyter_server's own
         self._keeper = keeper
 
     def start_buffering(self, kernel_id: str, session_key: str, channels: Any) -> None:
-        """Keep what a kernel publishes, up to the limit."""
+        """Buffer what a kernel publishes, up to the limit."""
         super().start_buffering(kernel_id, session_key, channels)  # type: ignore[no-untyped-call]  # as above
         if not self.buffer_offline_messages:
             return
@@ -46,6 +46,6 @@ class Kernels(AsyncMappingKernelManager):
         info["buffer"].append((channel, parts))
         info["bytes"] += sum(map(len, parts)) + MESSAGE_COST
         if info["bytes"] > KEPT and kernel_id in self:
-            self.log.warning("A page that is away has lost its output: more than %s bytes came.", KEPT)
+            self.log.warning("Discarded a disconnected page's output: its kernel published more than %s bytes.", KEPT)
             self._keeper.lost(kernel_id)
             self.stop_buffering(kernel_id)  # type: ignore[no-untyped-call]  # as above

@@ -1,7 +1,7 @@
-"""One kernel that runs one page: its start, what its cells are told, and its claim.
+"""One kernel that runs one page: its start, its stamps and its claim.
 
-Until it is claimed its messages carry a pending stamp: code that asks for the request waits. From
-then on each message is stamped for the visitor, and the claim tells the cell that is waiting.
+1. Until the kernel has its visitor, its messages carry a pending stamp: code that asks for the request waits.
+2. From then on each message is stamped for the visitor. The claim gives the visitor to a cell that already waits.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from ..visits import Visit
 from . import priority
 
 LOAD = '__import__("jupyter_app_meta.kernel.extension").kernel.extension.load_page(get_ipython()) or True'
-"""What makes a Python kernel listen for its claim, pin threads, know ``%app_meta`` and lose no output."""
+"""Makes a Python kernel listen for its claim, follow threads, offer ``%app_meta`` and lose no output."""
 
 LAST_WORDS = 0.3
-"""Seconds for an interrupted cell to end, before the kernel does: ipykernel does not expect both at once."""
+"""Seconds between a cell's interrupt and the kernel's shutdown: ipykernel does not handle both at once."""
 
 NOT_INHERITED = (
     wire.KEY_VARIABLE,
@@ -41,15 +41,15 @@ NOT_INHERITED = (
     "VOILA_REQUEST_URL",
     "VOILA_PREHEAT",
 )
-"""The server's own secrets, and what would be taken for a visitor's page."""
+"""Variables that a kernel does not inherit: the server's secrets, and what a cell would take for its page's address."""
 
 
 class KernelFailed(RuntimeError):
-    """A kernel ended, or did not answer, before its page began."""
+    """A kernel did not start: it ended or did not answer, or its page was closed."""
 
 
 class _Environment(dict[str, str]):
-    """An environment that no log shows: the arguments of each start are logged."""
+    """An environment whose repr is empty, because jupyter_client logs the arguments of each start."""
 
     __slots__ = ()
 
@@ -65,7 +65,7 @@ class Kernel:
         self.manager = cast(Any, services.kernels.get_kernel(kernel_id))
         self._services = services
         self._ahead = ahead
-        # jupyter_server looks for this text at each kernel, and has it at their manager only.
+        # jupyter_server reads this text from each kernel, but sets it on the manager of all kernels only.
         self.manager.traceback_replacement_message = cast(Any, services.kernels).traceback_replacement_message
         self._key = wire.derive_key(self.manager.session.key)
         self._stamps = Stamps(services.context, self._key, None, "", SessionInfo(kernel_id=kernel_id))
@@ -99,11 +99,11 @@ class Kernel:
         return client
 
     def message(self, msg: Json) -> Json:
-        """Return a message of the page's client with the stamp of the moment."""
+        """Return a message of the page's client with the current stamp."""
         return msg if self._is_loading else self._stamps.noted(msg)
 
     async def ready(self, timeout: float) -> None:
-        """Wait until the kernel answers and is heard; raises KernelFailed."""
+        """Wait until the kernel answers on both its channels; raises KernelFailed."""
         try:
             async with asyncio.timeout(timeout):
                 while not await self._is_heard():
@@ -114,7 +114,7 @@ class Kernel:
             raise KernelFailed(f"The kernel did not answer within {timeout:.0f} seconds.") from None
 
     async def _is_heard(self) -> bool:
-        """Whether an answer comes, and what the kernel publishes too: that connects on its own."""
+        """Whether the kernel replies and its status arrives as well, whose channel connects independently."""
         msg_id = self.client.kernel_info()
         await self._reply(msg_id)
         try:
@@ -142,14 +142,14 @@ class Kernel:
 
     @property
     def is_idle(self) -> bool:
-        """Whether the kernel says that it runs no cell: the server hears that on a socket of its own."""
+        """Whether the kernel's last status is idle. The server receives it on a connection of its own."""
         return bool(self.manager.execution_state == "idle")
 
     async def answer(self, channel: str) -> None:
-        """Wait until the kernel has answered a question on this channel, on a connection of its own."""
+        """Wait until the kernel has answered a request on this channel, over a new connection."""
         client = self.manager.client(context=self._services.sockets)
         client.session = client.session.clone()
-        client.session.session = new_id()  # by the same name it would get the answers of the page's own client
+        client.session.session = new_id()  # with the same id it would receive the replies of the page's own client
         make_patient(client)
         on = {"shell": channel == "shell", "control": channel == "control"}
         client.start_channels(iopub=False, stdin=False, hb=False, **on)
@@ -163,10 +163,10 @@ class Kernel:
     async def _load(self) -> None:
         if not self.is_python:
             return
-        self._is_loading = True  # that is no cell, and for nobody
+        self._is_loading = True  # this message prepares the kernel; it belongs to no visitor, so it gets no stamp
         msg_id = self.client.execute("", silent=True, store_history=False, user_expressions={"aware": LOAD})
         self._is_loading = False
-        if self._ahead:  # a visitor does not wait for the answer: what is sent next is run next
+        if self._ahead:  # no wait if a visitor is there: the kernel runs in order what it is sent
             content = (await self._reply(msg_id))["content"]
             self.aware = content.get("user_expressions", {}).get("aware", {}).get("status") == "ok"
 
@@ -192,15 +192,15 @@ class Kernel:
         look_again(self.client.control_channel.socket)
 
     def stop_listening(self) -> None:
-        """Hear no more of what the kernel publishes: nobody would read it until the visitor comes, who needs none."""
+        """Stop receiving what the kernel publishes: the page is complete, and messages would pile up unread."""
         self.client.iopub_channel.socket.unsubscribe(b"")
 
     def disconnect(self) -> None:
-        """Close the client's channels: the page is done."""
+        """Close the client's channels."""
         self.client.stop_channels()
 
     def disconnect_soon(self) -> None:
-        """Close the client's channels as soon as what was sent is surely with the kernel."""
+        """Close the client's channels in a second, when the kernel has received what was sent."""
         asyncio.get_running_loop().call_later(1, self.disconnect)
 
     async def interrupt(self) -> None:
@@ -208,7 +208,7 @@ class Kernel:
         await self.manager.interrupt_kernel()
 
     async def close(self, *, busy: bool) -> None:
-        """End the kernel, a running cell before it; one that never answered has nothing to put in order."""
+        """Shut the kernel down: a running cell is interrupted first, and a kernel that never answered is killed."""
         self.disconnect()
         if self._ahead:
             priority.restore(self._pid)

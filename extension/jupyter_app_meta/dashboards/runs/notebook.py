@@ -1,12 +1,14 @@
-"""What every page of one notebook has in common: its cells, template, theme and kernel. Read once for each change."""
+"""What all pages of one notebook share: cells, template, theme and kernel. It is read again when the file changes."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
+from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_server.services.contents.largefilemanager import LargeFileManager
 from nbformat import NotebookNode
 from nbformat.sign import MemorySignatureStore, NotebookNotary
@@ -23,39 +25,65 @@ from .titles import title
 Version = tuple[int, int, int]
 
 _log = logging.getLogger(__name__)
-_log.setLevel(logging.ERROR)  # that a notebook is not trusted says nothing here: its cells are run anew
+_log.setLevel(logging.ERROR)  # whether a notebook is trusted does not matter here: its cells run again
 
 
-class Renderer(NotebookRenderer):  # type: ignore[misc]  # Voila is not typed
+class Exporter(Protocol):
+    """Voila's exporter, as far as a page needs it."""
+
+    template_file: str
+    raw_template: str
+
+    def generate_from_notebook_node(
+        self,
+        nb: NotebookNode,
+        *,
+        resources: dict[str, object],
+        extra_context: dict[str, Any],
+        page_config: dict[str, object],
+    ) -> AsyncIterator[tuple[str, object]]:
+        """Yield the pieces of a page."""
+
+
+class Renderer(NotebookRenderer):  # type: ignore[misc]  # Voila has no types
     """Voila's renderer, for a notebook that runs on the kernel that it names."""
 
-    async def fix_notebook(self, notebook: Any) -> Any:
+    # What ``initialize`` sets, and what it is given; Voila does not say of which types.
+    notebook: NotebookNode
+    notebook_path: str
+    exporter: Exporter
+    resources: dict[str, object]
+    page_config: dict[str, object]
+    kernel_spec_manager: KernelSpecManager
+
+    async def fix_notebook(self, notebook: NotebookNode) -> NotebookNode:
         """Write the kernel that the notebook runs on into its metadata; raises KernelMissing."""
         kernels = specs.installed(self.kernel_spec_manager)
-        mapping = self.voila_configuration.language_kernel_mapping
-        said = specs.named(notebook.metadata)
+        mapping: dict[str, str] = self.voila_configuration.language_kernel_mapping
+        metadata: NotebookNode = notebook["metadata"]
+        said = specs.named(metadata)
         name = specs.chosen(self.notebook_path, said, kernels, mapping)
         language = kernels[name] or said.language or "python"
-        notebook.metadata.kernelspec = NotebookNode(name=name, display_name=name, language=language)
+        metadata["kernelspec"] = NotebookNode(name=name, display_name=name, language=language)
         return notebook
 
 
 @dataclass(frozen=True, slots=True)
 class Blueprint:
-    """A notebook as Voila renders it, the name and the version of its file."""
+    """A notebook as Voila renders it, with the name, folder and version of its file."""
 
     name: str
-    notebook: Any
-    exporter: Any
-    resources: dict[str, Any]
-    page_config: dict[str, Any]
+    notebook: NotebookNode
+    exporter: Exporter
+    resources: dict[str, object]
+    page_config: dict[str, object]
     kernel_name: str
     folder: Path
     version: Version
 
 
 def version(path: Path) -> Version | None:
-    """Return what changes whenever the file does; None where there is none."""
+    """Return a value that changes whenever the file changes; None if there is no file."""
     try:
         found = path.stat()
     except OSError:
@@ -65,15 +93,35 @@ def version(path: Path) -> Version | None:
 
 async def read(services: Services, path: Path, seen: Version) -> Blueprint:
     """Return the blueprint of a notebook; raises what its contents manager raises for one that is broken."""
-    config = {"base_url": services.base_url, "voila_configuration": services.voila, "log": services.log}
-    page_config = get_page_config(settings={}, **config)
-    if hook := services.voila.page_config_hook:
-        page_config = hook(page_config, settings={}, notebook_path=path.name, **config)
-    renderer = Renderer(
+    renderer = _renderer(services, path)
+    await renderer.initialize()
+    notebook = renderer.notebook
+    _reset(notebook)
+    displays.prepare(renderer.exporter)
+    metadata = cast(dict[str, object], renderer.resources["metadata"])
+    metadata["name"] = title(path)  # templates show this as the title, and the index shows the same
+    kernel: NotebookNode = notebook["metadata"]["kernelspec"]
+    return Blueprint(
+        name=path.stem,
+        notebook=notebook,
+        exporter=renderer.exporter,
+        resources=renderer.resources,
+        page_config=renderer.page_config,
+        kernel_name=str(kernel["name"]),
+        folder=path.parent,
+        version=seen,
+    )
+
+
+def _renderer(services: Services, path: Path) -> Renderer:
+    page_config = _page_config(services, path)
+    template: str = services.voila.template
+    template_paths: list[str] = collect_template_paths(["voila", "nbconvert"], template)
+    return Renderer(
         voila_configuration=services.voila,
         traitlet_config=services.config,
         notebook_path=path.name,
-        template_paths=collect_template_paths(["voila", "nbconvert"], services.voila.template),
+        template_paths=template_paths,
         contents_manager=_contents(services, path.parent),
         base_url=services.base_url,
         kernel_spec_manager=services.specs,
@@ -81,36 +129,37 @@ async def read(services: Services, path: Path, seen: Version) -> Blueprint:
         mathjax_config=page_config["mathjaxConfig"],
         mathjax_url=page_config["fullMathjaxUrl"],
     )
-    await renderer.initialize()
-    _complete(renderer.notebook)
-    displays.prepare(renderer.exporter)
-    renderer.resources["metadata"]["name"] = title(path)  # what templates call the page: as the index does
-    return Blueprint(
-        path.stem,
-        renderer.notebook,
-        renderer.exporter,
-        renderer.resources,
-        renderer.page_config,
-        renderer.notebook.metadata.kernelspec.name,
-        path.parent,
-        seen,
-    )
 
 
-def _complete(notebook: Any) -> None:
-    """Give code cells what they may lack: all is made anew. What widgets once showed to their author is forgotten."""
-    notebook.metadata.pop("widgets", None)
-    for cell in notebook.cells:
+def _page_config(services: Services, path: Path) -> dict[str, object]:
+    """Return what the page's scripts read, as Voila makes it and the deployer's hook changes it."""
+    config: dict[str, object] = {
+        "base_url": services.base_url,
+        "voila_configuration": services.voila,
+        "log": services.log,
+    }
+    page_config: dict[str, object] = get_page_config(settings={}, **config)
+    hook: Callable[..., dict[str, object]] | None = services.voila.page_config_hook
+    return hook(page_config, settings={}, notebook_path=path.name, **config) if hook else page_config
+
+
+def _reset(notebook: NotebookNode) -> None:
+    """Drop what the author's own runs left: widgets, outputs and counts. Cells get the fields that they lack."""
+    metadata: NotebookNode = notebook["metadata"]
+    metadata.pop("widgets", None)
+    cells: list[NotebookNode] = notebook["cells"]
+    for cell in cells:
         cell.setdefault("metadata", NotebookNode())
         if cell.get("cell_type") == "code":
-            cell.outputs, cell.execution_count = [], None
+            cell["outputs"] = []
+            cell["execution_count"] = None
 
 
 class _Contents(LargeFileManager):
-    """What reads notebooks, and the pictures that are written into their pages."""
+    """Reads notebooks, and the pictures that are embedded in their pages."""
 
     def file_exists(self, path: str = "") -> bool:
-        """Whether there is such a file below the folder; a link that leads out of it stays a link."""
+        """Whether there is such a file in the folder. Pictures outside of it are not embedded: their links stay."""
         try:
             return bool(super().file_exists(path))
         except web.HTTPError:
@@ -118,6 +167,6 @@ class _Contents(LargeFileManager):
 
 
 def _contents(services: Services, folder: Path) -> LargeFileManager:
-    """Return what reads notebooks of a folder. It keeps no signatures: nothing here asks for them, or for a home."""
+    """Return the manager that reads a folder's notebooks. Its signatures stay in memory: nothing here needs them."""
     notary = NotebookNotary(secret=b"not used", store_factory=MemorySignatureStore, log=_log)
     return _Contents(root_dir=str(folder), config=services.config, log=_log, notary=notary)

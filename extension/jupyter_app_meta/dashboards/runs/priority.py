@@ -1,7 +1,7 @@
-"""Lets a process step back while its work is not urgent, and come forward when somebody waits for it.
+"""Lowers the priority of a process while its work is not urgent, and restores it when a visitor waits for it.
 
-Niceness is the means where it can be taken back, which only root and those with a raised
-RLIMIT_NICE can; else the process keeps to one processor. Elsewhere than on Linux nothing happens.
+On Linux the process gets a higher niceness if that can be undone, which takes root or a raised RLIMIT_NICE. Otherwise
+the process keeps to one processor. On other systems nothing happens.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ LOW = 19
 
 
 def lower(pid: int | None) -> None:
-    """Make a process step back."""
+    """Lower the priority of a process."""
     with suppress(OSError):
         if pid is None or sys.platform != "linux":
             return
@@ -27,7 +27,7 @@ def lower(pid: int | None) -> None:
 
 
 def restore(pid: int | None) -> None:
-    """Undo ``lower``."""
+    """Restore the priority that ``lower`` took."""
     with suppress(OSError):
         if pid is None or sys.platform != "linux":
             return
@@ -49,7 +49,7 @@ def _threads(pid: int) -> list[int]:
 
 @cache
 def _is_reversible() -> bool:
-    """Try it on a thread that ends at once."""
+    """Whether niceness can be lowered again: tried on a thread that then ends."""
     found = []
 
     def attempt() -> None:

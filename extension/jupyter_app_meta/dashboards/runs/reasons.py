@@ -1,4 +1,4 @@
-"""Why a page cannot be opened, in words that say what to do. None of it holds a visitor's data."""
+"""Why a page cannot be opened, and what to do about it. The texts contain no data of a visitor."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jupyter_client.kernelspec import NoSuchKernel
 
 
 def reason(error: BaseException) -> str:
-    """Return a sentence with the fix, where the cause is known, and the whole traceback."""
+    """Return the traceback, after a sentence with the fix if the cause is known."""
     hint = _hint(error.__cause__ or error) or _hint(error)
     return "\n".join(filter(None, (hint, "".join(traceback.format_exception(error)).rstrip())))
 
@@ -17,8 +17,8 @@ def reason(error: BaseException) -> str:
 def _hint(error: BaseException) -> str:
     if isinstance(error, NoSuchKernel):
         return (
-            f"The kernel {error.name!r} is not installed. `jupyter kernelspec list` lists those that are: install this "
-            "one, or choose another in the notebook."
+            f"The kernel {error.name!r} is not installed. Install it, or choose one of those that `jupyter kernelspec "
+            "list` shows, in the notebook."
         )
     if isinstance(error, TemplateNotFound):
         return f"The template {error.name!r} is missing: install it, or choose another (VoilaConfiguration.template)."

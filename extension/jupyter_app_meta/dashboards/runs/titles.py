@@ -1,4 +1,4 @@
-"""What a notebook is called: its metadata's title, its first heading, or its file's name."""
+"""The title of a notebook: the title in its metadata, its first heading, or the name of its file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _may_have_heading = re.compile(r"^ {0,3}(?:#[ \t]|=+[ \t]*$)", re.MULTILINE)
 
 
 def title(path: Path) -> str:
-    """Return the title of a notebook; one that cannot be read has its file's name."""
+    """Return the title of a notebook: the name of its file if the notebook cannot be read."""
     try:
         return _title(path, path.stat().st_mtime_ns)
     except OSError:

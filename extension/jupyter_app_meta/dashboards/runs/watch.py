@@ -1,7 +1,7 @@
-"""Ends a cell that nothing will end: its kernel is idle, and its reply does not come.
+"""Ends a cell that would never end: its kernel is idle, but the reply does not arrive.
 
-1. A slow kernel is never ended. Only time in which the kernel says "idle" counts, and it must answer a question.
-2. Time is counted in looks, not by the clock: a server that stood still has looked at nothing in between.
+1. A slow kernel is never ended. Only the time in which the kernel says "idle" counts, and the kernel must still answer.
+2. Time is counted in checks, not by the clock: a server that was suspended has checked nothing meanwhile.
 3. A run that is under suspicion is not given to a visitor.
 """
 
@@ -15,37 +15,37 @@ from typing import Protocol
 from nbclient.exceptions import DeadKernelError
 
 LOOK = 1.0
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 
 SUSPICION = 3
-"""Idle looks in a row after which a run is under suspicion."""
+"""Idle checks in a row after which a run is under suspicion."""
 
 PATIENCE = 10
-"""Idle looks in a row after which the kernel is asked whether it answers."""
+"""Idle checks in a row after which the kernel is asked whether it answers."""
 
 AFTERWARDS = 5
-"""Idle looks after the answer, which was given after the cell's turn, until the cell is ended."""
+"""Idle checks between the kernel's answer and the end of the cell. The kernel answers after the cell's turn."""
 
 DEAFNESS = 120
-"""Idle looks without that answer, after which it is enough that the kernel answers on its control channel."""
+"""Idle checks without that answer after which an answer on the control channel is enough."""
 
 
 class NoAnswer(RuntimeError):
-    """A kernel is idle and answers, but not the cell that it was given."""
+    """A kernel is idle and answers, but the reply to its cell is missing. The text is for visitors."""
 
     def __init__(self) -> None:
-        super().__init__("The kernel is idle, and the reply of this cell is missing. Please reload the page.")
+        super().__init__("This part of the page did not finish. Please reload the page.")
 
 
 class Watched(Protocol):
-    """A kernel, for who watches its cells."""
+    """A kernel, as far as a watch needs it."""
 
     @property
     def is_idle(self) -> bool:
-        """Whether the kernel says that it runs no cell."""
+        """Whether the kernel's last status is idle."""
 
     async def answer(self, channel: str) -> None:
-        """Wait until the kernel has answered a question on this channel, ``shell`` or ``control``."""
+        """Wait until the kernel has answered a request on this channel, ``shell`` or ``control``."""
 
 
 class Watch:
@@ -61,7 +61,7 @@ class Watch:
 
     @asynccontextmanager
     async def over(self, kernel: Watched) -> AsyncIterator[None]:
-        """Watch the cell that is run inside; raises NoAnswer."""
+        """Watch the cell that runs inside; raises NoAnswer."""
         limit, self._idle = asyncio.timeout(None), 0
         try:
             async with limit:
@@ -70,7 +70,7 @@ class Watch:
                     yield
                 finally:
                     watching.cancel()
-        except (TimeoutError, DeadKernelError):  # nbclient takes whatever ends its wait for the kernel's death
+        except (TimeoutError, DeadKernelError):  # nbclient reports any end of its wait as the kernel's death
             if limit.expired():
                 raise NoAnswer from None
             raise
@@ -81,7 +81,7 @@ class Watch:
         limit.reschedule(asyncio.get_running_loop().time())
 
     async def _stuck(self, kernel: Watched) -> None:
-        """Wait until the kernel is idle for long, answers, and is idle still."""
+        """Wait until the kernel has been idle for long, has answered, and is still idle."""
         while True:
             await self._looks(kernel, PATIENCE)
             await self._answered(kernel)
@@ -89,7 +89,7 @@ class Watch:
                 return
 
     async def _looks(self, kernel: Watched, wanted: int) -> None:
-        """Wait for so many idle looks in a row."""
+        """Wait for ``wanted`` idle checks in a row."""
         while self._idle < wanted:
             await asyncio.sleep(LOOK)
             self._idle = self._idle + 1 if kernel.is_idle else 0
@@ -103,7 +103,7 @@ class Watch:
         return True
 
     async def _answered(self, kernel: Watched) -> None:
-        """Wait until the kernel answered: in its turn, or after a long time on the channel that waits for no turn."""
+        """Wait until the kernel has answered in turn, or later on its control channel, which has no queue."""
         in_turn = asyncio.create_task(kernel.answer("shell"))
         deaf = asyncio.create_task(self._looks(kernel, PATIENCE + DEAFNESS))
         try:

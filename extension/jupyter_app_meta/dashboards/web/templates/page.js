@@ -1,34 +1,35 @@
-// The first script of each page: when it ends, what it says when its server or kernel is gone, and how it comes back.
+// The first script of each page: it ends the page, reports a lost server or kernel, and reconnects or reloads.
 //
-// 1. It watches the sockets to the page's own kernel by standing in for WebSocket: that works with any template.
-// 2. A page that lost its socket asks for its kernel. While that is there, or no server answers, the page's own client
-//    connects again. Where three answers in a row say that it is gone, the page asks for itself until it is there, and is
-//    loaded anew, three times in five minutes at most. Only a page that somebody can see asks: hundreds that are open
-//    somewhere do not storm one server.
+// 1. It replaces WebSocket by a subclass that watches the sockets to the page's own kernel: that works with any template.
+// 2. A page that lost its socket asks the server for its kernel. While the kernel exists, or no server answers, the page's
+//    own client reconnects. After three answers in a row that the kernel is gone, the page asks for its own address until
+//    it is there, and reloads, at most three times in five minutes. Only a visible page asks, so that hundreds of pages in
+//    background tabs do not overload a server.
 // 3. A page that the server ended on purpose (1000) stays as it is, says so, and leaves the reload to its visitor.
-// 4. What is larger than the server takes is not sent, and the page is told that it was done with: it goes on.
-// 5. An error of the page's own code that no output shows is told here, with the id under which its author finds it.
+// 4. A message that is larger than the server accepts is not sent. The page gets a reply as if it had been, and goes on.
+// 5. An error of the page's own code that no output shows is reported here, with the id that its author finds in the log.
 (() => {
   "use strict";
-  const { upload: UPLOAD, message: LARGEST } = document.currentScript.dataset; // bytes: what is said, and what is sent
+  const { upload: UPLOAD, message: LARGEST } = document.currentScript.dataset; // bytes: the limit that the page names, and that of a message
   const CHANNELS = /^ws(s?:.*\/api\/kernels\/[\w-]+)\/channels(?:\?|$)/;
-  const RELOADS = 3, WITHIN = 300_000; // so many reloads in so many milliseconds
-  const GIVEN_UP = 70_000; // after so long without an attempt the page's own client makes no other one
-  const SLOWEST = 30_000; // between two questions
-  const ANSWER = 10_000; // in which a question is answered, or is not
+  const RELOADS = 3, WITHIN = 300_000; // at most 3 reloads within 300,000 ms
+  const GIVEN_UP = 70_000; // ms without an attempt after which the page's own client has stopped reconnecting
+  const SLOWEST = 30_000; // ms between two requests at most
+  const ANSWER = 10_000; // ms after which a request counts as not answered
 
   const LOST = "Connection lost, reconnecting…";
   const ENDED = "This page has ended.";
   const NOTES = {
     1007: "What this page sent could not be understood.",
     1008: "The server refused what this page sent.",
-    1009: `What you sent is larger than this page takes (${size(Number(UPLOAD))}).`,
-    1013: "This page produced more than your connection takes.",
+    1009: `What you sent is larger than this page accepts (${size(Number(UPLOAD))}).`,
+    1013: "This page sent more than your connection could receive.",
   };
 
   // --- when a page ends -----------------------------------------------------------------------------------------------
-  // Voila's script closes its kernel at beforeunload, which links to mail and downloads cause too, and which mobile
-  // browsers leave out. It is called at pagehide. A page that the browser had kept, and shows again, has no kernel.
+  // Voila's script shuts its kernel down at beforeunload. Links to mail and downloads fire that event too, and mobile
+  // browsers do not fire it, so the listener is moved to pagehide. A page that comes back from the browser's cache has no
+  // kernel any more and is reloaded.
 
   const listen = window.addEventListener;
   window.addEventListener = function (type, listener, ...options) {
@@ -120,7 +121,7 @@
     bar.show(ENDED, { reload: true });
   }
 
-  // Whether the page may load itself anew once more; counted where a reload of the page finds it again.
+  // Whether the page may reload itself once more. The count is in the session's storage, which survives a reload.
   function mayReload() {
     const name = `app-meta-reloads ${location.pathname}`;
     try {
@@ -130,11 +131,11 @@
       sessionStorage.setItem(name, JSON.stringify([...past, now]));
       return true;
     } catch {
-      return false; // without storage it could go on for ever
+      return false; // without storage the reloads could not be counted
     }
   }
 
-  // Ask for something: "there", "gone" (not for this visitor, or not at all), or "away" (no server answers).
+  // Request an address: "there", "gone" (missing, or refused to this visitor) or "away" (no server answers).
   async function ask(address, method) {
     try {
       const options = { method, cache: "no-store", redirect: "manual", signal: AbortSignal.timeout(ANSWER) };
@@ -147,7 +148,7 @@
     }
   }
 
-  // Wait about so long, and until the page can be seen; shorter where the network comes back. Return whether it is left.
+  // Wait for about this long, or until the network is back, and until the page is visible. Return whether the visitor leaves.
   async function pause(wait) {
     const over = new AbortController();
     await new Promise((done) => {
@@ -176,12 +177,12 @@
     try {
       socket.dispatchEvent(new MessageEvent("message", { data: idle(headerOf(data)) }));
     } catch {
-      // A frame of another form: what sent it waits for an answer, and the page goes on.
+      // The frame has another form, so its sender gets no reply; the rest of the page goes on.
     }
   }
 
-  // A part of a message in the binary form of kernel sockets: offsets of 64 bits, then the channel, then header, parent
-  // header, metadata and content.
+  // Return one part of a message in the binary form of kernel sockets: 64-bit offsets, the channel, header, parent header,
+  // metadata and content.
   function partOf(data, number) {
     const view = ArrayBuffer.isView(data) ? new DataView(data.buffer, data.byteOffset, data.byteLength) : new DataView(data);
     const [start, stop] = [number + 1, number + 2].map((place) => Number(view.getBigUint64(8 * place, true)));
@@ -190,18 +191,18 @@
 
   const headerOf = (data) => partOf(data, 1);
 
-  // What a message tells of an error, if it does.
+  // Return the text of the error that a message reports, or nothing.
   function errorIn(data) {
     try {
       if (headerOf(data).msg_type !== "error") return "";
       const { ename, evalue, traceback } = partOf(data, 4);
       return ename === "Error" && traceback.length === 1 ? traceback[0] : evalue;
     } catch {
-      return ""; // a frame of another form, which the page's own client does not use
+      return ""; // the frame has another form, which the page's own client does not use
     }
   }
 
-  // What a kernel says when it has done with a message: widgets hold back the next change until they hear it.
+  // Return the status that a kernel sends after a message: widgets hold back their next change until it arrives.
   function idle(parent) {
     const header = { ...parent, msg_id: `${parent.msg_id}-refused`, msg_type: "status" };
     const texts = ["iopub", ...[header, parent, {}, { execution_state: "idle" }].map((part) => JSON.stringify(part))];
@@ -243,7 +244,7 @@
     button[hidden] { display: none; }`;
 
   const bar = {
-    // Say something. What is not shown "over" another text waits for that to be dismissed.
+    // Show a text. Without "over" it does not replace a different text.
     show(text, { reload = false, dismiss = false, busy = false, over = true } = {}) {
       if (!over && this.text && this.text !== text) return;
       this.build();
@@ -256,7 +257,7 @@
       if (this.words.textContent !== text) this.words.textContent = text;
     },
 
-    // Take a text away; without one, whatever there is.
+    // Hide this text, or whatever is shown.
     hide(text = this.text) {
       if (!this.box || this.text !== text) return;
       this.text = null;
@@ -264,7 +265,7 @@
       this.words.textContent = "";
     },
 
-    // In a tree of its own, which no style of the page reaches; what is read aloud is there before its text.
+    // A shadow tree keeps the page's styles out. Screen readers need the alert element to exist before its text.
     build() {
       if (!this.host) {
         this.host = document.createElement("app-meta-banner");
@@ -294,7 +295,7 @@
     return made;
   }
 
-  // Whether the page is dark, as it is painted; a page that paints nothing is as the visitor's system is.
+  // Whether the page's background is dark; if the page paints none, the visitor's system decides.
   function isDark() {
     for (const part of [document.body, document.documentElement]) {
       const [red, green, blue, alpha = 1] = part ? getComputedStyle(part).backgroundColor.match(/[\d.]+/g)?.map(Number) ?? [] : [];
