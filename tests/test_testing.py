@@ -118,16 +118,19 @@ def test_request_can_be_faked_after_another() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"user": 3}, "user is a username, a mapping of user fields or None, not of type int"),
+        ({"user": 3}, "user must be a username, a mapping of user fields or None, not of type int"),
         ({"user": ["alice"]}, "not of type list"),
-        ({"user": {"groups": "abc"}}, r"user\['groups'\] is a list of names, such as \['editors'\], not of type str"),
+        (
+            {"user": {"groups": "abc"}},
+            r"user\['groups'\] must be a list of names such as \['editors'\], not of type str",
+        ),
         ({"user": {"groups": 3}}, "not of type int"),
-        ({"headers": "accept"}, "headers is a mapping or a list of pairs, not of type str"),
+        ({"headers": "accept"}, "headers must be a mapping or a list of pairs, not of type str"),
         ({"headers": ["accept"]}, "not of type list"),
-        ({"query": 3}, "query is a mapping or a list of pairs, not of type int"),
-        ({"meta": {"a": object()}}, "meta is a mapping of JSON values, as the server has it: .*object"),
+        ({"query": 3}, "query must be a mapping or a list of pairs, not of type int"),
+        ({"meta": {"a": object()}}, "meta must be a mapping of JSON values, as the server has it: .*object"),
         ({"meta": {"a": [float("nan")]}}, "not JSON compliant"),
-        ({"meta": 3}, "meta is a mapping of JSON values"),
+        ({"meta": 3}, "meta must be a mapping of JSON values"),
     ],
 )
 def test_value_of_another_kind_is_refused(arguments: dict[str, Any], said: str) -> None:

@@ -3,8 +3,8 @@
 1. Notebooks are saved with their outputs, so nothing here shows a value by itself: a repr has the
    names, and a value appears only when the author asks for that one value.
 2. Verbose tracebacks show the variables of our own frames: no lookup that fails has a value in one.
-3. What lists a notebook's variables (``%whos``, ``name?``, JupyterLab's inspector), and pandas when it
-   prints a cell of a table, take ``str()`` and ``items()``: they get masked ones. Others get the values.
+3. Tools that list a notebook's variables (``%whos``, ``name?``, JupyterLab's inspector), and pandas when it
+   prints a cell of a table, call ``str()`` and ``items()``: they get masked values. Other callers get the values.
 4. A lookup that fails says what is there, and which option opens what the server withholds.
 """
 
@@ -58,7 +58,7 @@ def masked(name: str, names: Iterable[str]) -> str:
 
 
 class LeftOut:
-    """Values of a request that know which of their names the server withheld, or had no room for."""
+    """Values of a request that know which of their names the server withheld or dropped."""
 
     __slots__ = ()
 
@@ -70,7 +70,7 @@ class LeftOut:
         return missing(self._kind, name, names, *self._left_out)
 
     def with_left_out(self, redacted: tuple[str, ...], truncated: tuple[str, ...]) -> Self:
-        """Return the same values, which know these names."""
+        """Return the same values with these names of what was left out."""
         if self._left_out == (redacted, truncated):
             return self
         twin = object.__new__(type(self))
@@ -102,7 +102,7 @@ def _display() -> ModuleType:
 
 
 def _is_inspected() -> bool:
-    """Return whether the caller's caller shows each of a notebook's variables, or of a table's cells, by itself."""
+    """Return whether the caller's caller is a tool that shows all variables of a notebook, or cells of a table."""
     frame = sys._getframe(2)
     name = frame.f_globals.get("__name__") or ""
     return name.startswith(INSPECTORS) or frame.f_code.co_name.startswith(LAB_INSPECTOR)
@@ -154,7 +154,7 @@ class Headers(Confined, LeftOut, starlette.Headers):
         return [(name, MASK) for name, _ in pairs] if _is_inspected() else pairs
 
     def mutablecopy(self) -> NoReturn:
-        """Refuse: a mutable copy would show its values. Build one from ``items()``."""
+        """Raise TypeError: a mutable copy would show its values. Build one from ``items()``."""
         raise TypeError("Headers are read-only: build your own mapping from headers.items().")
 
     def __repr__(self) -> str:

@@ -15,7 +15,7 @@ Item = tuple[str, str | None, Any]  # ("headers", "accept", "*/*"); ("method", N
 
 _CORE = ("is_authenticated", "username", "kind", "admin", "is_owner", "assurance")
 _CHOSEN = frozenset(("name", "display_name", "initials", "color"))  # some servers let their visitors set these
-_OWN_SESSION = ("client_id", "kernel_id")  # the other two are texts of the visitor's
+_OWN_SESSION = ("client_id", "kernel_id")  # the visitor may write the other two
 
 
 def by_importance(meta: AppMeta) -> Iterator[Item]:

@@ -17,7 +17,7 @@ Mode = Literal["edit", "run", "test", "script"]
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 REFUSED = frozenset(("pop", "popitem", "clear", "update", "setdefault"))
-"""What a dict has and a read-only one does not: not to be offered."""
+"""Methods of a dict that a read-only one refuses: completion does not offer them."""
 
 Kind = TypeVar("Kind", bound="Record")
 
@@ -214,7 +214,7 @@ class HTTPRequest(Record):
 @_sealed
 @dataclass(frozen=True, slots=True)
 class AppMeta(Record):
-    """A snapshot for the code that asked: which request caused it, and in what setting."""
+    """A snapshot for the code that asked: which request caused it, and where it runs."""
 
     _kind = "app_meta()"
 
@@ -248,24 +248,24 @@ class AppMeta(Record):
         user = self.user
         if user is not None and user["is_authenticated"]:
             return user
-        raise NotAuthenticated(_why_nobody(self))
+        raise NotAuthenticated(_why_no_user(self))
 
     def keys(self) -> tuple[str, ...]:  # type: ignore[override]  # as Record
         """The names that ``[]`` takes: the fields and the shortcuts."""
         return ("request", "user", "cookies", "meta", "mode", "session")
 
 
-def _why_nobody(meta: AppMeta) -> str:
+def _why_no_user(meta: AppMeta) -> str:
     if meta.request is None:
         return (
             "No request is known for this code: it runs outside a Jupyter server that has "
-            "jupyter-app-meta enabled, or in a thread that nobody's request started. Check the "
+            "jupyter-app-meta enabled, or in a thread that does not belong to a request. Check the "
             "server with 'jupyter app-meta check'; in tests use "
             "jupyter_app_meta.testing.fake_request(user=...)."
         )
     if meta.user is None:
         return (
-            "The server did not tell who made this request: its identity provider gave no user, "
+            "The server did not say who made this request: its identity provider gave no user, "
             "or the user did not fit into the stamp (see request.truncated)."
         )
     return (

@@ -41,7 +41,7 @@ def problems() -> Iterator[Problem]:
 
 
 def is_older(version: str, oldest: str) -> bool:
-    """Whether a version comes before another one; what is no number counts as 0."""
+    """Whether a version comes before another one; a part that is not a number counts as 0."""
     return _numbers(version) < _numbers(oldest)
 
 

@@ -1,4 +1,4 @@
-"""A fake request for authors' own tests, in scripts, pytest and notebooks alike; no server is asked.
+"""A fake request for authors' own tests, in scripts, pytest and notebooks. It needs no server.
 
 It is a block, or decorates a function (plain, ``async def`` or generator)::
 
@@ -55,7 +55,7 @@ def fake_request(
 ) -> FakeRequest:
     """Return a fake: code in its ``with`` block, or in a function that it decorates, sees this request.
 
-    ``user`` is a username, a mapping of user fields, or None for nobody; a user is authenticated
+    ``user`` is a username, a mapping of user fields, or None for an unknown user; a user is authenticated
     unless the mapping says ``is_authenticated=False``, ``assurance="none"`` or ``kind="anonymous"``.
     ``headers``, ``cookies`` and ``query`` are mappings, in which a list repeats the item, or lists of
     pairs; ``query`` may be a string as well. ``meta`` is JSON, as the server has it. ``url`` may be
@@ -80,7 +80,7 @@ def fake_request(
 
 
 class FakeRequest:
-    """A context manager and decorator, to be used as often, as deep and by as many tasks as you like.
+    """A context manager and decorator. It may be used repeatedly, nested, and by several tasks at a time.
 
     A decorated generator sees the request in its own body only, not in the code that it yields to.
     """
@@ -159,13 +159,13 @@ def _async_generator(fake: FakeRequest, function: Callable[..., Any]) -> Callabl
                     await steps.aclose()
                 raise
             except BaseException as error:
-                following = steps.athrow(error)  # the generator's to handle, as in ``yield from``
+                following = steps.athrow(error)  # the generator handles it, as in ``yield from``
 
     return wrapper
 
 
 class _EachStep(Generator[Any, Any, Any]):
-    """A generator whose every step runs under the fake, while whoever drives it does not."""
+    """A generator whose every step runs under the fake, while the code that drives it does not."""
 
     def __init__(self, fake: FakeRequest, steps: Steps) -> None:
         self._fake = fake
@@ -198,14 +198,14 @@ def _pairs(option: str, given: Any) -> list[tuple[str, str]]:
             for value in (values if isinstance(values, list | tuple) else [values])
         ]
     except (TypeError, ValueError):
-        raise TypeError(f"{option} is a mapping or a list of pairs, not {_kind(given)}.") from None
+        raise TypeError(f"{option} must be a mapping or a list of pairs, not {_kind(given)}.") from None
 
 
 def _json(meta: Mapping[str, Any]) -> dict[str, Any]:
     try:
         plain: dict[str, Any] = json.loads(json.dumps(dict(meta), allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
-        raise TypeError(f"meta is a mapping of JSON values, as the server has it: {error}.") from error
+        raise TypeError(f"meta must be a mapping of JSON values, as the server has it: {error}.") from error
     return plain
 
 
@@ -217,10 +217,10 @@ def _user(user: str | Mapping[str, Any] | None) -> User | None:
     if user is None:
         return None
     if not isinstance(user, str | Mapping):
-        raise TypeError(f"user is a username, a mapping of user fields or None, not {_kind(user)}.")
+        raise TypeError(f"user must be a username, a mapping of user fields or None, not {_kind(user)}.")
     given = {"username": user} if isinstance(user, str) else dict(user)
     if not isinstance(given.get("groups", ()), list | tuple | set | frozenset | None):
-        raise TypeError(f"user['groups'] is a list of names, such as ['editors'], not {_kind(given['groups'])}.")
+        raise TypeError(f"user['groups'] must be a list of names such as ['editors'], not {_kind(given['groups'])}.")
     assurance = given.get("assurance", "none" if given.get("kind") == "anonymous" else "provider")
     trusted = given.get("is_authenticated", assurance != "none")
     username = given.get("username")

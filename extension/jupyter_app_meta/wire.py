@@ -3,11 +3,11 @@
     stamp   = {"v": "1.0", "payload": "<JSON text>", "mac": "<hex>"}
     payload = {"mode", "session", "request": {...}}     self-contained, bounded, filtered by the policy
               {..., "claim": "pending"}                 of a cell that is run before its visitor is known
-              {..., "claim": "given"}                   of the control message that tells a warm kernel who came
+              {..., "claim": "given"}                   of the control message that gives a warm kernel its visitor
     mac     = HMAC-SHA256(key, v · payload · msg_id · msg_type), each part preceded by its length
 
-1. It travels in message metadata, which kernels echo to nobody; never in a header, code or environment.
-2. The key comes from the kernel's own Session key. No key, or an empty one: nothing is believed.
+1. It travels in message metadata, which kernels do not echo to clients; never in a header, code or environment.
+2. The key comes from the kernel's own Session key. Without a key, or with an empty one, no stamp is believed.
 3. It is bound to one message by its id and type; a copy on another message is refused.
 4. It needs nothing but the key: restarts and reconnects of either side lose nothing.
 5. An unknown field is ignored; an unknown major version is refused by name.

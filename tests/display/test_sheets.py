@@ -187,7 +187,7 @@ def test_overview_says_who_and_what() -> None:
             "editors",
             "finance",
             "yes, the server runs for this account",
-            "edit: somebody works in Lab, Notebook or a console",
+            "edit: a notebook or console is open for editing",
             "GET http://hub/user/alice/lab/tree/sales.ipynb?region=***",
             "page: the page that the visitor looks at",
             "client_id: tab-1",
@@ -247,7 +247,7 @@ def test_ownership_is_put_into_words(is_owner: bool | None, words: str) -> None:
 
 def test_unknown_user_and_withheld_name() -> None:
     """A request without a user, and a user without a name, are said to be so."""
-    assert "not known: the server did not tell" in bundle(request())["text/plain"]
+    assert "not known: the server did not say" in bundle(request())["text/plain"]
     assert "without a name (user)" in bundle(request(user=User(kind="user")))["text/plain"]
 
 

@@ -323,8 +323,8 @@ def test_claim_for_another_kernel_gives_nobody(ahead: Ahead, other: str | None) 
     """A claim that was signed for another kernel of the same key ends the wait with an error, not with a visitor."""
     cell = ahead.start("print(who())")
     ahead.claim("mallory", kernel_id=other)
-    assert ahead.finish(cell).startswith("NotClaimed: This kernel was claimed for another one")
-    assert ahead.run("print(app_meta(timeout=0.1))").startswith("NotClaimed: This kernel was claimed for another one")
+    assert ahead.finish(cell).startswith("NotClaimed: This claim is for another kernel.")
+    assert ahead.run("print(app_meta(timeout=0.1))").startswith("NotClaimed: This claim is for another kernel")
     assert ahead.kernel.run("bob", "print(who())") == "bob"
 
 
@@ -422,7 +422,7 @@ def test_timeout_ends_the_wait(ahead: Ahead) -> None:
         "except TimeoutError as error: print(type(error).__name__, error)\n"
         "print(0.2 <= time.monotonic() - began < 1.5, issubclass(jupyter_app_meta.NotClaimed, TimeoutError))"
     )
-    answer = "NotClaimed This kernel was run ahead, and no visitor came within 0.2 seconds.\nTrue True"
+    answer = "NotClaimed No visitor arrived at this warm kernel within 0.2 seconds.\nTrue True"
     assert ahead.run(cell) == answer
     assert ahead.run(cell) == answer
     late = ahead.start("print(app_meta(timeout=10).user.username)")
@@ -433,10 +433,17 @@ def test_timeout_ends_the_wait(ahead: Ahead) -> None:
 @pytest.mark.parametrize("timeout", ["0", "-1", "0.0"])
 def test_timeout_of_nothing_does_not_wait(ahead: Ahead, timeout: str) -> None:
     """A timeout of zero or less asks whether somebody came."""
-    assert ahead.run(f"print(app_meta(timeout={timeout}))").startswith("NotClaimed: This kernel was run ahead")
+    assert ahead.run(f"print(app_meta(timeout={timeout}))").startswith("NotClaimed: No visitor arrived")
     ahead.claim("alice")
     ahead.settle()
     assert ahead.run(f"print(app_meta(timeout={timeout}).user.username)") == "alice"
+
+
+@pytest.mark.parametrize("timeout", ["'x'", "float('nan')", "[]"])
+def test_timeout_that_is_not_a_number_is_a_type_error(ahead: Ahead, timeout: str) -> None:
+    """A mistake in the call is no TimeoutError, which an author may catch for visitors who do not arrive."""
+    cell = f"try: app_meta(timeout={timeout})\nexcept TypeError as error: print(error)"
+    assert ahead.run(cell).startswith("timeout must be a number of seconds or None, not ")
 
 
 @pytest.mark.parametrize("timeout", ["float('inf')", "1e10", "'5'"])
@@ -476,7 +483,7 @@ def test_shutdown_ends_the_wait(tmp_path: Path, before: str) -> None:
         while manager.is_alive() and time.monotonic() - began < 4:
             time.sleep(0.02)
         assert time.monotonic() - began < 3
-    assert (tmp_path / "ended").read_text() == "This kernel was run ahead and is shut down: no visitor came."
+    assert (tmp_path / "ended").read_text() == "The warm kernel was shut down before a visitor arrived."
 
 
 def test_manager_need_not_kill_who_waits(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
-"""What a request does not have: the sentence that says why, and which option opens it.
+"""Why a request lacks an item: the sentence that says so, and which option opens it.
 
-The names in a sentence are the visitor's to choose: each is on one line, and without characters that
+Visitors choose the names in a sentence: each is on one line, and without characters that
 cannot be seen or that turn the direction of the text around.
 """
 
@@ -25,7 +25,7 @@ TRANSPORT = frozenset(
     x-request-start x-scheme
     """.split()
 )
-"""Headers of the connection: what they say of the visitor, other fields say as well (cookies, client, url)."""
+"""Headers of the connection. What they say about the visitor is in other fields too (cookies, client, url)."""
 
 
 def visible(value: object, clip: int = CLIP) -> str:
@@ -63,12 +63,12 @@ def missing(
 
 
 def absent(item: str, redacted: Sequence[str]) -> str:
-    """Return the sentence for an item that the visitor sent, and that did not come here."""
+    """Return the sentence for an item that the visitor sent and that did not cross."""
     if item not in tuple(redacted):
         return f"{visible(item)} was sent, but did not fit into the stamp."
     return f"{visible(item)} is withheld from notebooks. What opens it: {visible(remedy(item, redacted))}."
 
 
 def wanted(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the withheld names without those headers that are the connection's, and say nothing to an author."""
+    """Return the withheld names without the headers of the connection, which tell an author nothing."""
     return tuple(name for name in names if not name.startswith("headers.sec-websocket-") and name not in TRANSPORT)

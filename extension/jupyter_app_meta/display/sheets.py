@@ -1,4 +1,4 @@
-"""What a notebook is shown of a value: the sheet, the JSON, or the one line of an error.
+"""What a notebook shows of a value: the sheet, the JSON, or the one line of an error.
 
 1. Outputs are saved with the notebook: names are shown; header, cookie and query values never.
 2. Names are the visitor's to choose: each is on one line, and without characters that cannot be
@@ -22,15 +22,15 @@ MOST_ROWS = 50
 
 NO_REQUEST = (
     "No request is known for this code: it runs in a script, in nbconvert or papermill, or in a thread or pool "
-    "that nobody's request started, or the server does not stamp this kernel's messages."
+    "that does not belong to a request, or the server does not stamp this kernel's messages."
 )
-REMEDY = "In a browser, let 'jupyter app-meta check' say what the server lacks."
-TRY = "To try a cell as somebody, begin it with: %%app_meta user.username=alice"
+REMEDY = "If you see this in a browser, run 'jupyter app-meta check' on the server."
+TRY = "To try a cell as another user, begin it with: %%app_meta user.username=alice"
 EXAMPLE = "%app_meta headers accept-language"
 NONE = "none"
 
 MODES = {
-    "edit": "somebody works in Lab, Notebook or a console",
+    "edit": "a notebook or console is open for editing",
     "run": "a visitor looks at a dashboard",
     "test": "a fake request",
     "script": "no server stamped this message",
@@ -38,8 +38,8 @@ MODES = {
 ASSURANCES = {
     "hub": "JupyterHub vouches for the name",
     "provider": "the server's identity provider vouches for the name",
-    "shared-secret": "knows the server's token or password; the name is self-chosen",
-    "none": "nobody vouches for the name; the server has no authentication",
+    "shared-secret": "the visitor knows the server's token or password, and chose the name",
+    "none": "the name is not verified; the server has no authentication",
 }
 OWNERSHIP = {
     True: "yes, the server runs for this account",
@@ -81,7 +81,7 @@ def bundle(value: object) -> dict[str, str]:
 
 
 def sheet(value: object) -> Sheet | None:
-    """Return what is shown of a value; None where its repr says all."""
+    """Return the sheet of a value; None if its repr is enough."""
     match value:
         case AppMeta(request=None):
             return Sheet((Table("This code", _place(value)),), (NO_REQUEST, REMEDY, TRY))
@@ -100,7 +100,7 @@ def sheet(value: object) -> Sheet | None:
 
 
 def masked(value: object) -> Any:
-    """Return the value for JSON, with whatever the request carries masked."""
+    """Return the value for JSON, with all that the request carries masked."""
     match value:
         case AppMeta():
             return {"mode": value.mode, "session": dict(value.session), "request": masked(value.request)}
@@ -136,7 +136,7 @@ def _overview(request: HTTPRequest, place: Rows) -> Sheet:
 def _who(request: HTTPRequest) -> Rows:
     user = request.user
     if user is None:
-        return (("Who", "not known: the server did not tell"),)
+        return (("Who", "not known: the server did not say"),)
     names = dict.fromkeys(visible(user[field]) for field in ("username", "name", "display_name") if user[field])
     return (
         ("Who", f"{' · '.join(names) or 'without a name'} ({visible(user['kind'])})"),
@@ -189,7 +189,7 @@ def _listing(values: Headers | Cookies | QueryParams) -> Sheet:
 
 
 def _withheld(names: Names, summary: str = "") -> Table:
-    caption = "What the server keeps from notebooks, and the option in its configuration that opens it"
+    caption = "What the server withholds from notebooks, and the option in its configuration that opens it"
     listed = wanted(names)
     rows = tuple((visible(name), _remedy(name, names)) for name in listed)
     others = len(names) - len(listed)
@@ -203,7 +203,7 @@ def _bounded(rows: Rows) -> Rows:
 
 
 def _remedy(name: str, redacted: Names) -> str:
-    """Return what opens the item; nothing for an entry that is no item, as the one that counts the others."""
+    """Return what opens the item; nothing for an entry that is not an item, such as the count of the others."""
     is_item = name == "client" or name.startswith(("headers.", "cookies.", "query.", "user.", "path_params.", "url."))
     return visible(remedy(name, redacted), 2 * CLIP) if is_item else ""
 

@@ -1,9 +1,9 @@
 """The claim of a warm kernel: code that is run ahead waits here for its visitor.
 
-1. A cell that the server runs before anybody came has a stamp that says ``pending``. Who asks on
-   its behalf, in a cell, task or pinned thread, waits; nobody else ever does.
-2. The visitor's request comes once, signed, on the control channel: the only one that a kernel
-   reads while a cell is waiting. A second claim, and one for another kernel, is refused.
+1. A cell that the server runs before a visitor arrives has a stamp that says ``pending``. Code that asks on
+   its behalf, in a cell, task or pinned thread, waits. No other code waits.
+2. The visitor's request comes once, signed, on the control channel: the only channel that a kernel
+   reads while a cell waits. A second claim is ignored; a claim for another kernel is refused.
 3. A wait ends with NotClaimed, not with None, when the kernel is shut down or a timeout passes.
 """
 
@@ -21,12 +21,16 @@ from .. import wire
 from ..errors import BadStamp, NotClaimed
 from ..model import AppMeta
 
-LAST_WORDS = 3
-"""Seconds at most for a page's cell that was interrupted to end, before its kernel's sockets are closed."""
+GRACE = 3
+"""The most seconds that an interrupted cell of a page has to end, before its kernel's sockets are closed."""
+
+
+class BadTimeout(TypeError):
+    """A timeout is not a number of seconds."""
 
 
 class Claim:
-    """What a kernel was told of its one visitor."""
+    """What a kernel knows of its one visitor, and the code that waits for it."""
 
     def __init__(self) -> None:
         self._told = threading.Condition()
@@ -34,20 +38,20 @@ class Claim:
         self._asked = self._closing = False
 
     def give(self, meta: AppMeta) -> None:
-        """Tell who the visitor is. The first one stays."""
+        """Pass the visitor's request to the code that waits. Only the first request counts."""
         with self._told:
             self._meta = self._meta or meta
             self._told.notify_all()
 
     def close(self) -> bool:
-        """End all waits: the kernel goes away. Return whether it is one that runs a dashboard's page."""
+        """End all waits, because the kernel shuts down. Return whether it runs a dashboard's page."""
         with self._told:
             self._closing = True
             self._told.notify_all()
             return self._asked or self._meta is not None
 
     def wait(self, kernel_id: str | None, timeout: float | None = None) -> AppMeta:
-        """Return the visitor's request, for at most ``timeout`` seconds; raises NotClaimed."""
+        """Return the visitor's request; wait at most ``timeout`` seconds. Raises NotClaimed, or BadTimeout."""
         limit = _seconds(timeout)
         with self._told:
             self._asked = True
@@ -55,23 +59,23 @@ class Claim:
         if self._meta is None:
             raise NotClaimed(self._why(timeout))
         if self._meta.session.kernel_id != kernel_id:
-            raise NotClaimed("This kernel was claimed for another one; start it anew.")
+            raise NotClaimed("This claim is for another kernel. Restart the kernel.")
         return self._meta
 
     def _why(self, timeout: float | None) -> str:
         if self._closing:
-            return "This kernel was run ahead and is shut down: no visitor came."
-        return f"This kernel was run ahead, and no visitor came within {timeout} seconds."
+            return "The warm kernel was shut down before a visitor arrived."
+        return f"No visitor arrived at this warm kernel within {timeout} seconds."
 
 
 def _seconds(timeout: float | None) -> float | None:
-    """Return a timeout that a lock takes: None is for ever; raises NotClaimed for what is no number."""
+    """Return a timeout that a lock takes: None means no limit. Raises BadTimeout."""
     try:
         seconds = threading.TIMEOUT_MAX if timeout is None else min(float(timeout), threading.TIMEOUT_MAX)
     except (TypeError, ValueError, OverflowError):
         seconds = float("nan")
     if seconds != seconds:
-        raise NotClaimed(f"timeout={timeout!r} is no number of seconds.")
+        raise BadTimeout(f"timeout must be a number of seconds or None, not {timeout!r}.")
     return None if timeout is None else seconds
 
 
@@ -79,7 +83,7 @@ the_claim = Claim()
 
 
 class _Closing:
-    """A kernel's handler of its shutdown, which ends all waits first; it shuts down in any case."""
+    """Handles a kernel's shutdown request: it ends all waits first. The kernel shuts down in any case."""
 
     def __init__(self, kernel: Any, original: Callable[..., Any]) -> None:
         self._kernel, self.original = kernel, original
@@ -87,14 +91,14 @@ class _Closing:
     async def __call__(self, *message: Any) -> None:
         with suppress(Exception):
             if the_claim.close():
-                await _last_words(self._kernel)
+                await _settle(self._kernel)
         result = self.original(*message)
         if inspect.isawaitable(result):
             await result
 
 
 def listen(kernel: Any, key: Callable[[], bytes | None]) -> None:
-    """Make a kernel take its claim, and end all waits when it is shut down; twice is as once."""
+    """Make a kernel take its claim, and end all waits when it shuts down. Idempotent."""
     handlers = getattr(kernel, "control_handlers", None)
     if handlers is None or wire.CLAIM_TYPE in handlers:
         return
@@ -114,17 +118,17 @@ def listen(kernel: Any, key: Callable[[], bytes | None]) -> None:
         handlers["shutdown_request"] = _Closing(kernel, shutdown)
 
 
-async def _last_words(kernel: Any) -> None:
-    """Wait until the kernel's main thread has done with its cell, and answered."""
+async def _settle(kernel: Any) -> None:
+    """Wait until the kernel's main thread has finished its cell and answered."""
     free: Future[None] = Future()
     kernel.io_loop.add_callback(free.set_result, None)
     with suppress(TimeoutError):
-        await asyncio.wait_for(asyncio.wrap_future(free), LAST_WORDS)
+        await asyncio.wait_for(asyncio.wrap_future(free), GRACE)
         await asyncio.sleep(0.05)  # ipykernel sleeps before it answers
 
 
 def ignore(kernel: Any) -> None:
-    """Undo ``listen``, but for a handler of ours that another has wrapped since: it still ends the waits."""
+    """Undo ``listen``. A handler of ours that another library has wrapped stays: it still ends the waits."""
     handlers = getattr(kernel, "control_handlers", None) or {}
     handlers.pop(wire.CLAIM_TYPE, None)
     closing = handlers.get("shutdown_request")

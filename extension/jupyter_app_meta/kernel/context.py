@@ -3,10 +3,11 @@
 1. A cell or callback sees the client that sent its message; ipykernel keeps that message in a
    ContextVar, so tasks, ``to_thread`` and copied contexts see what their creator saw, for good.
 2. A thread sees what it was pinned to when it was started (``threads``), or what was carried over to it
-   (``workers``), else None; never ``kernel.get_parent()``, which in a thread is the latest message of anybody.
+   (``workers``), else None. ``kernel.get_parent()`` is not asked: in a thread it has the latest message of any
+   visitor.
 3. A fake holds for the message in which it was made: one that is left behind is not believed
    by the next message that happens to run in the same context.
-4. A forked process is nobody's: it inherits the variables of whoever happened to fork it.
+4. A forked process belongs to no request: it inherits the variables of the code that forked it.
 5. The stamp is verified on the first call for a message, and remembered for that message.
 """
 
@@ -49,18 +50,18 @@ _KNOWN_LIMIT = 256
 
 
 def app_meta(*, timeout: float | None = None) -> AppMeta:
-    """Return who and what caused the code that is running now; raises nothing but NotClaimed.
+    """Return the request that caused the code that is running now, and its user.
 
     The answer is a snapshot: outside a kernel, or for a message that no server stamped, its
     ``request`` is None and its ``mode`` is ``"script"``.
 
-    In a dashboard's warm kernel, which runs its cells before anybody came, this waits for the
-    visitor: for at most ``timeout`` seconds, where one is given. NotClaimed, a TimeoutError, is
-    raised when it passes, or when the server ends. Nowhere else is there anything to wait for.
+    A dashboard's warm kernel runs its cells before a visitor arrives. There the call waits for the visitor,
+    at most ``timeout`` seconds if one is given. It raises NotClaimed, a TimeoutError, when the timeout passes
+    or the server ends, and TypeError for a timeout that is not a number. Elsewhere it neither waits nor raises.
     """
     try:
         return _current(timeout)
-    except NotClaimed:
+    except (NotClaimed, claims.BadTimeout):
         raise
     except Exception:
         return NOBODY
@@ -92,7 +93,7 @@ def _of_pin(kernel: Any, timeout: float | None) -> AppMeta:
 
 
 def _valid_pin(kernel: Any) -> Pin | None:
-    """Return what the thread is pinned to, unless it runs another's code, or a loop in which it may be another's."""
+    """Return what the thread is pinned to, unless it runs, or may run in a loop, code of another request."""
     pin = threads.pinned()
     if not isinstance(pin, Pin):
         return None
@@ -104,7 +105,7 @@ def _valid_pin(kernel: Any) -> Pin | None:
 
 
 def seen_now() -> Pin | None:
-    """Return what a thread that is started here must see; cheap, nothing is verified."""
+    """Return what a thread that is started here must see. Cheap: nothing is verified."""
     kernel = this_kernel()
     parent = parent_of(kernel)
     bound = _bound.get(None)
@@ -156,7 +157,7 @@ def _verified(kernel: Any, message: Message, timeout: float | None) -> AppMeta:
 
 
 def listen(kernel: Any) -> None:
-    """Make a kernel take the claim of the visitor for whom it is run ahead."""
+    """Make a warm kernel take the claim of its visitor."""
     claims.listen(kernel, lambda: _key(kernel))
 
 

@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 
 def load(shell: InteractiveShell) -> None:
-    """Pin threads, guard the kernel's messages and log, take a claim, and register the magics; twice is as once.
+    """Pin threads, guard the kernel's messages and log, take a claim, and register the magics. Idempotent.
 
-    Another library may have changed what a step changes: one that fails is named in a warning, and the others are done.
+    Another library may have changed what a step changes. A step that fails is named in a warning; the others are done.
     """
     _try("threads know who started them", threads.pin, context.seen_now)
     kernel: Any = getattr(shell, "kernel", None)
     if hasattr(kernel, "_shell_parent"):
         _try("the key of a gateway is taken", context.take_gateway_key)
         _try("callbacks leave the next cell its message", messages.guard, kernel)
-        _try("a warm kernel is told who came", context.listen, kernel)
+        _try("a warm kernel learns who its visitor is", context.listen, kernel)
         _try("stamps are kept out of the log", _filter, kernel, "addFilter")
     _try("the magics are there", magic.register, shell)
 
@@ -41,15 +41,15 @@ def _filter(kernel: Any, change: str) -> None:
 
 
 def load_page(shell: InteractiveShell) -> None:
-    """Load into the kernel of a dashboard's page, which waits for a slow reader of what it publishes.
+    """Load into the kernel of a dashboard's page, and make it wait for a slow reader of its output.
 
-    Without that ZeroMQ drops in silence what comes when 1000 messages wait already.
+    Without that, ZeroMQ silently drops each message that comes when 1000 messages wait already.
     """
-    import zmq  # a kernel has it, a script may not
+    import zmq  # a kernel has pyzmq; a script may not
 
     load(shell)
     _try("QUERY_STRING is the visitor's", variables.answer)
-    shell.events.print_on_error = False  # it would print its author's code, to visitors; the error is told in any case
+    shell.events.print_on_error = False  # it would show the author's code to visitors; errors are reported anyway
     thread = getattr(getattr(shell, "kernel", None), "iopub_thread", None)
     if thread is not None:
         thread.schedule(lambda: thread.socket.setsockopt(zmq.XPUB_NODROP, 1))  # the socket is that thread's

@@ -99,7 +99,7 @@ def _assign(given: dict[str, Any], path: str, value: str) -> None:
 
 
 def _user_value(name: str, value: str) -> Any:
-    """Return the value in the type of the field; a field that is nearly a known one is a slip of the pen."""
+    """Return the value in the type of the field; a name that is close to a known one is refused as a typing error."""
     if name and name not in User.defaults and get_close_matches(name, User.defaults, 1, 0.8):
         raise absences.refusal(absences.unknown("user", name, tuple(User.defaults)))
     if name == "groups":

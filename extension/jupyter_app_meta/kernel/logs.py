@@ -1,4 +1,4 @@
-"""Keeps stamps out of the kernel's log: ipykernel logs a whole message that it cannot handle."""
+"""Keeps stamps out of the kernel's log. ipykernel logs each message that it cannot handle, with its metadata."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ UNREADABLE = "A record of the kernel's log could not be read, and is left out."
 
 
 def hide(record: logging.LogRecord) -> bool:
-    """Put a mask in the place of each stamp that a record is about to show; a logging filter."""
+    """Mask each stamp that a log record is about to show. A logging filter."""
     args = record.args
     try:
         record.args = tuple(map(_masked, args)) if isinstance(args, tuple) else _masked(args)
-    except Exception:  # what logs must not fail, and what could not be read may have a stamp
+    except Exception:  # code that logs must not fail, and a record that cannot be read may have a stamp
         record.msg, record.args = UNREADABLE, ()
     return True
 

@@ -92,9 +92,9 @@ def _no_option(word: str) -> str:
 
 
 def look_up(meta: AppMeta, words: Sequence[str]) -> Any:
-    """Return what a path leads to; None, with a sentence that says why, where it is not known.
+    """Return the value at a path. If it is not known, print why and return None.
 
-    Raises UnknownField for a name that is not there, and says so where it is withheld.
+    Raises UnknownField for a name that does not exist, and for one that is withheld; the message says which.
     """
     root, _, rest = ".".join(words).removeprefix("request.").partition(".")
     if root not in ROOTS:

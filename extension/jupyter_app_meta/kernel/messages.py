@@ -5,7 +5,7 @@
 2. A message is believed in the task that dispatches it, and in what that task started in the kernel's own
    threads. ``workers`` says what is believed in others.
 3. A GUI's event loop, and a comm message that came while a cell awaited, leave a message behind in
-   the context of somebody else's code: it is not believed there.
+   the context of code of another request: it is not believed there.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def parent_of(kernel: Kernel | None) -> Parent | None:
 
 
 def carried_in(kernel: Kernel | None) -> Parent | None:
-    """Return the message that is in the running context, whosever it is."""
+    """Return the message that is in the running context; it may belong to another request."""
     variable: ContextVar[Parent | None] | None = getattr(kernel, "_shell_parent", None)
     if type(variable) is not ContextVar:
         return None
@@ -122,7 +122,7 @@ def carried_in(kernel: Kernel | None) -> Parent | None:
 def _is_anothers(kernel: Kernel, parent: Parent, task: asyncio.Task[Any] | None) -> bool:
     """Whether the message of this context is not that of the code that runs in it.
 
-    A GUI's event loop keeps the context of whoever enabled it. And after a comm message that came
+    A GUI's event loop keeps the context of the code that enabled it. And after a comm message that came
     while a cell awaited, ipykernel puts that cell's message back, even if the next cell has begun.
     """
     if task is None:
@@ -136,7 +136,7 @@ def _is_anothers(kernel: Kernel, parent: Parent, task: asyncio.Task[Any] | None)
     if told == header["msg_id"]:
         _vouched[0] = (header, weakref.ref(task), get_ident())
         return False
-    # In a context that the dispatched message's own code entered, another's message is meant.
+    # Code of the dispatched message entered this context on purpose, so the other message is the right one.
     return bool(told != kernel._shell_context[kernel._shell_parent]["header"]["msg_id"])
 
 

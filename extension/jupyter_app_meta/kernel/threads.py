@@ -6,7 +6,7 @@
    see None unless the caller carries its context over (``contextvars.copy_context().run``, ``asyncio.to_thread``).
 3. ``Thread.start`` may be wrapped by others, before us or after, and restored in any order: each application
    of ours knows the function that it found, and is inert once undone.
-4. A thread is started in any case. Where we fail, it is not pinned.
+4. A thread is started in any case. If pinning fails, the thread is not pinned.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Application:
                 return original(thread, *args, **kwargs)
             except BaseException:
                 if pinned:
-                    vars(thread).pop(MARK, None)  # another may start it
+                    vars(thread).pop(MARK, None)  # other code may start the thread again
                 raise
 
         self.start: Any = start

@@ -2,7 +2,7 @@
 
 1. The variable is answered from the request of the code that asks, as ``app_meta()`` is. A kernel that is run ahead
    waits here for its visitor, and ``voila.utils.get_query_string()``, which reads the variable, waits too.
-2. It is stored nowhere: it is not among the names of ``os.environ``, and no process that a cell starts inherits it.
+2. The variable is not stored: ``os.environ`` does not list it, and processes that a cell starts do not inherit it.
 3. Code that belongs to no request, such as a library's thread, finds it absent, with one warning.
 """
 

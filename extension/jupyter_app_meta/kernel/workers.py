@@ -1,14 +1,14 @@
-"""Which thread is the kernel's own, and what another one may believe of the context that it runs in.
+"""Which thread is the kernel's own, and what another thread may believe of the context that it runs in.
 
-ipykernel's variable travels with every copy of a context. A library's loop or worker keeps the copy of whoever
-started it, and would serve the next person as the first. So of a message in a thread that runs no cells:
+ipykernel's variable travels with every copy of a context. A library's loop or worker keeps the copy of the code
+that started it, and would serve the next visitor as the first. So, for a message in a thread that runs no cells:
 
 1. What a loop of the kernel gives to its default executor (``asyncio.to_thread``) is that of its task, for good.
 2. What the author's own code carries over (``copy_context().run``) is believed while its message is being
    handled, and no later message has come, not even a comm message that is done while the cell still
    awaits. No installed library may have a part in it.
-3. A loop that runs in the thread is held to the second rule, and so outlives nobody.
-4. A context that a thread inherited at its start (Python 3.14) was carried over by nobody.
+3. A loop that runs in the thread is held to the second rule, so it keeps no request alive.
+4. A context that a thread inherited at its start (Python 3.14) was not carried over on purpose.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ The rules, in the order in which a name is judged (``headers``, ``cookies`` and 
 
 1. Some things never cross, under no option.
 2. What looks like a credential, by its name or its value, crosses only when ``unsafe_*`` has its exact name.
-3. What a proxy says about identity crosses only when ``headers_allow`` has its exact name.
+3. What a proxy says about the user's identity crosses only when ``headers_allow`` has its exact name.
 4. A few cookies and headers cross by default. Others cross by a pattern of the deployer's: one that names nothing in
    particular (``*``) opens neither addresses nor cookies of unfamiliar names.
 5. A credential inside a value is cut out of a URL, and keeps any other value back.
@@ -68,7 +68,7 @@ class RawRequest:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What may cross into a kernel. Build one with ``Policy.of``; the default opens nothing extra."""
+    """What may cross into a kernel. ``Policy.of`` builds one; the default opens nothing extra."""
 
     user_fields: frozenset[str] = frozenset(USER_FIELDS)
     headers_allow: tuple[str, ...] = ()
@@ -95,7 +95,7 @@ class Policy:
         trusted_proxies: Iterable[str] = (),
         user_header: str = "",
     ) -> Policy:
-        """Return the policy of these option values; raise PolicyError for a value that cannot be.
+        """Return the policy of these option values; raise PolicyError for a value that is not valid.
 
         ``user_fields`` None means all. ``secret_query`` are more names of credential parameters.
         """

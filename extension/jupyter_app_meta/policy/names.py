@@ -1,4 +1,4 @@
-"""The names in the options and in what is withheld: which are valid, and which option opens one.
+"""The names in the options and in what is withheld: which are valid, and which never cross.
 
 ``cookies``, ``headers`` and ``urls`` say what a name is; "never" is stronger than any option, "credential" than any
 pattern of the deployer's.
@@ -17,7 +17,7 @@ NEVER_USER = frozenset("scope scopes roles session sessions cookie cookies hub-u
 
 
 def never_user(name: str, value: object = None) -> bool:
-    """Whether a field that an identity provider adds must stay: for its name, a name inside it, or a token in it."""
+    """Whether a field that an identity provider adds never crosses: for its name, a name in it, or a token in it."""
     key = normal(name)
     if urls.is_secret(name) or not NEVER_USER.isdisjoint((key, *key.split("-"))):
         return True
@@ -29,7 +29,7 @@ def never_user(name: str, value: object = None) -> bool:
 
 
 def pattern_names(option: str, values: Iterable[str]) -> tuple[str, ...]:
-    """Return an option's patterns in normal form; raise PolicyError for one that cannot be."""
+    """Return an option's patterns in normal form; raise PolicyError for a pattern that is not valid."""
     if isinstance(values, str):
         raise PolicyError(option, f"a list of names is needed: [{values!r}].")
     found = tuple(normal(value) for value in values)

@@ -15,7 +15,7 @@ from . import lexicon
 from .vocabulary import PLAIN
 from .words import KNOWN, run_together, split
 
-NAME_LENGTH = 200  # what is longer is no name but something that was written in its place
+NAME_LENGTH = 200  # a longer text is not a name but a value in its place
 
 Words = tuple[str, ...]
 

@@ -33,7 +33,7 @@ def nearest_stranger(
 
 
 def network(text: str) -> Network:
-    """Return the network of an option's value; raise PolicyError where it is none."""
+    """Return the network of an option's value; raise PolicyError if it is not a network."""
     try:
         return ipaddress.ip_network(text.strip(), strict=False)
     except ValueError as error:

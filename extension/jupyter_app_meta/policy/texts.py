@@ -1,7 +1,7 @@
 """What a text assigns to which name: ``a=1``, ``{"a": 1}``, ``{a: 1}``. Visitors write these texts; nothing is raised.
 
 1. JSON is read as JSON, its escapes too; what only looks like JSON is read by its quotes.
-2. JSON that is nested too deep, or holds too much, is not read: whoever asks takes it for a credential.
+2. JSON that is nested too deep, or holds too much, is not read: the caller treats it as a credential.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-MOST = 2000  # what assigns more is no filter that a person made
+MOST = 2000  # a text that assigns more is not a filter that a person wrote
 
 Pairs = list[tuple[str, str]]
 

@@ -4,7 +4,7 @@
 2. Userinfo and fragments are dropped, also from URLs inside a value; a token in a path becomes ``***``.
 3. A value in which a credential is seen but cannot be cut out is withheld as a whole.
 4. What is withheld and what is changed is listed by the name that it has at the top.
-5. Whatever the bytes are, nothing is raised and time is linear: visitors write these texts.
+5. Visitors write these texts: no text raises an error, and time is linear.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Clean(NamedTuple):
 
 
 def clean(url: str, secret: Words = (), unsafe: Words = (), *, hidden: Words = (), kept: Words = ()) -> Clean:
-    """Return what may be shown of a URL; an empty one for a text that is no URL.
+    """Return what may be shown of a URL; an empty one for a text that is not a URL.
 
     The URL is as HTTP has it (latin-1), the result is ASCII. ``secret`` has more credential names, ``unsafe``
     exact normal names that pass nevertheless; ``hidden`` and ``kept`` are segments of the path.
@@ -87,7 +87,7 @@ def cleaned(text: str, secret: Words = (), unsafe: Words = (), depth: int = 1, *
     if not text or (len(text) < values.RANDOM_LENGTH and text.isalnum()):
         return text
     plain = unquoted(text)
-    if unquote_plus(plain) != plain:  # encoded more often than anybody needs
+    if unquote_plus(plain) != plain:  # encoded more often than any real URL is
         return None
     more, passing = frozenset(secret), frozenset(unsafe)
     result = text
