@@ -142,8 +142,10 @@ def _type(field: dict[str, Any]) -> str:
 def _layers() -> Iterator[str]:
     """Yield the layers of imports, from the top down, as the linter has them."""
     contracts = tomllib.loads(PROJECT.read_text("utf-8"))["tool"]["importlinter"]["contracts"]
-    [layers] = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
-    yield from ("```text", *layers, "```")
+    for contract in contracts:
+        if contract["type"] == "layers":
+            yield from (f"In `{contract['containers'][0].replace('.', '/')}/`:", "")
+            yield from ("```text", *contract["layers"], "```", "")
 
 
 def _layout() -> Iterator[str]:
