@@ -23,6 +23,12 @@ def streaming(_):
     for number in range(200):
         print("y" * 1_000_000, flush=True)
 stream.on_click(streaming)
+import comm
+def opened(made, message):
+    made.on_msg(lambda message: print("got", message["content"]["comm_id"], message["content"]["data"]))
+    if message["content"]["data"]:
+        made.close()
+comm.get_comm_manager().register_target("Größe 1", opened)
 print("busy", busy.comm.comm_id, "stream", stream.comm.comm_id)
 """
 APP = """
@@ -122,12 +128,6 @@ REFUSED: dict[str, tuple[int, Callable[[Socket], tuple[Json, str]]]] = {
     "a subshell": (1007, lambda s: (comm_msg(s, subshell_id=CANARY), "shell")),
     "metadata that is no object": (1007, without("metadata")),
     "content that is no object": (1007, without("content")),
-    "a comm of odd id": (1007, lambda s: (s.message("comm_open", {"comm_id": CANARY, "target_name": "x"}), "shell")),
-    "a target of odd name": (
-        1007,
-        lambda s: (s.message("comm_open", {"comm_id": "x", "target_name": CANARY}), "shell"),
-    ),
-    "a target of 9 MB": (1007, lambda s: (s.message("comm_open", {"comm_id": "x", "target_name": BIG}), "shell")),
 }
 
 
@@ -144,6 +144,58 @@ def test_refused_message_closes_its_socket_and_leaves_no_text(
     assert ended(socket) == code
     logged = server.log[before:]
     assert len(logged) < 4000 and "xxxx" not in logged and "CANARY" not in logged and "forged" not in logged
+
+
+LOST: dict[str, Callable[[Socket], Json]] = {
+    "an id with control characters": lambda s: comm_open(s, CANARY),
+    "an id that is a number": lambda s: s.message("comm_msg", {"comm_id": 7, "data": {}}),
+    "an id that is missing": lambda s: s.message("comm_close", {"data": {}}),
+    "a target with control characters": lambda s: comm_open(s, "x", CANARY),
+    "a target with a line separator": lambda s: comm_open(s, "x", "CANARY\u2028"),
+    "half a surrogate pair": lambda s: comm_open(s, "x\ud800"),
+    "a target of 9 MB": lambda s: comm_open(s, "x", BIG),
+    "an id of 129 characters": lambda s: comm_open(s, "x" * 129),
+}
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_message_to_a_comm_of_odd_name_is_lost_and_its_socket_stays(
+    server: Server, page: Opened, format: Format
+) -> None:
+    """Such messages cost one line of a socket in the log, without their text; the page goes on."""
+    socket, before, value = page.connect(format=format), len(server.log), 30 + FORMATS.index(format)
+    for make in LOST.values():
+        socket.send(make(socket))
+    assert move(socket, page, value).endswith(f"|{value}")
+    socket.close()
+    logged = server.log[before:]
+    assert logged.count("was not passed on: its comm_id is not a printable text") == 1
+    assert len(logged) < 4000 and "xxxx" not in logged and "CANARY" not in logged and "forged" not in logged
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_comm_of_an_author_has_any_printable_name(page: Opened, format: Format) -> None:
+    """Spaces, and letters of every script in a target, pass (ipykernel's ids are ASCII); a comm_msg has no target."""
+    socket, comm_id = page.connect(format=format), f"size of {uuid.uuid4().hex}"
+    socket.send(comm_open(socket, comm_id, "Größe 1"))
+    socket.send(socket.message("comm_msg", {"comm_id": comm_id, "data": {"a": 1}, "target_name": "\n"}))
+    heard = socket.until(lambda m: m["header"]["msg_type"] == "stream")[-1]
+    assert heard["content"]["text"].startswith(f"got {comm_id}")
+    socket.close()
+
+
+def test_comm_that_the_kernel_closes_makes_room(server: Server) -> None:
+    """Comms that the author's code closes again do not count towards the limit of a page."""
+    opened = visit(server, "closer", "/page")
+    socket = opened.connect()
+    for number in range(1200):
+        message = comm_open(socket, uuid.uuid4().hex, "Größe 1")
+        message["content"]["data"] = {"close": True}
+        last = socket.send(message)
+        if number % 200 == 199:
+            socket.until(is_idle_after(last))
+    assert move(socket, opened, 34).endswith("|34")
+    opened.close()
 
 
 def test_visitor_cannot_make_their_callback_see_nobody(page: Opened) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from ..policy import Page, RawRequest
 from ..server.identity import Visitor
 from ..server.messages.flights import Flight
-from ..server.messages.gate import done_with
+from ..server.messages.heard import note
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -123,8 +123,8 @@ class Visits:
     def heard(self, kernel_id: str, channel: str, parts: list[Any]) -> None:
         """Note what a kernel publishes while its page is away: what the page sent may be done."""
         visit = self.get(kernel_id)
-        if visit and visit.flight and channel == "iopub" and (msg_id := done_with(parts)):
-            visit.flight.end(msg_id, None)
+        if visit and visit.flight and channel == "iopub":
+            note(visit.flight, parts, None)
 
     def lost(self, kernel_id: str) -> None:
         """Note that what a kernel published for its page was thrown away."""

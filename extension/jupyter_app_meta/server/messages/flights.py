@@ -88,6 +88,14 @@ class Flight:
             if earlier == msg_id:
                 return
 
+    def lose(self) -> None:
+        """Note a message that is not passed on: it counts towards the rate; raises Refused beyond it."""
+        self._take_token()
+
+    def closed(self, comm_id: str) -> None:
+        """Note that the kernel has closed a comm."""
+        self._comms.discard(comm_id)
+
     def leave(self, socket: object) -> None:
         """Note that a socket is closed; its messages are still under way."""
         for key in [key for key in self._lanes if key[0] == id(socket)]:
@@ -110,7 +118,7 @@ class Flight:
         if envelope.comm_id is None or envelope.msg_type == "comm_msg":
             return
         if envelope.msg_type == "comm_close":
-            self._comms.discard(envelope.comm_id)
+            self.closed(envelope.comm_id)
         elif len(self._comms) >= self._limits.comms:
             raise Refused(1008, "more comms than a page may open")
         else:

@@ -6,16 +6,14 @@ reads too slowly is to load the page again.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from typing import Any
 from weakref import WeakValueDictionary
 
-from jupyter_client.session import DELIM
-
 from .flights import Account, Flight, Limits
-from .incoming import Refused, judge
+from .heard import note
+from .incoming import Envelope, Lost, Refused, judge
 
 UNREAD = 64 * 1024 * 1024
 """The most bytes that wait for one browser."""
@@ -62,18 +60,31 @@ class Gate:
     def __init__(self, socket: Any, connection: Any, flight: Flight, stamp: int) -> None:
         self._socket, self._connection, self._flight, self._stamp = socket, connection, flight, stamp
         self._unread = 0
-        self._closing = False
+        self._closing = self._has_lost = False
 
     def admits(self, frame: str | bytes) -> bool:
-        """Whether a message may go on. One that may not closes the socket."""
+        """Whether a message may go on. One that is refused closes the socket."""
         if self._closing or not self._connection.channels:
             return False
         try:
-            self._flight.begin(self._socket, judge(frame, self._connection.subprotocol), self._stamp)
+            envelope = self._judged(frame)
+            if envelope is not None:
+                self._flight.begin(self._socket, envelope, self._stamp)
         except Refused as refused:
             self.close(refused.code, refused.reason)
             return False
-        return True
+        return envelope is not None
+
+    def _judged(self, frame: str | bytes) -> Envelope | None:
+        """Return what is known of a message; None for one that is lost."""
+        try:
+            return judge(frame, self._connection.subprotocol)
+        except Lost as lost:
+            self._flight.lose()
+            if not self._has_lost:  # one line a socket: a page may send many such messages
+                self._has_lost = True
+                self._log.warning("A page's message was not passed on: %s.", lost)
+            return None
 
     def close(self, code: int, reason: str) -> None:
         """Close the socket once, with a line in the log that has nothing of the message."""
@@ -84,8 +95,8 @@ class Gate:
 
     def heard(self, channel: str | None, parts: list[Any]) -> None:
         """Note a packed message of the kernel, as ZeroMQ has it."""
-        if channel == "iopub" and (msg_id := done_with(parts)):
-            self._flight.end(msg_id, self._socket)
+        if channel == "iopub":
+            note(self._flight, parts, self._socket)
 
     def writes(self, message: str | bytes) -> bool:
         """Whether a message may be written to the browser. One that does not read closes its socket."""
@@ -129,18 +140,6 @@ class Gate:
     def _log(self) -> logging.Logger:
         log: logging.Logger = self._connection.log
         return log
-
-
-def done_with(parts: list[Any]) -> str | None:
-    """Return the id of the message that a kernel says it is done with, if that is what it says."""
-    try:
-        _, header, parent, _, content, *_ = parts[parts.index(DELIM) + 1 :]
-        if b'"status"' not in header or b'"idle"' not in content:
-            return None
-        msg_id = json.loads(parent).get("msg_id")
-    except (ValueError, AttributeError, TypeError):
-        return None
-    return msg_id if isinstance(msg_id, str) else None
 
 
 def stamp_size(connection: Any) -> int:

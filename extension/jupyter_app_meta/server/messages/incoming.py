@@ -26,10 +26,14 @@ ACCEPTED: Mapping[str, frozenset[str]] = {
 }
 """The types of messages that a visitor's browser may send to a kernel, for each channel."""
 
+COMMS = ("comm_open", "comm_msg", "comm_close")
 MAX_PARTS = 4096
 MAX_HEADER = 2048
 PART_COST = 512
 """The bytes that a part costs the server and the kernel in addition to its own."""
+
+MAX_NAME = 128
+"""Characters of a comm's id or target."""
 
 _id = re.compile(r"[!-~]{1,128}")
 _version = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){0,3}")
@@ -41,6 +45,10 @@ class Refused(Exception):
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
         self.code, self.reason = code, reason
+
+
+class Lost(Exception):
+    """A message is not passed on; its socket stays open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +72,7 @@ def judge(frame: str | bytes, subprotocol: str | None) -> Envelope:
         raise Refused(1008, "a channel that visitors may not use")
     header, content = message["header"], message["content"]
     msg_id, msg_type = _ids(header, ACCEPTED[channel])
-    comm_id = _comm_id(content) if msg_type.startswith("comm_") and msg_type != "comm_info_request" else None
+    comm_id = _comm_id(msg_type, content) if msg_type in COMMS else None
     return Envelope(channel, msg_id, msg_type, comm_id, len(frame) + count * PART_COST)
 
 
@@ -131,13 +139,18 @@ def _is_version(value: object) -> bool:
     return isinstance(value, str) and bool(_version.fullmatch(value))
 
 
-def _comm_id(content: Json) -> str:
-    """Return the id of a comm. Kernels log unknown ids and target names, so both must be plain."""
-    comm_id, target = content.get("comm_id"), content.get("target_name", "none")
-    for name in (comm_id, target):
-        if not isinstance(name, str) or not _id.fullmatch(name):
-            raise _unreadable()
+def _comm_id(msg_type: str, content: Json) -> str:
+    """Return the id of a comm. A kernel logs the ids and targets that it does not know."""
+    comm_id = content.get("comm_id")
+    if not _is_name(comm_id):
+        raise Lost("its comm_id is not a printable text of at most 128 characters")
+    if msg_type == "comm_open" and not _is_name(content.get("target_name", "none")):
+        raise Lost("its target_name is not a printable text of at most 128 characters")
     return str(comm_id)
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= MAX_NAME and value.isprintable()
 
 
 def _unreadable() -> Refused:
