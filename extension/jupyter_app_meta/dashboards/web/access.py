@@ -9,8 +9,9 @@ from typing import Any
 from jupyter_server.prometheus.log_functions import prometheus_log_method
 from tornado import web
 
-from ...policy import Policy, urls
+from ...policy import Policy
 from ...server.reports.logs import printable
+from . import cuts
 
 LONGEST = 500
 """The most characters of a URL."""
@@ -33,7 +34,7 @@ def log_function(policy: Policy, log: logging.Logger) -> Callable[[web.RequestHa
 
 def url(text: str | None, policy: Policy) -> str:
     """Return a URL as it may stand in a log."""
-    return urls.without_secrets(text or "", policy.secret_query) or "(no URL)"
+    return cuts.without_secrets(text or "", policy.secret_query) or "(no URL)"
 
 
 def _level(status: int) -> int:

@@ -14,13 +14,14 @@ from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.utils import url_path_join
 from tornado import web
 
-from ...policy import RawRequest, urls
+from ...policy import RawRequest
 from ...server import capture, identity
 from .. import admission, hooks
 from ..admission import Refused
 from ..hooks import OnError
 from ..paths import is_devious
 from ..services import Services
+from . import cuts
 
 _templates = Environment(loader=PackageLoader(str(__package__), "templates"), autoescape=True)
 
@@ -50,7 +51,7 @@ class Handler(JupyterHandler):
     def _request_summary(self) -> str:
         """Say in the log what failed, without the credentials of its query."""
         policy = self.services.context.policy
-        url = urls.without_secrets(self.request.uri or "", policy.secret_query)
+        url = cuts.without_secrets(self.request.uri or "", policy.secret_query)
         return f"{self.request.method} {url} ({self.request.remote_ip})"
 
     async def prepare(self, *, _redirect_to_login: bool = True) -> None:
