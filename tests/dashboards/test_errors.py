@@ -95,6 +95,23 @@ EVENTS = """def broken(info):
     int("hunter2-" + "password")
 get_ipython().events.register("pre_run_cell", broken)"""
 
+RICH = """from IPython.display import display
+shell = get_ipython()
+def shows(*given, **more):
+    display({"text/plain": str(sys.exc_info()[1])}, raw=True)
+    print(sys.exc_info()[1])
+shell.showtraceback = shell._showtraceback = shell.showsyntaxerror = shows"""
+"""What rich.traceback.install() does."""
+
+ROUTES = {
+    "replaced": f"{RICH}\nint(secret)",
+    "syntax": f"{RICH}\nexec(secret + ' is')",
+    "handler": "get_ipython().set_custom_exc((KeyError,), lambda *_, **more: int(secret))\n{}[secret]",
+    "result": "get_ipython().set_custom_exc((KeyError,), lambda *given, **more: [7, secret])\n{}[secret]",
+    "dummy": "get_ipython().set_custom_exc((KeyError,), None)\n{}[secret]",
+}
+"""Other routes by which IPython shows an exception."""
+
 OPEN = """
 app = create_app(identity_provider=People, config={"VoilaConfiguration": {"show_tracebacks": True}})
 app = app.with_app(path="/page", root="page.ipynb").with_app(path="/fails", root="fails.ipynb")
@@ -104,6 +121,8 @@ APP = """
 app = create_app(identity_provider=People, config={"VoilaExecutor": {"timeout": 10}})
 for name in ("page", "first", "fails", "captures", "stops", "stopslist", "bare", "slow", "events", "missing", "gone"):
     app = app.with_app(path=f"/{name}", root=f"{name}.ipynb", warm=int(name == "gone"))
+for name in ("replaced", "syntax", "handler", "result", "dummy"):
+    app = app.with_app(path=f"/{name}", root=f"{name}.ipynb")
 """
 
 
@@ -120,6 +139,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     write(root / "stopslist.ipynb", STOP % "return []", "print('nev' + 'er')")
     write(root / "events.ipynb", EVENTS, "'went on'")
     write(root / "slow.ipynb", "import time; time.sleep(60)")
+    for name, cell in ROUTES.items():
+        write(root / f"{name}.ipynb", PRELUDE, *cell.rsplit("\n", 1))
     bare = json.loads(write(root / "bare.ipynb", "", "print('ran bare')").read_text())
     for cell in bare["cells"]:
         del cell["outputs"], cell["execution_count"]
@@ -304,6 +325,16 @@ def test_event_that_fails_prints_no_code(server: Server) -> None:
     opened = visit(server, "alice", "/events")
     assert "went on" in opened.html and "ExecutionInfo" not in opened.html and SECRET not in opened.html
     eventually(lambda: "events.ipynb, cell 2, for alice at /events: ValueError" in server.log)
+    opened.close()
+
+
+@pytest.mark.parametrize("name", ROUTES)
+def test_no_way_of_showing_an_exception_leads_to_a_visitor(server: Server, name: str) -> None:
+    """Whatever shows the exceptions of a shell (rich, a custom handler), a visitor is told an id; the log has it."""
+    opened = visit(server, "alice", f"/{name}")
+    found = re.findall(r"Something went wrong \((E-[0-9A-F]{4})\)", opened.html)
+    assert found and SECRET not in opened.html and "Simple custom" not in opened.html
+    assert any(SECRET in entry(server, error_id) for error_id in found)
     opened.close()
 
 

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import claims, context, logs, magic, messages, threads, variables
+from . import claims, context, logs, magic, messages, threads, tracebacks, variables
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -49,6 +49,7 @@ def load_page(shell: InteractiveShell) -> None:
 
     load(shell)
     _try("QUERY_STRING is the visitor's", variables.answer)
+    _try("errors are shown as errors only", tracebacks.fix, shell)
     shell.events.print_on_error = False  # it would show the author's code to visitors; errors are reported anyway
     thread = getattr(getattr(shell, "kernel", None), "iopub_thread", None)
     if thread is not None:
