@@ -164,7 +164,7 @@ def test_a_file_with_an_error_is_a_fault(site: Site) -> None:
     path = site.write("jupyter_server_config.py", "c.AppMetaExtension.cookies_allow = ['a']\nsecret = 'pa55word' +\n")
     result = site.run("check")
     assert result.returncode == 1
-    assert f"{path} is not read to its end (SyntaxError, line 2)" in result.stdout
+    assert f"{path} cannot be read to its end (SyntaxError, line 2)" in result.stdout
     assert "pa55word" not in result.stdout + result.stderr
 
 

@@ -114,7 +114,7 @@ def test_place_that_cannot_be_served_is_named(place: Path, arguments: list[str],
     [
         (["--Serve.autorize=mod:rule"], r"^Serve\.autorize: there is no such option; did you mean 'authorize'\?$"),
         (["--Serve.quux=1"], r"^Serve\.quux: there is no such option; `--help-all` lists"),
-        (["--Serv.authorize=mod:rule"], r"^Serv: there is no such section .* did you mean 'Serve'\?$"),
+        (["--Serv.authorize=mod:rule"], r"^Serv: the configuration has no such section; did you mean 'Serve'\?$"),
     ],
 )
 def test_misspelt_trait_is_refused(place: Path, arguments: list[str], said: str) -> None:

@@ -182,7 +182,7 @@ REFUSED: dict[str, tuple[Made, str]] = {
     ),
     "not a notebook": (
         lambda app, at: app.with_app(path="/x", root=at / "text.txt"),
-        r"text\.txt is no notebook \(\.ipynb\): /x cannot be served\.$",
+        r"text\.txt is not a notebook \(\.ipynb\): /x cannot be served\.$",
     ),
     "a directory for a notebook": (
         lambda app, at: app.with_app(path="/x", root=at / "deep"),
@@ -190,11 +190,11 @@ REFUSED: dict[str, tuple[Made, str]] = {
     ),
     "no such directory": (
         lambda app, at: app.with_dynamic_directory(path="/x", directory=at / "gone"),
-        r"gone is no directory: /x cannot be served\.$",
+        r"gone is not a directory: /x cannot be served\.$",
     ),
     "a notebook for a directory": (
         lambda app, at: app.with_dynamic_directory(path="/x", directory=at / "a.ipynb"),
-        r"a\.ipynb is no directory: /x cannot be served\.$",
+        r"a\.ipynb is not a directory: /x cannot be served\.$",
     ),
     "fewer than no kernels": (
         lambda app, at: app.with_app(path="/x", root=at / "a.ipynb", warm=-1),
@@ -224,10 +224,10 @@ REFUSED: dict[str, tuple[Made, str]] = {
         lambda app, at: app.with_index(path="/{y}").with_app(path="/{x}", root=at / "a.ipynb"),
         r"^The index is at /\{y\}: it must have no parameters\.$",
     ),
-    "nothing": (lambda app, at: app, r"^There is nothing to serve: add a notebook by with_app or"),
+    "nothing": (lambda app, at: app, r"^There is nothing to serve: add a notebook with with_app or"),
     "an index of nothing": (
         lambda app, at: app.with_index(),
-        r"^There is nothing to serve: add a notebook by with_app or",
+        r"^There is nothing to serve: add a notebook with with_app or",
     ),
 }
 
@@ -261,7 +261,10 @@ OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"identity_provider": dict}, "^identity_provider is of type type: give an IdentityProvider"),
     ({"identity_provider": 1}, "^identity_provider is 1: give an IdentityProvider"),
     ({"identity_provider": "json.loads"}, "^identity_provider is of type function: give an IdentityProvider"),
-    ({"identity_provider": IdentityProvider(), "token": "x"}, "^token has no effect beside an identity_provider"),
+    (
+        {"identity_provider": IdentityProvider(), "token": "x"},
+        "^token cannot be combined with an identity_provider instance",
+    ),
     ({"token": 74656}, "^token is of type int: give a str, or None"),
     ({"cookie_secret": "74656"}, "^cookie_secret is of type str: give bytes, or None"),
     *(
@@ -288,7 +291,9 @@ def test_what_is_no_path_is_refused_where_it_is_given(folder: Path) -> None:
     """Neither an address nor a file can be nothing at all."""
     nothing: Any = None
     steps: dict[str, Callable[[], Builder]] = {
-        "The path None is no text": lambda: create_app().with_app(path=nothing, root=folder / "a.ipynb"),
+        "path must be a string such as .*, not None": lambda: create_app().with_app(
+            path=nothing, root=folder / "a.ipynb"
+        ),
         "The path None": lambda: create_app().with_index(path=nothing),
         "root is of type NoneType for /x": lambda: create_app().with_app(path="/x", root=nothing),
         "directory is of type NoneType for /x": lambda: create_app().with_dynamic_directory(
@@ -317,7 +322,7 @@ def test_second_index_is_refused(path: str) -> None:
 )
 def test_base_url_that_nobody_reaches_is_refused(url: Any) -> None:
     """A base URL is a path that a browser asks for as it is written."""
-    with pytest.raises(DashboardError, match=r"^The base_url .* cannot be reached: give a path of ASCII letters"):
+    with pytest.raises(DashboardError, match=r"^base_url must be a path of ASCII characters such as .*, not "):
         create_app(base_url=url)
 
 

@@ -146,7 +146,7 @@ def test_secret_that_cannot_be(tmp_path: Path, page: Path) -> None:
         kept_secret(tmp_path / "short", LOG)
     with pytest.raises(DashboardError, match=r"^cookie_secret_file .* cannot be used \(.*\): give another file"):
         kept_secret(tmp_path / "short" / "below", LOG)
-    with pytest.raises(DashboardError, match="cookie_secret and cookie_secret_file are both given"):
+    with pytest.raises(DashboardError, match="cookie_secret cannot be combined with cookie_secret_file"):
         create_app(cookie_secret=b"x" * 32, cookie_secret_file="y").with_app(path="/a", root=page).build()
 
 

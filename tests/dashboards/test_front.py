@@ -152,8 +152,11 @@ def test_a_strangers_word_is_not_believed(tmp_path: Path) -> None:
             "public_url has the path /apps/, and base_url is /: give base_url",
         ),
         ({"allow_origin": "https://example.org/"}, "allow_origin must be an origin such as"),
-        ({"allow_origin_pat": "("}, "allow_origin_pat is no regular expression"),
-        ({"allow_origin": "https://a.b", "allow_origin_pat": ".*"}, "are both given: leave one out"),
+        ({"allow_origin_pat": "("}, "allow_origin_pat must be a regular expression"),
+        (
+            {"allow_origin": "https://a.b", "allow_origin_pat": ".*"},
+            "allow_origin cannot be combined with allow_origin_pat",
+        ),
         ({"frame_ancestors": "self"}, None),
         ({"frame_ancestors": "'self'; script-src *"}, "frame_ancestors must be sources separated by spaces"),
         ({"frame_ancestors": ""}, "frame_ancestors must be sources separated by spaces"),

@@ -115,7 +115,7 @@ async def test_other_answers_refuse(kind: Callable[[Any], Any], answer: Any, cap
     function = kind(answer)
     assert await hooks.verdict(function, ALICE, LOG) is False
     (message,) = caplog.messages
-    assert f"answered with a {type(answer).__name__}, not with a bool or URL: refused." in message
+    assert f"returned a {type(answer).__name__}, not a bool or URL: the visitor is refused." in message
     assert function.__qualname__ in message and SECRET not in message
 
 

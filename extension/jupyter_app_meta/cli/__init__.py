@@ -1,12 +1,12 @@
-"""Serves dashboards that know who is looking, and looks after a server that tells its kernels.
+"""Serves dashboards that know who is looking, and checks and sets up a server and its kernels.
 
     jupyter app-meta serve notebooks/                 the notebooks of a folder, to visitors
     jupyter app-meta check                            what is forwarded, and what is wrong or risky
     jupyter app-meta kernelspec install --sys-prefix  register this environment's request-aware kernel
     jupyter app-meta kernelspec remove --sys-prefix   undo that
 
-Exit status: 0 all is well, 1 a fault was found or something failed, 2 the command line is wrong.
-``serve`` needs the ``dashboards`` extra and ``check`` jupyter_server: they say so where there is none.
+Exit status: 0 success, 1 a fault was found or the command failed, 2 the command line is wrong.
+``serve`` needs the ``dashboards`` extra and ``check`` jupyter_server: without it they say what to install.
 """
 
 from __future__ import annotations

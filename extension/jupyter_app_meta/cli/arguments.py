@@ -14,16 +14,16 @@ from ..dashboards.setup.ports import authority
 from ..errors import DashboardError
 
 CONFIGURATION = ("jupyter_app_meta_config.py", "jupyter_app_meta_config.json", "voila.py", "voila.json")
-"""Files that are configuration where Jupyter looks for it, or that Voila would read."""
+"""Files that Jupyter reads from its configuration folders, or that Voila would read."""
 
 KNOWN = {"Serve", "Server"}
-"""Sections of a configuration that are no misspelling of ours."""
+"""Sections of a configuration that are not a misspelling of ours."""
 
 
 def refuse_unknown(config: Config, known: Collection[str]) -> None:
     """Raise DashboardError for what traitlets leaves out with a warning at most: a misspelt rule would be no rule."""
     for section in get_close_matches("Serve", config.keys() - KNOWN, 1, 0.8):
-        raise DashboardError(f"{section}: there is no such section of the configuration; did you mean 'Serve'?")
+        raise DashboardError(f"{section}: the configuration has no such section; did you mean 'Serve'?")
     for name in config.get("Serve", {}):
         if name not in known:
             near = get_close_matches(name, known, 1)

@@ -21,7 +21,7 @@ SERVED = ("Serve", "VoilaConfiguration", "VoilaExecutor", "NotebookClient")
 """Sections that ``serve`` reads and ``jupyter server`` does not."""
 
 FAULTS = ("AppMetaExtension.user_header is ignored", "Session.key is empty")
-WIDEST = 7  # fc00::/7 is the widest network that anybody calls their own
+WIDEST = 7  # fc00::/7 is the widest private network
 REMEDIES = {
     "enable": "`jupyter server extension enable jupyter_app_meta` enables it.",
     "kernel": "`jupyter app-meta kernelspec install --sys-prefix` registers one.",
@@ -67,7 +67,7 @@ def _files_read(configured: Configuration) -> Iterator[Row]:
 
 
 def _dashboard_rows(place: str | None, config: str | None, options: list[str], *, wanted: bool) -> Iterator[Row]:
-    """What keeps ``serve`` from serving, and what visitors could not see of the place that is to be served."""
+    """Yield what keeps ``serve`` from serving, and which notebooks of a place could not be opened."""
     faults = list(requirements.problems())
     for problem in faults:
         is_idle = problem.is_missing and not wanted
@@ -92,7 +92,7 @@ def _server_half(configured: Configuration) -> Iterator[Row]:
         yield Row(Status.OK, "server half", f"enabled by {where}")
     elif not enabled and not configured.problems:
         state = f"disabled by {where}" if where else "not enabled"
-        yield Row(Status.FAULT, "server half", f"{state}: no kernel is told anything. {REMEDIES['enable']}")
+        yield Row(Status.FAULT, "server half", f"{state}: kernels get no requests. {REMEDIES['enable']}")
 
 
 def _kernel_rows(specs: dict[str, dict[str, Any]] | None) -> Iterator[Row]:
@@ -106,7 +106,7 @@ def _kernel_rows(specs: dict[str, dict[str, Any]] | None) -> Iterator[Row]:
 
 
 def _forwarded(extension: AppMetaExtension) -> Iterator[Row]:
-    """What the policy lets through, as the policy itself says it."""
+    """Yield what the policy lets through, in the policy's own words."""
     policy = extension.policy()
     yield _forwards("user", ", ".join(name for name in USER_FIELDS if name in policy.user_fields))
     for kind in openings.KINDS:
@@ -140,7 +140,7 @@ def _plain(value: object) -> str:
 
 
 def _risks(extension: AppMetaExtension) -> Iterator[Row]:
-    """What is risky in our own options; each of the extension's sentences begins with its option."""
+    """Yield what is risky in our own options; each of the extension's sentences begins with its option."""
     for sentence in extension.warnings():
         option = sentence.partition(" ")[0]
         yield Row(Status.FAULT if sentence.startswith(FAULTS) else Status.RISK, _short(option), sentence)
@@ -152,7 +152,7 @@ def _risks(extension: AppMetaExtension) -> Iterator[Row]:
     for network in extension.policy().trusted_proxies:
         if network.prefixlen < WIDEST:
             yield Row(
-                Status.RISK, "trusted_proxies", f"{network} trusts everybody to be a proxy, and to name the user."
+                Status.RISK, "trusted_proxies", f"{network} trusts every client to be a proxy, and to name the user."
             )
 
 
@@ -161,7 +161,7 @@ def _short(option: str) -> str:
 
 
 def _server_risks(configured: Configuration) -> Iterator[Row]:
-    """What is risky in the server's own options, whoever the visitor is."""
+    """Yield what is risky in the server's own options, for any visitor."""
     from .configuration import authenticates
 
     app = configured.app
@@ -169,6 +169,8 @@ def _server_risks(configured: Configuration) -> Iterator[Row]:
     if asks is None:
         yield Row(Status.INFO, "authentication", "the identity provider cannot be made here, so it is not judged.")
     elif not asks:
-        yield Row(Status.FAULT, "authentication", f"disabled: anybody may run code, as nobody. {REMEDIES['token']}")
+        yield Row(
+            Status.FAULT, "authentication", f"disabled: every client can run code, without a name. {REMEDIES['token']}"
+        )
     if app.allow_origin == "*" or app.allow_origin_pat in (".*", "^.*$", ".+"):
-        yield Row(Status.RISK, "allow_origin", "any website may use this server in its visitors' names.")
+        yield Row(Status.RISK, "allow_origin", "any website can use this server in the name of its visitors.")

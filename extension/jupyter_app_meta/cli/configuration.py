@@ -1,6 +1,6 @@
-"""The configuration that ``jupyter server`` would load, read by the same code and nothing started.
+"""The configuration that ``jupyter server`` would load, read by the same code; nothing is started.
 
-Whatever jupyter_server and other extensions print on the way is held back: it may contain secrets.
+Output of jupyter_server and of other extensions is held back, because it may contain secrets.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _unread(records: list[logging.LogRecord]) -> Iterator[str]:
             kind, error, _ = record.exc_info
             line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
             name = kind.__name__ if kind else "error"
-            yield f"{record.args[0]!s} is not read to its end ({name}{line}): the server goes on without the rest."  # type: ignore[index]  # a tuple here
+            yield f"{record.args[0]!s} cannot be read to its end ({name}{line}): the server starts without the rest."  # type: ignore[index]  # a tuple here
 
 
 def refuse_unknown_flags(app: ServerApp, options: list[str]) -> None:
@@ -164,7 +164,7 @@ def kernel_specs(app: ServerApp) -> dict[str, dict[str, Any]] | None:
 
 
 def authenticates(app: ServerApp) -> bool | None:
-    """Whether the server asks visitors who they are; None where that cannot be told from here."""
+    """Whether the server authenticates visitors; None if that cannot be known here."""
     with quiet():
         try:
             return bool(app.identity_provider_class(parent=app).auth_enabled)

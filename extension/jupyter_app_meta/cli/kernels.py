@@ -1,4 +1,4 @@
-"""Which kernels know who is looking: read from their kernelspecs, and asked of their interpreters."""
+"""Which kernels are request-aware, by their kernelspecs and by the packages that their interpreters import."""
 
 from __future__ import annotations
 
@@ -34,14 +34,16 @@ def judge(name: str, spec: dict[str, Any]) -> tuple[Row, bool]:
     argv = [str(part) for part in spec.get("argv") or [""]]
     aware = loads_extension(argv)
     if not aware and not _is_ipykernel(spec, argv):
-        return Row(Status.INFO, subject, f"{title}: not an ipykernel, so it ignores what the server tells."), False
+        return Row(Status.INFO, subject, f"{title}: not an ipykernel, so it ignores the stamps."), False
     versions = installed(argv[0], tuple(sorted(spec.get("env", {}).items()))) if _can_ask(spec, argv) else ("", "")
     if versions is None:
         missing = f"jupyter-app-meta is not installed in the environment of {argv[0]}"
         return Row(Status.RISK if aware else Status.INFO, subject, f"{title}: {missing}."), False
     version, ipykernel = versions
     if ipykernel and is_older(ipykernel, OLDEST):
-        old = f"ipykernel {ipykernel} stops hearing its page once in a while; dashboards need {OLDEST} or newer"
+        old = (
+            f"ipykernel {ipykernel} sometimes stops receiving messages from its page; dashboards need {OLDEST} or newer"
+        )
         return Row(Status.RISK, subject, f"{title}: {old}{_other(version)}."), aware
     how = "request-aware" if aware else f"by `{LOAD}`"
     return Row(Status.OK if aware else Status.INFO, subject, f"{title}: {how}{_other(version)}"), aware

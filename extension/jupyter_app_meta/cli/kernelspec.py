@@ -83,7 +83,10 @@ def remove(place: Place) -> Path:
     if not (folder / "kernel.json").is_file():
         raise Refused(f"there is no kernel {place.name!r} in {place.kernels()}.", 1)
     if not loads_extension(_argv(folder)):
-        raise Refused(f"the kernel {place.name!r} in {place.kernels()} is none of ours; it stays.", 1)
+        raise Refused(
+            f"the kernel {place.name!r} in {place.kernels()} was not installed by jupyter-app-meta: not removed.",
+            1,
+        )
     try:
         shutil.rmtree(folder)
     except OSError as error:

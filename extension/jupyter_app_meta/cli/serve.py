@@ -73,39 +73,43 @@ class Serve(Program):
         VoilaExecutor,
     ]
 
-    port = Integer(8866, min=0, max=65535, help="The port to listen on; 0 is any free one.").tag(config=True)
+    port = Integer(8866, min=0, max=65535, help="The port to listen on; 0 takes any free port.").tag(config=True)
     port_retries = Integer(
         50, min=0, help="How many of the next ports to try if the port is in use; 0 insists on the port."
     ).tag(config=True)
-    ip = Unicode("localhost", help="The address to listen on: 0.0.0.0 for all.").tag(config=True)
-    base_url = Unicode("/", help="The prefix of all URLs, as a reverse proxy passes it on.").tag(config=True)
+    ip = Unicode("localhost", help="The address to listen on; 0.0.0.0 listens on all.").tag(config=True)
+    base_url = Unicode("/", help="The prefix of all URLs, such as /apps/. A reverse proxy must pass it on.").tag(
+        config=True
+    )
     open_browser = Bool(True, help="Open the start page in a browser.").tag(config=True)
-    token = Unicode(help="Let in only those who present this token. Without one everybody is let in.").tag(config=True)
-    auto_token = Bool(False, help="Make up a token and print it.").tag(config=True)
+    token = Unicode(help="The token that visitors must present. Without one every visitor is admitted.").tag(
+        config=True
+    )
+    auto_token = Bool(False, help="Generate a token and print it.").tag(config=True)
     identity_provider_class = Type(
         PasswordIdentityProvider,
         klass=IdentityProvider,
         help="The jupyter_server IdentityProvider that says who a visitor is, such as our_login.Provider.",
     ).tag(config=True)
-    warm = Integer(0, min=0, help="How many kernels to keep ahead of the visitors of each notebook.").tag(config=True)
+    warm = Integer(0, min=0, help="How many warm kernels to keep for each notebook.").tag(config=True)
     warm_max_age = Float(3600, help="Seconds after which a warm kernel is replaced by a new one.").tag(config=True)
-    idle_timeout = Float(300, help="Seconds after which a page that lost its connection loses its kernel.").tag(
-        config=True
-    )
-    connect_timeout = Float(60, help="Seconds after which a page that never connected loses its kernel.").tag(
+    idle_timeout = Float(
+        300, help="Seconds after which the kernel of a page that lost its connection is shut down."
+    ).tag(config=True)
+    connect_timeout = Float(60, help="Seconds after which the kernel of a page that never connected is shut down.").tag(
         config=True
     )
     max_pages = Integer(
         PAGES,
         min=0,
-        help="How many pages may be open at the same time; a visitor who comes then gets 503. By default one for each "
+        help="How many pages may be open at the same time; the next visitor gets 503. By default one for each "
         "128 MiB of memory, at most 500. 0 is no limit.",
     ).tag(config=True)
     max_pages_per_visitor = _limit(
         "How many of them one visitor may have open (429). By default half of max_pages, at most 20. 0: no limit."
     )
     max_pages_per_address = _limit(
-        "How many of them visitors whom no identity provider names may have open from one address (429). By "
+        "How many of them visitors from one address may have open, if no identity provider names them (429). By "
         "default three quarters of max_pages. Behind a proxy it needs AppMetaExtension.trusted_proxies. 0 is no limit."
     )
     max_connections = _limit(
@@ -113,12 +117,14 @@ class Serve(Program):
         "of the process's limit of open files. 0 is no limit."
     )
     quiet_timeout = Float(
-        86_400, min=0, help="Seconds after which a page whose visitor sends nothing loses its kernel. 0 is never."
+        86_400,
+        min=0,
+        help="Seconds after which the kernel of a page whose visitor sends nothing is shut down. 0: never.",
     ).tag(config=True)
     max_upload = Integer(
         DEFAULT_LIMIT,
         min=1,
-        help="How many bytes a page may send at once: what a FileUpload takes. A larger message closes its connection.",
+        help="How many bytes a page may send in one message, as a FileUpload does. A larger one closes its connection.",
     ).tag(config=True)
     files = List(
         Unicode(),
@@ -128,14 +134,14 @@ class Serve(Program):
     trust_xheaders = Bool(
         False, help="Believe X-Scheme and X-Forwarded-Proto: only behind a proxy that sets them."
     ).tag(config=True)
-    hub = Bool(False, help="Be a service of JupyterHub, which starts this command and says who a visitor is.").tag(
+    hub = Bool(False, help="Run as a service of JupyterHub, which starts this command and authenticates visitors.").tag(
         config=True
     )
     authorize = Union(
         [Callable(), Unicode()],
         default_value="",
-        help="Who may see a page: a function, or the name of one ('our_module:our_function'), that takes the user "
-        "and the request and returns True, False or a URL to go to. It may be async.",
+        help="The rule for who may see a page: a function, or its name ('our_module:our_function'), that takes the "
+        "user and the request and returns True, False or a URL to go to. It may be async.",
     ).tag(config=True)
     public_url = Unicode(
         help="The address of the start page as visitors see it, such as https://example.org/apps/: where a proxy "
@@ -144,18 +150,20 @@ class Serve(Program):
     allow_origin = Unicode(
         help="Another origin whose scripts may use pages, such as https://portal.example.org, as in jupyter_server."
     ).tag(config=True)
-    allow_origin_pat = Unicode(help="The same, as a regular expression of whole origins.").tag(config=True)
+    allow_origin_pat = Unicode(help="Like allow_origin, as a regular expression that matches whole origins.").tag(
+        config=True
+    )
     frame_ancestors = Unicode(
         "'self'",
         help="The sites that may show pages in a frame, such as \"'self' https://portal.example.org\". With another "
         "site than our own, cookies are SameSite=None, Secure and Partitioned, which needs https.",
     ).tag(config=True)
     cookie_secret = Bytes(
-        help="What cookies are signed with. By default a secret that is kept beside Jupyter's data, readable by this "
-        "account alone; several servers behind one address need the same one."
+        help="The secret that signs cookies. By default it is kept beside Jupyter's data, readable only by this "
+        "account; several servers behind one address need the same one."
     ).tag(config=True)
     cookie_secret_file = Unicode(
-        help="A file that has what cookies are signed with, at least 32 bytes; made where there is none."
+        help="A file with the secret that signs cookies, at least 32 bytes; it is created if it does not exist."
     ).tag(config=True)
 
     aliases: ClassVar[dict[str, str]] = {  # type: ignore[misc]  # as above
@@ -170,9 +178,12 @@ class Serve(Program):
     }
     flags: ClassVar[dict[str, Any]] = {  # type: ignore[misc]  # as above
         **base_flags,
-        "hub": ({"Serve": {"hub": True, "open_browser": False}}, "Be a service of JupyterHub, which starts it."),
+        "hub": (
+            {"Serve": {"hub": True, "open_browser": False}},
+            "Run as a service of JupyterHub, which starts this command.",
+        ),
         "no-browser": ({"Serve": {"open_browser": False}}, "Do not open a browser."),
-        "token": ({"Serve": {"auto_token": True}}, "Make up a token and print it."),
+        "token": ({"Serve": {"auto_token": True}}, "Generate a token and print it."),
     }
 
     def start(self) -> None:
@@ -195,7 +206,7 @@ class Serve(Program):
     _opened: Path | None = None
 
     def builder(self) -> Builder:
-        """Return what is to be served; raises DashboardError where there is nothing."""
+        """Return the builder of these options; raises DashboardError for options that cannot be served."""
         arguments.refuse_unknown(self.config, self.class_trait_names(config=True))
         if self.auto_token and not self.token:
             self.token = os.urandom(24).hex()
@@ -225,9 +236,13 @@ class Serve(Program):
     def _join_hub(self) -> None:
         """Take the address from the Hub that started this command, and ask it who a visitor is."""
         if self.token or self._provider() is not None:
-            raise DashboardError("With --hub the Hub says who a visitor is: leave out --token and --identity-provider.")
+            raise DashboardError(
+                "The Hub says who a visitor is, so --hub excludes others: leave out --token and --identity-provider."
+            )
         if self.config.get("AppMetaExtension", {}).get("user_header"):
-            raise DashboardError("With --hub the Hub says who a visitor is: leave out AppMetaExtension.user_header.")
+            raise DashboardError(
+                "The Hub says who a visitor is, so --hub excludes others: leave out AppMetaExtension.user_header."
+            )
         self.ip, self.port, self.base_url = service()
         self.port_retries = 0  # the Hub's proxy knows this port only
         self.identity_provider_class = identity_provider()
@@ -253,7 +268,10 @@ class Serve(Program):
         link = f"{url}?token={self.token}" if self.auto_token else url
         self.log.info("Dashboards are served at %s (Ctrl-C stops).", link, extra=logs.AS_IT_IS)
         if self.ip not in LOOPBACK and not self.token and self._provider() is None and not has_secret(self.config):
-            self.log.warning("Everybody who reaches %s is let in: give --token or --identity-provider.", self.ip)
+            self.log.warning(
+                "No authentication: every client that can reach %s has access. Set --token or --identity-provider.",
+                self.ip,
+            )
         if self.open_browser:
             self._opened = open_page(link, secret=self.auto_token)
 

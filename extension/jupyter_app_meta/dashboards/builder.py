@@ -187,7 +187,7 @@ class Builder:
         for option, given in {**self.options, "meta": self.defaults.meta, "max_age": self.defaults.max_age}.items():
             expect(option, given)
         if self.options["token"] and isinstance(self.options["identity_provider"], IdentityProvider):
-            raise DashboardError("token has no effect beside an identity_provider that is made already: leave one out.")
+            raise DashboardError("token cannot be combined with an identity_provider instance: pass only one.")
         configured.check(self.config, self.options["identity_provider"])
         Rules.of(VoilaConfiguration(config=self.config), self.options["files"])
         for mount in self.mounts:
@@ -244,22 +244,22 @@ def create_app(
 ) -> Builder:
     """Return a builder of a server of dashboards.
 
-    ``identity_provider`` is jupyter_server's, a class, its name (``package.module.Provider``) or
-    an instance; without one and without a ``token`` everybody who reaches the server is an
-    anonymous visitor. ``on_error(status, request)`` answers the HTML of an error page, or None.
-    ``meta``, ``warm`` and ``max_age`` (seconds after which a warm kernel is replaced) hold for
-    every dashboard that says nothing else. Cookies are signed with ``cookie_secret`` or with what
-    ``cookie_secret_file`` has, else with a secret that is kept beside Jupyter's data. A page that
-    was away for ``idle_timeout`` seconds, or never connected for ``connect_timeout``, loses its
-    kernel. Where ``max_pages`` are open, who comes is told to try again (503), as is who has
-    ``max_pages_per_visitor``, or sits at an address with ``max_pages_per_address`` (429); each is found
-    from the machine's memory by default, 0 is no limit. A page whose visitor sends nothing for ``quiet_timeout``
-    seconds ends, too (0: never). ``max_upload`` is how many bytes a page may send at once.
-    ``files`` are patterns, such as ``*.csv``, of files beside notebooks that are served as pictures
-    are. ``public_url`` is the address that visitors see where a proxy does not say it;
-    ``allow_origin`` (or a regular expression, ``allow_origin_pat``) is another origin whose scripts
-    may use pages; ``frame_ancestors`` are the sites that may show pages in a frame.
-    ``config`` is a traitlets Config, such as ``{"AppMetaExtension": {"cookies_allow": ["theme"]}}``.
+    ``identity_provider`` is one of jupyter_server: a class, its name (``package.module.Provider``) or an instance.
+    Without it and without a ``token`` every visitor is anonymous. ``on_error(status, request)`` returns the HTML of an
+    error page, or None. ``meta``, ``warm`` and ``max_age`` (seconds after which a warm kernel is replaced) are the
+    defaults of every dashboard. Cookies are signed with ``cookie_secret``, or with the content of
+    ``cookie_secret_file``, or else with a secret that is kept beside Jupyter's data.
+
+    A page that has lost its connection for ``idle_timeout`` seconds, or has not connected within ``connect_timeout``,
+    loses its kernel, and so does a page whose visitor sends nothing for ``quiet_timeout`` seconds (0: never). If
+    ``max_pages`` are open, the next visitor is told to try again (503). The limits of one visitor
+    (``max_pages_per_visitor``) and of one address (``max_pages_per_address``) answer 429. None is found from the
+    machine's memory, 0 is no limit. ``max_upload`` is how many bytes a page may send in one message.
+
+    ``files`` are patterns, such as ``*.csv``, of files beside notebooks that are served as pictures are. ``public_url``
+    is the address that visitors see, if a proxy does not tell it. ``allow_origin`` (or a regular expression,
+    ``allow_origin_pat``) is another origin whose scripts may use pages. ``frame_ancestors`` are the sites that may show
+    pages in a frame. ``config`` is a traitlets Config, such as ``{"AppMetaExtension": {"cookies_allow": ["theme"]}}``.
     """
     options = {name: given for name, given in locals().items() if name not in APART}
     expect("config", config)

@@ -227,7 +227,7 @@ def _valued(trait: TraitType[Any, Any], value: object) -> object:
 
 
 def _check_password(config: Config, provider: object) -> None:
-    """Refuse a password that is required and not there: everybody would be let in."""
+    """Refuse a password that is required and missing: every visitor would be admitted."""
     found = config.get("PasswordIdentityProvider", {})
     if provider is None and found.get("password_required") and not found.get("hashed_password"):
         raise DashboardError(

@@ -55,7 +55,7 @@ class Dashboard:
         async with self._reading:
             version = notebook.version(self.notebook)
             if version is None:
-                raise DashboardError(f"The notebook {self.notebook.name} is gone.")
+                raise DashboardError(f"The notebook {self.notebook.name} does not exist any more.")
             if self._blueprint is None or self._blueprint.version != version:
                 self._blueprint = await notebook.read(self._services, self.notebook, version)
             return self._blueprint

@@ -24,7 +24,9 @@ async def verdict(authorize: Authorize | None, request: HTTPRequest, log: loggin
     if answer is True or (isinstance(answer, str) and answer and not _no_url.search(answer)):
         return answer
     if answer is not False and answer is not FAILED:
-        log.warning("%s answered with a %s, not with a bool or URL: refused.", name(authorize), type(answer).__name__)
+        log.warning(
+            "%s returned a %s, not a bool or URL: the visitor is refused.", name(authorize), type(answer).__name__
+        )
     return False
 
 

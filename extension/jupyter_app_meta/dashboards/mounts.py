@@ -23,7 +23,7 @@ class Mount:
 
 
 def check_paths(mounts: Sequence[Mount], index: Route | None) -> None:
-    """Raise DashboardError for two places of the same addresses, and where there is none."""
+    """Raise DashboardError for two places with the same URLs, and if there is no place at all."""
     taken: dict[tuple[str, bool], Mount] = {}
     for mount in mounts:
         before = taken.setdefault((mount.route.shape, mount.dynamic), mount)
@@ -40,7 +40,7 @@ def check_paths(mounts: Sequence[Mount], index: Route | None) -> None:
     if index and (clash := taken.get((index.shape, False))):
         raise DashboardError(f"{clash.place.name} and the index are both at {index.path}.")
     if not mounts:
-        raise DashboardError("There is nothing to serve: add a notebook by with_app or with_dynamic_directory.")
+        raise DashboardError("There is nothing to serve: add a notebook with with_app or with_dynamic_directory.")
 
 
 def _refuse_both(one: Mount, other: Mount) -> None:
@@ -52,15 +52,15 @@ def _refuse_both(one: Mount, other: Mount) -> None:
 
 
 def check_place(mount: Mount) -> None:
-    """Raise DashboardError for a place that is not there, or is something else."""
+    """Raise DashboardError for a place that does not exist, or is of the wrong kind."""
     if mount.dynamic and "{name}" in mount.route.segments:
         raise DashboardError(
-            f"{mount.route.path} has the parameter name, which is the notebook's: give it another one."
+            f"{mount.route.path} has a parameter called name, which is the name of the notebook: rename the parameter."
         )
     if mount.dynamic and not mount.place.is_dir():
-        raise DashboardError(f"{mount.place} is no directory: {mount.route.path} cannot be served.")
+        raise DashboardError(f"{mount.place} is not a directory: {mount.route.path} cannot be served.")
     if not mount.dynamic and not mount.place.is_file():
         what = "is a directory: use with_dynamic_directory" if mount.place.is_dir() else "does not exist"
         raise DashboardError(f"{mount.place} {what}: {mount.route.path} cannot be served.")
     if not mount.dynamic and mount.place.suffix != SUFFIX:
-        raise DashboardError(f"{mount.place} is no notebook ({SUFFIX}): {mount.route.path} cannot be served.")
+        raise DashboardError(f"{mount.place} is not a notebook ({SUFFIX}): {mount.route.path} cannot be served.")

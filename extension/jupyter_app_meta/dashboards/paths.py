@@ -1,7 +1,7 @@
 """Where a dashboard is: paths with parameters, and which file a name in a directory means. Pure.
 
 1. A path is absolute, its parameters stand for one segment each: ``/customers/{customer_id}``.
-2. Two paths of the same shape are one path, whatever their parameters are called.
+2. Two paths of the same shape are one path, even if their parameters have other names.
 3. A name that could leave its directory, or is not meant to be seen, means no file: dots, hidden
    and ``_``-prefixed parts, encoded or turned slashes, NUL, and links that lead out.
 """
@@ -35,7 +35,7 @@ class Route:
     def of(cls, path: str) -> Route:
         """Return the route of a path; raises DashboardError for one that cannot be."""
         if not isinstance(path, str):
-            raise DashboardError(f"The path {path!r} is no text: give one such as '/sales'.")
+            raise DashboardError(f"path must be a string such as '/sales', not {path!r}.")
         if not path.startswith("/"):
             raise DashboardError(f"The path {path!r} must begin with a slash: {'/' + path!r}.")
         route = cls("/" + path.strip("/"))
@@ -87,11 +87,11 @@ class Route:
 
 
 def base(url: str) -> str:
-    """Return a base URL with a slash before and after it; raises DashboardError for one that nobody can reach."""
+    """Return a base URL with a slash before and after it; raises DashboardError for one that cannot be reached."""
     inner = url.strip("/") if isinstance(url, str) else "?"
     text = f"/{inner}/" if inner else "/"
     if not _base.fullmatch(text) or is_devious(text) or not all(map(is_segment, unquote(text).split("/"))):
-        raise DashboardError(f"The base_url {url!r} cannot be reached: give a path of ASCII letters, as in '/apps/'.")
+        raise DashboardError(f"base_url must be a path of ASCII characters such as '/apps/', not {url!r}.")
     return text
 
 
@@ -116,7 +116,7 @@ def is_plain(name: str) -> bool:
 
 
 def find(directory: Path, name: str) -> Path | None:
-    """Return the notebook of this name in a directory, None where there is none to be seen."""
+    """Return the notebook of this name in a directory; None if no such notebook may be served."""
     parts = name.removesuffix(SUFFIX).split("/")
     if not is_plain(name):
         return None

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from .runs.run import Run
 
 NAMED = ("provider", "hub")
-"""Whose visitors have one identity each; the others have as many as they like, and are counted by address too."""
+"""Assurances with one identity for each visitor. Other visitors can have many, so they are counted by address too."""
 
 
 class TooManyPages(Exception):
-    """As many pages are open as may be: of all (503), or of one visitor or address (429)."""
+    """The limit of open pages is reached: that of the server (503), or that of one visitor or address (429)."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -67,7 +67,7 @@ class Services:
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def refusal(self, visit: Visit) -> int | None:
-        """Return the status for a visit for which there is no room: 503 where all pages are taken, 429 its own."""
+        """Return the status of a visit that has no room: 503 if the server is full, 429 if the visitor's share is."""
         pages = {*self.arrivals, *(open_one for _, open_one in self.visits.items())}
         if reaches(sum(run.has_visitor for run in self.runs) + len(self.arrivals), self.limits.max_pages):
             return 503
@@ -91,7 +91,7 @@ class Services:
             self.arrivals.discard(visit)
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Run this in a task of its own, which inherits nothing from the visitor whose request happens to be served."""
+        """Run this in a task of its own, which inherits no context from the request that is being served."""
         task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
         self.tasks.add(task)
         task.add_done_callback(self._done)

@@ -1,4 +1,4 @@
-"""What a deployer says of one path."""
+"""Per-path settings: access rule, additional request fields, warm kernels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..server.hooks import Authorize, Meta
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Who may see it, what is added to its requests, and how many kernels are kept ahead, for how many seconds."""
+    """The access rule, the function that adds request fields, how many warm kernels are kept, and how long."""
 
     authorize: Authorize | None = None
     meta: Meta | None = None

@@ -1,9 +1,9 @@
 """Where a route's dashboards come from: one notebook, or a directory of them.
 
-start()           begin whatever is done ahead of visitors
+start()           start the warm kernels
 canonical(params) the same, in the one way in which hooks and cells are told them
 is_plain(params)  could these parameters of a URL mean a dashboard at all?
-find(params)      the dashboard of these parameters, None where there is none
+find(params)      the dashboard of these parameters, or None
 entries()         what can be opened without knowing a parameter
 sweep()           notice what has come and gone
 close()           end the runs that have no visitor
@@ -50,7 +50,7 @@ class Fixed:
         return path.rstrip("/") == self.route.path
 
     async def start(self) -> None:
-        """Begin whatever is done ahead of visitors."""
+        """Start the warm kernels."""
         self.dashboard.start()
 
     def find(self, params: Mapping[str, str]) -> Dashboard | None:
@@ -72,7 +72,7 @@ class Fixed:
         return [Entry(self.route.path, {}, self.dashboard.notebook, self.settings)]
 
     async def sweep(self) -> None:
-        """A path stays, whatever becomes of its notebook."""
+        """Do nothing: a path stays, even if its notebook vanishes."""
 
     async def close(self) -> None:
         """End the runs that have no visitor."""
@@ -90,7 +90,7 @@ class Folder:
         self._started = False
 
     async def start(self) -> None:
-        """Begin whatever is done ahead of visitors, for the notebooks that there are now, and again when asked."""
+        """Start the warm kernels of the notebooks that exist now; a later call adds those of new notebooks."""
         self._started = True
         if self.settings.warm > 0:
             for name in await self._names():
@@ -116,7 +116,7 @@ class Folder:
         return {**params, "name": paths.short(params["name"])}
 
     def is_plain(self, params: Mapping[str, str]) -> bool:
-        """Whether the name could be that of a notebook that is meant to be seen, and whatever else a segment."""
+        """Whether the name could be that of a notebook that may be served, and each other parameter one segment."""
         others = (value for name, value in params.items() if name != "name")
         return paths.is_plain(params["name"]) and all(map(paths.is_segment, others))
 

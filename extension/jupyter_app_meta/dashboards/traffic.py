@@ -1,4 +1,4 @@
-"""Who has the right of way: visitors who wait for their page, before kernels that are run ahead."""
+"""Priorities: visitors who wait for their page come before kernels that run ahead."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 SETTLE = 0.25
-"""Seconds without a page being rendered, after which nobody is taken to wait."""
+"""Seconds without a page being rendered, after which no visitor is taken to be waiting."""
 
 PATIENCE = 15
-"""Seconds after which work ahead goes on even though visitors never cease: it has a low priority anyway."""
+"""Seconds after which work ahead goes on even if visitors keep coming: its process has a low priority anyway."""
 
 
 class Traffic:

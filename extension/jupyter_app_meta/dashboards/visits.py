@@ -1,7 +1,7 @@
-"""Who looks at which page: a kernel belongs to the identity that opened its page, and ends with it.
+"""Which visitor has which page: a kernel belongs to the identity that opened its page, and ends with the page.
 
 1. A visit begins with its kernel and ends when its page closes, or is away for too long.
-2. A kernel that has no visit belongs to nobody: nobody reaches a warm one.
+2. A kernel without a visit belongs to no visitor: a warm kernel cannot be reached.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CLOSING = Ending(1012, "the server ends")
 
 
 class Socket(Protocol):
-    """A page's connection, whatever host it came through."""
+    """A page's connection, of any host."""
 
     def close(self, code: int | None = None, reason: str | None = None) -> None:
         """Close the connection, with a code and a reason that the page's script reads."""
@@ -72,7 +72,7 @@ class Visit:
         return str(user.username) if user and user.is_authenticated else "an anonymous visitor"
 
     def away(self) -> float:
-        """Return for how many seconds nobody has looked at the page; 0 while it is rendered or connected."""
+        """Return for how many seconds the page has had no connection; 0 while it is rendered or connected."""
         return 0 if self.rendering or self.sockets else time.monotonic() - self.since
 
     def quiet(self) -> float:
@@ -80,7 +80,7 @@ class Visit:
         return 0 if self.rendering else time.monotonic() - self.heard
 
     def touch(self) -> None:
-        """Note that somebody looked until now."""
+        """Note that the page was connected until now."""
         self.since = time.monotonic()
 
 
@@ -112,7 +112,7 @@ class Visits:
         return visit if visit and visit.belongs_to(visitor) else None
 
     def forget(self, kernel_id: str, ending: Ending = ENDED) -> Visit | None:
-        """Forget a visit and close its sockets: from now on the kernel is nobody's."""
+        """Forget a visit and close its sockets: from now on no visitor reaches the kernel."""
         visit = self._visits.pop(kernel_id, None)
         if visit and visit.flight:
             visit.flight.close()
@@ -121,7 +121,7 @@ class Visits:
         return visit
 
     def heard(self, kernel_id: str, channel: str, parts: list[Any]) -> None:
-        """Note what a kernel publishes while its page is away: what the page sent may be done."""
+        """Note what a kernel publishes while its page is away: a message that the page sent may be answered by it."""
         visit = self.get(kernel_id)
         if visit and visit.flight and channel == "iopub":
             note(visit.flight, parts, None)

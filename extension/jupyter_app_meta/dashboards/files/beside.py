@@ -4,7 +4,7 @@
 2. It belongs to the notebooks in its folder, or in the nearest folder above that has some. A visitor who may see the
    page of one of them may have it.
 3. Hidden files and those that begin with ``_``, notebooks, configuration files and what a link outside leads to are
-   never served, whatever the rules say.
+   never served, even if the rules name them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ VOILA = ("voila", "files")
 """Where Voila itself has such files."""
 
 MOST_PAGES = 200
-"""Of so many notebooks in a file's folder it is asked whether the visitor may see one."""
+"""The most notebooks of a file's folder for which the server checks whether the visitor may see one."""
 
 
 class Place(Protocol):
@@ -115,7 +115,7 @@ def search(path: str, referer: str, places: Iterable[Place], rules: Rules) -> It
 
 
 def locate(directory: Path, relative: str, rules: Rules) -> Path | None:
-    """Return a file of a directory, None where there is none that may be served."""
+    """Return a file of a directory; None if no such file may be served."""
     try:
         root = directory.resolve()
         path = (directory / relative).resolve(strict=True)

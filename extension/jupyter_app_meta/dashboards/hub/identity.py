@@ -1,7 +1,7 @@
 """How visitors log in to JupyterHub. Needs JupyterHub; ``hub`` imports this where it is wanted.
 
-It is the identity provider of the Hub's single-user servers, but for two things that matter where
-strangers come: nobody makes the server wait for the Hub, and no credential is logged.
+It is the identity provider of the Hub's single-user servers with two differences, because strangers come here: no
+request blocks the server while the Hub answers, and no credential is logged.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ class CallbackHandler(JupyterHubOAuthCallbackHandler):  # type: ignore[misc]  # 
     """Where the Hub sends people back to."""
 
     async def prepare(self) -> None:
-        """Ask the Hub who comes, once and without waiting: the base asks later, and everybody waits meanwhile."""
+        """Ask the Hub who the visitor is, once and without blocking: the base asks later, and blocks every visitor."""
         await self.hub_auth.get_user(self, sync=False)
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
-        """Log what failed by its kind: the request has a code, and its text is whatever a stranger wrote."""
+        """Log what failed by its kind: the request has a code, and its text was written by a stranger."""
         self.hub_auth.log.warning("A login failed (%s).", getattr(value, "status_code", typ.__name__))
 
 

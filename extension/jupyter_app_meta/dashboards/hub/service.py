@@ -1,7 +1,7 @@
 """A server of dashboards that JupyterHub starts as one of its services, and whose visitors log in to the Hub.
 
 The Hub's proxy passes it the requests below its prefix. Its identity provider asks the Hub who a
-visitor is, and refuses whom the Hub does not let use the service.
+visitor is, and refuses visitors whom the Hub does not let use the service.
 """
 
 from __future__ import annotations
@@ -55,11 +55,13 @@ def settings(provider: IdentityProvider, outside: Outside) -> dict[str, Any]:
     """Return the settings of an application whose visitors a Hub knows; none for another one.
 
     The Hub's provider checks XSRF by itself, with tokens of its own, once it knows who asks. Pages
-    of the Hub and of everybody's servers have one origin: none may frame another's.
+    of the Hub and of all users' servers have one origin, so a page must not frame another.
     """
     if not hasattr(provider, "hub_auth"):
         return {}
     if outside.is_framed:
-        raise DashboardError("frame_ancestors cannot be had with a Hub: its pages have one origin with those of users.")
+        raise DashboardError(
+            "frame_ancestors cannot be set with a Hub: its pages share one origin with those of users."
+        )
     headers = {**outside.settings()["headers"], "Content-Security-Policy": "frame-ancestors 'none'"}
     return {"xsrf_cookies": False, "headers": headers}

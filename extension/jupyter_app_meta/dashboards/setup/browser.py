@@ -1,4 +1,4 @@
-"""Opens the start page in a browser, without the token in the browser's arguments: those are everybody's to read."""
+"""Opens the start page in a browser. The token is kept out of the browser's arguments: every account can read those."""
 
 from __future__ import annotations
 

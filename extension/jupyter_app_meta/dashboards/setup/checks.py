@@ -1,4 +1,4 @@
-"""What is looked at before a server says that it serves: its notebooks by name, and one kernel by starting it."""
+"""Checks before a server listens: every notebook is checked by name, and one kernel is started for trial."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TRIAL = 60
 
 
 def warnings(places: Iterable[Place], kernels: Mapping[str, str], mapping: Mapping[str, str]) -> Iterator[str]:
-    """Yield a sentence for each notebook that no visitor can see: its name is reserved, or its kernel is missing."""
+    """Yield a sentence for each notebook that cannot be opened: its name is reserved, or its kernel is missing."""
     for route, place in places:
         for name, notebook in _notebooks(place):
             path = f"{route.path.rstrip('/')}/{name}"

@@ -43,7 +43,7 @@ def services(
     extension = AppMetaExtension(config=config, log=log)
     check(extension)
     logs.guard(log, Application.instance().log if Application.initialized() else None)
-    hook = extension.meta()  # what cannot be is refused before anything is opened
+    hook = extension.meta()  # a wrong option is refused before anything is opened
     voila = looks_of(config)
     specs = voila.kernel_spec_manager_class(config=config, log=log)
     visits = Visits()
@@ -88,7 +88,7 @@ def check(extension: AppMetaExtension) -> None:
 
 
 def looks_of(config: Config) -> VoilaConfiguration:
-    """Return how pages look; raises DashboardError for a template or theme that is not there."""
+    """Return how pages look; raises DashboardError for a template or theme that is not installed."""
     voila = VoilaConfiguration(config=_voila_config(config))
     looks.check(voila)
     return voila
@@ -130,12 +130,12 @@ def _context(
 def provider(
     given: IdentityProvider | type[IdentityProvider] | None, token: str | None, config: Config, log: logging.Logger
 ) -> IdentityProvider:
-    """Return the identity provider: the deployer's, one with a token, or one that lets in everybody."""
+    """Return the identity provider: the deployer's, one with a token, or one that admits every visitor."""
     if isinstance(given, IdentityProvider):
         return given
     options: dict[str, Any] = {} if token is None else {"token": token}
     if given is None and token is None and not has_secret(config):
-        options["token"] = ""  # open to everybody who reaches it, as dashboards are
+        options["token"] = ""  # every visitor is admitted, which is the default of a dashboard server
     made = (given or PasswordIdentityProvider)(config=config, log=log, **options)
     if made.has_trait("allow_password_change"):
         made.set_trait("allow_password_change", False)  # it would be written into a configuration file

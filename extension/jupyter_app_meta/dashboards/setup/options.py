@@ -91,9 +91,9 @@ def expect(option: str, given: object, route: Route | None = None) -> None:
 
 
 def imported(given: object) -> object:
-    """Return what a name such as ``package.module.Provider`` means, and what is no name as it is.
+    """Return what a name such as ``package.module.Provider`` means; anything but a string is returned as it is.
 
-    Raises DashboardError for a name of nothing.
+    Raises DashboardError if the name cannot be imported.
     """
     if not isinstance(given, str):
         return given

@@ -1,4 +1,4 @@
-"""How browsers reach a server, and other sites show it: the options of that, checked."""
+"""Options that say how browsers reach a server and which other sites may show it, with their checks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OURS = ("'self'", "'none'")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outside:
-    """What the deployer says of addresses, other origins and cookies."""
+    """The deployer's options for addresses, other origins and cookies."""
 
     cookie_secret: bytes | None = field(default=None, repr=False)
     cookie_secret_file: str | Path | None = None
@@ -38,13 +38,13 @@ class Outside:
         return any(source not in _OURS for source in self.ancestors)
 
     def check(self, log: logging.Logger) -> None:
-        """Raise DashboardError for what cannot be; warn of what is risky."""
+        """Raise DashboardError for options that contradict each other; warn about risky ones."""
         if self.cookie_secret and self.cookie_secret_file:
-            raise DashboardError("cookie_secret and cookie_secret_file are both given: leave one out.")
+            raise DashboardError("cookie_secret cannot be combined with cookie_secret_file: pass only one.")
         if self.allow_origin not in ("", "*") and not _origin.fullmatch(self.allow_origin):
             raise DashboardError("allow_origin must be an origin such as 'https://portal.example.org', without a path.")
         if self.allow_origin and self.allow_origin_pat:
-            raise DashboardError("allow_origin and allow_origin_pat are both given: leave one out.")
+            raise DashboardError("allow_origin cannot be combined with allow_origin_pat: pass only one.")
         self._check_pattern()
         for source in self.ancestors or ("",):
             if not _ancestor.fullmatch(source):
@@ -52,9 +52,11 @@ class Outside:
                     "frame_ancestors must be sources separated by spaces, such as \"'self' https://portal.example.org\"."
                 )
         if self.allow_origin == "*":
-            log.warning("allow_origin='*': scripts of every site may use the pages of visitors who are logged in here.")
+            log.warning("allow_origin='*': scripts of every site can use the pages of visitors who are logged in here.")
         if "*" in self.ancestors:
-            log.warning("frame_ancestors='*': every site may show pages in a frame, and lead visitors' clicks there.")
+            log.warning(
+                "frame_ancestors='*': every site can show these pages in a frame and trick visitors into clicks there."
+            )
 
     def settings(self) -> dict[str, Any]:
         """Return the settings of the web application."""
@@ -70,4 +72,4 @@ class Outside:
         try:
             re.compile(self.allow_origin_pat)
         except re.error as error:
-            raise DashboardError(f"allow_origin_pat is no regular expression ({error}): correct it.") from error
+            raise DashboardError(f"allow_origin_pat must be a regular expression ({error}).") from error

@@ -1,4 +1,4 @@
-"""The port that a server listens on: the one that was asked for, one of the next, or any that is free."""
+"""The port that a server listens on: the one that is configured, one of the next ones, or any free port."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def url(text: str | None, policy: Policy) -> str:
 
 
 def _level(status: int) -> int:
-    """Return the level: a page that was shown is no news, a server that is full no error of its own."""
+    """Return the level: a page that was shown is not worth a line, and a full server is not an error."""
     if status < 300 or status == 304:
         return logging.DEBUG
     if status < 400:

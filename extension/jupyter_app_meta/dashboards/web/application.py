@@ -45,7 +45,7 @@ from .pages import IndexHandler, PageHandler
 KERNEL = r"(?P<kernel_id>\w+-\w+-\w+-\w+-\w+)"
 
 LIMITS = {"max_body_size": 64 * 1024, "body_timeout": 30, "idle_connection_timeout": 120}
-"""What a stranger may cost: no route needs more of a body than a login form has."""
+"""Limits for strangers: no route needs a larger body than a login form."""
 
 
 class Application(web.Application):
@@ -79,7 +79,7 @@ class Application(web.Application):
         self.settings["static_url_prefix"] = url_path_join(plan.base_url, "static/")
 
     def listen(self, port: int, address: str | None = None, **options: Any) -> HTTPServer:
-        """Listen, and start what is to run ahead of visitors."""
+        """Listen, and start the warm kernels."""
         sockets = {name: options.pop(name) for name in ("family", "backlog", "flags", "reuse_port") if name in options}
         services = self.services
         own = {"room": services.limits.max_connections, "is_proxy": services.context.policy.trusts, "log": services.log}
@@ -112,7 +112,7 @@ class Application(web.Application):
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """How a server meets browsers. It is made before anything is opened: what cannot be is refused here."""
+    """How a server meets browsers. It is made, or refused, before anything is opened."""
 
     provider: IdentityProvider
     cookies: Cookies

@@ -87,7 +87,9 @@ class Handler(JupyterHandler):
     async def fail(self, status: int, error_id: str = "") -> None:
         """Answer with the deployer's own error page, or ours, with the id under which the log says more."""
         on_error: OnError | None = self.settings["dashboard_on_error"]
-        is_known = getattr(self, "_jupyter_current_user", None) is not None  # jupyter_server forbids to ask earlier
+        is_known = (
+            getattr(self, "_jupyter_current_user", None) is not None
+        )  # jupyter_server raises if current_user is read before prepare()
         known = admission.view(self.services, self.raw_request()) if is_known else None
         own = await hooks.page(on_error, status, known, self.services.log)
         self.set_status(status)
@@ -106,7 +108,7 @@ def error_page(status: int, base_url: str, error_id: str = "") -> str:
 
 
 class RefusalHandler(Handler):
-    """What no route is to see: it is not asked who sends it."""
+    """Answers requests that no route may see, without authentication."""
 
     def initialize(self, status: int) -> None:
         """Take the status."""
@@ -118,10 +120,10 @@ class RefusalHandler(Handler):
 
 
 class NotFoundHandler(Handler):
-    """Everything else, also for those who are not logged in."""
+    """Answers every other URL, also for visitors who are not logged in."""
 
     async def prepare(self, *, _redirect_to_login: bool = True) -> None:
-        """Answer 404 to whatever was asked; who is known is known to the deployer's error page."""
+        """Answer 404; if the visitor is known, the deployer's error page is told the user."""
         with suppress(web.HTTPError):
             await super().prepare(_redirect_to_login=False)
         if not self._finished:

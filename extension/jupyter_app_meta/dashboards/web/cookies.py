@@ -66,7 +66,7 @@ def _name_login(provider: IdentityProvider, made: Cookies) -> None:
 
 
 def kept_secret(file: str | Path | None, log: logging.Logger) -> bytes:
-    """Return the secret of this file, or of this machine's own; it is made where there is none.
+    """Return the secret of this file, or of this machine's own; it is created if it does not exist.
 
     Raises DashboardError for a file of the deployer's that cannot be.
     """
@@ -78,7 +78,9 @@ def kept_secret(file: str | Path | None, log: logging.Logger) -> bytes:
         if file:
             raise DashboardError(f"cookie_secret_file {path} cannot be used ({reason}): give another file.") from error
         log.warning(
-            "%s cannot be used (%s): visitors become others at the next start. Give cookie_secret_file.", path, reason
+            "%s cannot be used (%s): visitors lose their identity at the next start. Set cookie_secret_file.",
+            path,
+            reason,
         )
         return secrets.token_bytes(SIZE)
 
@@ -91,7 +93,7 @@ def _read(path: Path) -> bytes | None:
     if len(found) < SIZE:
         raise DashboardError(f"cookie_secret_file {path} has {len(found)} bytes: it must have {SIZE} or more.")
     if os.name == "posix" and path.stat().st_mode & 0o077:
-        with suppress(OSError):  # it may be mounted, and nobody's to change
+        with suppress(OSError):  # it may be mounted read-only
             path.chmod(0o600)
     return found
 

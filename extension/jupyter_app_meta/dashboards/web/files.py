@@ -1,4 +1,4 @@
-"""The route of files beside notebooks: it is taken where there is such a file, for visitors who may see its page."""
+"""The route of files beside notebooks: it matches if there is such a file, and serves visitors of its page."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class _Finder(Matcher):
         self._base, self._places, self._taken, self._rules = base_url, places, taken, rules
 
     def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
-        """Return tornado's sign of a match, None where there is no such file."""
+        """Return tornado's sign of a match; None if there is no such file."""
         return {} if request.method in METHODS and self.find(request) else None
 
     def find(self, request: HTTPServerRequest) -> list[Found]:

@@ -1,10 +1,10 @@
 """What a request is before any route sees it: readable, and with the address that its visitor sees.
 
-1. A request that no route could read is refused here: a Host, Origin or path that is none.
+1. A request that no route could read is refused here: one with an invalid Host, Origin or path.
 2. The visitor's address is ``public_url``, else what one of ``trusted_proxies`` says in X-Forwarded-Host, -Port,
    -Proto and -Prefix, else what the request itself says. It stands in the request from here on, so that all that
    compares an Origin, makes a link or tells a notebook its URL means the same one.
-3. Nobody else's X-Forwarded-Host is believed.
+3. X-Forwarded-Host is believed only from a trusted proxy.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Front:
 
 
 def public_address(public_url: str, base_url: str) -> tuple[str, str] | None:
-    """Return the scheme and host of ``public_url``, None where it is empty; raises DashboardError if it is none."""
+    """Return the scheme and host of ``public_url``, or None if it is empty; raises DashboardError if it is invalid."""
     if not public_url:
         return None
     parts = _public.fullmatch(public_url)

@@ -1,4 +1,4 @@
-"""Routes of jupyter_server, JupyterLab and Voila that a dashboard server has: what none of them can read is no error.
+"""Routes of jupyter_server, JupyterLab and Voila that a dashboard server has: an unreadable request gets 4xx.
 
 They look for files and parse URLs as visitors write them, and where that fails with a ValueError it is the visitor's
 mistake: 404 for a file, 400 for all else, instead of a 500 with a traceback.

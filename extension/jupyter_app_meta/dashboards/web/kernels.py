@@ -1,7 +1,7 @@
 """The routes of a page's script: its kernel's model, channels and end.
 
-Every one first asks whether the kernel is this visitor's, and they may still see its page. To
-anybody else it answers as if there were no such kernel: 403, with the same body.
+Each route first checks that the kernel is this visitor's, and that the visitor may still see its page. To any
+other visitor it answers as if there were no such kernel: 403, with the same body.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ MODEL = ("id", "name", "last_activity", "execution_state", "connections")
 
 
 class KernelRoute(Handler):
-    """A route of one kernel: for the visitor whose page it runs, and nobody else."""
+    """A route of one kernel: only for the visitor whose page it runs."""
 
     unnamed_status = 403
 
     async def prepare(self, *, _redirect_to_login: bool = False) -> None:
-        """Send nobody to the login: that would tell a script nothing, and everybody a kernel's id."""
+        """Do not redirect to the login: a script cannot use it, and its URL would show the kernel's id."""
         await super().prepare(_redirect_to_login=False)
 
     async def visit(self, kernel_id: str) -> Visit:
-        """Return the visit that has this kernel; 403 to anybody but its visitor."""
+        """Return the visit that has this kernel; 403 to any other visitor."""
         who = identity.visitor(self, self.services.context.policy)
         visit = await admission.owned(self.services, kernel_id, who, self.raw_request())
         if isinstance(visit, Refused):
@@ -92,7 +92,7 @@ class ChannelsHandler(Limited, KernelWebsocketHandler, KernelRoute):
     _gate: Gate | None = None
 
     async def pre_get(self) -> None:
-        """Let nobody in but the visitor whose page the kernel runs, with a few sockets at a time."""
+        """Admit only the visitor whose page the kernel runs, with a few sockets at a time."""
         visit = await self.visit(self.kernel_id)
         if not self.get_argument("session_id", "").isascii():
             raise web.HTTPError(400)  # it becomes a ZeroMQ identity
@@ -146,7 +146,7 @@ class ChannelsHandler(Limited, KernelWebsocketHandler, KernelRoute):
             self.close(1007, "a message could not be read")
 
     def on_too_big(self) -> None:
-        """Name the option: the visitor's upload is lost."""
+        """Name the option that allows larger messages: the visitor's upload is lost."""
         self.log.warning(
             "%s: a message of more than %d bytes was refused; max_upload allows more.",
             self._visit.notebook.name if self._visit else "A page",

@@ -2,8 +2,8 @@
 
 1. There are never more than ``max_connections``, and of one peer half of them: it may not keep others out. A trusted
    proxy is all its visitors, and may have all.
-2. Who comes when there is no room gets 503 and a Retry-After at once.
-3. Where the process has no descriptor left, one that was kept for that says so to who comes; then it rests a moment.
+2. If there is no room, a new connection gets 503 and a Retry-After at once.
+3. If the process has no descriptor left, a spare one is used to answer 503; then the server pauses for a moment.
    tornado's own loop would try again and again, and log each time.
 """
 
@@ -78,7 +78,7 @@ class Listener(HTTPServer):
         super().handle_stream(stream, address)
 
     def gasp(self, listening: socket.socket, error: OSError) -> None:
-        """Tell who comes that there is no descriptor left, by the one that was kept."""
+        """Answer 503 to a new connection by the spare descriptor, because no other one is left."""
         if error.errno not in EXHAUSTED:
             self._say(error.strerror or type(error).__name__)
             return
@@ -138,7 +138,7 @@ class Listener(HTTPServer):
 
 
 class _Acceptance:
-    """Accepts connections of one socket; rests where there is no descriptor."""
+    """Accepts connections of one socket; pauses if there is no descriptor."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Where visitors log in, what a page says that needs it, and what the deployer is told where nobody can."""
+"""Where visitors log in, what a page shows that needs a login, and the warning if no visitor can log in."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from ..services import Services
 from .base import Handler, render
 
 NOBODY = (
-    "Nobody is authenticated here: require_user() refuses everybody. Choose --token, --identity-provider or --hub, or "
-    "AppMetaExtension.user_header with trusted_proxies."
+    "No authentication is configured: require_user() refuses every visitor. Set --token, --identity-provider or --hub, "
+    "or AppMetaExtension.user_header with trusted_proxies."
 )
 
 
 def announce(provider: IdentityProvider, services: Services) -> None:
-    """Say in the log that nobody can be authenticated, where that is so."""
+    """Warn if no visitor can be authenticated."""
     if not provider.auth_enabled and not services.context.policy.user_header:
         services.log.warning(NOBODY)
 
 
 def address(handler: Handler) -> str:
-    """Return where the visitor of a page logs in, to come back to it; empty where there is no login page."""
+    """Return where the visitor of a page logs in, with the way back to the page; empty if there is no login page."""
     policy = handler.services.context.policy
     if policy.user_header or not handler.identity_provider.login_available:
         return ""

@@ -1,6 +1,6 @@
-"""The routes of people: a dashboard's page, and the list of dashboards.
+"""The routes that visitors open: a dashboard's page, and the list of dashboards.
 
-Who may see a page is decided before anything is started.
+Admission decides before anything is started.
 """
 
 from __future__ import annotations

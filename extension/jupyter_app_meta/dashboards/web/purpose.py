@@ -1,8 +1,8 @@
-"""What a GET is for: a page that somebody will see needs a kernel, and nothing else does.
+"""What a GET is for: only a page that a visitor will see needs a kernel.
 
 1. Browsers say it (Sec-Fetch-Dest, Sec-Purpose): a document or a frame is a page; a picture, a script's fetch and what
    is fetched ahead are none. Nor is a frame of another site that may not show it.
-2. Who says nothing shows a page if they accept HTML, and are neither a health check nor a link's preview by their name.
+2. A client that does not say so gets a page if it accepts HTML, unless its name is that of a health check or preview.
    A request with neither Accept nor Cookie is a health check.
 """
 
