@@ -105,6 +105,7 @@ class Builder:
         rest = dict(self.options)
         outside = Outside(**{option.name: rest.pop(option.name) for option in fields(Outside)})
         limits = Limits(**{option.name: rest.pop(option.name) for option in fields(Limits)})
+        outside.check(self.log)
         return Plan(
             mounts=self.mounts,
             index=self.index,
