@@ -34,6 +34,8 @@ CHROMIUM_FLAGS = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # Voila's pages name a CDN: the same for everybody
 )
 FOREIGN = ("JUPYTER_", "JUPYTERHUB_", "JPY_", "KERNEL_")
+SLOW = "rfc3987_syntax"
+"""Hidden from each server of the tests: jsonschema works without it, and it takes as long as all of jupyter_server."""
 
 with suppress(ModuleNotFoundError):  # the wheel's environment has none, and no properties to test
     import hypothesis
@@ -52,6 +54,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
     os.environ.update({variable: str(Path(home, folder)) for variable, folder in FOLDERS.items()})
     os.environ["PYTHONNOUSERSITE"] = "1"
+    _hide(SLOW, Path(home, "absent"))
+
+
+def _hide(module: str, folder: Path) -> None:
+    """Make a module unimportable, here and in the processes that the tests start."""
+    folder.mkdir()
+    (folder / f"{module}.py").write_text(f"raise ImportError('{module} is hidden')\n")
+    sys.path.insert(0, str(folder))
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
 
 
 @pytest.hookimpl(wrapper=True)

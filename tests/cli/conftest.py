@@ -21,7 +21,6 @@ OTHERS = (
     "notebook",
     "voila.server_extension",
 )
-SLOW = "rfc3987_syntax"  # jsonschema works without it, and it takes as long as all of jupyter_server
 
 
 @dataclass
@@ -87,5 +86,4 @@ def site(tmp_path: Path) -> Site:
     site = Site(tmp_path)
     site.enable()
     site.add_kernel("python3-app-meta", "python", "--ext=jupyter_app_meta")
-    site.hide(SLOW)
     return site

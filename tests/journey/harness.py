@@ -56,6 +56,9 @@ WHO = (
 )
 
 
+OTHERS = ("jupyter_lsp", "jupyterlab", "notebook", "voila.server_extension")
+"""Extensions that take longer to import than all the rest: a test that needs one enables it."""
+
 PORTS = range(10_081, 32_000)
 """Below those that systems give to outgoing connections, which might take one before its server does.
 
@@ -167,8 +170,18 @@ def serving(
         (home / "config" / name).write_text(preamble + config)
     port = free_port()
     argv = [*command, f"--port={port}", *(["--debug"] if debug else []), *arguments]
+    env = {"JUPYTER_CONFIG_PATH": str(without_others(home)), **(env or {})}
     with launched(home, argv, f"http://127.0.0.1:{port}/", token=token, env=env, python=python) as server:
         yield server
+
+
+def without_others(home: Path) -> Path:
+    """Return a folder of configuration that disables the other extensions, and comes before the environment's own."""
+    folder = home / "etc" / "jupyter_server_config.d"
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {"ServerApp": {"jpserver_extensions": dict.fromkeys(OTHERS, False)}}
+    (folder / "others.json").write_text(json.dumps(config))
+    return folder.parent
 
 
 @contextmanager
