@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import httpx
+import psutil
 import websocket
 from jupyter_server.services.kernels.connection.base import (
     deserialize_binary_message,
@@ -109,6 +110,14 @@ class Server:
             else:
                 return
         raise TimeoutError(self.log)
+
+    def kill(self) -> None:
+        """End the server and its kernels at once."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        self.process.kill()
+        for process in children:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
     def stop(self) -> None:
         """End the server and its kernels, and close what its visitors left open."""
