@@ -21,6 +21,9 @@ QUICK_TESTS := tests/test_model.py tests/policy/test_policy.py tests/policy/test
 # The pure core: each line and branch of it is run by an example, none by luck of a property or for its time.
 PURE_TESTS := tests/policy tests/test_wire.py
 
+# A file's tests share servers. The files are begun in the order of tests/conftest.py: those that take long first.
+PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
+
 # What tests and servers start by name must come from the environment under test.
 in = exec env PATH="$(abspath $(1))/bin:$$PATH" $(1)/bin/python
 
@@ -51,11 +54,11 @@ coverage: $(VENV)/.test ## Check that examples reach each branch of the pure cor
 test: test-main test-313 test-wheel ## Run every test: here, under Python 3.13, and against the wheel
 
 test-main: $(VENV)/.test $(VENV313)/.test $(VENVTOGETHER)/.test chromium nginx hub-proxy ## Run the tests in .venv
-	$(call in,$(VENV)) -m pytest -n 2 --dist loadfile $(ARGS)
+	$(call in,$(VENV)) -m pytest $(PARALLEL) $(ARGS)
 
 test-313: $(VENV313)/.test ## Run the kernel half's tests under Python 3.13, where there is one
 	@if test -x $(VENV313)/bin/python; \
-	then $(call in,$(VENV313)) -m pytest $(KERNEL_TESTS) $(ARGS); \
+	then $(call in,$(VENV313)) -m pytest $(PARALLEL) $(KERNEL_TESTS) $(ARGS); \
 	else echo "No Python 3.13 was found (PY313=… names one): the kernel half was tested on $$($(PY) -V) only."; fi
 
 test-wheel: $(VENVWHEEL)/.test ## Build the wheel, install it into a clean environment, and test it there

@@ -87,7 +87,9 @@ def refuse_skip(report: Report) -> Report:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests that need a Python 3.13 where there is none; the header says so."""
+    """Begin with browsers, and leave out the tests that need a Python 3.13 where there is none; the header says so."""
+    slow = {item.path for item in items if "browser" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: item.path not in slow)  # one worker is not to end long after the other
     if find_python313() is None:
         left_out = [item for item in items if item.get_closest_marker("py313")]
         items[:] = [item for item in items if item not in left_out]
