@@ -294,7 +294,7 @@ def test_what_is_no_path_is_refused_where_it_is_given(folder: Path) -> None:
         "path must be a string such as .*, not None": lambda: create_app().with_app(
             path=nothing, root=folder / "a.ipynb"
         ),
-        "The path None": lambda: create_app().with_index(path=nothing),
+        "path must be a string such as": lambda: create_app().with_index(path=nothing),
         "root is of type NoneType for /x": lambda: create_app().with_app(path="/x", root=nothing),
         "directory is of type NoneType for /x": lambda: create_app().with_dynamic_directory(
             path="/x", directory=nothing
