@@ -15,6 +15,11 @@ from stage import eventually, serving_folder, staging, visit, write
 MEMBERS = """from jupyter_app_meta import app_meta
 print("for members:", app_meta().require_user().username)"""
 
+OWN = """from jupyter_app_meta import NotAuthenticated
+class OnlyMembers(NotAuthenticated):
+    pass
+raise OnlyMembers("for members")"""
+
 BUTTON = """import ipywidgets
 from jupyter_app_meta import app_meta
 fails, asks, out = ipywidgets.Button(description="Fails"), ipywidgets.Button(description="Asks"), ipywidgets.Output()
@@ -53,6 +58,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """``serve`` without a login."""
     home = tmp_path_factory.mktemp("logins")
     write(home / "root" / "members.ipynb", "print('before')", MEMBERS)
+    write(home / "root" / "own.ipynb", OWN)
     write(home / "root" / "button.ipynb", BUTTON)
     with serving_folder(home) as server:
         yield server
@@ -71,6 +77,16 @@ def test_page_that_needs_a_login_says_that_there_is_none(server: Server) -> None
     lines = [line for line in server.log.splitlines() if found[1] in line]
     assert "members.ipynb, cell 2, for an anonymous visitor at /members: NotAuthenticated" in lines[0]
     assert "Set a token, a password or an identity provider." in lines[-1]
+    opened.close()
+
+
+def test_author_may_derive_an_error_that_needs_a_login(server: Server) -> None:
+    """A subclass of NotAuthenticated leads to the login, as NotAuthenticated does; its text is in the log."""
+    opened = visit(server, None, "/own")
+    found = re.search(r"this server has no login.*?(E-[0-9A-F]{4})", opened.html, re.DOTALL)
+    assert found and "Something went wrong" not in opened.html
+    lines = [line for line in server.log.splitlines() if found[1] in line]
+    assert "own.ipynb, cell 1" in lines[0] and "OnlyMembers: for members" in lines[-1]
     opened.close()
 
 

@@ -5,7 +5,8 @@ exception: ``rich.traceback.install()`` displays it, a custom handler that fails
 the visitor.
 
 1. The methods that show exceptions stay IPython's own. What is put in their place is not used.
-2. A custom handler (``set_custom_exc``) runs. If it fails, both exceptions are shown as ``error`` messages.
+2. A subclass of NotAuthenticated is named as NotAuthenticated, because the server knows errors by their names only.
+3. A custom handler (``set_custom_exc``) runs. If it fails, both exceptions are shown as ``error`` messages.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import sys
 from collections.abc import Callable
 from types import MethodType
 from typing import Any
+
+from ..errors import NotAuthenticated
 
 FIXED = ("showtraceback", "_showtraceback", "showsyntaxerror", "show_usage_error")
 """The methods that show exceptions."""
@@ -28,18 +31,29 @@ def fix(shell: Any) -> None:
         return
     for name in (*FIXED, "set_custom_exc"):
         vars(shell).pop(name, None)
-    names = {name: _fixed(base, name) for name in FIXED if hasattr(base, name)}
+    names = {name: _fixed(name, getattr(base, name)) for name in FIXED if hasattr(base, name)}
+    if "_showtraceback" in names:
+        names["_showtraceback"] = _fixed("_showtraceback", _naming(base._showtraceback))
     own = {"__module__": base.__module__, "__qualname__": base.__qualname__, "__doc__": base.__doc__}
     handled = {"app_meta_fixed": True, "set_custom_exc": _careful_setter(base)}
     metaclass: Any = type(base)
     shell.__class__ = metaclass(base.__name__, (base,), {**own, **names, **handled})
 
 
-def _fixed(base: Any, name: str) -> property:
-    """Return an attribute that is the base's method, whatever is assigned to it."""
+def _naming(show: Handler) -> Handler:
+    """Return a method that shows an exception, and names a subclass of NotAuthenticated by that name."""
+
+    def _showtraceback(shell: Any, etype: Any, evalue: Any, stb: Any) -> Any:
+        return show(shell, NotAuthenticated if issubclass(etype, NotAuthenticated) else etype, evalue, stb)
+
+    return _showtraceback
+
+
+def _fixed(name: str, method: Handler) -> property:
+    """Return an attribute that is this method, whatever is assigned to it."""
 
     def get(shell: Any) -> Any:
-        return MethodType(getattr(base, name), shell)
+        return MethodType(method, shell)
 
     def put(shell: Any, value: object) -> None:
         sys.stderr.write(f"{name} of the shell stays IPython's own on a page: errors are for the server's log.\n")

@@ -17,7 +17,6 @@ from traitlets import Unicode, default
 from traitlets.config import Config
 from voila.execute import VoilaExecutor
 
-from ...errors import NotAuthenticated
 from ...server.messages.outgoing import advised, masked
 from ...server.reports.complaints import is_for_author
 from ...server.reports.incidents import Incidents, told
@@ -49,6 +48,7 @@ class Executor(VoilaExecutor):  # type: ignore[misc]  # Voila has no types
         super().__init__(nb, km=kernel.manager, config=config, show_tracebacks=True, log=_silent)
         self.page_kernel = kernel
         self.needs_login = ""
+        self._asks_for_login = False
         self._incidents = incidents
         self._displays = displays
         self._is_reported = False
@@ -69,7 +69,7 @@ class Executor(VoilaExecutor):  # type: ignore[misc]  # Voila has no types
 
     async def run(self, cell: NotebookNode, index: int, number: int) -> None:
         """Run a cell in place; its author knows it by ``number``. Raises what nbclient raises."""
-        self._is_reported = False
+        self._is_reported = self._asks_for_login = False
         self._incidents.at(self.page_kernel.id, number)
         await self.async_execute_cell(cell, index)  # nbclient's default stores history, and so does Voila
 
@@ -78,6 +78,8 @@ class Executor(VoilaExecutor):  # type: ignore[misc]  # Voila has no types
         if is_for_author(msg["msg_type"], msg["content"]):
             self._is_reported = self._is_reported or msg["msg_type"] == "error"
             incident = self._incidents.hear(self.page_kernel.id, msg["header"], msg["parent_header"], msg["content"])
+            if msg["msg_type"] == "error":
+                self._asks_for_login = incident.reach == "login"  # a subclass of NotAuthenticated, too
             if not self._incidents.shows:
                 if incident.reach == "author":
                     return None
@@ -87,7 +89,7 @@ class Executor(VoilaExecutor):  # type: ignore[misc]  # Voila has no types
 
     def fail(self, cell: NotebookNode, error: Exception, advice: str = "") -> None:
         """Show below a cell that it failed, and report why unless the kernel already has."""
-        if isinstance(error, CellExecutionError) and error.ename == NotAuthenticated.__name__:
+        if isinstance(error, CellExecutionError) and self._asks_for_login:
             self.needs_login = self._incidents.last(self.page_kernel.id)
         if self._is_reported:
             return
