@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from jupyter_client.kernelspec import NATIVE_KERNEL_NAME as HERE
@@ -13,7 +13,6 @@ from stage import served, write
 
 from jupyter_app_meta.dashboards import Builder, admission, create_app
 from jupyter_app_meta.dashboards.admission import Admitted, Asked, Redirect, Refused
-from jupyter_app_meta.dashboards.runs.run import Run
 from jupyter_app_meta.dashboards.site import Site
 from jupyter_app_meta.model import User
 from jupyter_app_meta.policy import Page, RawRequest
@@ -111,13 +110,15 @@ async def test_kernel_is_for_its_own_visitor(folder: Path) -> None:
         assert isinstance(verdict, Admitted)
 
         class Ended:
+            has_visitor = True
+
             async def is_alive(self) -> bool:
                 return False
 
             async def close(self) -> None:
                 return None
 
-        services.visits.begin(verdict.visit, "kernel", cast(Run, Ended()))
+        services.visits.begin(verdict.visit, "kernel", Ended())
         assert await admission.owned(services, "kernel", ALICE, raw(ALICE)) is verdict.visit
         assert await admission.owned(services, "kernel", BOB, raw(BOB)) == Refused(403)
         assert await admission.owned(services, "other", ALICE, raw(ALICE)) == Refused(403)

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import zmq.asyncio
 from jupyter_client.kernelspec import KernelSpecManager
@@ -22,10 +22,7 @@ from ..server.messages.gate import Accounts
 from ..server.reports.incidents import Incidents
 from .limits import Limits, reaches
 from .traffic import Traffic
-from .visits import Visit, Visits
-
-if TYPE_CHECKING:
-    from .runs.run import Run
+from .visits import RunHandle, Visit, Visits
 
 NAMED = ("provider", "hub")
 """Assurances with one identity for each visitor. Other visitors can have many, so they are counted by address too."""
@@ -62,7 +59,7 @@ class Services:
     traffic: Traffic = field(default_factory=Traffic)
     limits: Limits = field(default_factory=Limits)
     request_hook: Meta | None = None
-    runs: set[Run] = field(default_factory=set)
+    runs: set[RunHandle] = field(default_factory=set)
     arrivals: set[Visit] = field(default_factory=set)
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 

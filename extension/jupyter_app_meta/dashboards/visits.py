@@ -9,16 +9,13 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ..policy import Page, RawRequest
 from ..server.identity import Visitor
 from ..server.messages.flights import Flight
 from ..server.messages.heard import note
 from .settings import Settings
-
-if TYPE_CHECKING:
-    from .runs.run import Run
 
 
 class Ending(NamedTuple):
@@ -40,6 +37,20 @@ class Socket(Protocol):
         """Close the connection, with a code and a reason that the page's script reads."""
 
 
+class RunHandle(Protocol):
+    """The run of a page, as far as its visit and the site need it."""
+
+    @property
+    def has_visitor(self) -> bool:
+        """Whether it counts as an open page: a kernel that runs ahead has no visitor yet."""
+
+    async def is_alive(self) -> bool:
+        """Whether its kernel lives."""
+
+    async def close(self) -> None:
+        """End it, and its kernel."""
+
+
 @dataclass(slots=True, weakref_slot=True, eq=False)
 class Visit:
     """One page that one visitor opened: what is known of the request, and the page's live sockets."""
@@ -51,7 +62,7 @@ class Visit:
     page: Page
     address: str | None = None
     login: str = ""
-    run: Run | None = None
+    run: RunHandle | None = None
     flight: Flight | None = None
     sockets: set[Socket] = field(default_factory=set)
     pending: int = 0
@@ -97,7 +108,7 @@ class Visits:
     def __len__(self) -> int:
         return len(self._visits)
 
-    def begin(self, visit: Visit, kernel_id: str, run: Run) -> None:
+    def begin(self, visit: Visit, kernel_id: str, run: RunHandle) -> None:
         """Give a kernel, and the run that it is for, to a visit."""
         visit.run = run
         self._visits[kernel_id] = visit
