@@ -80,6 +80,9 @@ def test_an_unknown_proxy_is_an_address(tmp_path: Path) -> None:
     with staging(tmp_path, app(tmp_path, max_pages=2, max_pages_per_visitor=0)) as server:
         first = come(server, "10.0.0.1")
         assert (first.response.status_code, come(server, "10.0.0.2").response.status_code) == (200, 429)
+        assert come(server, "10.0.0.3").response.status_code == 429
+        (line,) = [line for line in server.log.splitlines() if "max_pages_per_address" in line]
+        assert "127.0.0.1" in line and "AppMetaExtension.trusted_proxies" in line
         closed(first)
 
 

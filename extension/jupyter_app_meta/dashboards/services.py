@@ -19,7 +19,9 @@ from voila.configuration import VoilaConfiguration
 from ..server.context import StampingContext
 from ..server.hooks import Meta
 from ..server.messages.gate import Accounts
+from ..server.reports.allowances import Allowance
 from ..server.reports.incidents import Incidents
+from ..server.reports.logs import printable
 from .limits import Limits, reaches
 from .traffic import Traffic
 from .visits import RunHandle, Visit, Visits
@@ -58,6 +60,7 @@ class Services:
     accounts: Accounts = field(default_factory=Accounts)
     traffic: Traffic = field(default_factory=Traffic)
     limits: Limits = field(default_factory=Limits)
+    allowance: Allowance = field(default_factory=lambda: Allowance(1, 1 / 60))
     request_hook: Meta | None = None
     runs: set[RunHandle] = field(default_factory=set)
     arrivals: set[Visit] = field(default_factory=set)
@@ -74,7 +77,21 @@ class Services:
         if visit.address is None or (user and user["assurance"] in NAMED):
             return None
         of_address = sum(page.address == visit.address for page in pages)
-        return 429 if reaches(of_address, self.limits.max_pages_per_address) else None
+        if not reaches(of_address, self.limits.max_pages_per_address):
+            return None
+        self._say_full(visit.address, of_address)
+        return 429
+
+    def _say_full(self, address: str, pages: int) -> None:
+        """Log, once in a while, that an address has its share: it may be a proxy that this server does not know."""
+        if self.allowance.left():
+            self.allowance.take(1)
+            self.log.warning(
+                "Refusing pages to %s, which has %d open (c.Serve.max_pages_per_address). If it is a proxy with many "
+                "visitors, name it in AppMetaExtension.trusted_proxies.",
+                printable(address),
+                pages,
+            )
 
     @contextmanager
     def arriving(self, visit: Visit) -> Iterator[None]:
