@@ -30,7 +30,7 @@ sys.meta_path.insert(0, Absent())
 def old(site: Site) -> Site:
     """A site whose Voila was downgraded, as installing voila-vuetify does."""
     absent = site.root / "absent"
-    (absent / "voila").mkdir()
+    (absent / "voila").mkdir(parents=True)
     (absent / "voila" / "__init__.py").write_text("")
     (absent / "voila-0.4.0.dist-info").mkdir()
     (absent / "voila-0.4.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: voila\nVersion: 0.4.0\n")
