@@ -158,7 +158,7 @@ def test_secret_where_nothing_can_be_kept(
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "file" / "data"))
     first, second = kept_secret(None, LOG), kept_secret(None, LOG)
     assert first != second and len(first) == 32
-    assert "Give cookie_secret_file" in caplog.text
+    assert "Set cookie_secret_file" in caplog.text
 
 
 def test_secret_is_made_once(tmp_path: Path) -> None:
