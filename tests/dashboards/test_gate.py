@@ -285,13 +285,13 @@ def test_comms_have_an_end(server: Server) -> None:
     def closed_again() -> Iterator[Json]:
         for _ in range(600):
             comm_id = uuid.uuid4().hex
-            yield comm_open(socket, comm_id)
+            yield comm_open(socket, comm_id, "Größe 1")
             yield socket.message("comm_close", {"comm_id": comm_id})
 
     for message in closed_again():
         last = socket.send(message)
     socket.until(is_idle_after(last))
-    opened_ones = (comm_open(socket, uuid.uuid4().hex) for _ in range(1001))
+    opened_ones = (comm_open(socket, uuid.uuid4().hex, "Größe 1") for _ in range(1001))
     assert refused_within(socket, opened_ones) == 1008
     opened.close()
 
@@ -311,7 +311,7 @@ def test_page_that_is_away_keeps_no_more_than_a_limit(server: Server) -> None:
     socket, before = opened.connect(), len(server.log)
     click(opened, socket, "stream")
     socket.close()
-    eventually(lambda: "has lost its output" in server.log[before:], 60)
+    eventually(lambda: "Discarded a disconnected page's output" in server.log[before:], 60)
     again = opened.connect()
     assert ended(again) == 1013
     opened.close()

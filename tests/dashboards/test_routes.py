@@ -320,7 +320,7 @@ async def test_redirect_that_cannot_be_sent_is_a_refusal(
     """An ``authorize`` whose URL would break its header admits nobody, and the log says so once."""
     app = create_app().with_app(path="/x", root=folder / "a.ipynb", authorize=to(url))
     assert await lead(app, "/x") == ["403"]
-    said = [record.message for record in caplog.records if "answered with" in record.message]
+    said = [record.message for record in caplog.records if "not a bool or URL" in record.message]
     assert len(said) == 1 and said[0].endswith("returned a str, not a bool or URL: the visitor is refused.")
 
 
