@@ -118,7 +118,7 @@ WRONG = {
     "deployers_own:": "write 'our_module:our_function'",
     ":function": "write 'our_module:our_function'",
     "deployers_own:functoin": "AttributeError",
-    "deployers_own:function:more": "AttributeError",
+    "deployers_own:function:more": "invalid format",
     "deployers_own:SEVEN": "our_module:our_function",
     "deployers_absent:function": "ModuleNotFoundError",
     "deployers_needy:function": "no_such_module_at_all",
