@@ -28,8 +28,8 @@ from . import authors
 
 _probe: ContextVar[object] = ContextVar("jupyter_app_meta_probe")
 
-_returned: list[object] = [None]
-"""The header of the message to which the kernel last returned from a comm message that came while a cell awaited."""
+_returned: dict[object, object] = {}
+"""For each subshell, the header of the message to which it last returned from a comm message that came in between."""
 
 pool_worker = getattr(pools, "_worker", None)
 """What a thread of an executor runs."""
@@ -50,9 +50,10 @@ def is_green() -> bool:
     return sys.modules["greenlet"].getcurrent().parent is not None
 
 
-def note_return(header: object) -> None:
+def note_return(header: Mapping[str, Any] | None) -> None:
     """Note that a comm message is done that came while this header's cell awaited: some of its work may be left."""
-    _returned[0] = header
+    if header is not None:
+        _returned[header.get("subshell_id")] = header
 
 
 def may_believe(kernel: Any, parent: Mapping[str, Any]) -> bool:
@@ -112,7 +113,10 @@ def _is_handled(kernel: Any, parent: Mapping[str, Any]) -> bool:
     header = parent["header"]
     if not getattr(kernel.set_parent, "active", False):
         return False  # ``messages.guard`` is not there to note which comm messages came in between
-    if header is _returned[0] or kernel._shell_context[kernel._shell_parent].get("header") is not header:
+    if (
+        header is _returned.get(header.get("subshell_id"))
+        or kernel._shell_context[kernel._shell_parent].get("header") is not header
+    ):
         return False
     subshell = header.get("subshell_id")
     if subshell is None:
