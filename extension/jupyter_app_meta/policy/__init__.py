@@ -5,10 +5,10 @@ The rules, in the order in which a name is judged (``headers``, ``cookies`` and 
 1. Some things never cross, under no option.
 2. What looks like a credential, by its name or its value, crosses only when ``unsafe_*`` has its exact name.
 3. What a proxy says about the user's identity crosses only when ``headers_allow`` has its exact name.
-4. A few cookies and headers cross by default. Others cross by a pattern of the deployer's: one that names nothing in
-   particular (``*``) opens neither addresses nor cookies of unfamiliar names.
-5. A credential inside a value is cut out of a URL, and keeps any other value back.
-6. The name of what stays behind or was changed is listed in ``redacted``; its value is nowhere.
+4. A few cookies and headers cross by default. Others cross by a pattern of the deployer's. A pattern that names nothing
+   in particular (``*``) opens neither addresses nor cookies with unfamiliar names.
+5. A credential inside a URL is cut out. A credential inside any other value withholds the whole value.
+6. The name of each item that is withheld or changed is listed in ``redacted``; its value appears nowhere.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ OPEN_HEADERS = headers.OPEN
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Page:
-    """The page that a visitor looks at: its whole URL, path parameters, and the mode it means."""
+    """The page that a visitor looks at: its whole URL, its path parameters, and the mode that it implies."""
 
     url: str
     path_params: Mapping[str, str] = field(default_factory=dict)
@@ -49,9 +49,8 @@ class Page:
 class RawRequest:
     """What a handler knows of its request, unfiltered. It never leaves the server, and no repr shows it.
 
-    ``headers`` are (name, value) pairs in the order received, latin-1 as HTTP has it; ``url`` and
-    ``base_url`` are absolute; ``client`` is the socket's true peer; ``own_cookies`` are the names
-    of the server's own login cookies.
+    ``headers`` are (name, value) pairs in the order received, decoded as latin-1. ``url`` and ``base_url`` are
+    absolute. ``client`` is the socket's true peer. ``own_cookies`` are the names of the server's own login cookies.
     """
 
     method: str
@@ -95,9 +94,9 @@ class Policy:
         trusted_proxies: Iterable[str] = (),
         user_header: str = "",
     ) -> Policy:
-        """Return the policy of these option values; raise PolicyError for a value that is not valid.
+        """Return the policy for these option values; raise PolicyError for a value that is not valid.
 
-        ``user_fields`` None means all. ``secret_query`` are more names of credential parameters.
+        ``user_fields=None`` means all fields. ``secret_query`` has further names of credential parameters.
         """
         return cls(
             user_fields=names.user_fields(user_fields),
@@ -113,11 +112,11 @@ class Policy:
         )
 
     def of_deployer(self) -> Policy:
-        """Return the policy for the deployer's own functions: ``user_fields`` narrows what kernels see, not them."""
+        """Return the policy for the deployer's own functions. ``user_fields`` narrows only what kernels see."""
         return replace(self, user_fields=frozenset(USER_FIELDS), extra_user_fields=True)
 
     def request(self, raw: RawRequest, page: Page | None = None) -> HTTPRequest:
-        """Return what may be known of the request; ``page`` is the visitor's page where it is known."""
+        """Return what code may know of the request; ``page`` is the visitor's page, if it is known."""
         withheld: list[str] = []
         params = self._path_params(page.path_params if page else raw.path_params)
         shown = self._url(page.url if page else raw.url, params, withheld)
@@ -158,7 +157,7 @@ class Policy:
         return matches(key, patterns)
 
     def opens_cookie(self, name: str) -> bool:
-        """Whether a cookie of this name may cross, as far as its name says."""
+        """Whether a cookie of this name may cross, judged by its name alone."""
         key = normal(name)
         if cookies.is_never(key):
             return False
@@ -176,7 +175,7 @@ class Policy:
         return found
 
     def _path_params(self, given: Mapping[str, str]) -> _PathParams:
-        """Judge each by its name and value, as the parameters of a query are."""
+        """Judge each parameter by its name and value, like those of a query."""
         shown, hidden, kept, listed = {}, set(), set(), []
         for name, value in given.items():
             if normal(name) in self.unsafe_query:
@@ -219,7 +218,7 @@ class Policy:
         return kept
 
     def _header_value(self, key: str, value: str) -> str | None:
-        """Return what may be shown of an open header; None where a credential is written in it."""
+        """Return what may be shown of an open header; None if it contains a credential."""
         if key in self.unsafe_headers:
             return value
         if matches(key, headers.URLS):
@@ -239,7 +238,7 @@ class Policy:
         return kept
 
     def _is_harmless(self, name: str, value: str) -> bool:
-        """Whether no credential stands in a cookie's value, as where a proxy joined cookies with commas."""
+        """Whether a cookie's value contains no credential, such as another cookie that a proxy joined with a comma."""
         if normal(name) in self.unsafe_cookies:
             return True
         try:

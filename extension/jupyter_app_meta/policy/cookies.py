@@ -1,10 +1,11 @@
 """Which cookies are open, which are credentials, and which are familiar enough for a pattern such as ``*``.
 
-1. A browser sends the cookies of every service on its host: only a few well-known names of preferences are open.
+1. A browser sends the cookies of every service on its host, so only a few well-known names of preferences are open.
 2. Login cookies of this server and its Hub cross under no option.
-3. What says credential by its words, or is known as a product's login, needs its exact name in ``unsafe_cookies``.
-4. A pattern that names nothing in particular opens names that are made of plain words; opaque ones (``rtFa``, ``TGC``,
-   ``li_at``) are logins too often.
+3. A cookie whose words say credential, or that is known as a product's login, needs its exact name in
+   ``unsafe_cookies``.
+4. A pattern that names nothing in particular opens only names that are made of plain words: opaque names (``rtFa``,
+   ``TGC``, ``li_at``) are too often logins.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ OPEN = frozenset(
     """.split()
 )
 NEVER = ("-xsrf", "jupyterhub-*", "service-*", "username-*", "*oauth-state*")
-LOGINS = tuple(  # of products, whatever their words say
+LOGINS = tuple(  # logins of products, even if their names have harmless words
     """
     --host-* --secure-* -oauth2-proxy* *pomerium* gcp-ia* cf[-.]* --cf* -cf* awselb* awsalb* arraffinity* incap-*
     visid-incap* bigipserver* user-list-id metabase.* xs osid adminhtml* usercontext -airflow* a0:* idx dt -identity
@@ -37,7 +38,7 @@ LOGINS = tuple(  # of products, whatever their words say
     sidcc swap remember-web* remember-admin* remember-user*
     """.split()
 )
-PRODUCTS = tuple(  # whose cookies are logins where their names are not made of plain words
+PRODUCTS = tuple(  # cookies of products, which are logins unless their names are made of plain words
     """
     --host-* --secure-* -oauth2-proxy* *pomerium* gcp-ia* cf[-.]* --cf* -cf* awselb* awsalb* arraffinity* incap-*
     visid-incap* nlbi-* bigipserver* ts01* ak-bmsc bm-sz bm-sv -abck datadome ak-* kc-* keycloak* authelia* authentik*
@@ -92,7 +93,7 @@ def is_never(key: str) -> bool:
 
 @remembered
 def is_credential(name: str) -> bool:
-    """Whether a cookie says credential by its words, or is known as a product's login."""
+    """Whether a cookie's words say credential, or it is known as a product's login."""
     key = normal(name)
     if matches(key, LOGINS) or max(nouns.judge(name), nouns.judge(key)) > Level.HARMLESS:
         return True
@@ -114,5 +115,5 @@ def _is_plain(found: tuple[str, ...]) -> bool:
 
 @lru_cache(maxsize=1)
 def _common() -> frozenset[str]:
-    """Return the common English words of ``common.txt``, which make a name familiar and say no more about it."""
+    """Return the common English words of ``common.txt``, which make a name familiar and say nothing else about it."""
     return frozenset(files(__package__).joinpath("common.txt").read_text("ascii").split())

@@ -1,9 +1,10 @@
-"""Which headers are open, and which say credential, identity or address.
+"""Which headers are open, and which ones hold a credential, an identity or an address.
 
-1. What carries the cookies or the WebSocket itself crosses under no option.
-2. What says credential by its words, or is known as a product's, needs its exact name in ``unsafe_headers``.
-3. What says who the user is needs its exact name in ``headers_allow``.
-4. What says where the client is needs its name too, or a pattern that is about it: not ``*`` or ``x-*``.
+1. A header that carries the cookies or the WebSocket itself crosses under no option.
+2. A header whose words say credential, or that is known as a product's, needs its exact name in ``unsafe_headers``.
+3. A header that says who the user is needs its exact name in ``headers_allow``.
+4. A header that says where the client is needs its exact name there too, or a pattern for such headers: not ``*`` or
+   ``x-*``.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ OPEN = tuple(
     "accept accept-language user-agent host origin dnt sec-ch-ua* sec-fetch-* x-request-id traceparent".split()
 )
 URLS = ("origin", "referer", "referrer", "*url", "*uri", "*location", "*redirect", "x-*-path", "destination")
-CREDENTIAL = tuple(  # of products, and what only the whole name says
+CREDENTIAL = tuple(  # headers of products, and names that say credential only as a whole
     """
     authorization *-authorization *[-.:]auth dpop *client?cert* *clientcert* *ssl?client* *tls?client* x-ssl-* *mtls*
     *certificate *certificates x-client-verify* x-amzn-oidc-data x-ms-client-principal x-grafana-id
@@ -78,7 +79,7 @@ def is_credential(key: str) -> bool:
     found = words.split(key)
     if found and found[-1] in NOUNS_OF_CREDENTIALS:
         return True
-    # X-Auth-Request-User says who; X-Jwt-Claim-Sub is a piece of how.
+    # X-Auth-Request-User says who the user is; X-Jwt-Claim-Sub is a piece of the credential.
     return level is Level.DOUBTFUL and not (is_identity(key) and CREDENTIALS.isdisjoint(set(found) - _WHO))
 
 
@@ -97,6 +98,6 @@ def is_identity(key: str) -> bool:
 
 @remembered
 def is_address(key: str) -> bool:
-    """Whether a header says where the client, or a proxy in front of the server, is."""
+    """Whether a header says where the client is, or where a proxy in front of the server is."""
     found = words.split(key)
     return matches(key, ADDRESS) or bool(found and found[-1] in _ADDRESSES)

@@ -1,7 +1,8 @@
-"""The words from which names of credentials are made, and what qualifies them.
+"""The words from which names of credentials are made, and the words that qualify them.
 
-A word of ``CREDENTIALS`` says credential wherever it is the noun. The sets below say when it does not, or when another
-noun does: ``KEY_OF_CREDENTIAL`` has what makes a key one, ``TOKEN_OF_DATA`` what makes a token none.
+A word of ``CREDENTIALS`` says credential if it is the noun of the name. The sets below say when it does not, and when
+another noun does: a word of ``KEY_OF_CREDENTIAL`` makes a key a credential, a word of ``TOKEN_OF_DATA`` makes a token
+harmless.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ CREDENTIALS = frozenset(
     session sessionid sid sig signature sso tgc tgt ticket tk tkn tok token tokn totp verifier wresult xsrf zak
     """.split()
 )
-# Nouns that an ordinary value clears.
+# Nouns that are harmless if the value is an ordinary one.
 WEAK = frozenset(
     """
     access cookies crumb keys licence license login logins logged loggedin logon macaroon magic pat remember
     remembered serial sesame sessions sign signatures signin tickets tk tokens
     """.split()
 )
-# Nouns that say credential behind another word only.
+# Nouns that say credential only behind another word.
 QUALIFIED = frozenset("pass code state hash digest challenge link string str me phrase word hint sign".split())
-# What carries the thing that is named before it.
+# Words that only carry the thing that is named before them: token_value.
 CARRIERS = frozenset(
     """
     again art b blob body bytes confirm confirmation content current data ed encoded encrypted header hex jar md new
@@ -83,7 +84,7 @@ LOGINS = frozenset(
 PEOPLE = frozenset("user users username owner client customer person email mail identity identities".split())
 TECHNICAL = frozenset("api ip addr address proxy peer".split())
 
-# What a run of letters may end with, the longest first.
+# The words that a run of letters may end with, the longest first.
 SUFFIXES = tuple(
     """
     authorization credentials credential passphrase signature password assertion passcode kubeconfig sessionid
@@ -91,13 +92,13 @@ SUFFIXES = tuple(
     csrf hmac totp code jwt tkn key otp pwd sig sid sso
     """.split()
 )
-# What it may begin with.
+# The words that a run of letters may begin with.
 PREFIXES = tuple(
     """
     authorization credentials credential passphrase signature password assertion session secret ticket cookie bearer
     passwd apikey token oauth saml sess auth xsrf csrf hmac totp otp jwt sso login remember
     """.split()
 )
-# Words of two letters, which are seen at the front and inside of such a run.
+# Words of two letters that are recognized at the front of such a run, and inside it.
 SHORT_HEADS = frozenset("db php js my wp http ftp rl ui ab is no on off tz".split())
 SHORT_WORDS = frozenset("id ip db ui by to of in on me".split())

@@ -1,7 +1,7 @@
-"""The names in the options and in what is withheld: which are valid, and which never cross.
+"""The names in options and in lists of withheld items: which are valid, and which never cross.
 
-``cookies``, ``headers`` and ``urls`` say what a name is; "never" is stronger than any option, "credential" than any
-pattern of the deployer's.
+``cookies``, ``headers`` and ``urls`` say what a name is. "Never" is stronger than any option; "credential" is stronger
+than any pattern of the deployer's.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NEVER_USER = frozenset("scope scopes roles session sessions cookie cookies hub-u
 
 
 def never_user(name: str, value: object = None) -> bool:
-    """Whether a field that an identity provider adds never crosses: for its name, a name in it, or a token in it."""
+    """Whether a field of an identity provider never crosses, because of its name, a name in it, or a token in it."""
     key = normal(name)
     if urls.is_secret(name) or not NEVER_USER.isdisjoint((key, *key.split("-"))):
         return True
@@ -31,7 +31,7 @@ def never_user(name: str, value: object = None) -> bool:
 def pattern_names(option: str, values: Iterable[str]) -> tuple[str, ...]:
     """Return an option's patterns in normal form; raise PolicyError for a pattern that is not valid."""
     if isinstance(values, str):
-        raise PolicyError(option, f"a list of names is needed: [{values!r}].")
+        raise PolicyError(option, f"must be a list of names, not a string: write [{values!r}].")
     found = tuple(normal(value) for value in values)
     if "" in found:
         raise PolicyError(option, "an empty name is not allowed; remove it.")
@@ -44,12 +44,12 @@ def exact_names(option: str, values: Iterable[str]) -> frozenset[str]:
         if "*" in name or "?" in name:
             raise PolicyError(option, f"{name!r} is a pattern; this option takes exact names only.")
         if is_never(option.removeprefix("unsafe_"), name):
-            raise PolicyError(option, f"{name!r} is never forwarded, under no option; remove it.")
+            raise PolicyError(option, f"{name!r} is never forwarded, under any option; remove it.")
     return frozenset(found)
 
 
 def user_fields(values: Iterable[str] | None) -> frozenset[str]:
-    """Return the fields of the user that cross, None for all; raise PolicyError for an unknown one."""
+    """Return the fields of the user that cross; None means all. Raise PolicyError for an unknown field."""
     found = USER_FIELDS if values is None else tuple(values)
     if unknown := sorted(set(found).difference(USER_FIELDS)):
         raise PolicyError("user_fields", f"unknown field {unknown[0]!r}; the fields are {', '.join(USER_FIELDS)}.")
@@ -57,7 +57,7 @@ def user_fields(values: Iterable[str] | None) -> frozenset[str]:
 
 
 def user_header(text: str) -> str:
-    """Return the header as its proxy writes it, lower-case: ``X_Forwarded_User`` is another one, any client's."""
+    """Return the header's name in lower case. ``X_Forwarded_User`` is another header, which any client may send."""
     name = text.strip().lower()
     if name and not name.replace("-", "").replace("_", "").isalnum():
         raise PolicyError("user_header", f"{text!r} is not a header name such as X-Forwarded-User.")

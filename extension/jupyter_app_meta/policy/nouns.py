@@ -1,9 +1,9 @@
-"""Whether a name says credential, by its words.
+"""Whether the words of a name say credential.
 
-1. The last word is the noun: ``api_key`` is a key, ``token_count`` a count. Words that only carry a value
-   (``token_value``, ``password_confirmation``) and numbers do not count as the last.
-2. What qualifies the noun may make it harmless: ``sort_key``, ``time_signature``, ``page_token``, ``country_code``.
-3. Where the words do not decide, the name is doubtful: its value has to say that it is none (``values.is_plain``).
+1. The last word is the noun: ``api_key`` is a key, ``token_count`` a count. Numbers, and words that only carry a value
+   (``token_value``, ``password_confirmation``), do not count as the last word.
+2. A word before the noun may make it harmless: ``sort_key``, ``time_signature``, ``page_token``, ``country_code``.
+3. If the words do not decide, the name is doubtful. Then only a plain value (``values.is_plain``) is harmless.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from . import lexicon
 from .vocabulary import PLAIN
 from .words import KNOWN, run_together, split
 
-NAME_LENGTH = 200  # a longer text is not a name but a value in its place
+NAME_LENGTH = 200  # a longer text is not a name, but a value in the place of one
 
 Words = tuple[str, ...]
 
 
 class Level(IntEnum):
-    """How much a name says credential."""
+    """How surely a name is that of a credential."""
 
     HARMLESS = 0
     DOUBTFUL = 1
@@ -29,7 +29,7 @@ class Level(IntEnum):
 
 
 def judge(name: str) -> Level:
-    """Return how much a name says credential, by whichever reading of its capitals says more."""
+    """Return how surely a name is that of a credential. Capitals can be read in two ways; the stricter one counts."""
     return _known(name) if len(name) <= 64 else _judge(name[:NAME_LENGTH])
 
 
@@ -39,7 +39,7 @@ def _judge(name: str) -> Level:
     return level if all(word in KNOWN for word in words) else max(level, _level(run_together(name)))
 
 
-# Visitors write names: only short ones are remembered, so that they cannot fill the memory.
+# Visitors choose names. Only short names are cached, so that visitors cannot fill the memory.
 _known = lru_cache(maxsize=4096)(_judge)
 
 
@@ -67,7 +67,7 @@ def _of_noun(noun: str, before: Words) -> Level:
 
 
 def _without_carriers(words: Words) -> tuple[str, ...]:
-    """Leave out the last words where they only carry what is named before them."""
+    """Leave out the last words if they only carry what is named before them."""
     kept = words
     while (
         len(kept) > 1
@@ -122,7 +122,7 @@ def _signature(before: Words) -> Level:
 
 
 def _of_login(before: Words) -> Level:
-    """Judge a word that says credential behind another one only: ``auth_hash``, ``oauth_state``, ``code_challenge``."""
+    """Judge a word that says credential only behind another: ``auth_hash``, ``oauth_state``, ``code_challenge``."""
     said = before and (
         before[-1] in lexicon.LOGINS or before[-1] in lexicon.PASSWORDS or before[-1] in ("code", "token", "csrf")
     )

@@ -1,4 +1,4 @@
-"""What a policy's options open, as the policy itself judges it, and which of them open nothing."""
+"""What a policy's options open, as the policy itself judges it, and which options open nothing."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ PREFERENCES = "preferences by well-known names (theme, lang, tz, ...)"
 
 
 def opened(policy: Policy, kind: Kind) -> list[str]:
-    """Return the names and patterns that cross: what is open by itself, and what options open."""
+    """Return the names and patterns that cross: those that are open by default, and those that options open."""
     allowed, unsafe = _options(policy, kind)
     own = OPEN_HEADERS if kind == "headers" else (PREFERENCES,)
     return list(dict.fromkeys((*own, *added(policy, kind, allowed), *sorted(unsafe))))
 
 
 def added(policy: Policy, kind: Kind, allowed: tuple[str, ...]) -> Iterator[str]:
-    """Yield those of the allowed names and patterns that open anything."""
+    """Yield the allowed names and patterns that open something."""
     return (name for name in allowed if not idle(policy, kind, name))
 
 
 def idle(policy: Policy, kind: Kind, pattern: str) -> str:
-    """Return why a name or pattern opens nothing; empty if it opens any."""
+    """Return why a name or pattern opens nothing; empty if it opens something."""
     name = normal(pattern)
     opens = policy.opens_header if kind == "headers" else policy.opens_cookie
     known = map(_example, headers.ADDRESS) if kind == "headers" else ()
@@ -37,7 +37,7 @@ def idle(policy: Policy, kind: Kind, pattern: str) -> str:
 
 
 def _example(pattern: str) -> str:
-    """Return a header's name that a pattern of addresses names, as proxies write it."""
+    """Return an example of a header that a pattern of addresses matches."""
     return pattern.replace("?", "i").removesuffix("*").replace("*", "x-")
 
 

@@ -1,7 +1,8 @@
 """A URL's path without credentials: userinfo of URLs in it, ``;jsessionid=…``, and segments that are tokens.
 
-A token's segment becomes ``***``, so that the path keeps its shape. UUIDs, dates, slugs, numbers and commits stay: they
-name what the page is about. Behind a word such as ``reset`` or ``invite`` they are the credential itself.
+A token's segment becomes ``***``, so that the path keeps its shape. UUIDs, dates, slugs, numbers and commits stay,
+because they name what the page is about. Behind a word such as ``reset`` or ``invite`` they are the credential itself,
+and do not stay.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ Words = Collection[str]
 def clean(path: str, secret: Words = (), hidden: Words = (), kept: Words = ()) -> tuple[str, list[str]]:
     """Return a path without credentials, and the names of its parameters that are withheld.
 
-    Segments in ``hidden`` become ``***``, those in ``kept`` stay.
+    Segments in ``hidden`` become ``***``; segments in ``kept`` stay.
     """
     withheld: list[str] = []
 
     def judged(found: re.Match[str]) -> str:
-        from .urls import label, says  # a path stands in a query, and a query's parameters in a path
+        from .urls import label, says  # each module needs the other: a path may be in a query, parameters in a path
 
         if not says(found[1], unquote(found[0].partition("=")[2]), secret):
             return found[0]
@@ -52,7 +53,7 @@ def clean(path: str, secret: Words = (), hidden: Words = (), kept: Words = ()) -
 
 
 def is_credential(segment: str, before: str = "") -> bool:
-    """Whether a segment is a credential; ``before`` is the one in front of it."""
+    """Whether a segment is a credential; ``before`` is the segment in front of it."""
     if values.is_token(segment):
         return True
     said = words.split(before)[-1:]

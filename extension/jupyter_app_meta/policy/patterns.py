@@ -16,9 +16,9 @@ def normal(name: str) -> str:
 
 
 def remembered(judge: Callable[[str], bool]) -> Callable[[str], bool]:
-    """Return a function that remembers what it said of short names.
+    """Return a function that remembers its answers for short names.
 
-    Visitors write names: the long ones are judged again each time, so that they cannot fill the memory.
+    Visitors choose names. Long names are judged again each time, so that visitors cannot fill the memory.
     """
     known = lru_cache(maxsize=4096)(judge)
 
@@ -31,12 +31,12 @@ def remembered(judge: Callable[[str], bool]) -> Callable[[str], bool]:
 
 def matches(name: str, patterns: tuple[str, ...]) -> bool:
     """Whether a normal name matches one of the shell patterns."""
-    # Visitors write names: only short ones are remembered, so that they cannot fill the memory.
+    # Visitors choose names. Only short names are cached, so that visitors cannot fill the memory.
     return _known(name, patterns) if len(name) <= 64 else _matches(name, patterns)
 
 
 def is_generic(pattern: str) -> bool:
-    """Whether a pattern such as ``*`` or ``x-*`` names nothing in particular, so that it vouches for nothing."""
+    """Whether a pattern names nothing in particular, such as ``*`` or ``x-*``. Such a pattern vouches for nothing."""
     return len(_wildcards.sub("", pattern)) < 2
 
 

@@ -1,4 +1,4 @@
-"""The deployer's reverse proxies: which peer is one, and whose request a proxy passes on."""
+"""The deployer's reverse proxies: which peers are proxies, and which client's request a proxy passes on."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ HOPS = ("x-forwarded-for", "forwarded", "x-real-ip")
 def nearest_stranger(
     headers: tuple[tuple[str, str], ...], peer: Address, is_proxy: Callable[[IPAddress | None], bool]
 ) -> Address | None:
-    """Walk X-Forwarded-For from the right, past our own proxies; None where the walk ends in doubt.
+    """Walk X-Forwarded-For from the right, past our own proxies; return None if the walk ends in doubt.
 
-    Only the header's true name counts: proxies pass a client's own ``X_Forwarded_For`` on.
+    Only the header's exact name counts, because proxies pass on a client's own ``X_Forwarded_For``.
     """
     told = {name.lower() for name, _ in headers}
     lines = [value for name, value in headers if name.lower() == "x-forwarded-for"]
@@ -33,7 +33,7 @@ def nearest_stranger(
 
 
 def network(text: str) -> Network:
-    """Return the network of an option's value; raise PolicyError if it is not a network."""
+    """Return the network that an option's value names; raise PolicyError if it is not a network."""
     try:
         return ipaddress.ip_network(text.strip(), strict=False)
     except ValueError as error:

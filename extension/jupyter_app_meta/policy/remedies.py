@@ -28,7 +28,7 @@ def remedy(item: str, redacted: Iterable[str] = ()) -> str:
 def _name_remedy(kind: str, name: str) -> str:
     if kind == "headers":
         credential = headers.is_credential(normal(name)) or matches(normal(name), headers.OPEN)
-    else:  # what is open by its name is withheld for its value
+    else:  # a cookie whose name is open was withheld because of its value
         credential = cookies.is_credential(name) or normal(name) in cookies.OPEN
     return (
         f"a credential: AppMetaExtension.unsafe_{kind} = [{name!r}]"

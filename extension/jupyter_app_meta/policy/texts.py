@@ -1,7 +1,7 @@
-"""What a text assigns to which name: ``a=1``, ``{"a": 1}``, ``{a: 1}``. Visitors write these texts; nothing is raised.
+"""The values that a text assigns to names: ``a=1``, ``{"a": 1}``, ``{a: 1}``. Visitors write these texts.
 
-1. JSON is read as JSON, its escapes too; what only looks like JSON is read by its quotes.
-2. JSON that is nested too deep, or holds too much, is not read: the caller treats it as a credential.
+1. JSON is read as JSON, with its escapes. A text that only looks like JSON is read by its quotes.
+2. JSON that is nested too deep, or holds too much, raises Unreadable; the caller treats it as a credential.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-MOST = 2000  # a text that assigns more is not a filter that a person wrote
+MOST = 2000  # no person wrote a filter that assigns more
 
 Pairs = list[tuple[str, str]]
 
@@ -23,7 +23,7 @@ _loose = re.compile(r"(?:^|(?<=[{(\[,;&\s']))['\"]?([A-Za-z_$][\w.$-]{2,60})['\"
 
 
 class Unreadable(ValueError):
-    """The text assigns more, or deeper, than is read."""
+    """The text assigns more values, or nests them deeper, than is read."""
 
 
 def assigned(text: str) -> Pairs:
@@ -46,7 +46,7 @@ def spelled(text: str) -> Pairs:
     if value is not None:
         return list(_scalars(value, [0]))
     if "\\u" in text and '"' in text:
-        raise Unreadable  # a name may be hidden in escapes of what is nearly JSON
+        raise Unreadable  # it is nearly JSON, and a name may be hidden in its escapes
     return [*((name, "") for name in _quoted.findall(text)), *_loose_pairs(text)]
 
 
@@ -67,7 +67,7 @@ def _json(text: str) -> Any:
 
 
 def _scalars(value: Any, count: list[int], name: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
-    """Yield each scalar of a JSON value under the name that is nearest to it."""
+    """Yield each scalar of a JSON value with the name that is nearest to it."""
     count[0] += 1
     if depth > 32 or count[0] > MOST:
         raise Unreadable

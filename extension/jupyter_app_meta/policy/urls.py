@@ -3,8 +3,8 @@
 1. ``words`` judges a name, ``values`` a value; a doubtful name needs a plain value.
 2. Userinfo and fragments are dropped, also from URLs inside a value; a token in a path becomes ``***``.
 3. A value in which a credential is seen but cannot be cut out is withheld as a whole.
-4. What is withheld and what is changed is listed by the name that it has at the top.
-5. Visitors write these texts: no text raises an error, and time is linear.
+4. A withheld or changed value is listed by the name of its outermost parameter.
+5. Visitors write these texts, so no text raises an error, and time is linear.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _web_schemes = ("http:", "https:", "ws:", "wss:", "ftp:")
 
 
 class Clean(NamedTuple):
-    """A URL without credentials, its query's pairs, the names withheld and changed, and what else was cut."""
+    """A URL without credentials, its query's pairs, the names withheld and changed, and whether anything was cut."""
 
     url: str
     pairs: Pairs
@@ -56,10 +56,10 @@ class Clean(NamedTuple):
 
 
 def clean(url: str, secret: Words = (), unsafe: Words = (), *, hidden: Words = (), kept: Words = ()) -> Clean:
-    """Return what may be shown of a URL; an empty one for a text that is not a URL.
+    """Return what may be shown of a URL; an empty URL for a text that is not one.
 
-    The URL is as HTTP has it (latin-1), the result is ASCII. ``secret`` has more credential names, ``unsafe``
-    exact normal names that pass nevertheless; ``hidden`` and ``kept`` are segments of the path.
+    The URL is given as HTTP decodes it (latin-1); the result is ASCII. ``secret`` has further credential names;
+    ``unsafe`` has exact normal names that pass nevertheless. ``hidden`` and ``kept`` are segments of the path.
     """
     try:
         found = _clean(_repaired(url), frozenset(secret), frozenset(unsafe), 0, (frozenset(hidden), frozenset(kept)))
@@ -69,7 +69,7 @@ def clean(url: str, secret: Words = (), unsafe: Words = (), *, hidden: Words = (
 
 
 def split(url: str, secret: Words = (), unsafe: Words = ()) -> tuple[str, Pairs, list[str]]:
-    """Return the URL with its safe query only, that query's pairs, and the names withheld or changed."""
+    """Return the URL with the safe part of its query, the pairs of that part, and the names withheld or changed."""
     found = clean(url, secret, unsafe)
     return found.url, found.pairs, found.withheld
 
@@ -80,14 +80,14 @@ def without_secrets(url: str, secret: Words = (), unsafe: Words = ()) -> str:
 
 
 def cleaned(text: str, secret: Words = (), unsafe: Words = (), depth: int = 1, *, strict: bool = False) -> str | None:
-    """Return a text without the credentials of the URL that it is or holds; None where they stay visible.
+    """Return a text without the credentials of the URL that it is or contains; None if a credential stays visible.
 
-    ``strict`` takes identifiers (UUIDs, hashes) for credentials too.
+    ``strict`` treats identifiers (UUIDs, hashes) as credentials too.
     """
     if not text or (len(text) < values.RANDOM_LENGTH and text.isalnum()):
         return text
     plain = unquoted(text)
-    if unquote_plus(plain) != plain:  # encoded more often than any real URL is
+    if unquote_plus(plain) != plain:  # it is encoded more times than any real URL
         return None
     more, passing = frozenset(secret), frozenset(unsafe)
     result = text
@@ -100,12 +100,12 @@ def cleaned(text: str, secret: Words = (), unsafe: Words = (), depth: int = 1, *
 
 
 def is_secret(name: str, more: Words = ()) -> bool:
-    """Whether a name says credential, or may; ``more`` are further words, each as a whole or as a part."""
+    """Whether a name says credential, or may say so; ``more`` has further words, which count as a part of it too."""
     return says(name, None, more)
 
 
 def says(name: str, value: str | None, more: Words = ()) -> bool:
-    """Whether a parameter of this name and value is a credential; without a value a doubtful name is enough."""
+    """Whether a parameter of this name and value is a credential; without a value, a doubtful name is enough."""
     if len(name) > NAME_LENGTH:
         return True
     more = frozenset(more)
@@ -118,12 +118,12 @@ def _level(name: str, more: frozenset[str]) -> Level:
     return Level.CREDENTIAL if _says_more(more, name) else nouns.judge(name)
 
 
-# Visitors write names: only short ones are remembered, so that they cannot fill the memory.
+# Visitors choose names. Only short names are cached, so that visitors cannot fill the memory.
 _known = lru_cache(maxsize=4096)(_level)
 
 
 def names_in(text: str) -> list[str]:
-    """Return the names to which a text assigns something; raise ValueError where it cannot be read."""
+    """Return the names to which a text assigns something; raise ValueError if it cannot be read."""
     plain = unquoted(text)
     return [name for name, _ in (*assigned(plain), *spelled(plain))]
 
@@ -136,7 +136,7 @@ def _says_more(more: frozenset[str], name: str) -> bool:
 
 @lru_cache(maxsize=16)
 def _phrases(more: frozenset[str]) -> re.Pattern[str]:
-    """Return what finds a phrase, or a word of the deployer's, in a name whose parts are separated by dashes."""
+    """Return an expression for our phrases and the deployer's words in a name whose parts are separated by dashes."""
     parts = "|".join([*SECRET_PHRASES, *(re.escape(_separated(word)) for word in sorted(more) if word)])
     return re.compile(rf"(?<![^-])(?:{parts})(?![^-])")
 
@@ -167,7 +167,7 @@ def _clean(
 
 
 def _safe(name: str, value: str, secret: frozenset[str], unsafe: frozenset[str], depth: int) -> str | None:
-    """Return a parameter's value as it may be shown, None where it must be withheld."""
+    """Return a parameter's value as it may be shown; None if it must be withheld."""
     if dashed(name) in unsafe:
         return value
     if says(name, value, secret) or cleaned(name, secret, unsafe, depth + 1) != name:
@@ -186,7 +186,7 @@ def _cut(text: str, secret: frozenset[str], unsafe: frozenset[str], depth: int) 
 
 
 def _shows(plain: str, more: frozenset[str], passing: frozenset[str], *, strict: bool) -> bool:
-    """Whether a credential is seen in a text, by its own form or by a name to which the text assigns it."""
+    """Whether a text shows a credential: by its form, or by the name to which the text assigns it."""
     if values.is_token(plain) or values.is_random(plain, strict=strict) or _has_userinfo(plain):
         return True
     try:
@@ -202,7 +202,7 @@ def _shows(plain: str, more: frozenset[str], passing: frozenset[str], *, strict:
 
 
 def _has_userinfo(text: str) -> bool:
-    """Whether a text has the userinfo of a URL, in any form that browsers read; an e-mail address is none."""
+    """Whether a text has the userinfo of a URL, in any form that browsers read. An e-mail address has none."""
     for before in text.split("@")[:-1]:
         user = _authority.split(before)[-1].lower()
         lead = before[: len(before) - len(user)]
@@ -212,12 +212,12 @@ def _has_userinfo(text: str) -> bool:
 
 
 def label(name: str) -> str:
-    """Return what may be said of a withheld name: never a value that was written in its place."""
+    """Return how a withheld name may be listed: never with a value that was written in its place."""
     return _label_end.split(unquoted(name).strip(), maxsplit=1)[0] or "(unnamed)"
 
 
 def unquoted(text: str) -> str:
-    """Undo percent-encoding until nothing changes: a credential does not hide by being encoded twice."""
+    """Undo percent-encoding until nothing changes, so that a credential cannot hide by being encoded twice."""
     for _ in range(DEPTH + 1):
         if "%" not in text and "+" not in text:
             break
@@ -226,7 +226,7 @@ def unquoted(text: str) -> str:
 
 
 def _repaired(text: str) -> str:
-    """Return a text that HTTP read as latin-1 as the UTF-8 that browsers write; bad bytes are replaced."""
+    """Decode as UTF-8, which browsers write, a text that HTTP decoded as latin-1; bad bytes are replaced."""
     try:
         return text if text.isascii() else text.encode("latin-1").decode("utf-8", "replace")
     except UnicodeEncodeError:

@@ -1,9 +1,9 @@
-"""What a value says by its form: whether it is a credential, an identifier, or plain.
+"""What the form of a value says: whether it is a credential, an identifier, or plain.
 
-1. A token of a known form is one wherever it stands: a JWT, ``ghp_…``, ``AKIA…``, ``Bearer …``, a PEM key.
-2. Long random text may be a token. UUIDs, commits and the ids of databases are random too; what they identify
-   is no secret, so they pass where a name or a path does not say otherwise.
-3. Each expression takes linear time: visitors write these texts.
+1. A token of a known form is a credential in any place: a JWT, ``ghp_…``, ``AKIA…``, ``Bearer …``, a PEM key.
+2. Long random text may be a token. UUIDs, commits and the ids of databases are random too, but they are not secrets, so
+   they pass unless a name or a path says otherwise.
+3. Each expression takes linear time, because visitors write these texts.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import binascii
 import re
 
 RANDOM_LENGTH = 20
-_SHORT = 7  # pieces below it are words and numbers of a slug
+_SHORT = 7  # shorter pieces are the words and numbers of a slug
 
 _PREFIXES = r"""
     gh[pousr]_ github_pat_ gl(?:pat|ptt|dt|rt|cbt|soat|imt|agent|oas|ft|ffct)- xox[abcdeoprs]- xoxe\. xapp- AIza
@@ -51,14 +51,14 @@ _plain_between = re.compile(r"[\s,;/:|+_.&()!?'-]+")
 
 
 def is_token(text: str) -> bool:
-    """Whether a token of a known form stands in the text."""
+    """Whether the text contains a token of a known form."""
     if len(text) > 12 and _forms.search(text):
         return True
     return bool(_scheme.fullmatch(text)) or _is_basic(text)
 
 
 def is_random(text: str, *, strict: bool = False) -> bool:
-    """Whether long random text stands in the text; ``strict`` counts identifiers as such."""
+    """Whether the text contains a long random part; ``strict`` counts identifiers as random."""
     if len(text) < RANDOM_LENGTH:
         return False
     if strict and _uuid.search(text):
@@ -68,7 +68,7 @@ def is_random(text: str, *, strict: bool = False) -> bool:
 
 
 def is_plain(text: str) -> bool:
-    """Whether a value is made of a few words or small numbers, as those are that people choose from lists."""
+    """Whether a value is made of a few words or small numbers, like the values that people choose from lists."""
     parts = _plain_between.split(text.strip(), maxsplit=12)
     return len(text) <= 120 and all(_plain.fullmatch(part) for part in parts)
 

@@ -1,7 +1,7 @@
-"""Plain words: what names of preferences, filters, measures and things on a page are made of.
+"""Plain words, of which the names of preferences, filters, measures and things on a page are made.
 
-A name's last word is its noun. Where that noun stands here, the name is harmless although another word
-of it says credential: ``token_count`` counts. Words for people and for credentials must not stand here.
+A name's last word is its noun. If the noun is listed here, the name is harmless even if another of its words says
+credential: ``token_count`` is a count. Words for people and for credentials must not be listed here.
 """
 
 from __future__ import annotations

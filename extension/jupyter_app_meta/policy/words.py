@@ -1,7 +1,7 @@
-"""The words of a name: ``PHPSESSID``, ``phpSessId`` and ``php_sess_id`` have the same ones.
+"""The words of a name: ``PHPSESSID``, ``phpSessId`` and ``php_sess_id`` have the same words.
 
 A name is split at separators, capitals and digits. Words that are run together are taken apart with the tables of
-``lexicon`` and ``vocabulary``; an English word that only looks like some (``monkey``, ``author``) stays whole.
+``lexicon`` and ``vocabulary``. An English word that only looks like several (``monkey``, ``author``) stays whole.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _QUALIFIERS = lexicon.KEY_OF_CREDENTIAL | lexicon.CODE_OF_CREDENTIAL | lexicon.T
 KNOWN = _NOUNS | _QUALIFIERS | PLAIN | lexicon.PEOPLE | lexicon.TECHNICAL
 _PLURALS = KNOWN - lexicon.CREDENTIALS
 
-LONGEST = 40  # letters that are run together without being a word
+LONGEST = 40  # letters; a longer run is split only at words that say credential
 
 _INSIDE = re.compile(
     r"(.*?)(credential|password|apikey|secret|session|sessid|cookie|oauth|token|passw|csrf|xsrf|jwt|saml|hmac)(.*)"
@@ -40,7 +40,7 @@ def split(name: str) -> tuple[str, ...]:
 
 
 def run_together(name: str) -> tuple[str, ...]:
-    """Return the words of a name whatever its capitals: ``aPiKeY``."""
+    """Return the words of a name, regardless of its capitals: ``aPiKeY``."""
     return tuple(word for chunk in _chunks(name) for word in _segments(_letters(chunk)))
 
 
@@ -67,7 +67,7 @@ def _known_segments(piece: str) -> tuple[str, ...]:
 
 
 def _segments(piece: str) -> tuple[str, ...]:
-    """Return the words of which a run of letters is made; the run itself where none is seen."""
+    """Return the words of which a run of letters is made; the run itself if none is found."""
     if not piece:
         return ()
     return _known_segments(piece) if len(piece) <= LONGEST else (_marked(piece) or (piece,))
@@ -94,7 +94,7 @@ def _fits(word: str, *, first: bool) -> bool:
 
 
 def _marked(piece: str) -> tuple[str, ...]:
-    """Return the piece taken apart at a word that says credential."""
+    """Split the piece at a word that says credential."""
     for noun in lexicon.SUFFIXES:
         if piece.endswith(noun) and len(piece) > len(noun):
             return (*_segments(piece[: -len(noun)]), noun)
