@@ -5,7 +5,7 @@
     user = app_meta().require_user()
     print(f"Welcome {user['username']}!")
 
-What can be imported from here is public, and nothing here is heavy.
+The names that can be imported from here are public, and importing them is cheap.
 """
 
 from __future__ import annotations

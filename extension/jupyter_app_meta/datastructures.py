@@ -2,10 +2,10 @@
 
 1. Notebooks are saved with their outputs, so nothing here shows a value by itself: a repr has the
    names, and a value appears only when the author asks for that one value.
-2. Verbose tracebacks show the variables of our own frames: no lookup that fails has a value in one.
-3. Tools that list a notebook's variables (``%whos``, ``name?``, JupyterLab's inspector), and pandas when it
-   prints a cell of a table, call ``str()`` and ``items()``: they get masked values. Other callers get the values.
-4. A lookup that fails says what is there, and which option opens what the server withholds.
+2. Verbose tracebacks show the variables of our own frames, so a failed lookup holds no value in any of its variables.
+3. Some tools call ``str()`` and ``items()``: those that list a notebook's variables (``%whos``, ``name?``, JupyterLab's
+   inspector), and pandas when it prints a cell of a table. They get masked values. Other callers get the values.
+4. The error of a failed lookup lists the names that exist, and names the option that opens a withheld item.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Pairs = Iterable[tuple[str, str]]
 
 
 class Confined:
-    """A value that stays in its process: copies are the value itself, pickling raises."""
+    """A value that stays in its process. A copy is the value itself; pickling raises an error."""
 
     __slots__ = ()
 
@@ -53,12 +53,12 @@ class Confined:
 
 
 def masked(name: str, names: Iterable[str]) -> str:
-    """Return a repr that has the names and no value."""
+    """Return a repr that has the names, and no values."""
     return f"{name}({{{', '.join(f'{key!r}: {MASK!r}' for key in names)}}})"
 
 
 class LeftOut:
-    """Values of a request that know which of their names the server withheld or dropped."""
+    """A mapping of a request's values that knows which names the server withheld or dropped."""
 
     __slots__ = ()
 
@@ -70,7 +70,7 @@ class LeftOut:
         return missing(self._kind, name, names, *self._left_out)
 
     def with_left_out(self, redacted: tuple[str, ...], truncated: tuple[str, ...]) -> Self:
-        """Return the same values with these names of what was left out."""
+        """Return the same values with the names of the items that were left out."""
         if self._left_out == (redacted, truncated):
             return self
         twin = object.__new__(type(self))
@@ -81,7 +81,7 @@ class LeftOut:
 def missing(
     kind: str, name: object, names: Iterable[str], redacted: tuple[str, ...] = (), truncated: tuple[str, ...] = ()
 ) -> UnknownItem:
-    """Return the error of a lookup that fails."""
+    """Return the error of a failed lookup."""
     return UnknownItem(name, partial(_explained, kind, name, tuple(names), redacted, truncated))
 
 
@@ -91,10 +91,10 @@ def _explained(*given: Any) -> str:
 
 
 def _display() -> ModuleType:
-    """Return the room that shows values.
+    """Return the package that shows values.
 
-    It is above this one, and imported here only, and late: most programs show no rich form, and most failed
-    lookups are caught and never read.
+    It is a layer above this module, so it is imported only here, and late: most programs show no rich form, and the
+    errors of most failed lookups are caught and never read.
     """
     from . import display
 
@@ -126,7 +126,7 @@ class Parameters(list[tuple[str, str]]):
 
 
 class Values(dict[str, str]):
-    """The dict in which a mapping keeps its values: a lookup that fails shows it in a verbose traceback."""
+    """The dict in which a mapping keeps its values. The verbose traceback of a failed lookup shows this dict."""
 
     __slots__ = ()
 
@@ -135,7 +135,7 @@ class Values(dict[str, str]):
 
 
 class Headers(Confined, LeftOut, starlette.Headers):
-    """Request headers, case-insensitive; of a repeated header ``[]`` gives the first, ``getlist`` all."""
+    """Request headers, case-insensitive. For a repeated header, ``[]`` gives the first value and ``getlist`` all."""
 
     _kind = "headers"
 
@@ -143,7 +143,7 @@ class Headers(Confined, LeftOut, starlette.Headers):
         super().__init__(raw=Raw((k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in pairs))
 
     def __getitem__(self, name: str) -> str:
-        found = self.getlist(name)  # Starlette's own loop fails with another header's value in a variable
+        found = self.getlist(name)  # when Starlette's own loop fails, a variable of it holds another header's value
         if not found:
             raise self._missing(name)
         return found[0]
@@ -154,7 +154,7 @@ class Headers(Confined, LeftOut, starlette.Headers):
         return [(name, MASK) for name, _ in pairs] if _is_inspected() else pairs
 
     def mutablecopy(self) -> NoReturn:
-        """Raise TypeError: a mutable copy would show its values. Build one from ``items()``."""
+        """Raise TypeError, because a mutable copy would show its values. Build a mapping from ``items()`` instead."""
         raise TypeError("Headers are read-only: build your own mapping from headers.items().")
 
     def __repr__(self) -> str:
@@ -164,9 +164,9 @@ class Headers(Confined, LeftOut, starlette.Headers):
 
 
 class QueryParams(Confined, LeftOut, starlette.QueryParams):
-    """Query parameters; of a repeated one ``[]`` gives the last string, ``getlist`` all of them.
+    """Query parameters. For a repeated parameter, ``[]`` gives the last string and ``getlist`` all of them.
 
-    ``str`` is masked too: the text of the query is ``url.query``.
+    ``str`` is masked too. The text of the query is ``url.query``.
     """
 
     _kind = "query"
@@ -191,7 +191,7 @@ class QueryParams(Confined, LeftOut, starlette.QueryParams):
 
 
 class URL(Confined, starlette.URL, Mapping[str, Any]):
-    """A URL without userinfo and fragment; ``str(url)`` is whole, its repr masks query values.
+    """A URL without userinfo and fragment. ``str(url)`` is the whole URL; its repr masks the query's values.
 
     Its parts are attributes and items: ``url.path`` and ``url["path"]``.
     """
@@ -204,7 +204,7 @@ class URL(Confined, starlette.URL, Mapping[str, Any]):
         return getattr(self, name)
 
     def items(self) -> ItemsView[str, Any]:
-        """The pairs of names and values; a query is masked where a table shows it by itself."""
+        """The pairs of names and values. The query is masked for tools that show every value by themselves."""
         parts = {name: getattr(self, name) for name in self.parts}
         return (parts | {"query": mask_query(f"?{self.query}")[1:]} if _is_inspected() else parts).items()
 
@@ -225,7 +225,7 @@ class URL(Confined, starlette.URL, Mapping[str, Any]):
 
 
 class Cookies(Confined, LeftOut, Mapping[str, str]):
-    """Cookie values by name. Not a dict: tools that pretty-print dicts would show the values."""
+    """Cookie values by name. This is not a dict, because tools that pretty-print dicts would show the values."""
 
     _kind = "cookies"
 

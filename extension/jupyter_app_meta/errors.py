@@ -4,19 +4,19 @@ The tree::
 
     AppMetaError
     ├── NotAuthenticated      ``require_user()`` found no user that the server vouches for
-    ├── NotClaimed            code in a warm kernel asked for its visitor, and no visitor came
+    ├── NotClaimed            code in a warm kernel asked for its visitor, and no visitor arrived
     ├── UnknownField          ``%app_meta`` was asked for a field that a request does not have
-    │   └── UnknownItem       ``headers["..."]`` and the like: a KeyError that says what is there, or why it is not
+    │   └── UnknownItem       ``headers["..."]`` failed: a KeyError that says what is there, or why it is not
     ├── NotPicklable          a request must not leave its process
     ├── PolicyError           an option of ``AppMetaExtension`` has an unusable value
     ├── BadStamp              a stamp cannot be believed
     │   └── UnknownVersion    ... because a newer server wrote it
     ├── RequirementMissing    a package that dashboards need is missing or too old
-    └── DashboardError        ``create_app()`` or ``serve`` was given what it cannot serve
+    └── DashboardError        ``create_app()`` or ``serve`` was given something that it cannot serve
         └── KernelMissing     ... because a notebook's kernel is not installed
 
-What one room raises for another to catch (a refused message, a page too many, a kernel that failed) is not in the tree:
-no author or deployer meets it. Those classes stand beside the code that raises them.
+Errors that one package raises for another to catch (a refused message, a page too many, a kernel that failed) are not
+in the tree, because no author or deployer meets them. Their classes are defined beside the code that raises them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class NotAuthenticated(AppMetaError, PermissionError):
 
 
 class NotClaimed(AppMetaError, TimeoutError):
-    """Code in a warm kernel asked for the request, and the kernel ended or the timeout passed before a visitor came."""
+    """Code in a warm kernel asked for the request, but the kernel ended or the timeout passed before a visitor came."""
 
 
 class UnknownField(AppMetaError, LookupError):
@@ -41,9 +41,10 @@ class UnknownField(AppMetaError, LookupError):
 
 
 class UnknownItem(UnknownField, KeyError):
-    """A mapping has no such item. The message says which items it has; for a withheld item, which option opens it.
+    """A mapping has no such item. The message lists the items that it has, or the option that opens a withheld item.
 
-    ``name`` is the name of the item. The message has names only. It is made when it is read, so that ``get`` is cheap.
+    ``name`` is the name of the item. The message has names, never values. It is built when it is read, so that ``get``
+    is cheap.
     """
 
     def __init__(self, name: object, explain: Callable[[], str] | str) -> None:
@@ -58,7 +59,7 @@ class UnknownItem(UnknownField, KeyError):
 
 
 class NotPicklable(AppMetaError, TypeError):
-    """A request cannot be pickled; pass the plain values that the other process needs."""
+    """A request cannot be pickled. Pass the plain values that the other process needs."""
 
     def __init__(self, kind: str) -> None:
         super().__init__(
@@ -70,7 +71,7 @@ class NotPicklable(AppMetaError, TypeError):
 class PolicyError(AppMetaError, ValueError):
     """An option has an unusable value.
 
-    ``option`` is the trait's name, ``problem`` a sentence that says how to fix it.
+    ``option`` is the trait's name; ``problem`` is a sentence that says how to fix the value.
     """
 
     def __init__(self, option: str, problem: str) -> None:
@@ -92,7 +93,7 @@ class RequirementMissing(AppMetaError, ImportError):
 
 
 class DashboardError(AppMetaError, ValueError):
-    """What was given cannot be served; the message names it and says what to do."""
+    """A source or an option cannot be served. The message names it, and says what to do."""
 
 
 class KernelMissing(DashboardError):

@@ -1,7 +1,7 @@
-"""What a stamp says, item by item, the most important first: what does not fit is dropped from the end.
+"""The items of a stamp, the most important first: items that do not fit are dropped from the end.
 
-1. The user comes first: who made the request stays known whatever else the request holds.
-2. Nothing that a visitor can make long stands before what the server or its deployer says.
+1. The user comes first, so that it stays known regardless of what else the request holds.
+2. Items that a visitor can make long come after everything that the server or its deployer says.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from .model import AppMeta, HTTPRequest
 
-Item = tuple[str, str | None, Any]  # ("headers", "accept", "*/*"); ("method", None, "GET") for what has no names
+Item = tuple[str, str | None, Any]  # ("headers", "accept", "*/*"); ("method", None, "GET") for a field without names
 
 _CORE = ("is_authenticated", "username", "kind", "admin", "is_owner", "assurance")
 _CHOSEN = frozenset(("name", "display_name", "initials", "color"))  # some servers let their visitors set these
@@ -19,7 +19,7 @@ _OWN_SESSION = ("client_id", "kernel_id")  # the visitor may write the other two
 
 
 def by_importance(meta: AppMeta) -> Iterator[Item]:
-    """Yield what may be dropped on its own, the most important first; each value of a repeated name."""
+    """Yield the items that may be dropped one by one, the most important first, with each value of a repeated name."""
     request = meta.request
     user = request.user if request and request.user is not None else {}
     if user:
@@ -39,7 +39,7 @@ def _of_visitor(request: HTTPRequest) -> Iterator[Item]:
     yield "via", None, request.via
     yield "client", None, request.client
     yield "base_url", None, str(request.base_url)
-    yield "url", None, str(request.url.replace(query=""))  # "query" has it: neither can lack what the other has
+    yield "url", None, str(request.url.replace(query=""))  # "query" has the query, so that the two cannot differ
     yield from (("path_params", *item) for item in request.path_params.items())
     yield from (("query", *item) for item in request.query_params.multi_items())
     yield from (("headers", *item) for item in request.headers.items())

@@ -17,13 +17,13 @@ Mode = Literal["edit", "run", "test", "script"]
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 REFUSED = frozenset(("pop", "popitem", "clear", "update", "setdefault"))
-"""Methods of a dict that a read-only one refuses: completion does not offer them."""
+"""The methods of a dict that a read-only dict refuses. Completion does not offer them."""
 
 Kind = TypeVar("Kind", bound="Record")
 
 
 class Frozen(dict[str, Any]):
-    """A read-only dict, ready for ``json.dumps``; ``dict(frozen)`` is a copy that can be changed."""
+    """A read-only dict, ready for ``json.dumps``. ``dict(frozen)`` is a copy that can be changed."""
 
     __slots__ = ()
 
@@ -77,7 +77,7 @@ class Record(Confined, Mapping[str, Any]):
         return getattr(self, name)
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Return the field, or the default where there is no such field."""
+        """Return the field, or the default if there is no such field."""
         return getattr(self, name) if name in self.keys() else default
 
     def __iter__(self) -> Iterator[str]:
@@ -92,7 +92,7 @@ class Record(Confined, Mapping[str, Any]):
 
 
 def _sealed(cls: type[Kind]) -> type[Kind]:
-    """Refuse an unknown name as a known one: of a slotted class, the refusal that Python generates fails on it."""
+    """Refuse to set an unknown name like a known one. In a slotted class, the method that Python generates fails."""
     cls.__setattr__ = cls.__delattr__ = Record._refuse  # type: ignore[method-assign,assignment]  # it takes both
     return cls
 
@@ -156,7 +156,7 @@ class SessionInfo(Record):
     path: str | None = None  #: the path of the open notebook
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Return the field, or the default where there is no such field, or where it is not known."""
+        """Return the field, or the default if there is no such field or it is not known."""
         value = Record.get(self, name)
         return default if value is None else value
 
@@ -173,7 +173,7 @@ class Names(tuple[str, ...]):
 @_sealed
 @dataclass(frozen=True, slots=True, repr=False)
 class HTTPRequest(Record):
-    """The HTTP request behind the running code, as far as the server's policy lets it through.
+    """The HTTP request behind the running code, with the parts that the server's policy lets through.
 
     ``url``, ``query_params`` and ``path_params`` belong to the visitor's page if ``via`` is ``"page"``, and to the
     kernel's connection if it is ``"socket"``. ``headers``, ``cookies`` and ``user`` are always those of the live

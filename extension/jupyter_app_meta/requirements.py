@@ -1,4 +1,4 @@
-"""What serving dashboards needs beside this package: found by name and version, before any of it is imported."""
+"""The packages that serving dashboards needs: checked by name and version, before any of them is imported."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 from .errors import RequirementMissing
 
 NEEDED = {"jupyter_server": "2.14", "voila": "0.5.13", "ipywidgets": "8", "ipykernel": "7.4"}
-"""Distributions and the oldest versions of them that serve."""
+"""The distributions, and the oldest version of each that works."""
 
 INSTALL = "pip install 'jupyter-app-meta[dashboards]'"
 
@@ -41,12 +41,12 @@ def problems() -> Iterator[Problem]:
 
 
 def is_older(version: str, oldest: str) -> bool:
-    """Whether a version comes before another one; a part that is not a number counts as 0."""
+    """Whether a version comes before another; a part that is not a number counts as 0."""
     return _numbers(version) < _numbers(oldest)
 
 
 def _version(name: str) -> str | None:
-    """Return a package's version, empty where nothing says it; None where it is missing."""
+    """Return a package's version, or an empty string if its metadata lacks it; None if the package is missing."""
     try:
         if find_spec(name) is None:
             return None

@@ -1,13 +1,13 @@
 """A fake request for authors' own tests, in scripts, pytest and notebooks. It needs no server.
 
-It is a block, or decorates a function (plain, ``async def`` or generator)::
+Use it as a block, or to decorate a function (plain, ``async def`` or generator)::
 
     with fake_request(user="alice"): ...
 
     @fake_request(user="alice", query={"region": "emea"})
     def test_greeting(): ...
 
-A pytest fixture uses the block, and the whole test sees the request::
+If a pytest fixture uses the block, the whole test sees the request::
 
     @pytest.fixture
     def alice():
@@ -37,8 +37,8 @@ Steps = Generator[Any, Any, Any]
 AsyncSteps = AsyncGenerator[Any, Any]
 Items = Mapping[str, object] | Iterable[tuple[str, object]]
 
-# The blocks that are open in this context. It is not an attribute of a fake: one fake may be
-# entered twice, and by two tasks at a time.
+# The blocks that are open in this context. They are not an attribute of a fake, because one fake may be entered twice,
+# and by two tasks at a time.
 _open: ContextVar[tuple[AbstractContextManager[AppMeta], ...]] = ContextVar("jupyter_app_meta_open_fakes", default=())
 
 
@@ -55,13 +55,13 @@ def fake_request(
 ) -> FakeRequest:
     """Return a fake: code in its ``with`` block, or in a function that it decorates, sees this request.
 
-    ``user`` is a username, a mapping of user fields, or None for an unknown user; a user is authenticated
+    ``user`` is a username, a mapping of user fields, or None for an unknown user. A user is authenticated
     unless the mapping says ``is_authenticated=False``, ``assurance="none"`` or ``kind="anonymous"``.
-    ``headers``, ``cookies`` and ``query`` are mappings, in which a list repeats the item, or lists of
-    pairs; ``query`` may be a string as well. ``meta`` is JSON, as the server has it. ``url`` may be
+    ``headers``, ``cookies`` and ``query`` are lists of pairs, or mappings in which a list stands for a repeated
+    item. ``query`` may also be a string. ``meta`` is a mapping of JSON values, as on the server. ``url`` may be
     relative; ``query`` replaces its query. The ``mode`` is ``"test"``.
 
-    Raises TypeError for a value of another kind.
+    Raises TypeError for a value of another type.
     """
     address, params = _address(url, query)
     request = HTTPRequest(
@@ -82,7 +82,7 @@ def fake_request(
 class FakeRequest:
     """A context manager and decorator. It may be used repeatedly, nested, and by several tasks at a time.
 
-    A decorated generator sees the request in its own body only, not in the code that it yields to.
+    A decorated generator sees the request in its own body, and not in the code that it yields to.
     """
 
     __slots__ = ("meta",)
@@ -102,7 +102,7 @@ class FakeRequest:
         block.__exit__(None, None, None)
 
     def __call__(self, function: Function) -> Function:
-        """Return the function, of the same kind and signature, as one that runs under this request."""
+        """Return a function of the same kind and signature that runs under this request."""
         if isinstance(function, type) or not callable(function):
             raise TypeError("fake_request decorates functions: put it on each method, or use it as a context manager.")
         return cast(Function, wraps(function)(_wrapper(self, function)))
@@ -112,7 +112,7 @@ class FakeRequest:
 
 
 def _wrapper(fake: FakeRequest, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function of the same kind, so that pytest and frameworks treat it alike."""
+    """Return a function of the same kind, so that pytest and frameworks treat it in the same way."""
     if inspect.iscoroutinefunction(function):
         return _coroutine(fake, function)
     if inspect.isgeneratorfunction(function):
@@ -189,7 +189,7 @@ def _address(url: str, query: Items | str | None) -> tuple[URL, QueryParams]:
 
 
 def _pairs(option: str, given: Any) -> list[tuple[str, str]]:
-    if hasattr(given, "multi_items"):  # of QueryParams, items() would give the last of a repeated one only
+    if hasattr(given, "multi_items"):  # items() of QueryParams gives only the last value of a repeated parameter
         given = given.multi_items()
     try:
         return [

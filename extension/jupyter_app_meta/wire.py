@@ -2,18 +2,18 @@
 
     stamp   = {"v": "1.0", "payload": "<JSON text>", "mac": "<hex>"}
     payload = {"mode", "session", "request": {...}}     self-contained, bounded, filtered by the policy
-              {..., "claim": "pending"}                 of a cell that is run before its visitor is known
-              {..., "claim": "given"}                   of the control message that gives a warm kernel its visitor
+              {..., "claim": "pending"}                 for a cell that is run before its visitor is known
+              {..., "claim": "given"}                   for the control message that gives a warm kernel its visitor
     mac     = HMAC-SHA256(key, v · payload · msg_id · msg_type), each part preceded by its length
 
-1. It travels in message metadata, which kernels do not echo to clients; never in a header, code or environment.
+1. A stamp travels in message metadata, which kernels do not echo to clients; never in a header, code or environment.
 2. The key comes from the kernel's own Session key. Without a key, or with an empty one, no stamp is believed.
-3. It is bound to one message by its id and type; a copy on another message is refused.
-4. It needs nothing but the key: restarts and reconnects of either side lose nothing.
-5. An unknown field is ignored; an unknown major version is refused by name.
-6. A payload is at most ``limit`` bytes: whole items are dropped and listed, the user last. What the visitor
-   writes (address, query, headers) is dropped before anything that says who they are.
-7. Whatever the bytes are, ``verify`` and ``decode`` return a value or raise BadStamp.
+3. A stamp is bound to one message by the message's id and type; a copy on another message is refused.
+4. A stamp needs nothing but the key, so restarts and reconnects of either side lose nothing.
+5. An unknown field is ignored. An unknown major version is refused, and the error names it.
+6. A payload is at most ``limit`` bytes. Whole items are dropped and listed, the user last. Items that the visitor
+   writes (address, query, headers) are dropped before any item that says who the visitor is.
+7. ``verify`` and ``decode`` return a value or raise BadStamp, for any bytes.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ MIN_LIMIT = 1024
 Claim = Literal["pending", "given"]
 Json = dict[str, Any]
 Pairs = list[tuple[str, str]]
-Name = tuple[str, str | None]  # ("headers", "accept"); ("method", None) for what has no names
+Name = tuple[str, str | None]  # ("headers", "accept"); ("method", None) for a field without names
 
-_NAMES_SHARE = 8  # one part in eight of the limit, each, for the names of what was withheld and dropped
+_NAMES_SHARE = 8  # an eighth of the limit for the names of withheld items, and an eighth for those of dropped items
 _NAME_LENGTH = 100
 _MODES: tuple[Mode, ...] = get_args(Mode)
 _REPEATED = ("query", "headers", "cookies")
@@ -55,12 +55,12 @@ _dumps = json.JSONEncoder(separators=(",", ":"), default=dict).encode
 
 
 def derive_key(secret: bytes | None) -> bytes | None:
-    """Return the key for stamps made from a kernel's Session key; None where there is none."""
+    """Return the key for stamps, derived from a kernel's Session key; None if the kernel has no Session key."""
     return hmac.digest(secret, b"jupyter-app-meta stamp 1", "sha256") if secret else None
 
 
 class Signer:
-    """Stamps the messages of one connection: the payload is hashed once, not once a message."""
+    """Stamps the messages of one connection. The payload is hashed once, not for each message."""
 
     __slots__ = ("_head", "_payload", "_state")
 
@@ -71,7 +71,7 @@ class Signer:
 
     @property
     def payload(self) -> str:
-        """What is signed. A connection speaks one frame format, and one copy is kept for it: as text, or packed."""
+        """The signed payload. A connection speaks one frame format, so one form is kept: the text or the bytes."""
         if self._payload is not None:
             return self._payload
         return str(json.loads(b'{%b"}}' % self._head)[FIELD]["payload"])
@@ -92,7 +92,7 @@ class Signer:
         return {"v": VERSION, "payload": self.payload, "mac": self.sign(msg_id, msg_type)}
 
     def splice(self, metadata: bytes, msg_id: str, msg_type: str) -> bytes:
-        """Return metadata, which is the JSON of an object without a stamp, with the stamp in it."""
+        """Return the metadata with the stamp in it. The metadata is the JSON text of an object without a stamp."""
         rest = b"{" if metadata == b"{}" else metadata[:-1] + b", "
         self._head = self._head or self._pack()
         return b"".join((rest, self._head, self.sign(msg_id, msg_type).encode(), b'"}}'))
@@ -111,7 +111,7 @@ def verify(key: bytes | None, msg_id: str, msg_type: str, stamp: object) -> str:
         raise BadStamp("The stamp is damaged.")
     if version.partition(".")[0] != VERSION.partition(".")[0]:
         raise UnknownVersion(
-            f"The server's jupyter-app-meta writes stamps of version {version}, this kernel's reads "
+            f"The server's jupyter-app-meta writes stamps of version {version}, but this kernel's reads "
             f"{VERSION}: install the same release in both environments."
         )
     if len(payload) > 2 * MAX_LIMIT or not _signed(key, version, payload, msg_id, msg_type, mac):
@@ -140,10 +140,10 @@ def _part(text: str) -> bytes:
 
 
 def encode(meta: AppMeta, limit: int = DEFAULT_LIMIT, claim: Claim | None = None) -> str:
-    """Return the payload, at most ``limit`` (from MIN_LIMIT on) characters of ASCII JSON.
+    """Return the payload: ASCII JSON of at most ``limit`` characters, where ``limit`` is at least MIN_LIMIT.
 
-    What does not fit is dropped whole, all values of a repeated name together, and listed in
-    ``truncated``: the least important first, the user last.
+    An item that does not fit is dropped whole, together with all values of the same name, and listed in
+    ``truncated``. The least important item is dropped first, the user last.
     """
     if claim is not None:
         return f"{encode(meta, limit - len(_claimed(claim)))[:-1]}{_claimed(claim)}}}"
@@ -152,8 +152,8 @@ def encode(meta: AppMeta, limit: int = DEFAULT_LIMIT, claim: Claim | None = None
     payload = _packed(meta, items, redacted, truncated)
     if len(payload) <= limit:
         return payload
-    # The length is that of a payload without items, plus at most `share` for the names of what is
-    # dropped, plus at most the cost of each item that is kept.
+    # The length is that of a payload without items, plus at most `share` for the names of dropped items,
+    # plus at most the cost of each item that is kept.
     share = limit // _NAMES_SHARE
     redacted = _as_many(redacted, share)
     kept, dropped = _choose(items, limit - share - len(_packed(meta, [], redacted, [])))
@@ -161,7 +161,7 @@ def encode(meta: AppMeta, limit: int = DEFAULT_LIMIT, claim: Claim | None = None
 
 
 def claim(payload: str) -> Claim | None:
-    """Return what a verified payload says of a warm kernel's claim; None for all others."""
+    """Return what a verified payload says about a warm kernel's claim; None for any other payload."""
     return next((kind for kind in get_args(Claim) if payload.endswith(f"{_claimed(kind)}}}")), None)
 
 
@@ -174,7 +174,7 @@ def _names(meta: AppMeta) -> tuple[Names, Names]:
 
 
 def _choose(items: Sequence[Item], room: int) -> tuple[list[Item], list[str]]:
-    """Return the items that fit into so many characters together, and the names of the others."""
+    """Return the items that together fit into ``room`` characters, and the names of the others."""
     costs: dict[Name, int] = {}
     for kind, name, value in items:
         costs[kind, name] = costs.get((kind, name), 0) + len(_dumps([name or kind, value])) + 1
@@ -188,7 +188,7 @@ def _choose(items: Sequence[Item], room: int) -> tuple[list[Item], list[str]]:
 
 
 def _packed(meta: AppMeta, items: Iterable[Item], redacted: Sequence[str], truncated: Sequence[str]) -> str:
-    """Return the payload that has these items, and nothing or a blank in the place of others."""
+    """Return the payload with these items; other fields are blank."""
     fields: Json = {"session": {}, "method": "", "via": "socket", "client": None, "base_url": "", "url": ""}
     fields |= {"user": None, "path_params": {}, "meta": {}, "query": [], "headers": [], "cookies": []}
     for kind, name, value in items:
@@ -204,7 +204,7 @@ def _packed(meta: AppMeta, items: Iterable[Item], redacted: Sequence[str], trunc
 
 
 def _as_many(names: list[str], room: int) -> list[str]:
-    """Return as many names as fit as a JSON list into so many characters; a last entry counts the others."""
+    """Return as many names as fit into ``room`` characters as a JSON list; a last entry counts the others."""
     room -= 40  # the brackets and the last entry
     for count, name in enumerate(names):
         room -= len(_dumps(name)) + 1
@@ -218,14 +218,14 @@ def _clipped(names: Iterable[str]) -> list[str]:
 
 
 def decode(payload: str) -> AppMeta:
-    """Return what a verified payload says; raise BadStamp where it is not of the expected form."""
+    """Return what a verified payload says; raise BadStamp if it does not have the expected form."""
     try:
         plain = json.loads(payload)
         request, session = plain["request"], plain["session"]
         named = {name: _optional_text(session.get(name)) for name in SessionInfo.__dataclass_fields__}
         return AppMeta(None if request is None else _request(request), _mode(plain["mode"]), SessionInfo(**named))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise BadStamp("The stamp's payload is not of the expected form.") from error
+        raise BadStamp("The stamp's payload does not have the expected form.") from error
 
 
 def _request(plain: Json) -> HTTPRequest:
@@ -239,7 +239,7 @@ def _request(plain: Json) -> HTTPRequest:
         query_params=QueryParams(query),
         path_params=_object(plain["path_params"]),
         cookies=Cookies(_pairs(plain["cookies"])),
-        user=None if user is None else User({"groups": None, **_object(user)}),  # dropped ones are not "no groups"
+        user=None if user is None else User({"groups": None, **_object(user)}),  # dropped groups: None, not empty
         client=None if client is None else _client(client),
         meta=_object(plain["meta"]),
         via="page" if plain["via"] == "page" else "socket",
@@ -249,9 +249,9 @@ def _request(plain: Json) -> HTTPRequest:
 
 
 def _url(value: object, query: Pairs | None = None) -> URL:
-    """Return a URL with its query; one that did not fit into the stamp has none either."""
+    """Return a URL with its query; if the URL did not fit into the stamp, it has no query either."""
     text = _text(value)
-    parts = urlsplit(text)  # parses it here, rather than in an author's cell
+    parts = urlsplit(text)  # a URL that cannot be parsed fails here, not in an author's cell
     return URL(parts._replace(query=urlencode(query)).geturl() if query and text else text)
 
 
@@ -281,4 +281,4 @@ def _optional_text(value: object) -> str | None:
 def _text(value: object) -> str:
     if isinstance(value, str):
         return value
-    raise TypeError("not a text")
+    raise TypeError("not a string")

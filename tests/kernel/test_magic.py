@@ -485,14 +485,14 @@ def test_variables_are_expanded(shell: Any) -> None:
     ("assignments", "said"),
     [
         ("alice", "'alice' is not an assignment such as user.username=alice"),
-        ("", "needs to know as whom"),
+        ("", "needs the request to run the cell under"),
         ("method=POST", "A fake request has no 'method'"),
         ("headers=de", "A fake request has no 'headers'. Did you mean headers.NAME?"),
         ("user.usrname=alice", "user has no 'usrname'. Did you mean username?"),
         ("user.admin=maybe", "user.admin is one of true, false, not 'maybe'"),
         ("user.assurance=high", "user.assurance is one of hub, provider, shared-secret, none, not 'high'"),
         ("session.tab=1", "A fake request has no 'session.tab'"),
-        ("headers.x=\u4e2d", "There can be no such request"),
+        ("headers.x=\u4e2d", "This request is not possible"),
         ("user.name='Alice", "No closing quotation"),
     ],
 )

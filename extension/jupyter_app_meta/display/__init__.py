@@ -1,6 +1,7 @@
-"""What values look like: the sheets of a notebook, and the sentences of failed lookups. Pure.
+"""What values look like: the sheets that a notebook shows, and the sentences of failed lookups. Pure.
 
-No other room below the kernel half shows a value. ``datastructures`` is beneath this room, and asks it late.
+Of the packages below the kernel half, only this one shows values. ``datastructures`` is a layer below, and imports it
+late.
 """
 
 from .absences import missing

@@ -1,7 +1,7 @@
 """Why a request lacks an item: the sentence that says so, and which option opens it.
 
-Visitors choose the names in a sentence: each is on one line, and without characters that
-cannot be seen or that turn the direction of the text around.
+Visitors choose the names in a sentence, so each name is on one line, and without characters that
+cannot be seen or that reverse the direction of the text.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TRANSPORT = frozenset(
     x-request-start x-scheme
     """.split()
 )
-"""Headers of the connection. What they say about the visitor is in other fields too (cookies, client, url)."""
+"""Headers of the connection. Anything that they say about the visitor is in other fields too (cookies, client, url)."""
 
 
 def visible(value: object, clip: int = CLIP) -> str:
@@ -43,7 +43,7 @@ def refusal(sentence: str) -> UnknownField:
 
 
 def unknown(whole: str, name: str, names: Sequence[str]) -> str:
-    """Return the sentence that lists what a whole has in place of the name."""
+    """Return the sentence that says which names a mapping has instead of the unknown one."""
     near = get_close_matches(name, names, 1)
     hint = f" Did you mean {visible(near[0])}?" if near else ""
     listed = [visible(known) for known in names[:MOST_NAMES]]
@@ -63,7 +63,7 @@ def missing(
 
 
 def absent(item: str, redacted: Sequence[str]) -> str:
-    """Return the sentence for an item that the visitor sent and that did not cross."""
+    """Return the sentence for an item that the visitor sent, but that did not cross."""
     if item not in tuple(redacted):
         return f"{visible(item)} was sent, but did not fit into the stamp."
     return f"{visible(item)} is withheld from notebooks. What opens it: {visible(remedy(item, redacted))}."

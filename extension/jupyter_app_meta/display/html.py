@@ -1,8 +1,8 @@
 """A ``Sheet`` of tables as accessible HTML and as plain text, and the style of the HTML.
 
 1. Both forms render the same sheet, so that they cannot say different things.
-2. Every text is escaped: what a visitor or a provider wrote never becomes a tag, or mathematics.
-3. No script, no link, nothing from elsewhere; where styles are stripped, plain tables stay.
+2. Every text is escaped: text of a visitor or a provider never becomes a tag or mathematics.
+3. The HTML has no script, no link and nothing from another server. If its styles are stripped, plain tables remain.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ WIDTH = 100
 ASK = "Values stay hidden, because outputs are saved with the notebook. Ask for the one that you need: "
 NO_BREAK = "\xa0"
 
-# A name may have dollar signs: classes by which MathJax 3 and 2 leave an element alone.
+# A name may have dollar signs. With these classes MathJax 3 and 2 leave an element alone.
 NO_MATH = "mathjax_ignore tex2jax_ignore"
 
-# Beside each colour of JupyterLab's themes is one that suits any page; the class is doubled to
+# Each colour of JupyterLab's themes has a fallback that suits any page. The class is doubled to
 # outweigh JupyterLab's own rules for tables in outputs. Rows are flexible boxes, so that a value
-# stands below its label where both have no room in a line, however narrow the output is: a query
-# of the container's width would make an output in a row of widgets vanish.
+# moves below its label if the output is too narrow for both: a query of the container's width
+# would make an output in a row of widgets vanish.
 STYLE = """<style>
 .app-meta { border: 1px solid var(--jp-border-color2, #8886); border-radius: .5em; box-sizing: border-box;
   color: var(--jp-content-font-color1, inherit); line-height: 1.5; max-width: 66em; overflow: hidden;
@@ -55,7 +55,7 @@ STYLE = """<style>
 
 @dataclass(frozen=True, slots=True)
 class Chips:
-    """Short items in a row; very many are summarised."""
+    """Short items in a row. If there are very many, the last item counts the others."""
 
     items: tuple[str, ...]
 
@@ -72,7 +72,7 @@ Rows = tuple[tuple[str, Cell], ...]
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of a label and what it means; one that has a ``summary`` is folded below it."""
+    """Rows of labels and their meanings. A table that has a ``summary`` is folded below it."""
 
     caption: str
     rows: Rows

@@ -1,8 +1,8 @@
 """What a notebook shows of a value: the sheet, the JSON, or the one line of an error.
 
-1. Outputs are saved with the notebook: names are shown; header, cookie and query values never.
-2. Names are the visitor's to choose: each is on one line, and without characters that cannot be
-   seen or that turn the direction of the text around. ``html`` escapes them.
+1. Outputs are saved with the notebook, so names are shown, but the values of headers, cookies and queries never are.
+2. Visitors choose names, so each name is on one line, and without characters that cannot be
+   seen or that reverse the direction of the text. ``html`` escapes them.
 """
 
 from __future__ import annotations
@@ -61,11 +61,11 @@ class Withheld(Names):
         return bundle(self)
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        printer.text(bundle(self)["text/plain"])  # for a tuple IPython would not take the bundle's
+        printer.text(bundle(self)["text/plain"])  # IPython does not use the bundle's text for a tuple
 
 
 class JSON(str):
-    """JSON text that is shown as it is, not as the repr of a string."""
+    """JSON text that is shown unchanged, not as the repr of a string."""
 
     __slots__ = ()
 
@@ -100,7 +100,7 @@ def sheet(value: object) -> Sheet | None:
 
 
 def masked(value: object) -> Any:
-    """Return the value for JSON, with all that the request carries masked."""
+    """Return the value for JSON, with everything that the request carries masked."""
     match value:
         case AppMeta():
             return {"mode": value.mode, "session": dict(value.session), "request": masked(value.request)}
@@ -203,7 +203,7 @@ def _bounded(rows: Rows) -> Rows:
 
 
 def _remedy(name: str, redacted: Names) -> str:
-    """Return what opens the item; nothing for an entry that is not an item, such as the count of the others."""
+    """Return what opens the item; an empty text for an entry that is not an item, such as the count of the others."""
     is_item = name == "client" or name.startswith(("headers.", "cookies.", "query.", "user.", "path_params.", "url."))
     return visible(remedy(name, redacted), 2 * CLIP) if is_item else ""
 
@@ -214,7 +214,7 @@ def _worded(word: object, meanings: Mapping[str, str]) -> str:
 
 
 def _chips(names: Iterable[str], suffix: str = "") -> Cell:
-    counted = Counter(iter(names)).items()  # an iterator: of a mapping, Counter would take the values
+    counted = Counter(iter(names)).items()  # given a mapping, Counter would take its values as counts
     items = tuple(f"{visible(name)}{suffix}" + (f" ×{count}" if count > 1 else "") for name, count in counted)
     return Chips(items) if items else NONE
 

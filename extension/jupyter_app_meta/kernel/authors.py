@@ -2,9 +2,9 @@
 
 1. The author's own code is a cell, or a module whose file is neither the standard library's nor installed.
 2. A file is installed below ``site-packages`` or ``dist-packages``, and below a folder of ``sys.path``
-   that has ``*.dist-info`` in it (``pip install --target``). This package is a library, wherever it is.
-3. Code without a module is a cell's where it has the shell's variables. ``exec`` of a text is its caller's.
-4. What cannot be told (no file, an archive, generated code) is a library's.
+   that has ``*.dist-info`` in it (``pip install --target``). This package is a library, in any folder.
+3. Code without a module belongs to a cell if its globals are the shell's. Text run by ``exec`` belongs to its caller.
+4. Code whose origin is unknown (no file, an archive, generated code) is a library's.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ def wrote(frame: FrameType | None, shell: Any) -> bool:
             return _is_authors(names)
         if frame.f_code.co_name != "<module>":
             return False
-        frame = frame.f_back  # of a text that is executed
+        frame = frame.f_back  # the frame runs a text that its caller executes
     return False
 
 
 def made(value: Any) -> bool:
-    """Return whether a function, or a class, belongs to no installed library."""
+    """Return whether a function or class does not belong to an installed library."""
     while isinstance(value, partial):
         value = value.func
     name = getattr(value, "__module__", None) or type(value).__module__
@@ -84,7 +84,7 @@ def is_installed(file: str) -> bool:
 
 
 def _of(file: str) -> tuple[Path, Path]:
-    """Return the path as it is named, and the one that links lead to."""
+    """Return the path as it is written, and the path behind its links."""
     path = Path(os.path.abspath(file))
     return path, Path(os.path.realpath(path))
 

@@ -1,7 +1,7 @@
 """The claim of a warm kernel: code that is run ahead waits here for its visitor.
 
-1. A cell that the server runs before a visitor arrives has a stamp that says ``pending``. Code that asks on
-   its behalf, in a cell, task or pinned thread, waits. No other code waits.
+1. A cell that the server runs before a visitor arrives has a stamp that says ``pending``. Code of that cell that asks
+   for the request waits: in the cell itself, in its tasks and in its pinned threads. No other code waits.
 2. The visitor's request comes once, signed, on the control channel: the only channel that a kernel
    reads while a cell waits. A second claim is ignored; a claim for another kernel is refused.
 3. A wait ends with NotClaimed, not with None, when the kernel is shut down or a timeout passes.
@@ -22,7 +22,7 @@ from ..errors import BadStamp, NotClaimed
 from ..model import AppMeta
 
 GRACE = 3
-"""The most seconds that an interrupted cell of a page has to end, before its kernel's sockets are closed."""
+"""How many seconds an interrupted cell of a page has to end, before its kernel's sockets are closed."""
 
 
 class BadTimeout(TypeError):
@@ -51,7 +51,7 @@ class Claim:
             return self._asked or self._meta is not None
 
     def wait(self, kernel_id: str | None, timeout: float | None = None) -> AppMeta:
-        """Return the visitor's request; wait at most ``timeout`` seconds. Raises NotClaimed, or BadTimeout."""
+        """Return the visitor's request; wait at most ``timeout`` seconds. Raises NotClaimed or BadTimeout."""
         limit = _seconds(timeout)
         with self._told:
             self._asked = True
@@ -69,7 +69,7 @@ class Claim:
 
 
 def _seconds(timeout: float | None) -> float | None:
-    """Return a timeout that a lock takes: None means no limit. Raises BadTimeout."""
+    """Return a timeout that a lock accepts; None means no limit. Raises BadTimeout."""
     try:
         seconds = threading.TIMEOUT_MAX if timeout is None else min(float(timeout), threading.TIMEOUT_MAX)
     except (TypeError, ValueError, OverflowError):
@@ -83,7 +83,7 @@ the_claim = Claim()
 
 
 class _Closing:
-    """Handles a kernel's shutdown request: it ends all waits first. The kernel shuts down in any case."""
+    """Handles a kernel's shutdown request. It first ends all waits; the kernel shuts down in any case."""
 
     def __init__(self, kernel: Any, original: Callable[..., Any]) -> None:
         self._kernel, self.original = kernel, original
@@ -128,7 +128,7 @@ async def _settle(kernel: Any) -> None:
 
 
 def ignore(kernel: Any) -> None:
-    """Undo ``listen``. A handler of ours that another library has wrapped stays: it still ends the waits."""
+    """Undo ``listen``. A handler of ours that another library has wrapped stays, and still ends the waits."""
     handlers = getattr(kernel, "control_handlers", None) or {}
     handlers.pop(wire.CLAIM_TYPE, None)
     closing = handlers.get("shutdown_request")

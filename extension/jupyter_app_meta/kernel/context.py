@@ -3,11 +3,11 @@
 1. A cell or callback sees the client that sent its message; ipykernel keeps that message in a
    ContextVar, so tasks, ``to_thread`` and copied contexts see what their creator saw, for good.
 2. A thread sees what it was pinned to when it was started (``threads``), or what was carried over to it
-   (``workers``), else None. ``kernel.get_parent()`` is not asked: in a thread it has the latest message of any
+   (``workers``), else None. ``kernel.get_parent()`` is not used: in a thread it returns the latest message of any
    visitor.
-3. A fake holds for the message in which it was made: one that is left behind is not believed
-   by the next message that happens to run in the same context.
-4. A forked process belongs to no request: it inherits the variables of the code that forked it.
+3. A fake holds for the message in which it was made. If it is left behind, the next message that happens to run in the
+   same context does not believe it.
+4. A forked process belongs to no request, although it inherits the variables of the code that forked it.
 5. The stamp is verified on the first call for a message, and remembered for that message.
 """
 
@@ -88,12 +88,12 @@ def _of_pin(kernel: Any, timeout: float | None) -> AppMeta:
         return NOBODY
     if pin.meta is not None:
         return pin.meta
-    forked = kernel is None  # rule 4: what a thread was pinned to is not for the process that it forks
+    forked = kernel is None  # rule 4: a thread's pin does not hold in a process that the thread forks
     return NOBODY if forked or pin.message is None else _resolve(kernel, pin.message, timeout)
 
 
 def _valid_pin(kernel: Any) -> Pin | None:
-    """Return what the thread is pinned to, unless it runs, or may run in a loop, code of another request."""
+    """Return the thread's pin, unless the thread runs code of another request, or a loop in it may do so."""
     pin = threads.pinned()
     if not isinstance(pin, Pin):
         return None
@@ -105,7 +105,7 @@ def _valid_pin(kernel: Any) -> Pin | None:
 
 
 def seen_now() -> Pin | None:
-    """Return what a thread that is started here must see. Cheap: nothing is verified."""
+    """Return what a thread that is started here must see. This is cheap, because nothing is verified."""
     kernel = this_kernel()
     parent = parent_of(kernel)
     bound = _bound.get(None)
@@ -171,9 +171,9 @@ _derived = lru_cache(maxsize=1)(wire.derive_key)
 
 @lru_cache(maxsize=1)
 def take_gateway_key() -> bytes | None:
-    """Return the key that a server without this kernel's Session key gave it at its start.
+    """Return the key that the server gave the kernel at its start, if the server does not have its Session key.
 
-    It is taken out of the environment, so that what the kernel starts does not inherit it.
+    The key is removed from the environment, so that processes that the kernel starts do not inherit it.
     """
     text = os.environ.pop(wire.KEY_VARIABLE, None)
     return None if text is None else wire.derive_key(text.encode()) or b""
@@ -193,7 +193,7 @@ class CurrentSession:
         return app_meta().session
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Return a field of the session, or the default where it is not known."""
+        """Return a field of the session, or the default if it is not known."""
         return self._now().get(name, default)
 
     def __getitem__(self, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""What ``%load_ext jupyter_app_meta`` does to a shell and its kernel, and how it is undone."""
+"""What ``%load_ext jupyter_app_meta`` does to a shell and its kernel, and how ``%unload_ext`` undoes it."""
 
 from __future__ import annotations
 
@@ -15,41 +15,42 @@ if TYPE_CHECKING:
 def load(shell: InteractiveShell) -> None:
     """Pin threads, guard the kernel's messages and log, take a claim, and register the magics. Idempotent.
 
-    Another library may have changed what a step changes. A step that fails is named in a warning; the others are done.
+    Another library may already have changed what a step changes. If a step fails, a warning names it, and the other
+    steps are done.
     """
-    _try("threads know who started them", threads.pin, context.seen_now)
+    _try("pin threads to the request that starts them", threads.pin, context.seen_now)
     kernel: Any = getattr(shell, "kernel", None)
     if hasattr(kernel, "_shell_parent"):
-        _try("the key of a gateway is taken", context.take_gateway_key)
-        _try("callbacks leave the next cell its message", messages.guard, kernel)
-        _try("a warm kernel learns who its visitor is", context.listen, kernel)
-        _try("stamps are kept out of the log", _filter, kernel, "addFilter")
-    _try("the magics are there", magic.register, shell)
+        _try("take the key of a gateway", context.take_gateway_key)
+        _try("keep callbacks from changing the next cell's message", messages.guard, kernel)
+        _try("make a warm kernel listen for its visitor", context.listen, kernel)
+        _try("keep stamps out of the log", _filter, kernel, "addFilter")
+    _try("register the magics", magic.register, shell)
 
 
-def _try(promise: str, step: Callable[..., object], *given: Any) -> None:
+def _try(task: str, step: Callable[..., object], *given: Any) -> None:
     try:
         step(*given)
     except Exception as error:
-        said = f"jupyter_app_meta could not see to it that {promise}: {type(error).__name__}: {error}"
+        said = f"jupyter_app_meta could not {task}: {type(error).__name__}: {error}"
         warnings.warn(said, RuntimeWarning, stacklevel=3)
 
 
 def _filter(kernel: Any, change: str) -> None:
-    for handler in getattr(kernel.log, "handlers", ()):  # not the logger: it also sees what no handler shows
+    for handler in getattr(kernel.log, "handlers", ()):  # a filter of the logger would also see unshown records
         getattr(handler, change)(logs.hide)
 
 
 def load_page(shell: InteractiveShell) -> None:
-    """Load into the kernel of a dashboard's page, and make it wait for a slow reader of its output.
+    """Load into the kernel of a dashboard's page, and make the kernel wait for a slow reader of its output.
 
-    Without that, ZeroMQ silently drops each message that comes when 1000 messages wait already.
+    Otherwise ZeroMQ silently drops messages once 1000 of them wait.
     """
     import zmq  # a kernel has pyzmq; a script may not
 
     load(shell)
-    _try("QUERY_STRING is the visitor's", variables.answer)
-    _try("errors are shown as errors only", tracebacks.fix, shell)
+    _try("answer QUERY_STRING with the visitor's query", variables.answer)
+    _try("show exceptions only as error messages", tracebacks.fix, shell)
     shell.events.print_on_error = False  # it would show the author's code to visitors; errors are reported anyway
     thread = getattr(getattr(shell, "kernel", None), "iopub_thread", None)
     if thread is not None:
@@ -58,11 +59,11 @@ def load_page(shell: InteractiveShell) -> None:
 
 def unload(shell: InteractiveShell) -> None:
     """Undo ``load``."""
-    _try("the magics are removed", magic.unregister, shell)
+    _try("remove the magics", magic.unregister, shell)
     kernel: Any = getattr(shell, "kernel", None)
     if hasattr(kernel, "_shell_parent"):
-        _try("the kernel's messages are as they were", messages.unguard, kernel)
-        _try("no claim is taken", claims.ignore, kernel)
-        _try("the log is as it was", _filter, kernel, "removeFilter")
-    _try("QUERY_STRING is the process's own", variables.keep_silent)
-    _try("threads are started as before", threads.unpin)
+        _try("restore the kernel's handling of messages", messages.unguard, kernel)
+        _try("stop listening for a claim", claims.ignore, kernel)
+        _try("restore the log", _filter, kernel, "removeFilter")
+    _try("restore QUERY_STRING", variables.keep_silent)
+    _try("restore Thread.start", threads.unpin)

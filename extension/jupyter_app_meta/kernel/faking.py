@@ -1,8 +1,8 @@
 """``%%app_meta`` runs one cell under a fake request.
 
-1. A bad assignment ends in one line, not in a traceback, and the cell does not run.
-2. The cell stays a cell. Its first line becomes the expression of a ``with`` statement, its parsed
-   statements become the body: ``await``, tracebacks, variables and the displayed last expression
+1. A bad assignment gives an error of one line, not a traceback, and the cell does not run.
+2. The cell stays a cell. Its first line becomes the expression of a ``with`` statement, and its parsed
+   statements become the body. So ``await``, tracebacks, variables and the displayed last expression
    are IPython's own, and the fake ends with the block in any case.
 """
 
@@ -38,16 +38,16 @@ def run_faked(line: str, cell: str | None) -> FakeRequest | None:
 
     %%app_meta user.username=alice user.groups=editors,staff query.region=emea headers.accept-language=de
 
-    Can be set: user.NAME, headers.NAME, cookies.NAME, query.NAME, path_params.NAME, meta.NAME,
-    session.NAME and url. Quote what has spaces: user.name="Alice Liddell".
+    These can be set: user.NAME, headers.NAME, cookies.NAME, query.NAME, path_params.NAME, meta.NAME,
+    session.NAME and url. Quote a value that has spaces: user.name="Alice Liddell".
     """
     from IPython.core.getipython import get_ipython
 
     fake = fake_of(line)
-    if cell is None:  # as ``expose`` has it
+    if cell is None:  # ``expose`` calls it without a cell
         return fake
     shell = get_ipython()
-    assert shell is not None  # whose magic this is
+    assert shell is not None  # a magic runs in its shell
     with fake:
         shell.run_cell(cell)
     return None
@@ -62,11 +62,11 @@ def fake_of(line: str) -> FakeRequest:
             raise _misused(f"'{absences.visible(word)}' is not an assignment such as user.username=alice.")
         _assign(given, path, value)
     if not given:
-        raise _misused("%%app_meta needs to know as whom to run the cell, for example user.username=alice.")
+        raise _misused("%%app_meta needs the request to run the cell under, for example user.username=alice.")
     try:
         return fake_request(**given)
     except ValueError as error:
-        raise _misused(f"There can be no such request: {error}.") from None
+        raise _misused(f"This request is not possible: {error}.") from None
 
 
 def split_words(line: str) -> list[str]:
@@ -99,21 +99,21 @@ def _assign(given: dict[str, Any], path: str, value: str) -> None:
 
 
 def _user_value(name: str, value: str) -> Any:
-    """Return the value in the type of the field; a name that is close to a known one is refused as a typing error."""
+    """Return the value in the field's type. A name that is close to a known one is refused as a typing error."""
     if name and name not in User.defaults and get_close_matches(name, User.defaults, 1, 0.8):
         raise absences.refusal(absences.unknown("user", name, tuple(User.defaults)))
     if name == "groups":
         return tuple(filter(None, value.split(",")))
     choices = CHOICES.get(name)
     is_fact = choices is not None and set(choices) <= set(FACTS)
-    word = value.lower() if is_fact else value  # Python's True as well
+    word = value.lower() if is_fact else value  # accepts Python's True as well
     if choices and word not in choices:
         raise _misused(f"user.{name} is one of {', '.join(choices)}, not '{absences.visible(value)}'.")
     return FACTS[word] if is_fact else value
 
 
 def expose(lines: list[str]) -> list[str]:
-    """Turn the first line of an ``%%app_meta`` cell into a statement, so that the others stay a cell."""
+    """Turn the first line of an ``%%app_meta`` cell into a statement, so that the other lines stay a cell."""
     if len(lines) < 2 or not lines[0].startswith(("%%app_meta ", "%%app_meta\t", "%%app_meta\n")):
         return lines
     from IPython.core.inputtransformer2 import cell_magic
@@ -125,7 +125,7 @@ def expose(lines: list[str]) -> list[str]:
 
 
 def _enclose_from_now_on() -> None:
-    """Enclose once it is needed: with any AST transformer, IPython walks the whole tree of each cell."""
+    """Install ``Enclose`` when it is first needed: with any AST transformer, IPython walks the tree of each cell."""
     from IPython.core.getipython import get_ipython
 
     shell = get_ipython()
@@ -133,12 +133,12 @@ def _enclose_from_now_on() -> None:
         shell.ast_transformers.append(Enclose(shell))
 
 
-# A console is to judge whether the cell is complete as it does for any cell magic.
+# A console must judge whether the cell is complete as it does for any cell magic.
 expose.has_side_effects = True  # type: ignore[attr-defined]  # IPython's protocol
 
 
 class Enclose(ast.NodeTransformer):
-    """Moves the statements that follow one of ``expose`` into the body of its ``with`` block."""
+    """Moves the statements that follow the statement of ``expose`` into the body of its ``with`` block."""
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
@@ -147,7 +147,7 @@ class Enclose(ast.NodeTransformer):
         """Rewrite a parsed cell."""
         if node.body and _exposed(node.body[0]):
             node.body = self._enclosed(node.body)
-            if self._shell.ast_node_interactivity == "last":  # else IPython displays every expression in the block
+            if self._shell.ast_node_interactivity == "last":  # otherwise IPython displays every expression in the block
                 node.body.append(ast.Pass())
         return node
 
@@ -160,7 +160,7 @@ class Enclose(ast.NodeTransformer):
         return [*future, ast.copy_location(block, body[0])]
 
     def _displayed(self, body: list[ast.stmt]) -> list[ast.stmt]:
-        """Display in the block what IPython displays of a cell; of "all", it does so by itself."""
+        """Display in the block what IPython displays of a cell. For "all", IPython does so by itself."""
         which = self._shell.ast_node_interactivity
         if which in ("all", "none") or not body:
             return body

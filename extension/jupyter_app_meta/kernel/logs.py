@@ -1,4 +1,4 @@
-"""Keeps stamps out of the kernel's log. ipykernel logs each message that it cannot handle, with its metadata."""
+"""Keeps stamps out of the kernel's log: ipykernel logs each message that it cannot handle, with its metadata."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from .. import wire
 from ..datastructures import MASK
 
-UNREADABLE = "A record of the kernel's log could not be read, and is left out."
+UNREADABLE = "A record of the kernel's log could not be read, so it is left out."
 
 
 def hide(record: logging.LogRecord) -> bool:
@@ -16,7 +16,7 @@ def hide(record: logging.LogRecord) -> bool:
     args = record.args
     try:
         record.args = tuple(map(_masked, args)) if isinstance(args, tuple) else _masked(args)
-    except Exception:  # code that logs must not fail, and a record that cannot be read may have a stamp
+    except Exception:  # code that logs must not fail, and a record that cannot be read may contain a stamp
         record.msg, record.args = UNREADABLE, ()
     return True
 

@@ -1,8 +1,8 @@
-"""``%app_meta`` shows the running cell's request or gives a part of it; registration and completion of both magics.
+"""``%app_meta`` shows the running cell's request or returns a part of it; registration and completion of both magics.
 
-1. A path is ``user.username`` or ``user username``; ``query`` is short for ``query_params``. A
-   whole is shown masked, a value is given when it is asked for by its name.
-2. An unknown or withheld name ends in one line, not in a traceback.
+1. A path is ``user.username`` or ``user username``; ``query`` is short for ``query_params``. A mapping
+   is shown masked; a value is returned if the author asks for it by its name.
+2. An unknown or withheld name gives an error of one line, not a traceback.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _plain_name = re.compile(r"[\w.:@~+-]+")
 
 
 def register(shell: InteractiveShell) -> None:
-    """Give the shell the magics and their completion; a second call changes nothing."""
+    """Give the shell the magics and their completion. Idempotent."""
     from IPython.core.completer import context_matcher
 
     unregister(shell)
@@ -50,7 +50,7 @@ def register(shell: InteractiveShell) -> None:
 
 
 def unregister(shell: InteractiveShell) -> None:
-    """Undo ``register``; without one, change nothing."""
+    """Undo ``register``. Without ``register``, it changes nothing."""
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop(MAGIC, None)
     vars(shell.magics_manager.user_magics).pop(MAGIC, None)
@@ -63,16 +63,16 @@ def _is_ours(hook: object) -> bool:
 
 
 def show(line: str) -> Any:
-    """Show the request of the running cell, or give a part of it.
+    """Show the request of the running cell, or return a part of it.
 
-    %app_meta                             who asks, for what, and which values are there (masked)
+    %app_meta                             who asks, for what, and which values there are (masked)
     %app_meta user                        a part; also: url, headers, cookies, query, session, mode, ...
     who = %app_meta user.username         a value; "user username" is the same
     %app_meta headers accept-language     the one value of a header, cookie or query parameter
     %app_meta redacted                    what the server withholds, and which option opens it
-    %app_meta --json                      any of these as JSON; what was not asked for by name is masked
+    %app_meta --json                      any of these as JSON; values that are not asked for by name are masked
     """
-    if line.startswith(("(", ".")):  # IPython takes a name that is not defined for its magic
+    if line.startswith(("(", ".")):  # IPython runs the magic for an undefined name of the same spelling
         raise absences.refusal("To call the function, import it first: from jupyter_app_meta import app_meta")
     words = split_words(line)
     if not HELP.isdisjoint(words):
@@ -94,7 +94,7 @@ def _no_option(word: str) -> str:
 def look_up(meta: AppMeta, words: Sequence[str]) -> Any:
     """Return the value at a path. If it is not known, print why and return None.
 
-    Raises UnknownField for a name that does not exist, and for one that is withheld; the message says which.
+    Raises UnknownField for a name that does not exist or is withheld; the message says which.
     """
     root, _, rest = ".".join(words).removeprefix("request.").partition(".")
     if root not in ROOTS:

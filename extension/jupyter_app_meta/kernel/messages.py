@@ -1,11 +1,11 @@
-"""Which message caused the running code, as ipykernel has it, and where ipykernel may have another's.
+"""Which message caused the running code, according to ipykernel, and where ipykernel may name another's message.
 
-1. ipykernel keeps the message of a cell or callback in a ContextVar. Where it has no such variable,
+1. ipykernel keeps the message of a cell or callback in a ContextVar. If there is no such variable,
    and in a forked process, no message is known.
-2. A message is believed in the task that dispatches it, and in what that task started in the kernel's own
-   threads. ``workers`` says what is believed in others.
+2. A message is believed in the task that dispatches it, and in everything that this task started in the kernel's own
+   threads. ``workers`` says what is believed in other threads.
 3. A GUI's event loop, and a comm message that came while a cell awaited, leave a message behind in
-   the context of code of another request: it is not believed there.
+   the context of another request's code. It is not believed there.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Parent = Mapping[str, Any]
 
     class Kernel(Protocol):
-        """ipykernel's kernel: the attributes that are used here, some of them private."""
+        """ipykernel's kernel: the attributes that are used here, some of which are private."""
 
         session: Session
         shell_main: MethodType
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
 
 class Message(NamedTuple):
-    """The parts of a kernel message that say who caused it; no content, no buffers."""
+    """The parts of a kernel message that say who caused it, without content and buffers."""
 
     header: Mapping[str, Any]
     metadata: Mapping[str, Any]
@@ -65,18 +65,18 @@ class Message(NamedTuple):
 
     @classmethod
     def of(cls, parent: Mapping[str, Any]) -> Message:
-        """Return these parts of a message as ipykernel has it."""
+        """Return these parts of one of ipykernel's messages."""
         return cls(parent["header"], parent.get("metadata") or {})
 
 
-# The process and its kernel, once found: there is one for each process's life.
+# The process and its kernel, once it is found. A process has one kernel for its whole life.
 _home: list[tuple[int, Kernel | None]] = [(0, None)]
-# The message that was last found to be that of the running task, the task, and the thread of both.
+# The last message that was found to belong to its running task, with that task and its thread.
 _vouched: list[tuple[object, Callable[[], object], int]] = [(None, lambda: None, 0)]
 
 
 def this_kernel() -> Kernel | None:
-    """Return this process's ipykernel; None in a script, in a forked child, in another kernel."""
+    """Return this process's ipykernel; None in a script, in a forked child, and in a kernel that is not ipykernel."""
     pid, kernel = _home[0]
     return kernel if pid == os.getpid() else _find_kernel()
 
@@ -93,9 +93,9 @@ def _find_kernel() -> Kernel | None:
 
 
 def parent_of(kernel: Kernel | None) -> Parent | None:
-    """Return the message that caused the running code, as ipykernel has it; None where there is none.
+    """Return the message that caused the running code, according to ipykernel; None if there is none.
 
-    What was found for the running task is found again without further calls: cells ask in loops.
+    The answer for the running task is remembered, because cells may ask in a loop.
     """
     parent = carried_in(kernel)
     if parent is None or kernel is None:
@@ -120,10 +120,10 @@ def carried_in(kernel: Kernel | None) -> Parent | None:
 
 
 def _is_anothers(kernel: Kernel, parent: Parent, task: asyncio.Task[Any] | None) -> bool:
-    """Whether the message of this context is not that of the code that runs in it.
+    """Whether this context's message belongs to other code than the code that runs in the context.
 
-    A GUI's event loop keeps the context of the code that enabled it. And after a comm message that came
-    while a cell awaited, ipykernel puts that cell's message back, even if the next cell has begun.
+    A GUI's event loop keeps the context of the code that enabled it. After a comm message that came while a cell
+    awaited, ipykernel puts that cell's message back, even if the next cell has begun.
     """
     if task is None:
         return False
@@ -142,13 +142,13 @@ def _is_anothers(kernel: Kernel, parent: Parent, task: asyncio.Task[Any] | None)
 
 def _told(kernel: Kernel, dispatching: object) -> object:
     """Return the id of the message that a coroutine of ipykernel dispatches."""
-    frame: FrameType = dispatching.cr_frame  # type: ignore[attr-defined]  # a coroutine, as its code says
+    frame: FrameType = dispatching.cr_frame  # type: ignore[attr-defined]  # the caller found that it is a coroutine
     _, parts = kernel.session.feed_identities(frame.f_locals["msg"], copy=False)
     return kernel.session.unpack(parts[1].bytes)["msg_id"]
 
 
 class _Kept:
-    """A kernel's ``set_parent`` that keeps its own message for the cell that has begun meanwhile."""
+    """A kernel's ``set_parent`` that keeps the message of a cell that has begun in the meantime."""
 
     def __init__(self, kernel: Kernel, original: Callable[..., object]) -> None:
         self._kernel, self.original, self.active = kernel, original, True
@@ -176,7 +176,7 @@ class _Kept:
 
 
 def guard(kernel: Kernel) -> None:
-    """Keep a comm message that is done from putting an earlier cell's message back over the next cell's."""
+    """Keep a finished comm message from putting an earlier cell's message back over that of the next cell."""
     kept = kernel.set_parent
     if not isinstance(kept, _Kept):
         kept = kernel.set_parent = _Kept(kernel, kept)
@@ -184,7 +184,7 @@ def guard(kernel: Kernel) -> None:
 
 
 def unguard(kernel: Kernel) -> None:
-    """Undo ``guard``; where another wrapped it since, it does nothing from now on."""
+    """Undo ``guard``. If another library has wrapped it since, it stays but does nothing."""
     kept = kernel.set_parent
     if isinstance(kept, _Kept):
         kept.active = False
@@ -202,7 +202,7 @@ def _running_task() -> asyncio.Task[Any] | None:
 
 
 def _control_parent(kernel: Kernel | None) -> Parent | None:
-    """Return the control message whose own task is running, None in anything that it started."""
+    """Return the control message whose own task is running; None in any code that this task started."""
     thread: object = getattr(kernel, "control_thread", None)
     if thread is None or sys.modules["threading"].current_thread() is not thread:
         return None

@@ -1,11 +1,12 @@
 """Pins a request to each thread that the author's own code starts, so that it sees what its starter saw.
 
-1. The pin is a mark on the thread: it is neither in a context, which may be copied, nor in the thread's ``run``,
+1. The pin is a mark on the thread. It is not in a context, which may be copied, and not in the thread's ``run``,
    which may be another library's.
-2. Threads that a library starts are not pinned: pools, servers and listeners live on and serve many people. They
-   see None unless the caller carries its context over (``contextvars.copy_context().run``, ``asyncio.to_thread``).
-3. ``Thread.start`` may be wrapped by others, before us or after, and restored in any order: each application
-   of ours knows the function that it found, and is inert once undone.
+2. Threads that a library starts are not pinned, because pools, servers and listeners live on and serve many people.
+   They see None unless the caller carries its context over (``contextvars.copy_context().run``,
+   ``asyncio.to_thread``).
+3. Other libraries may wrap ``Thread.start``, before us or after, and restore it in any order. So each of our
+   replacements knows the function that it replaced, and does nothing once it is undone.
 4. A thread is started in any case. If pinning fails, the thread is not pinned.
 """
 
@@ -28,7 +29,7 @@ SHARED_WORKERS = frozenset(
     "concurrent multiprocessing anyio distributed joblib ipykernel zmq tornado pyspark py4j "
     "socketserver http xmlrpc wsgiref logging sched".split()
 )
-"""Packages whose threads serve many people, also where the author starts them."""
+"""Packages whose threads serve many people, even if the author starts them."""
 
 MOST_WRAPPERS = 20
 
@@ -58,33 +59,33 @@ class Application:
 
 
 def pin(see: Callable[[], object]) -> None:
-    """Pin from now on what ``see`` returns in the starting code; a second call changes nothing."""
+    """From now on, pin each thread to what ``see`` returns in the code that starts it. Idempotent."""
     global _application  # noqa: PLW0603  # Thread.start is as global
     if _application is not None and threading.Thread.start is _application.start:
         _application.active = True
         return
     if _application is not None:
-        _application.active = False  # it is below another's, or was removed by it
+        _application.active = False  # another library's wrapper is above it, or has removed it
     _application = Application(threading.Thread.start, see)
-    threading.Thread.start = _application.start  # type: ignore[method-assign]  # this is the pin
+    threading.Thread.start = _application.start  # type: ignore[method-assign]  # this is how threads are pinned
 
 
 def unpin() -> None:
-    """Undo ``pin``. Threads that are already pinned stay so."""
+    """Undo ``pin``. Threads that are already pinned stay pinned."""
     if _application is None:
         return
     _application.active = False
     if threading.Thread.start is _application.start:
-        threading.Thread.start = _application.original  # type: ignore[method-assign]  # as it was
+        threading.Thread.start = _application.original  # type: ignore[method-assign]  # this restores it
 
 
 def pinned() -> Any:
-    """Return what the running thread is pinned to; None where it is not pinned."""
+    """Return what the running thread is pinned to; None if it is not pinned."""
     return vars(threading.current_thread()).get(MARK)
 
 
 def _pin(thread: Any, caller: FrameType, see: Callable[[], object], start: Start) -> bool:
-    """Mark the thread; return whether it was."""
+    """Pin the thread if it is to be pinned; return whether it was pinned."""
     try:
         if not isinstance(thread, threading.Thread) or _has_begun(thread):
             return False
@@ -98,20 +99,20 @@ def _pin(thread: Any, caller: FrameType, see: Callable[[], object], start: Start
 
 
 def _has_begun(thread: Any) -> bool:
-    """Whether CPython refuses to start the thread; it says itself what is wrong."""
+    """Whether CPython will refuse to start the thread. Its own error says what is wrong."""
     started = getattr(thread, "_started", None)
     return started is None or started.is_set()
 
 
 def _due(thread: Any, caller: FrameType, see: Callable[[], object], start: Start) -> object:
-    """Return what to pin the thread to; None where it is not to be pinned."""
+    """Return what to pin the thread to; None if it is not to be pinned."""
     if _works_for_pinned(thread):
         return pinned()
     return see() if not _serves_many(thread) and _author_starts(thread, caller, start) else None
 
 
 def _works_for_pinned(thread: Any) -> bool:
-    """Whether it is a worker of the default executor of the loop that runs in a pinned thread."""
+    """Whether the thread is a worker of the default executor of a loop that runs in a pinned thread."""
     if pinned() is None or not workers.has_loop():
         return False
     reference = next(iter(getattr(thread, "_args", None) or ()), None)
@@ -120,7 +121,7 @@ def _works_for_pinned(thread: Any) -> bool:
 
 
 def _author_starts(thread: Any, caller: FrameType | None, start: Start) -> bool:
-    """Whether the author's own code calls ``start()``, and each function that passes the thread on is their own."""
+    """Whether the author's own code calls ``start()``, directly or through functions that the author wrote."""
     shell, wrappers = getattr(this_kernel(), "shell", None), frozenset(_wrappers(start))
     while caller is not None:
         if caller.f_code not in wrappers and not authors.wrote(caller, shell):
@@ -144,12 +145,12 @@ def _passes_on(frame: FrameType, thread: object) -> bool:
 
 
 def _wrappers(start: Start) -> Iterator[CodeType]:
-    """Yield the code of those who wrapped ``Thread.start`` after us."""
+    """Yield the code of each function that wraps ``Thread.start`` since we did."""
     wrapper: Any = threading.Thread.start
     for _ in range(MOST_WRAPPERS):
         if wrapper is start or wrapper is None:
             return
-        for function in (wrapper, getattr(wrapper, "_self_wrapper", None)):  # the latter is wrapt's
+        for function in (wrapper, getattr(wrapper, "_self_wrapper", None)):  # wrapt has the second name
             code = getattr(function, "__code__", None)
             if isinstance(code, CodeType):
                 yield code

@@ -1,11 +1,11 @@
 """How the kernel of a dashboard's page shows exceptions: as ``error`` messages, and by no other route.
 
 The server keeps an ``error`` message from the visitor and logs it. Libraries and authors change how IPython shows an
-exception: ``rich.traceback.install()`` displays it, a custom handler that fails is printed to stdout. Both would reach
-the visitor.
+exception: ``rich.traceback.install()`` displays it, and IPython prints the error of a failed custom handler to stdout.
+Both would reach the visitor.
 
-1. The methods that show exceptions stay IPython's own. What is put in their place is not used.
-2. A subclass of NotAuthenticated is named as NotAuthenticated, because the server knows errors by their names only.
+1. The methods that show exceptions stay IPython's own. A replacement is not used.
+2. A subclass of NotAuthenticated is named NotAuthenticated, because the server knows errors only by their names.
 3. A custom handler (``set_custom_exc``) runs. If it fails, both exceptions are shown as ``error`` messages.
 """
 
@@ -25,7 +25,7 @@ Handler = Callable[..., Any]
 
 
 def fix(shell: Any) -> None:
-    """Make a shell show exceptions as IPython does, for good; a second time does nothing."""
+    """Make a shell show exceptions as IPython does, for good. Idempotent."""
     base: Any = type(shell)
     if getattr(base, "app_meta_fixed", False):
         return
@@ -41,7 +41,7 @@ def fix(shell: Any) -> None:
 
 
 def _naming(show: Handler) -> Handler:
-    """Return a method that shows an exception, and names a subclass of NotAuthenticated by that name."""
+    """Return a method that shows an exception, and names a subclass of NotAuthenticated ``NotAuthenticated``."""
 
     def _showtraceback(shell: Any, etype: Any, evalue: Any, stb: Any) -> Any:
         return show(shell, NotAuthenticated if issubclass(etype, NotAuthenticated) else etype, evalue, stb)
@@ -50,16 +50,16 @@ def _naming(show: Handler) -> Handler:
 
 
 def _fixed(name: str, method: Handler) -> property:
-    """Return an attribute that is this method, whatever is assigned to it."""
+    """Return an attribute that stays this method, even if something else is assigned to it."""
 
     def get(shell: Any) -> Any:
         return MethodType(method, shell)
 
     def put(shell: Any, value: object) -> None:
-        sys.stderr.write(f"{name} of the shell stays IPython's own on a page: errors are for the server's log.\n")
+        sys.stderr.write(f"The shell's {name} stays IPython's own on a page, so that errors reach the server's log.\n")
 
     def forget(shell: Any) -> None:
-        """Nothing was assigned."""
+        """Do nothing, because nothing was assigned."""
 
     return property(get, put, forget)
 
@@ -73,7 +73,7 @@ def _careful_setter(base: Any) -> Handler:
 
 
 def _careful(handler: Handler | None) -> Handler:
-    """Return a handler that does not fail: IPython would print the exceptions to stdout."""
+    """Return a handler that does not fail. IPython would print the exception of a failed handler to stdout."""
 
     def handle(shell: Any, etype: Any, value: Any, tb: Any, tb_offset: int | None = None) -> Any:
         original = (etype, value, tb)
@@ -82,7 +82,7 @@ def _careful(handler: Handler | None) -> Handler:
             return None
         try:
             return _checked(handler(shell, etype, value, tb, tb_offset=tb_offset))
-        except BaseException:  # as IPython does it
+        except BaseException:  # IPython catches the same
             shell.set_custom_exc((), None)
             shell.showtraceback()
             shell.showtraceback(original, tb_offset=tb_offset)
@@ -92,8 +92,8 @@ def _careful(handler: Handler | None) -> Handler:
 
 
 def _checked(result: Any) -> Any:
-    """Return what a handler may return; raises TypeError, whose text has nothing of it."""
+    """Return a handler's result if it is allowed. Raises TypeError, whose text contains nothing of the result."""
     lines = [] if result is None else [result] if isinstance(result, str) else result
     if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
-        raise TypeError("An exception handler must return None, a text or a list of texts.")
+        raise TypeError("An exception handler must return None, a string or a list of strings.")
     return result

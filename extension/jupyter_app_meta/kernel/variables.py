@@ -1,7 +1,7 @@
 """The query of a dashboard's page where notebooks written for Voila look for it: ``os.environ["QUERY_STRING"]``.
 
-1. The variable is answered from the request of the code that asks, as ``app_meta()`` is. A kernel that is run ahead
-   waits here for its visitor, and ``voila.utils.get_query_string()``, which reads the variable, waits too.
+1. The variable has the query of the request that ``app_meta()`` returns in the same place. A kernel that is run ahead
+   waits here for its visitor, and so does ``voila.utils.get_query_string()``, which reads the variable.
 2. The variable is not stored: ``os.environ`` does not list it, and processes that a cell starts do not inherit it.
 3. Code that belongs to no request, such as a library's thread, finds it absent, with one warning.
 """
@@ -19,7 +19,7 @@ QUERY, ADDRESS = "QUERY_STRING", "VOILA_REQUEST_URL"
 
 
 class _Answering(os._Environ[str]):
-    """The process's environment, with the variables of the page that is asked about."""
+    """The process's environment, with the variables of the page whose code asks."""
 
     def __getitem__(self, name: str) -> str:
         try:
@@ -31,7 +31,7 @@ class _Answering(os._Environ[str]):
             return value
 
     def __delitem__(self, name: str) -> None:
-        if name not in (QUERY, ADDRESS) or self._is_stored(name):  # what is not stored need not be removed
+        if name not in (QUERY, ADDRESS) or self._is_stored(name):  # a variable that is not stored need not be removed
             super().__delitem__(name)
 
     def setdefault(self, name: str, value: str) -> str:
@@ -44,7 +44,7 @@ class _Answering(os._Environ[str]):
 
 
 def answer() -> None:
-    """Answer for the page's variables from now on; twice is as once."""
+    """Answer for the page's variables from now on. Idempotent."""
     if type(os.environ) is os._Environ:
         _become(_Answering)
 
@@ -56,7 +56,7 @@ def keep_silent() -> None:
 
 
 def _become(kind: type[os._Environ[str]]) -> None:
-    os.environ.__class__ = kind  # the object stays: os.getenv and every module that has it already ask it
+    os.environ.__class__ = kind  # the object stays, because os.getenv and other modules already hold it
 
 
 def _of_page(name: str) -> str | None:

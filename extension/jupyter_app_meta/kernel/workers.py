@@ -1,12 +1,13 @@
 """Which thread is the kernel's own, and what another thread may believe of the context that it runs in.
 
-ipykernel's variable travels with every copy of a context. A library's loop or worker keeps the copy of the code
-that started it, and would serve the next visitor as the first. So, for a message in a thread that runs no cells:
+ipykernel's variable travels with every copy of a context. A library's loop or worker keeps a copy of the context in
+which it was started, and would serve the next visitor as the first. So, for a message in a thread that runs no cells:
 
-1. What a loop of the kernel gives to its default executor (``asyncio.to_thread``) is that of its task, for good.
-2. What the author's own code carries over (``copy_context().run``) is believed while its message is being
-   handled, and no later message has come, not even a comm message that is done while the cell still
-   awaits. No installed library may have a part in it.
+1. Work that a loop of the kernel gives to its default executor (``asyncio.to_thread``) belongs to the request of the
+   task that gave it, for good.
+2. A context that the author's own code carries over (``copy_context().run``) is believed while its message is being
+   handled and no later message has come. A comm message that is done while the cell still awaits counts as a later
+   one. No installed library may be among the callers.
 3. A loop that runs in the thread is held to the second rule, so it keeps no request alive.
 4. A context that a thread inherited at its start (Python 3.14) was not carried over on purpose.
 """
@@ -29,10 +30,10 @@ from . import authors
 _probe: ContextVar[object] = ContextVar("jupyter_app_meta_probe")
 
 _returned: dict[object, object] = {}
-"""For each subshell, the header of the message to which it last returned from a comm message that came in between."""
+"""For each subshell, the header of the message to which it last returned after an intervening comm message."""
 
 pool_worker = getattr(pools, "_worker", None)
-"""What a thread of an executor runs."""
+"""The function that a thread of an executor runs."""
 
 
 def is_kernels(kernel: Any) -> bool:
@@ -51,13 +52,13 @@ def is_green() -> bool:
 
 
 def note_return(header: Mapping[str, Any] | None) -> None:
-    """Note that a comm message is done that came while this header's cell awaited: some of its work may be left."""
+    """Note that a comm message is done that came while this header's cell awaited. Some of its work may still go on."""
     if header is not None:
         _returned[header.get("subshell_id")] = header
 
 
 def may_believe(kernel: Any, parent: Mapping[str, Any]) -> bool:
-    """Return whether this message, which is in the context of a thread that runs no cells, is that of its code."""
+    """Return whether this message, found in the context of a thread that runs no cells, belongs to the running code."""
     if is_green() or _is_inherited():
         return False
     if not has_loop() and _serves(kernel):
@@ -71,12 +72,12 @@ def has_loop() -> bool:
 
 
 def running_loop() -> object:
-    """Return the event loop that runs in this thread; None where there is none."""
+    """Return the event loop that runs in this thread; None if there is none."""
     return asyncio._get_running_loop()
 
 
 def _is_inherited() -> bool:
-    """Return whether the running context is the one that its thread was given when it was started."""
+    """Return whether the running context is the one that its thread got when it was started."""
     first = getattr(threading.current_thread(), "_context", None)
     if not isinstance(first, Context):
         return False
@@ -89,7 +90,7 @@ def _is_inherited() -> bool:
 
 
 def _serves(kernel: Any) -> bool:
-    """Return whether the thread works for the default executor of a loop in which the kernel runs cells."""
+    """Return whether the thread is a worker of the default executor of a loop in which the kernel runs cells."""
     code = getattr(pool_worker, "__code__", None)
     worker = next((frame for frame in _frames() if frame.f_code is code), None)
     executor = worker and worker.f_locals["executor_reference"]()
@@ -97,7 +98,7 @@ def _serves(kernel: Any) -> bool:
 
 
 def executor_of(loop: Any) -> object:
-    """Return the default executor of a loop, once it has one."""
+    """Return the default executor of a loop; None before the loop has one."""
     return getattr(loop, "_default_executor", None)
 
 
@@ -109,10 +110,10 @@ def _loops(kernel: Any) -> Iterator[Any]:
 
 
 def _is_handled(kernel: Any, parent: Mapping[str, Any]) -> bool:
-    """Return whether the kernel is at this message still, and took none after it."""
+    """Return whether the kernel still handles this message, and has taken none after it."""
     header = parent["header"]
     if not getattr(kernel.set_parent, "active", False):
-        return False  # ``messages.guard`` is not there to note which comm messages came in between
+        return False  # without ``messages.guard``, intervening comm messages are not noted
     if (
         header is _returned.get(header.get("subshell_id"))
         or kernel._shell_context[kernel._shell_parent].get("header") is not header
@@ -125,7 +126,7 @@ def _is_handled(kernel: Any, parent: Mapping[str, Any]) -> bool:
 
 
 def _is_plain(kernel: Any) -> Any:
-    """Return what tells whether a frame is the author's own, the standard library's or ours."""
+    """Return a function that says whether a frame's code is the author's own, the standard library's or ours."""
     own, shell = str(authors.OWN), getattr(kernel, "shell", None)
 
     def is_plain(frame: FrameType) -> bool:
