@@ -228,9 +228,7 @@ async def test_what_is_no_json_object_adds_nothing(
     """Anything but a dict of JSON values leaves ``request.meta`` empty, and the log says why without its content."""
     function = kind(NOT_JSON[case])
     assert await hooks.meta_of(function, ALICE, LOG) == {}
-    assert caplog.messages == [
-        f"{function.__qualname__} did not answer with a dict of JSON values: request.meta is empty."
-    ]
+    assert caplog.messages == [f"{function.__qualname__} did not return a dict of JSON values: request.meta is empty."]
     assert SECRET not in caplog.text
 
 
@@ -256,8 +254,8 @@ async def test_too_much_adds_nothing(size: int, kept: bool, caplog: pytest.LogCa
     answer = {"a": "x" * size}
     assert (len(json.dumps(answer)) <= hooks.META_LIMIT) is kept
     assert await hooks.meta_of(answering(answer), ALICE, LOG) == (answer if kept else {})
-    assert [message.partition(" answered ")[2] for message in caplog.messages] == (
-        [] if kept else [f"with more than {hooks.META_LIMIT} bytes: request.meta is empty."]
+    assert [message.partition(" returned ")[2] for message in caplog.messages] == (
+        [] if kept else [f"more than {hooks.META_LIMIT} bytes: request.meta is empty."]
     )
 
 

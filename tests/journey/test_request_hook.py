@@ -265,8 +265,8 @@ def test_fields_stay_after_a_kernels_restart(server: Server) -> None:
 
 NO_DICT = ("nothing", "text", "a_list", "nan", "a_set", "some_bytes", "an_object", "keys", "itself", "deep")
 SAYS = {
-    **dict.fromkeys((*NO_DICT, "generator", "async_generator"), "did not answer with a dict of JSON values"),
-    "too_much": "answered with more than 4096 bytes",
+    **dict.fromkeys((*NO_DICT, "generator", "async_generator"), "did not return a dict of JSON values"),
+    "too_much": "returned more than 4096 bytes",
     "raises": "raised RuntimeError",
     "raises_later": "raised RuntimeError",
     "exits": "raised SystemExit",

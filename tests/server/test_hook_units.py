@@ -300,7 +300,7 @@ async def test_keys_are_texts(answer: dict[Any, Any], caplog: pytest.LogCaptureF
     """A key that is no text is none of JSON's: made into one, it could take another's place."""
     assert await hooks.meta_of(answering(answer), REQUEST, LOG) == {}
     assert caplog.messages == [
-        "answering.<locals>.answers did not answer with a dict of JSON values: request.meta is empty."
+        "answering.<locals>.answers did not return a dict of JSON values: request.meta is empty."
     ]
 
 

@@ -1,6 +1,6 @@
 """The server extension: its options become one frozen Policy, and the parts of the server half are connected.
 
-A wrong option stops the server: half a privacy policy protects no visitor. ``serve`` and ``voila`` make an
+A wrong option stops the server, because half a privacy policy protects no visitor. ``serve`` and ``voila`` make an
 ``AppMetaExtension`` only to read its options.
 """
 
@@ -117,7 +117,7 @@ class AppMetaExtension(ExtensionApp):
         )
 
     def meta(self) -> hooks.Meta | None:
-        """Return the function that request_hook gives or names; raises PolicyError if it is not a function."""
+        """Return the function that request_hook is or names; raises PolicyError if it is not a function."""
         return hooks.load("request_hook", self.request_hook)
 
     def _load_config(self, cfg: Config, *arguments: Any, **options: Any) -> None:
@@ -128,7 +128,7 @@ class AppMetaExtension(ExtensionApp):
         return "jupyter_app_meta_config"
 
     def _link_jupyter_server_extension(self, serverapp: ServerApp) -> None:
-        # Otherwise an error in our configuration file is only logged, and half of the file applies.
+        # Otherwise an error in our configuration file would only be logged, and half of the file would apply.
         self.raise_config_file_errors = True
         try:
             super()._link_jupyter_server_extension(serverapp)
@@ -192,9 +192,10 @@ class AppMetaExtension(ExtensionApp):
         meta: hooks.KernelMeta | None = None,
         events: EventLogger | None = None,
     ) -> StampingContext:
-        """Return what the stamps under these options are made from; ``lives`` says whether a kernel of an id exists.
+        """Return what stamps are made from under these options.
 
-        ``meta`` takes the place of ``request_hook``; ``events`` is the server's own event logger.
+        ``lives`` says whether a kernel with an id exists. ``meta`` takes the place of ``request_hook``. ``events`` is
+        the server's own event logger.
         """
         audit = EventAudit(event_logger(self.config, self.log, events), self.log) if self.audit else None
         return StampingContext(
@@ -219,7 +220,7 @@ class AppMetaExtension(ExtensionApp):
         return kernel_meta
 
     def announce(self) -> None:
-        """Log one line on what is forwarded, and one line for each risky option."""
+        """Log one line that says what is forwarded, and one line for each risky option."""
         self.log.info("jupyter-app-meta forwards %s.", self._summary())
         for name in ("unsafe_headers", "unsafe_cookies", "unsafe_query"):
             if values := getattr(self, name):

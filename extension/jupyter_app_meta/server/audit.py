@@ -32,21 +32,21 @@ ACTIONS = {
     "comm_close": "callback",
     wire.CLAIM_TYPE: "claim",
 }
-"""The types of messages that make a kernel run cells and callbacks, and the action that each is."""
+"""The types of messages that make a kernel run cells and callbacks, with the action of each."""
 
 LONGEST_ID = 128
 LONGEST_PATH = 4096
 
 
 class _Schemas(SchemaRegistry):
-    """Our own schemas, and the server's for handlers that write both kinds of events."""
+    """Our own schemas, and also the server's, for handlers that write both kinds of events."""
 
     def __init__(self, others: SchemaRegistry) -> None:
         super().__init__()
         self._others = others
 
     def get(self, id_: str) -> EventSchema:
-        """Return the schema of an id; raises KeyError if it is unknown."""
+        """Return the schema with this id; raises KeyError if the id is unknown."""
         return super().get(id_) if id_ in self else self._others.get(id_)
 
 
@@ -91,5 +91,5 @@ class EventAudit:
 
 
 def _text(msg_id: object) -> str:
-    """Return an id as a string; a list or an object, which may be deep, is not written."""
+    """Return an id as a string. A list or an object may be deep, so it is not written."""
     return str(msg_id) if isinstance(msg_id, str | int | float) else "(no text)"

@@ -1,8 +1,8 @@
 """A tornado handler → RawRequest. This module copies a request and decides nothing.
 
 1. tornado 6 joins repeated Cookie lines with a comma and loses cookies, so each line is parsed here.
-2. If tornado trusts ``X-Real-IP`` and the like (xheaders), ``remote_ip`` is a header's value, so the address of the
-   socket's peer is taken.
+2. If tornado trusts ``X-Real-IP`` and similar headers (xheaders), ``remote_ip`` is a header's value, so the address of
+   the socket's peer is used instead.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def own_cookies(handler: JupyterHandler) -> frozenset[str]:
 
 
 def cookies(request: HTTPServerRequest) -> tuple[tuple[str, str], ...]:
-    """Return the request's cookies, of all its Cookie lines."""
+    """Return the request's cookies from all of its Cookie lines."""
     lines = request.headers.get_list("Cookie")
     return tuple((name, value) for name, value in parse_cookie("; ".join(lines)).items() if name)
 

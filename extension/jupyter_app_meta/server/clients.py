@@ -1,4 +1,4 @@
-"""Kernel clients of the server's own, which stamp what they send."""
+"""The server's own kernel clients, which stamp the messages that they send."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ C = TypeVar("C", bound=Client)
 
 
 def wrap_client(client: C, stamper: Stamper) -> C:
-    """Make one kernel client, and no other, stamp what it sends; it misses no reply either."""
+    """Make one kernel client, and no other, stamp its messages. The client also no longer misses replies."""
     sender = _ClientSession(client, stamper)
     session = sender.session
     session.send, session.send_raw = sender.send, sender.send_raw
@@ -25,7 +25,7 @@ def wrap_client(client: C, stamper: Stamper) -> C:
 
 
 class _ClientSession:
-    """The two methods by which a client sends. The client gets a Session of its own for them."""
+    """The two methods with which a client sends. The client gets its own Session for them."""
 
     __slots__ = ("_log", "_send", "_send_raw", "_stamper", "session")
 

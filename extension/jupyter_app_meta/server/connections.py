@@ -1,11 +1,11 @@
 """Connections of browsers to kernels, which stamp every message that a browser sends.
 
-1. A connection class is wrapped, not replaced. A class that is wrapped already stays as it is.
-2. Messages are stamped at ``Session.send`` and ``send_raw``: content and buffers pass untouched. Other connection
-   classes (gateways) have no Session of the kernel, so there the WebSocket frame is stamped.
-3. Only messages on the browser's channels are stamped, not what the server itself asks the kernel.
-4. If our code raises, the error is logged, and the connection works as if the extension were not there, unless a
-   stamp is required.
+1. A connection class is wrapped, not replaced. A class that is already wrapped stays as it is.
+2. Messages are stamped at ``Session.send`` and ``send_raw``, so content and buffers pass untouched. Other connection
+   classes (gateways) do not have the kernel's Session, so their WebSocket frames are stamped.
+3. Only messages on the browser's channels are stamped. The server's own requests to the kernel are not.
+4. If our code raises an error, the error is logged, and the connection works as if the extension were not there, unless
+   a stamp is required.
 5. A connection's ZMQ identity and buffer belong to its visitor: the session_id that a client presents names one of
    that visitor's own connections, and no other visitor's.
 """
@@ -36,10 +36,10 @@ C = TypeVar("C", bound=type)
 
 
 def wrap_connection(base: C, context: StampingContext, *, allowed: frozenset[str] | None = None) -> C:
-    """Return a connection class that stamps what its browser sends; a wrapped class is returned as it is.
+    """Return a connection class that stamps its browser's messages; a wrapped class is returned unchanged.
 
-    If ``allowed`` names message types, a browser may send only those, and each needs a stamp: any other message
-    closes its socket.
+    If ``allowed`` names message types, a browser may send only those, and each message needs a stamp. Any other message
+    closes the socket.
     """
     if getattr(base, "app_meta_context", None) is not None:
         return base
@@ -48,7 +48,7 @@ def wrap_connection(base: C, context: StampingContext, *, allowed: frozenset[str
 
 
 class Stamped(Connection):
-    """A connection that has stamps: it knows its visitor, and when it is prepared, opened and closed."""
+    """A connection that has stamps. It knows its visitor, and notes when it is prepared, opened and closed."""
 
     app_meta_allowed: frozenset[str] | None = None
     app_meta_stamps: Stamps | None = None
@@ -57,17 +57,17 @@ class Stamped(Connection):
 
     @property
     def app_meta_context(self) -> StampingContext:
-        """What its stamps are made from."""
+        """The context that its stamps are made from."""
         raise NotImplementedError
 
     async def prepare(self) -> None:
-        """Prepare the connection, and its stamps."""
+        """Prepare the connection and its stamps."""
         self.app_meta_stamps = None
         self.log = Lines(self.log)
         self.app_meta_visitor = identity.unknown()
         with harmless(self.log):
             self.app_meta_visitor = identity.visitor(self.websocket_handler, self.app_meta_context.policy)
-        prepare: Callable[[], Awaitable[None]] | None = getattr(super(), "prepare", None)  # gateways have none
+        prepare: Callable[[], Awaitable[None]] | None = getattr(super(), "prepare", None)  # a gateway's class has none
         if prepare:
             await prepare()
         with harmless(self.log) if self.app_meta_allowed is None else nullcontext():
@@ -98,7 +98,7 @@ class Stamped(Connection):
         return None
 
     def _tab(self) -> str:
-        """Return the name of a browser tab: a visitor's own, stable while it presents the same session_id."""
+        """Return the browser tab's name, which is unique to its visitor and stable while its session_id is the same."""
         visitor, context = self.app_meta_visitor, self.app_meta_context
         return context.client_id(self.kernel_id, visitor.reconnect_key, self.session.session)
 
@@ -117,14 +117,14 @@ class Stamped(Connection):
             self.app_meta_context.origins.disconnect(self.kernel_id, self.app_meta_visitor.key, tab)
 
     def _refuse(self, error: Unreadable) -> None:
-        """Drop a message, whose text stays out of the log. Where stamps are required, its socket is closed."""
+        """Drop a message, and keep its text out of the log. If stamps are required, close its socket."""
         self.log.warning("Ignoring %s.", error)
         if self.app_meta_allowed is not None:
             self.websocket_handler.close(1007, "a message cannot be understood")
 
 
 class StampedChannels(Stamped):
-    """A connection over ZeroMQ: what its Session sends on the browser's channels is stamped."""
+    """A connection over ZeroMQ. Messages that its Session sends on the browser's channels are stamped."""
 
     def handle_incoming_message(self, incoming_msg: str | bytes) -> None:
         """Pass a frame on, unless reading it would take too long."""
@@ -153,7 +153,7 @@ class StampedChannels(Stamped):
 
 
 class StampedFrames(Stamped):
-    """A connection that passes WebSocket frames on, such as a gateway's: its frames are stamped."""
+    """A connection that passes on WebSocket frames, such as a gateway's. The frames are stamped."""
 
     def handle_incoming_message(self, incoming_msg: str | bytes) -> None:
         """Pass a frame on with a stamp in its message."""
@@ -179,7 +179,7 @@ def wrap_session(connection: Any, stamps: Stamps, refuse: Callable[[Unreadable],
 
 
 class _StampedSession:
-    """The two methods by which a connection sends what its browser sent."""
+    """The two methods with which a connection sends its browser's messages."""
 
     __slots__ = ("_connection", "_refuse", "_send", "_send_raw", "_stamps")
 
@@ -216,7 +216,7 @@ class _StampedSession:
         return sent
 
     def _channel(self, stream: object) -> str | None:
-        """Return the browser's channel that a stream is; None for a stream of the server's own."""
+        """Return which of the browser's channels a stream is; None for one of the server's own streams."""
         for name, channel in self._connection.channels.items():
             if channel is stream:
                 return name

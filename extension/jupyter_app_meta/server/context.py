@@ -20,8 +20,8 @@ from .pages.origins import Origins
 class StampingContext:
     """The policy, the known pages, and the options of one server.
 
-    ``meta`` returns the deployer's own fields for a kernel id and a request on its connection. ``audit`` is told of
-    each message, stamped or not.
+    ``meta`` returns the deployer's own fields for a kernel id and a request on that kernel's connection. ``audit`` is
+    told of each message, stamped or not.
     """
 
     policy: Policy
@@ -34,12 +34,12 @@ class StampingContext:
     audit: Audit | None = None
 
     def request(self, raw: RawRequest, kernel_id: str, identity: str, *, policy: Policy | None = None) -> HTTPRequest:
-        """Return what a kernel may know of a request that an identity makes to it."""
+        """Return what a kernel may know of an identity's request to it."""
         page = self.origins.page(kernel_id, identity)
         return (policy or self.policy).request(raw, page)
 
     def note(self, user: User | None, kernel_id: str, header: object) -> None:
-        """Tell the audit, if there is one, of a message with this header; ``user`` is None if no visitor sent it."""
+        """If there is an audit, tell it of a message with this header; ``user`` is None if no visitor sent it."""
         if self.audit and isinstance(header, dict):
             self.audit.note(user, kernel_id, self.origins.session(kernel_id)["path"], header)
 
@@ -51,6 +51,6 @@ class StampingContext:
         return dataclasses.replace(raw, meta=await self.meta(kernel_id, request))
 
     def client_id(self, kernel_id: str, reconnect_key: str, session_id: str) -> str:
-        """Return a name for a browser tab that stays over its reconnects and is never another visitor's."""
+        """Return a name for a browser tab. The name stays the same over reconnects, and is never another visitor's."""
         text = json.dumps([kernel_id, reconnect_key, session_id]).encode()
         return hmac.new(self.secret, text, hashlib.sha256).hexdigest()[:32]

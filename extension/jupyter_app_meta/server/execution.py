@@ -1,9 +1,10 @@
 """Cells that the server runs for a visitor who asks over HTTP (``POST /api/kernels/<id>/execute``).
 
-Such an extension queues the code. A worker sends it later, through a kernel client that all visitors share. Neither
-of the two knows which visitor asked, and their context may be that of an earlier visitor. So the code itself carries
-the stamps of its request: it is the one thing that goes all the way from a request to its message. If an extension
-copies or changes the code, the stamps are lost, and the message belongs to no visitor.
+The extension that takes such a request (jupyter_server_nbmodel) queues the code. A worker sends the code later, through
+a kernel client that all visitors share. Neither of them knows which visitor asked, and their context may be that of an
+earlier visitor. So the code itself carries the stamps of its request, because only the code goes all the way from a
+request to its message. If an extension copies or changes the code, the stamps are lost, and the message belongs to no
+visitor.
 """
 
 from __future__ import annotations
@@ -48,19 +49,20 @@ class Asked(str):
         return asked
 
     def take(self) -> Stamps | None:
-        """Return the stamps, once: if the code is kept and run again, no visitor asked for it."""
+        """Return the stamps, but only once: if the code is kept and run again, no visitor asked for that run."""
         stamps, self.stamps = self.stamps, None
         return stamps
 
     def __reduce_ex__(self, protocol: Any) -> tuple[type[str], tuple[str]]:
-        """Return what makes a plain string: copies carry no stamps, and nothing of the server is pickled."""
+        """Make copies and pickles plain strings, so that they carry no stamps and nothing of the server is pickled."""
         return str, (str(self),)
 
 
 class Attributing:
-    """Stamps what a kernel client of the server's own sends.
+    """Stamps the messages of one of the server's own kernel clients.
 
-    Code is stamped for the request that asked for it, other messages for the page that the client renders, if any.
+    Code is stamped for the request that asked for it. Other messages are stamped for the page that the client renders,
+    if any.
     """
 
     def __init__(self, context: StampingContext, kernel_id: str, page: Stamper | None) -> None:
@@ -81,7 +83,7 @@ class Attributing:
 
 
 def wrap_execution(app: Application, context: StampingContext) -> None:
-    """Wrap the handlers of an application that have kernels run code, so that the code carries its request's stamps."""
+    """Wrap those handlers of an application that run code in kernels, so that the code carries its request's stamps."""
     probe = url_path_join(app.settings["base_url"], PROBE)
     for rule in _rules(app.default_router):
         matcher, target = rule.matcher, rule.target
@@ -111,15 +113,15 @@ class AttributingHandler(Handler):
     _app_meta_stamps: Stamps | None = None
 
     async def prepare(self) -> None:  # type: ignore[override]  # tornado gives no arguments
-        """Prepare the handler, and the stamps of its request."""
-        prepared: Awaitable[object] | None = super().prepare()  # a base's own may be synchronous
+        """Prepare the handler and the stamps of its request."""
+        prepared: Awaitable[object] | None = super().prepare()  # the base's method may be synchronous
         if prepared is not None:
             await prepared
         with harmless(self.app_meta_context.log):
             self._app_meta_stamps = await _stamps(self, self.app_meta_context)
 
     def get_json_body(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the body, whose code carries the stamps."""
+        """Return the body. Its code carries the stamps."""
         body: Any = super().get_json_body(*args, **kwargs)
         with harmless(self.app_meta_context.log):
             code = body.get("code") if isinstance(body, dict) else None
@@ -144,7 +146,7 @@ async def _stamps(handler: APIHandler, context: StampingContext) -> Stamps | Non
 
 
 def _turn(kernel: Any) -> asyncio.Lock:
-    """Return the lock that lets requests to a kernel pass in the order of their arrival."""
+    """Return the lock with which requests to a kernel pass in the order of their arrival."""
     if not hasattr(kernel, "app_meta_turn"):
         kernel.app_meta_turn = asyncio.Lock()
     turn: asyncio.Lock = kernel.app_meta_turn

@@ -1,8 +1,8 @@
-"""Every point at which code of a deployer's, or another part of the package, is called: one Protocol each.
+"""Every point at which a deployer's code, or another part of the package, is called: one Protocol for each.
 
-Deployers write the functions ``Meta``, ``Authorize`` and ``OnError``; each may be plain or async. They fail closed:
-one that raises, or returns something else than its Protocol says, adds nothing and admits no visitor. Only its name
-and the error's kind are logged, because an error's text may hold a visitor's data.
+Deployers write the functions ``Meta``, ``Authorize`` and ``OnError``. Each may be plain or async. They fail closed: a
+function that raises an error, or returns something other than its Protocol says, adds nothing and admits no visitor.
+Only its name and the error's type are logged, because an error's text may hold a visitor's data.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from ..model import HTTPRequest, User
 class Meta(Protocol):
     """``AppMetaExtension.request_hook``, and a dashboard's ``meta``: the deployer's own fields of a request.
 
-    It is called for each connection, each page, and each HTTP request that has the server run code. It gets what
-    deployers may see of the request. Cells see its answer as ``app_meta().request.meta``. The answer may have 4096
-    bytes as JSON, and an async function may take 5 seconds for it.
+    It is called for each connection, each page, and each HTTP request for which the server runs code. Its argument has
+    the parts of the request that deployers may see. Cells see its answer as ``app_meta().request.meta``. The answer may
+    have at most 4096 bytes as JSON, and an async function may take at most 5 seconds.
     """
 
     def __call__(self, request: HTTPRequest, /) -> Mapping[str, Any] | Awaitable[Mapping[str, Any]]:
@@ -49,25 +49,25 @@ class OnError(Protocol):
     """``on_error``: the deployer's own error page. ``request`` is None if the error came before it was read."""
 
     def __call__(self, status: int, request: HTTPRequest | None, /) -> str | Awaitable[str | None] | None:
-        """Return the page's HTML; None for the page that the server has."""
+        """Return the page's HTML; None for the server's own page."""
 
 
 class KernelMeta(Protocol):
-    """How stamps get the deployer's own fields: ``Meta``, for the kernel that a connection belongs to."""
+    """How stamps get the deployer's own fields: ``Meta``, for the kernel of a connection."""
 
     def __call__(self, kernel_id: str, request: HTTPRequest, /) -> Awaitable[Mapping[str, Any]]:
         """Return the fields; an empty dict if there are none. Never raises."""
 
 
 class Audit(Protocol):
-    """What records which visitor made a kernel run code: ``audit.EventAudit``."""
+    """Records which visitor made a kernel run code: ``audit.EventAudit``."""
 
     def note(self, user: User | None, kernel_id: str, path: str | None, header: dict[str, Any], /) -> None:
         """Record a message with this header, if it makes the kernel run code. Never raises."""
 
 
 class Stamper(Protocol):
-    """What stamps the messages of one of the server's own kernel clients."""
+    """Stamps the messages of one of the server's own kernel clients."""
 
     def message(self, msg: dict[str, Any], /) -> dict[str, Any]:
         """Return the message with its stamp, if it is to have one."""
@@ -77,17 +77,17 @@ META_LIMIT = 4096
 """The most bytes that the deployer's own fields may take as JSON."""
 
 DEPTH = 20
-"""The most lists and dicts inside one another that the fields may have."""
+"""How deep lists and dicts in the fields may be nested."""
 
 TIME_LIMIT = 5.0
-"""The most seconds that an async function may take for the fields: its visitor waits."""
+"""How many seconds an async function may take for the fields. Its visitor waits for it."""
 
 FAILED = object()
-"""What ``call`` returns for a function that raised."""
+"""What ``call`` returns for a function that failed."""
 
 
 def load(option: str, given: object) -> Callable[..., Any] | None:
-    """Return the function that an option gives, or names as ``module:function``; None if the option is empty.
+    """Return the function that an option is, or names as ``module:function``; None if the option is empty.
 
     Raises PolicyError for anything else.
     """
@@ -95,14 +95,12 @@ def load(option: str, given: object) -> Callable[..., Any] | None:
         return None
     function = _import(option, given) if isinstance(given, str) else given
     if not callable(function):
-        raise PolicyError(
-            option, f"{given!r} is not a function: give a function, or its name such as 'our_module:our_function'."
-        )
+        raise PolicyError(option, f"must be a function, or its name such as 'our_module:our_function', not {given!r}.")
     return function
 
 
 def keep(config: Config, section: str, option: str) -> None:
-    """Keep traitlets from copying the function that an option gives, and the object that the function belongs to."""
+    """Keep traitlets from copying an option's function, and the object that the function belongs to."""
     given = config.get(section, {}).get(option)
     if callable(given) and not inspect.isfunction(given):
 
@@ -120,7 +118,7 @@ def _import(option: str, text: str) -> object:
         raise PolicyError(option, f"{text!r} does not name a function: write 'our_module:our_function'.")
     try:
         found: object = pkgutil.resolve_name(text)
-    except (Exception, SystemExit) as error:  # a module of the deployer's own may raise anything
+    except (Exception, SystemExit) as error:  # the deployer's module may raise anything
         problem = f"{text!r} cannot be imported ({type(error).__name__}: {error}): is it on the server's PYTHONPATH?"
         raise PolicyError(option, problem) from error
     return found
@@ -133,17 +131,17 @@ async def meta_of(hook: Meta | None, request: HTTPRequest, log: logging.Logger) 
         return {}
     text = _text(answer) if _is_plain(answer) else None
     if text is None:
-        log.warning("%s did not answer with a dict of JSON values: request.meta is empty.", name(hook))
+        log.warning("%s did not return a dict of JSON values: request.meta is empty.", name(hook))
         return {}
     if len(text) > META_LIMIT:
-        log.warning("%s answered with more than %s bytes: request.meta is empty.", name(hook), META_LIMIT)
+        log.warning("%s returned more than %s bytes: request.meta is empty.", name(hook), META_LIMIT)
         return {}
     plain: dict[str, Any] = json.loads(text)
     return plain
 
 
 def _is_plain(value: object, depth: int = DEPTH) -> bool:
-    """Whether the names in a value are strings, as in JSON, and it is not too deep for any parser."""
+    """Whether all names in a value are strings, as in JSON, and it is not nested too deep for any parser."""
     try:
         if isinstance(value, Mapping):
             return depth > 0 and all(isinstance(key, str) and _is_plain(value[key], depth - 1) for key in value)
@@ -170,10 +168,10 @@ async def call(function: Callable[..., Any], log: logging.Logger, *arguments: An
         raise
     except BaseException as error:
         if task and task.cancelling():
-            # The request is cancelled, whatever the function made of the cancellation.
+            # The request is cancelled, even if the function has swallowed the cancellation.
             raise asyncio.CancelledError from error
         log.warning("%s raised %s.", name(function), type(error).__name__)
-        log.debug("It was raised here:", exc_info=True)
+        log.debug("The error was raised here:", exc_info=True)
         return FAILED
     if task and task.cancelling():
         raise asyncio.CancelledError

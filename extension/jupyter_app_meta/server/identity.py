@@ -41,8 +41,8 @@ class Visitor(NamedTuple):
     """A user, or None, with two keys that tell identities apart.
 
     ``key`` ties pages to connections. ``reconnect_key`` is what a reconnect must present again. It is the same as
-    ``key``, except that all clients without a cookie that hold the server's token share one, because each of their
-    requests has a new random name.
+    ``key``, with one exception: all clients that hold the server's token and have no cookie share one
+    ``reconnect_key``, because each of their requests has a new random name.
     """
 
     user: User | None
@@ -62,13 +62,13 @@ def visitor(handler: JupyterHandler, policy: Policy) -> Visitor:
 
 
 def unknown() -> Visitor:
-    """Return a visitor without a user, who differs from every other visitor."""
+    """Return a visitor without a user, different from every other visitor."""
     key = f"unknown:{uuid.uuid4().hex}"
     return Visitor(None, key, key)
 
 
 def _visitor(handler: JupyterHandler, policy: Policy) -> Visitor:
-    by_hub = _hub_model(handler) is not None  # the Hub's proxy passes headers of clients on
+    by_hub = _hub_model(handler) is not None  # the Hub's proxy passes on the headers of clients
     by_proxy = bool(policy.user_header) and not by_hub and policy.trusts(capture.peer(handler.request))
     user = _from_proxy(handler, policy) if by_proxy else _from_server(handler)
     if user is None:
@@ -80,7 +80,7 @@ def _visitor(handler: JupyterHandler, policy: Policy) -> Visitor:
 def _from_proxy(handler: JupyterHandler, policy: Policy) -> User | None:
     """Return the user that a trusted proxy names in its header; None if the header is missing or repeated.
 
-    Only the header's true name counts: proxies pass a client's own ``X_Forwarded_User`` on.
+    Only the header's exact name counts, because proxies pass on a client's own ``X_Forwarded_User``.
     """
     lines = [value for name, value in handler.request.headers.get_all() if name.lower() == policy.user_header]
     try:
@@ -106,7 +106,7 @@ def _from_server(handler: JupyterHandler) -> User | None:
 
 
 def _standing(values: Mapping[str, Any], assurance: str) -> dict[str, Any]:
-    """Return a user's kind, groups and rights. Only a deployer's provider tells more than the server itself."""
+    """Return a user's kind, groups and rights. Only a deployer's provider knows more of them than the server itself."""
     if assurance == "provider":
         kind = "service" if values.get("kind") == "service" else "user"
         return {"kind": kind, "groups": _groups(values.get("groups")), "admin": values.get("admin") is True}
@@ -140,7 +140,7 @@ def _extras(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: object) -> Any:
-    """Return a copy made of JSON values; None if there is no such copy, or if it is too large."""
+    """Return a copy made of JSON values; None if the value is not JSON, or is too large."""
     try:
         text = json.dumps(value, allow_nan=False)
         return json.loads(text) if len(text) <= EXTRA_LIMIT else None
@@ -171,10 +171,10 @@ def _asks_hub(handler: JupyterHandler) -> bool:
 
 
 def _hub_answer(handler: JupyterHandler) -> object:
-    """Return what the Hub said of the user, if JupyterHub's own code asked it.
+    """Return the Hub's answer about the user, if JupyterHub's own code asked for it.
 
     jupyterhub-singleuser keeps the answer on the user. Its older mode keeps it on the handler, because the user that
-    jupyter_server makes there does not tell a service from a user.
+    jupyter_server makes in that mode does not tell a service from a user.
     """
     found: object = handler.current_user
     cached = getattr(handler, "_hub_auth_user_cache", None)
@@ -191,7 +191,7 @@ def _hub_user(model: Mapping[str, Any], found: object) -> User | None:
     if not isinstance(username, str) or not username:
         return None
     owner = os.environ.get("JUPYTERHUB_USER")
-    told = model.get("user_info")  # the authenticator's names; the older mode has them only here
+    told = model.get("user_info")  # the authenticator's names; in the older mode they are only here
     names = {field: getattr(found, field, None) for field in _NAMES} | _values(told)
     return User(
         _named({**names, "username": username}),
@@ -226,7 +226,7 @@ def _are_own(thing: object, methods: list[str]) -> bool:
 
 
 def _reconnect_key(handler: JupyterHandler, user: User) -> str | None:
-    """Return the common key of clients that hold the server's token and no login cookie; None for any other."""
+    """Return the common key of clients that hold the server's token and no login cookie; None for any other client."""
     if user["assurance"] != "shared-secret":
         return None
     provider = handler.identity_provider

@@ -1,6 +1,6 @@
-"""Kernel managers: the server's are wrapped where kernels start, and where clients of kernels are made.
+"""Kernel managers: the methods of the server's managers that start kernels and make kernel clients are wrapped.
 
-The instances that the server uses are wrapped, once each, and call what was there.
+The instances that the server uses are wrapped, once each. The wrappers call the original methods.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .wrapping import harmless, is_first
 
 
 def wrap_kernel_manager(manager: Any, context: StampingContext) -> None:
-    """Wrap what makes a server's kernels, and the kernels that it has already; idempotent."""
+    """Wrap what makes a server's kernels, and the kernels that the server already has; idempotent."""
     if not is_first(manager):
         return
     make: Callable[..., object] = manager.kernel_manager_factory
@@ -82,7 +82,7 @@ def _start_arguments(kernel: object, context: StampingContext, kwargs: dict[str,
     if env is not None:
         kwargs = {**kwargs, "env": clean_environment(env, context)}
     if isinstance(kernel, GatewayKernelManager):
-        # The gateway keeps its kernel's Session key to itself, so the kernel gets one of ours.
+        # The gateway keeps its kernel's Session key to itself, so the kernel gets a key of ours.
         key = _Hidden(secrets.token_hex(32))
         setattr(kernel, KEY, key.encode())
         kwargs = {**kwargs, "env": {**(kwargs.get("env") or {}), wire.KEY_VARIABLE: key}}

@@ -1,6 +1,6 @@
-"""What the server half uses of jupyter_client's and jupyter_server's objects, as types.
+"""Types for the parts of jupyter_client's and jupyter_server's objects that the server half uses.
 
-Many of their attributes are not typed, or are typed as traits. Each name here is one that our code relies on.
+Many of their attributes are not typed, or are typed as traits. Our code relies on each name here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from jupyter_server.services.kernels.websocket import KernelWebsocketHandler
 from .. import wire
 
 KEY = "app_meta_key"
-"""The attribute of a kernel's manager that has the key which the kernel was given at its start."""
+"""The attribute of a kernel's manager that holds the key given to the kernel at its start."""
 
 
 class Send(Protocol):
@@ -44,7 +44,7 @@ class Session(Protocol):
 
 
 class Client(Protocol):
-    """A kernel client of the server's own."""
+    """One of the server's own kernel clients."""
 
     session: Session
     log: logging.Logger
@@ -58,10 +58,10 @@ class Kernel(Protocol):
 
 
 class Connection:
-    """The connection of one WebSocket to its kernel, as jupyter_server has it.
+    """jupyter_server's connection of one WebSocket to its kernel.
 
-    Mixins are checked against this class, so that ``super()`` is typed. It is no base of theirs at run time: there
-    they come before the connection class that the server is configured with.
+    Mixins are checked against this class, so that ``super()`` is typed. At run time this class is not their base: they
+    come before the connection class that the server is configured with.
     """
 
     log: logging.Logger | logging.LoggerAdapter[Any]
@@ -90,7 +90,7 @@ class Connection:
 
 
 def key_of(kernel: Kernel, session: Session | None) -> bytes | None:
-    """Return the key that a kernel verifies stamps with: the one given at its start, else its Session's."""
+    """Return the key with which a kernel verifies stamps: the one given at its start, or else its Session's."""
     given: bytes | None = getattr(kernel, KEY, None)
     if given is None and session is not None:
         given = session.key

@@ -1,8 +1,8 @@
 """Renderers: handlers that answer a visitor with a page, for which the server runs a notebook's cells.
 
-1. A page is believed only while the task of its own handler runs: jupyter_server's CallContext also reaches the
+1. A page is believed only while the task of its own handler runs, because jupyter_server's CallContext also reaches
    background tasks that a visitor's request happened to start.
-2. A renderer's client is stamped only as long as its handler is at work: a renderer may keep the client for its next
+2. A renderer's client is stamped only while its handler is at work, because a renderer may keep the client for its next
    visitor.
 """
 
@@ -60,7 +60,7 @@ def _page_of(handler: JupyterHandler) -> Page:
 
 
 class Rendering:
-    """Stamps what a page's renderer sends, as long as its handler is at work."""
+    """Stamps the messages of a page's renderer, as long as its handler is at work."""
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ def _is_at_work(handler: JupyterHandler | None) -> bool:
 
 
 def _continues(handler: JupyterHandler, kernel_id: str, identity_key: str, context: StampingContext) -> bool:
-    """Whether a handler is the socket over which a rendered page has its own cells run (progressive rendering)."""
+    """Whether a handler is the socket over which a rendered page runs its own cells (progressive rendering)."""
     own = isinstance(handler, WebSocketHandler) and handler.path_kwargs.get("kernel_id") == kernel_id
     return (
         own and context.origins.mode(kernel_id) == "run" and context.origins.page(kernel_id, identity_key) is not None

@@ -85,8 +85,8 @@ def _incidents(manager: Any) -> Incidents:
 class Connection(StampedChannels, ZMQChannelsWebsocketConnection):  # type: ignore[misc]  # typed apart, see protocols
     """Voila's connection of a page to its kernel.
 
-    It sends a page only what visitors may see, in each of the three formats: Voila's own handler reads one format.
-    It bounds the messages that the page sends and the output that the page does not read, as on dashboards.
+    It sends a page only what visitors may see, in each of the three formats; Voila's own handler reads only one format.
+    As on dashboards, it bounds the messages that the page sends and the output that the page does not read.
     """
 
     app_meta_allowed = ACCEPTED["shell"]
@@ -102,12 +102,12 @@ class Connection(StampedChannels, ZMQChannelsWebsocketConnection):  # type: igno
 
     @property
     def write_message(self) -> Callable[..., Any]:
-        """How jupyter_server writes a message to a browser."""
+        """The function with which jupyter_server writes a message to a browser."""
         write = partial(KernelWebsocketHandler.write_message, self.websocket_handler)
         return self._gate.writer(write) if self._gate else write
 
     async def prepare(self) -> None:
-        """Prepare the connection, and what bounds its messages."""
+        """Prepare the connection and the gate that bounds its messages."""
         await super().prepare()
         confine(self, self.multi_kernel_manager.app_meta_incidents)
         handler, flights = self.websocket_handler, self.multi_kernel_manager.app_meta_flights

@@ -1,7 +1,7 @@
-"""How the server's own classes and objects are wrapped: they keep their names, and an error of ours stays harmless.
+"""How the server's own classes and objects are wrapped: they keep their names, and an error in our code is harmless.
 
-1. A class or object is wrapped, not replaced, and wrapped once.
-2. If our code raises, the error is logged, and the server works as if the extension were not there.
+1. A class or object is wrapped, not replaced, and is wrapped only once.
+2. If our code raises an error, the error is logged, and the server works as if the extension were not there.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 C = TypeVar("C", bound=type)
 
 MARK = "_app_meta_wrapped"
-"""The attribute of an object that is wrapped already."""
+"""The attribute that marks an object as already wrapped."""
 
 
 def is_first(thing: object) -> bool:
-    """Mark an object as wrapped; return whether it was not yet."""
+    """Mark an object as wrapped; return whether it was not marked before."""
     if getattr(thing, MARK, False):
         return False
     setattr(thing, MARK, True)
@@ -42,7 +42,7 @@ def subclass(base: C, mixin: type, **attributes: object) -> C:
 
 @contextmanager
 def harmless(log: Log) -> Iterator[None]:
-    """Log an error by its kind alone, because its text may hold a visitor's data, and go on."""
+    """Log only the type of an error, because its text may hold a visitor's data, and go on."""
     try:
         yield
     except Exception as error:

@@ -24,7 +24,7 @@ V1 = "v1.kernel.websocket.jupyter.org"
 def stamp_frame(frame: str | bytes, subprotocol: str | None, stamps: Stamps) -> tuple[str | bytes, Json | None]:
     """Return a WebSocket frame with the stamp in its message, and the header if the kernel may run code for it.
 
-    Raises Unreadable if it cannot be read here: a later parser might read a stamp in it.
+    Raises Unreadable if the frame cannot be read here, because a later parser might read a stamp in it.
     """
     try:
         return _stamp_frame(frame, subprotocol, stamps)
@@ -57,7 +57,7 @@ def _run_header(message: Json) -> Json | None:
 
 
 def _stamp_binary(frame: bytes, stamps: Stamps) -> tuple[bytes, Json | None]:
-    """Return a binary frame with another JSON text. The buffers behind it move and are otherwise the same."""
+    """Return a binary frame with another JSON text. The buffers behind the text move but do not change."""
     count = int.from_bytes(frame[:4], "big")
     offsets: tuple[int, ...] = struct.unpack(f"!{count}I", frame[4 : 4 * (count + 1)])
     start, end = offsets[0], offsets[1] if count > 1 else len(frame)
@@ -69,7 +69,7 @@ def _stamp_binary(frame: bytes, stamps: Stamps) -> tuple[bytes, Json | None]:
 
 
 def is_absurd(frame: object, subprotocol: str | None) -> bool:
-    """Whether a frame claims more parts than it has bytes, or parts that overlap: reading it would take too long."""
+    """Whether a frame claims more parts than it has bytes, or parts that overlap. Reading it would take too long."""
     if not isinstance(frame, bytes):
         return False
     v1, legacy = int.from_bytes(frame[:8], "little"), int.from_bytes(frame[:4], "big", signed=True)

@@ -1,7 +1,7 @@
-"""The gate between a page's socket and its kernel: what is refused closes the socket, and its text is in no log.
+"""The gate between a page's socket and its kernel. A refused message closes the socket; its text is in no log.
 
-Inward, messages are judged and counted. Outward, bytes that the browser does not read are counted: a browser that
-reads too slowly is to load the page again.
+Inward, messages are judged and counted. Outward, the bytes that the browser has not read are counted. If the browser
+reads too slowly, its socket is closed, and its visitor is told to load the page again.
 """
 
 from __future__ import annotations
@@ -16,37 +16,37 @@ from .heard import note
 from .incoming import Envelope, Lost, Refused, judge
 
 UNREAD = 64 * 1024 * 1024
-"""The most bytes that wait for one browser."""
+"""How many bytes may wait for one browser."""
 
 STAMP_COST = 256
-"""About as many bytes a stamp has beside its payload."""
+"""How many bytes, roughly, a stamp has in addition to its payload."""
 
 WRITE_COST = 2048
-"""About as many bytes a message costs that waits, beside its own."""
+"""How many bytes, roughly, a waiting message costs in addition to its own."""
 
 
 class Accounts:
-    """What each visitor's pages have under way, by the visitor's key, as long as one of them is there."""
+    """The visitors' accounts, by the visitor's key. An account is kept while one of its visitor's pages is open."""
 
     def __init__(self) -> None:
         self._accounts: WeakValueDictionary[str, Account] = WeakValueDictionary()
 
     def flight(self, key: str, largest: int) -> Flight:
-        """Return what a visitor's new page has under way, where the largest message has so many bytes."""
+        """Return the flight of a visitor's new page; ``largest`` is the size of the largest message in bytes."""
         account = self._accounts.get(key) or Account()
         self._accounts[key] = account
         return Flight(Limits.of(largest), account)
 
 
 class Flights:
-    """What the pages of a server have under way, by their kernels, where nothing else knows of pages."""
+    """The flights of a server's pages, by their kernels, for a server in which nothing else knows of pages."""
 
     def __init__(self, is_kernel: Callable[[str], bool]) -> None:
         self._is_kernel, self._accounts = is_kernel, Accounts()
         self._flights: dict[str, Flight] = {}
 
     def of(self, kernel_id: str, key: str, largest: int) -> Flight:
-        """Return what a kernel's page has under way; kernels that have ended are forgotten."""
+        """Return the flight of a kernel's page, and forget kernels that have ended."""
         for gone in [known for known in self._flights if not self._is_kernel(known)]:
             self._flights.pop(gone).close()
         if kernel_id not in self._flights:
@@ -63,7 +63,7 @@ class Gate:
         self._closing = self._has_lost = False
 
     def admits(self, frame: str | bytes) -> bool:
-        """Whether a message may go on. One that is refused closes the socket."""
+        """Whether a message may pass. A refused message closes the socket."""
         if self._closing or not self._connection.channels:
             return False
         try:
@@ -76,39 +76,39 @@ class Gate:
         return envelope is not None
 
     def _judged(self, frame: str | bytes) -> Envelope | None:
-        """Return what is known of a message; None for one that is lost."""
+        """Return a message's envelope; None for a message that is not passed on."""
         try:
             return judge(frame, self._connection.subprotocol)
         except Lost as lost:
             self._flight.lose()
-            if not self._has_lost:  # one line a socket: a page may send many such messages
+            if not self._has_lost:  # one line for each socket, because a page may send many such messages
                 self._has_lost = True
                 self._log.warning("A page's message was not passed on: %s.", lost)
             return None
 
     def close(self, code: int, reason: str) -> None:
-        """Close the socket once, with a line in the log that has nothing of the message."""
+        """Close the socket once, and log one line that contains nothing of the message."""
         if not self._closing:
             self._closing = True
             self._log.warning("A page's socket is closed: %s (%s).", reason, code)
             self._socket.close(code, reason)
 
     def heard(self, channel: str | None, parts: list[Any]) -> None:
-        """Note a packed message of the kernel, as ZeroMQ has it."""
+        """Note a message of the kernel, given as the packed parts that ZeroMQ delivers."""
         if channel == "iopub":
             note(self._flight, parts, self._socket)
 
     def writes(self, message: str | bytes) -> bool:
-        """Whether a message may be written to the browser. One that does not read closes its socket."""
+        """Whether a message may be written to the browser. If the browser does not read, its socket is closed."""
         if self._closing:
             return False
-        if self._unread and self._unread + len(message) > UNREAD:  # one output may be as large as the author makes it
+        if self._unread and self._unread + len(message) > UNREAD:  # a single output may have any size
             self.close(1013, "the page does not take its output fast enough; load it again")
             return False
         return True
 
     def writer(self, write: Callable[..., Any]) -> Callable[..., Any]:
-        """Return what writes a message to the browser, unless it does not read."""
+        """Return a function that writes a message to the browser, unless the browser does not read."""
 
         def writes(message: str | bytes, binary: bool = False) -> Any:
             if not self.writes(message):
@@ -127,7 +127,7 @@ class Gate:
         def taken(future: Any) -> None:
             self._unread -= cost
             if not future.cancelled():
-                future.exception()  # that the browser has gone is no error
+                future.exception()  # a browser that has gone is not an error
 
         done.add_done_callback(taken)
 
@@ -143,7 +143,7 @@ class Gate:
 
 
 def stamp_size(connection: Any) -> int:
-    """Return about how many bytes the stamp of a connection's messages has; 0 for those that get none."""
+    """Return roughly how many bytes the stamp of a connection's messages has; 0 if they get no stamp."""
     stamps = getattr(connection, "app_meta_stamps", None)
     signer = stamps.signer() if stamps else None
     return len(signer.payload) + STAMP_COST if signer else 0

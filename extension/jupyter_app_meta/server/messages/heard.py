@@ -1,4 +1,4 @@
-"""What a kernel's messages on iopub say of what its page has under way. Pure, no I/O."""
+"""What a kernel's messages on iopub say about its page's messages under way. Pure, no I/O."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .flights import Flight
 
 
 def note(flight: Flight, parts: list[Any], socket: object | None) -> None:
-    """Note what a packed message, as ZeroMQ has it, says: the kernel is done with a message, or has closed a comm."""
+    """Note what a message (as packed parts) says: the kernel is done with a message, or has closed a comm."""
     try:
         _, header, parent, _, content, *_ = parts[parts.index(DELIM) + 1 :]
         if b'"status"' in header and b'"idle"' in content:
@@ -23,6 +23,6 @@ def note(flight: Flight, parts: list[Any], socket: object | None) -> None:
 
 
 def _text(packed: Any, name: str) -> str:
-    """Return a field of a packed object; an empty text if it is not a text."""
+    """Return a field of a packed object; an empty string if the field is not a string."""
     value = json.loads(bytes(packed)).get(name)
     return value if isinstance(value, str) else ""

@@ -1,4 +1,4 @@
-"""JSON objects of messages: they are read here, and written anew from what was read.
+"""JSON objects of messages: they are read here, and what was read is written anew.
 
 1. A kernel never gets the client's own bytes, because two parsers may read them differently.
 2. Values that plain JSON does not have are unreadable: NaN, infinite numbers, halves of surrogate pairs.
@@ -17,7 +17,7 @@ from jupyter_client.jsonutil import json_default
 Json = dict[str, Any]
 
 DEPTH = 64
-"""The most objects and lists inside one another. Parsers refuse about 1000 and more; the limit differs among them."""
+"""How deep objects and lists may be nested. Parsers refuse a depth of about 1000; the exact limit differs."""
 
 _read = json.JSONDecoder().decode
 _write = json.JSONEncoder(allow_nan=False, default=json_default).encode
@@ -34,9 +34,9 @@ def read(part: Any, errors: Literal["strict", "replace"] = "strict") -> Json | N
 
 
 def write(value: Json, *, strict: bool = True) -> bytes | None:
-    """Return an object as ASCII JSON that every parser reads in the same way; None if there is no such JSON.
+    """Return an object as ASCII JSON that every parser reads in the same way; None if that is not possible.
 
-    If not ``strict``, the object may hold NaN and the like, which Python's own json writes.
+    If not ``strict``, the object may hold values such as NaN, which Python's own json writes.
     """
     try:
         text = _write(value) if strict else json.dumps(value)
@@ -50,7 +50,7 @@ def write(value: Json, *, strict: bool = True) -> bytes | None:
 
 
 def can_be_written(value: Json) -> bool:
-    """Whether ``write`` can write an object. For what clients usually send, the answer needs no writing."""
+    """Whether ``write`` can write an object. The usual objects of clients need not be written to know the answer."""
     if all(map(str.isascii, value)) and all(map(_is_plain, value.values())):
         return True
     return write(value) is not None

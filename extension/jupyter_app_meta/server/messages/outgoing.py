@@ -1,9 +1,9 @@
-"""Outgoing messages: what a page is shown of its kernel's messages. It is the only way from a kernel to a visitor.
+"""Outgoing messages: what a page is shown of its kernel's messages. This is the only way from a kernel to a visitor.
 
-1. Message types, and the fields of each, are on a list; anything else is not sent. Sources of cells
+1. Message types, and the fields of each, are on a list; anything else is not sent. The source of cells
    (``execute_input``), replies to code, and input requests (``input_request``) are not on the list.
-2. A message for the author becomes "Something went wrong (E-7F3A)", or is not sent. The same holds inside the state
-   of a widget that captured it.
+2. A message for the author becomes "Something went wrong (E-7F3A)", or is not sent. The same holds for a message that a
+   widget has captured in its state.
 3. Output that the author's code displays or prints passes untouched, and so do buffers.
 4. A message that cannot be read here is not sent.
 """
@@ -21,7 +21,7 @@ from ..reports.incidents import ADVICE, Incident, Incidents, digest, told
 Json = dict[str, Any]
 
 HEADER = ("msg_id", "msg_type", "session", "date", "version")
-"""The fields of a header that a page's script needs. The name of the account that runs the kernel is not one."""
+"""The fields of a header that a page's script needs. The name of the kernel's account is not among them."""
 
 SHOWN: Mapping[str, tuple[str, ...]] = {
     "status": ("execution_state",),
@@ -43,15 +43,15 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
 """The types of messages that a page may get, and the fields of each."""
 
 LARGE = ("display_data", "update_display_data", "execute_result", "comm_open", "comm_msg", "comm_close")
-"""Messages with only content of the author's code. They are unpacked only if a widget may hold outputs in them."""
+"""Types whose content comes only from the author's code. They are unpacked only if they may hold a widget's outputs."""
 
 MARK = b'"output_type"'
-"""The text by which the outputs that a widget captured are found."""
+"""The text that marks the outputs that a widget captured."""
 
 COMMS = ("comm_open", "comm_msg", "comm_close")
 
 NOTHING: Json = {"output_type": "stream", "name": "stdout", "text": ""}
-"""What takes the place of an output that is not shown, so that the places of the others stay: buffers name them."""
+"""Replaces an output that is not shown, so that the others keep their places, by which buffers refer to them."""
 
 
 _forms = "|".join(re.escape(told("@", needs_login=needs_login)) for needs_login in (False, True))
@@ -65,7 +65,7 @@ def masked(incident: Incident) -> Json:
 
 
 def advised(text: str, advice: str = "") -> str:
-    """Return the text that a visitor is shown, and what the visitor can do."""
+    """Return the text that a visitor is shown, followed by what the visitor can do."""
     return f"{text}\n{advice or ADVICE}"
 
 
@@ -77,7 +77,7 @@ class Outgoing:
         self._parent: tuple[bytes, Json, bytes] = (b"", {}, b"")
 
     def message(self, msg: Json) -> Json | None:
-        """Return what is shown of an unpacked message; None if nothing is."""
+        """Return what is shown of an unpacked message; None if nothing is shown."""
         header, content = msg["header"], msg["content"]
         seen = self._seen(header, msg.get("parent_header") or {}, content)
         if seen is None:
@@ -107,7 +107,7 @@ class Outgoing:
         return [pack(_header(header, msg_type)), packed_parent, metadata, packed, *parts[4:]]
 
     def _parent_of(self, packed: bytes) -> tuple[bytes, Json, bytes]:
-        """Return a parent header as received, unpacked, and as shown; messages often share it with the last one."""
+        """Return a parent header as received, unpacked, and as shown. Consecutive messages often share it."""
         if packed != self._parent[0]:
             parent = self._session.unpack(packed)
             self._parent = packed, parent, self._session.pack(_header(parent))
@@ -138,14 +138,14 @@ class Outgoing:
         return {name: self._without_complaints(parent, item) for name, item in value.items()}
 
     def _captured(self, kind: str, parent: Json, output: Json) -> Json:
-        """Return what is shown of an output that a widget captured; it is logged unless its message was."""
+        """Return what is shown of an output that a widget captured. It is logged, unless its message already was."""
         header = {"msg_type": kind, "msg_id": digest(output)}
         incident = self._incidents.hear(self._kernel_id, header, parent, output)
         return dict(NOTHING) if incident.reach == "author" else {"output_type": "error", **masked(incident)}
 
 
 def _is_masked(output: Json) -> bool:
-    """Whether an output is one of our own texts, which a page or a run wrote into a widget."""
+    """Whether an output is one of our own texts, written into a widget by a page or a run."""
     text = str(output.get("evalue"))
     is_ours = _told.fullmatch(text) and output.get("ename") == "Error"
     return bool(is_ours) and output.get("traceback") in ([text], [advised(text)])
@@ -169,7 +169,7 @@ def confine(connection: Any, incidents: Incidents) -> None:
         log.warning("A page does not get all of its kernel's output: %s", text.partition("\n")[0])
 
     connection._on_zmq_reply, connection.write_stderr = shown, write_stderr
-    connection._on_error = lambda *message: None  # it would remove the traceback, which the author is to find
+    connection._on_error = lambda *message: None  # it would remove the traceback, which the author needs
 
 
 def _header(header: Json, msg_type: str | None = None) -> Json:
@@ -180,7 +180,7 @@ def _header(header: Json, msg_type: str | None = None) -> Json:
 
 
 def _metadata(msg_type: str, metadata: Json) -> Json:
-    """Return what is shown of metadata: only comms have content of the author's code there."""
+    """Return what is shown of metadata. Only comms carry content of the author's code there."""
     if msg_type not in COMMS:
         return {}
     return {name: value for name, value in metadata.items() if name != wire.FIELD}

@@ -1,10 +1,10 @@
 """Asynchronous ZeroMQ sockets that miss no message.
 
 The operating system reports each change of a socket once. jupyter_client sends without zmq.asyncio, and such a send
-consumes the report of a reply that arrived just before it, so that the waiting task would never wake.
+consumes the report of a reply that arrived just before it. Then the waiting task would never wake.
 
 1. After each send the socket checks for messages.
-2. A wait for a message checks again every second, so that a lost report delays it by at most that.
+2. A wait for a message checks again every second, so that a lost report delays it by at most a second.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def look_again(stream: object) -> None:
 
 
 def make_patient(client: object) -> None:
-    """Make the channels of an asynchronous client check again by themselves; they must not have started yet."""
+    """Make the channels of an asynchronous client check again by themselves. They must not have started yet."""
     for name in CHANNELS:
         base = getattr(client, f"{name}_channel_class", None)
         if _is_asynchronous(base):
@@ -57,7 +57,7 @@ def _is_asynchronous(base: object) -> TypeGuard[type]:
 
 @cache
 def _wrap_channel(base: type) -> type:
-    """Return a channel class whose waits check again; a wrapped class is returned as it is."""
+    """Return a channel class whose waits check again; a wrapped class is returned unchanged."""
     return base if issubclass(base, PatientChannel) else subclass(base, PatientChannel)
 
 

@@ -1,11 +1,11 @@
-"""The stamps of one connection: the payload that it has now, and its messages with their stamps.
+"""The stamps of one connection: its present payload, and its messages with their stamps.
 
 1. A kernel that runs ahead of its visitor has no request yet, so its stamps are ``pending``.
-2. The client's own ``app_meta`` is replaced wherever it was written. Metadata is written anew from what was read
-   here. Metadata that cannot be read as a JSON object becomes ``{}``, so that no later parser finds a stamp in it.
+2. The client's own ``app_meta`` is replaced, in every spelling. Metadata is read here, and what was read is written
+   anew. Metadata that cannot be read as a JSON object becomes ``{}``, so that no later parser finds a stamp in it.
 3. A header is read once. If the audit or a list of allowed types judges by it, it is written anew as well, so that
-   the kernel cannot read another one.
-4. If our code raises, the message loses its stamp and is passed on, unless its stamp is required.
+   the kernel cannot read a different header.
+4. If our code raises an error, the message loses its stamp and is passed on, unless a stamp is required.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from .objects import Json
 
 
 class Unreadable(ValueError):
-    """A message cannot be read or stamped, and must be."""
+    """A message must be read or stamped, and cannot be."""
 
 
 class Stamps:
-    """The stamps of one connection. They are made anew when its page or notebook is found or lost.
+    """The stamps of one connection. They are made anew when its page or notebook becomes known or unknown.
 
     Without a request (``raw`` is None) they are pending. If ``allowed`` names message types, a message of another
-    type is refused, and so is one that cannot be stamped: without its stamp it would seem to come from a script.
+    type is refused. So is a message that cannot be stamped, because it would seem to come from a script.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Stamps:
         self._warned = False
 
     def signer(self) -> wire.Signer | None:
-        """Return the signer of the connection's present payload; None if there is no key."""
+        """Return the signer of the connection's present payload; None if the kernel's key is not known."""
         version = self._context.origins.version(self._session.kernel_id or "")
         if version != self._version:
             pending: wire.Claim | None = "pending" if self._raw is None else None
@@ -64,10 +64,10 @@ class Stamps:
     def forward(self, parts: list[Any]) -> tuple[Json | None, list[Any]]:
         """Return the header of a packed message, and its parts [header, parent, metadata, content, *buffers] stamped.
 
-        Once the parts have been passed on, ``note`` is to be told of the header. Raises Unreadable if a part is
-        missing, if the header must be readable and is not, and if a stamp is required and cannot be given.
+        The caller passes the header to ``note`` once the parts have been passed on. Raises Unreadable if a part is
+        missing, if the header must be readable and is not, and if a stamp is required and cannot be made.
         """
-        if len(parts) < 4:  # a kernel takes no less
+        if len(parts) < 4:  # a kernel needs at least four
             raise Unreadable("a message that lacks a part")
         header = objects.read(parts[0], "replace")
         packed = self._judged(header) if self._must_judge else parts[0]
@@ -84,7 +84,7 @@ class Stamps:
         return header, [packed, parts[1], metadata, *parts[3:]]
 
     def message(self, msg: Json) -> Json:
-        """Return an unpacked message with our stamp in place of the client's own; raises Unreadable as ``forward``."""
+        """Return an unpacked message with our stamp in place of the client's; raises Unreadable like ``forward``."""
         if "metadata" not in msg and self._allowed is None:
             return msg
         header = msg.get("header")
@@ -101,12 +101,12 @@ class Stamps:
         return {**msg, "metadata": clean}
 
     def noted(self, msg: Json) -> Json:
-        """Return a message of one of the server's own clients with our stamp, and tell the audit of it."""
+        """Return a message of one of the server's own clients with our stamp, and tell the audit about it."""
         self.note(msg.get("header"))
         return self.message(msg)
 
     def note(self, header: object) -> None:
-        """Tell the audit of a message that was passed on, also of one that has no stamp."""
+        """Tell the audit of a message that was passed on, even if it has no stamp."""
         self._context.note(self._raw.user if self._raw else None, self._session.kernel_id or "", header)
 
     @property
@@ -115,7 +115,7 @@ class Stamps:
         return self._allowed is not None or self._context.audit is not None
 
     def _judged(self, header: Json | None) -> bytes:
-        """Return a header as it was read, written anew; raises Unreadable if it cannot be read or is not allowed."""
+        """Return a header, written anew; raises Unreadable if it cannot be read, or its type is not allowed."""
         packed = objects.write(header, strict=False) if header is not None else None
         if header is None or packed is None:
             raise Unreadable("a message whose header cannot be read")
@@ -137,7 +137,7 @@ class Stamps:
         return wire.encode(AppMeta(request, context.origins.mode(kernel_id), session), context.limit, claim)
 
     def _safe_signer(self) -> wire.Signer | None:
-        """Return the signer; None if there is no key, or if it could not be made."""
+        """Return the signer; None if the kernel's key is not known, or the signer could not be made."""
         try:
             return self.signer()
         except Exception as error:
@@ -155,7 +155,7 @@ def _cleaned(metadata: object) -> Json | None:
 
 
 def _ids(header: object) -> tuple[str, str] | None:
-    """Return a message's id and type; None if one of them is not a text."""
+    """Return a message's id and type; None if one of them is not a string."""
     if not isinstance(header, dict):
         return None
     msg_id, msg_type = header.get("msg_id"), header.get("msg_type")

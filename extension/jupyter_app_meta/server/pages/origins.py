@@ -1,7 +1,7 @@
-"""Origins: the page and the open notebook's name of each kernel; bounded, and forgotten with the kernel.
+"""Origins: each kernel's page and the name of its open notebook. They are bounded, and forgotten with the kernel.
 
 1. A page that the server renders (a dashboard) belongs to the kernel that its handler started, as long as that kernel
-   lives.
+   exists.
 2. Any other page is known from the Referer of the calls that open or look up a Jupyter session. It belongs to a kernel
    *and* an identity, as long as a tab of that identity is connected or may reconnect (``tabs``).
 3. If two pages are known for one pair, the page is unknown.
@@ -36,7 +36,7 @@ class _Kernel:
 
 
 class Origins:
-    """What is known of each kernel; ``alive`` says whether a kernel id still exists."""
+    """What is known of each kernel; ``alive`` says whether the kernel with an id still exists."""
 
     def __init__(self, alive: Callable[[str], bool], clock: Callable[[], float] = time.monotonic) -> None:
         self._alive, self._clock = alive, clock
@@ -48,7 +48,7 @@ class Origins:
     def render(self, kernel_id: str, identity: str, page: Page, opener: object = None, path: str | None = None) -> None:
         """Note that a page (of the notebook ``path``) is rendered with a kernel.
 
-        The opener is the handler that is about to start the kernel; None if the kernel runs already.
+        The opener is the handler that is about to start the kernel; None if the kernel already runs.
         """
         self._prune()
         kernel = self._touch(kernel_id)
@@ -62,7 +62,7 @@ class Origins:
             self._kernels[kernel_id].meta = meta
 
     def meta(self, kernel_id: str, identity: str) -> Mapping[str, Any]:
-        """Return the deployer's own fields of the page that is rendered with a kernel; none to another identity."""
+        """Return the deployer's own fields of the page that a kernel renders; an empty mapping for another identity."""
         kernel = self._kernels.get(kernel_id, _Kernel())
         return kernel.meta if kernel.rendered and kernel.rendered[0] == identity else {}
 

@@ -59,7 +59,7 @@ def _note_session(model: Model, context: StampingContext) -> None:
 
 
 def _note_sessions(models: list[Model], context: StampingContext) -> None:
-    """Note all sessions; a page that lists them belongs to the one that its address names."""
+    """Note all sessions. A page that lists them belongs to the session that its address names."""
     for model in models:
         context.origins.name(model["kernel"]["id"], model["id"], model.get("path"))
     handler = working_handler()
@@ -78,7 +78,7 @@ def _see(kernel_id: str, page: Address, handler: JupyterHandler, context: Stampi
 
 
 def _referer(handler: JupyterHandler) -> Address | None:
-    """Return the page that made a call, if the browser says that the page is of this server."""
+    """Return the page that made a call, if the browser says that the page is one of this server's."""
     headers = handler.request.headers
     if headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
         return None

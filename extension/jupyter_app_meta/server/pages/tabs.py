@@ -1,4 +1,4 @@
-"""Tabs: which page one identity looks at with one kernel, as tabs connect, leave, reconnect and change their address.
+"""Tabs: which page one identity looks at with one kernel, while tabs connect, leave, reconnect and change address.
 
 A client is the connection of one tab. Its name stays the same over reconnects. No call says which client has which
 page, so these rules decide:
@@ -7,8 +7,9 @@ page, so these rules decide:
    failure closes a tab's socket, and the tab opens it again. A page that is seen meanwhile replaces the others,
    because it is a reload. If the client that left reconnects, both pages are open.
 2. If only one client is connected and the notebook is renamed, the next new page replaces the old one.
-3. Of several pages, those that were not seen for ``UNSEEN`` seconds do not count, if the others are at least as many
-   as the clients. Visible tabs send a call every ten seconds. Hidden tabs do not, so they are not taken to be gone.
+3. If there are several pages, a page that was not seen for ``UNSEEN`` seconds does not count, provided that the other
+   pages are at least as many as the clients. A visible tab sends a call every ten seconds. A hidden tab does not, so
+   silence alone does not mean that it has gone.
 4. In any other case two pages mean that the page is unknown.
 """
 
@@ -29,7 +30,7 @@ MAX_LEFT = 8
 
 
 class _Left(NamedTuple):
-    """When a client left, and which pages left with it: all of them if it was the last client."""
+    """When a client left, and which pages left with it: all pages, if it was the last client."""
 
     at: float
     pages: frozenset[str] = frozenset()
@@ -49,7 +50,7 @@ class Tabs:
         self.known: str | None = None
 
     def settle(self, now: float) -> bool:
-        """Decide which page is known after a change; return whether that differs from before."""
+        """Decide which page is known after a change; return whether it is a different one."""
         before, self.known = self.known, self._page(now)
         return self.known != before
 

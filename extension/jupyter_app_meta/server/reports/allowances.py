@@ -6,7 +6,7 @@ import time
 
 
 class Allowance:
-    """A number of lines at once (``burst``), and a number a second (``rate``). Lines beyond that are counted."""
+    """A number of lines at once (``burst``) and a number per second (``rate``). Lines beyond these are only counted."""
 
     def __init__(self, burst: float, rate: float) -> None:
         self._burst, self._rate = burst, rate

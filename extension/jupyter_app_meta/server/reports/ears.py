@@ -1,4 +1,4 @@
-"""Listens to each kernel of a server, so that errors are reported also while no page is connected."""
+"""Listens to each kernel of a server, so that errors are reported even while no page is connected."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from .complaints import is_for_author
 from .incidents import Incidents
 
 STREAM = "_activity_stream"
-"""The attribute in which jupyter_server keeps the stream that receives everything a kernel publishes."""
+"""The attribute in which jupyter_server keeps the stream that receives everything that a kernel publishes."""
 
 
 def listen(kernels: Any, incidents: Incidents) -> None:
-    """Make a kernel manager report errors and text on stderr, on the stream that it has already."""
+    """Make a kernel manager report errors and text on stderr, using the stream that it already has."""
     watch: Callable[[str], None] = kernels.start_watching_activity
     unwatch: Callable[[str], None] = kernels.stop_watching_activity
     log: logging.Logger = kernels.log

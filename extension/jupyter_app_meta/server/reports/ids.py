@@ -7,11 +7,11 @@ from collections import OrderedDict
 from collections.abc import Hashable
 
 REMEMBERED = 4096
-"""How many of the last ids differ from one another."""
+"""How many of the most recent ids are sure to differ from one another."""
 
 
 class Ids:
-    """Gives out ids: the same id for the same key, as long as the key is remembered."""
+    """Gives out ids. The same key gets the same id, as long as the key is remembered."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[Hashable, str] = OrderedDict()
@@ -28,7 +28,7 @@ class Ids:
         return self._known[key]
 
     def note(self, key: Hashable, known: str) -> None:
-        """Give another key an id that was given out already."""
+        """Give another key an id that was already given out."""
         self._known[key] = known
         self._forget()
 
@@ -53,5 +53,5 @@ _ids = Ids()
 
 
 def new_id() -> str:
-    """Return an id that differs from the last ones."""
+    """Return an id that differs from the most recent ones."""
     return _ids.of(object())

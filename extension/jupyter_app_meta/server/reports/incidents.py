@@ -1,8 +1,8 @@
-"""Incidents: errors in kernels. The author finds each one in the log, whole and once, under the id the visitor sees.
+"""Incidents: errors in kernels. The log has each error, whole and once, under the id that the visitor sees.
 
 1. Three parts of the server hear a kernel's messages and report them here: the listener on each kernel, the run that
    makes a page, and the page's connection. The first report is logged, with notebook, cell, user and page.
-2. Cells are counted as authors see them: from 1, text cells as well.
+2. Cells are counted as authors see them: from 1, including text cells.
 3. Each line begins with its id, and cannot look like another record. The lines of a page, and of the server, are
    bounded.
 """
@@ -26,7 +26,7 @@ from .journal import Journal
 from .logs import printable
 
 CONTINUED = 2.0
-"""Seconds within which more text of the same message belongs to the traceback before it."""
+"""For how many seconds more text of the same message belongs to the traceback before it."""
 
 _chatter = re.compile(r"No such comm(?: target registered)?: .*|")
 
@@ -69,7 +69,7 @@ class Book:
     last: tuple[str, str, float] = ("", "", 0.0)
 
     def place(self, parent: Mapping[str, Any]) -> str:
-        """Return which code a message comes from, and for which visitor it runs."""
+        """Return which code a message comes from, and for which visitor that code runs."""
         cell = self._cell(parent)
         what = f"cell {cell}" if cell else "a callback" if str(parent.get("msg_type", "")).startswith("comm_") else ""
         who = f"for {self.user}" if self.user else "ahead of its visitor" if self.cell else ""
@@ -83,9 +83,9 @@ class Book:
 
 
 class Incidents:
-    """The incidents of one server's kernels. If ``shows``, the deployer wants visitors to see what authors see.
+    """The incidents of one server's kernels. If ``shows`` is set, the deployer wants visitors to see what authors see.
 
-    ``find`` names the notebook of a kernel for which ``begin`` was not called; None for a kernel to ignore.
+    ``find`` returns the notebook of a kernel for which ``begin`` was not called; None for a kernel to ignore.
     """
 
     def __init__(
@@ -115,12 +115,12 @@ class Incidents:
         return book.error if book else ""
 
     def end(self, kernel_id: str) -> None:
-        """Ignore the kernel from now on: messages of a kernel that is shutting down are not errors."""
+        """Ignore the kernel from now on, because messages of a kernel that is shutting down are not errors."""
         if book := self._books.pop(kernel_id, None):
             self._journal.close(book.notebook, book.allowance)
 
     def hear(self, kernel_id: str, header: Mapping[str, Any], parent: Mapping[str, Any], content: Any) -> Incident:
-        """Log a message that is for its author, unless it is known already; return what the visitor may know of it."""
+        """Log a message for the author, unless it is already known; return what the visitor may know of it."""
         book = self._book(kernel_id)
         found = complaint(header.get("msg_type"), content, python=bool(book and book.python))
         key = (kernel_id, header.get("msg_id"))
@@ -140,7 +140,7 @@ class Incidents:
         return self._books.get(kernel_id)
 
     def failed(self, where: str, error: BaseException, kernel_id: str = "", name: str = "", text: str = "") -> str:
-        """Log a page's error in the server itself, whole, and return its id."""
+        """Log the whole of a page's error in the server itself, and return its id."""
         error_id, book = ids.new_id(), self._books.get(kernel_id)
         place = book.place({"msg_type": "execute_request"}) if book else printable(where)
         shown = text or "".join(_formatter.formatException((type(error), error, error.__traceback__)))
@@ -153,13 +153,13 @@ class Incidents:
         headline, level = f"{error_id} {place}: {printable(found.name, 80)}", logging.ERROR
         if found.name == "NotClaimed":  # no visitor arrived
             headline, text, level = f"{place}: gave up waiting for its visitor.", "", logging.INFO
-        elif found.reach == "login":  # not the author's fault: the last line says what to do
+        elif found.reach == "login":  # this is not the author's fault, and the last line says what to do
             text, level = text[text.rfind("\n") + 1 :], logging.INFO
         elif found.name != STDERR:
             level = logging.INFO if found.reach == "author" else logging.ERROR
         elif error_id := self._traceback(book, parent, found, error_id):
             headline = f"{error_id} {place}, on stderr:"
-        else:  # before its first cell a kernel writes about itself, and widgets ask for comms that are not there
+        else:  # before its first cell, a kernel writes about itself, and widgets ask for comms that do not exist
             is_chatter = not book.cell or all(map(_chatter.fullmatch, text.splitlines()))
             headline, level = f"{place}, on stderr:", logging.DEBUG if is_chatter else logging.WARNING
         self._journal.write(level, headline, text, error_id and f"{error_id} ", book.allowance)

@@ -1,4 +1,4 @@
-"""The journal: texts of many lines in the author's log. Each line is marked, and each visitor's lines are bounded."""
+"""The journal: texts of many lines in the author's log. Each line is marked, and the lines of each page are bounded."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from .allowances import Allowance
 from .logs import Lines, printable
 
 MOST_LINES = 120
-"""The most lines of one text: its beginning and its end."""
+"""How many lines of one text are logged: its beginning and its end."""
 
 HEAD = 40
-"""Lines of the beginning, if a text has too many."""
+"""How many of them are the text's beginning, if the text has too many lines."""
 
 WIDTH = 500
 """The most characters of a line."""
 
 _style = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-_place = re.compile(r"\bCell In\[\d+\](?=, line)")  # counts executions, not the cells of the notebook
+_place = re.compile(r"\bCell In\[\d+\](?=, line)")  # IPython counts executions, not the cells of the notebook
 _line_break = re.compile(r"\r\n|[\n\r]")
 
 
@@ -30,7 +30,7 @@ class Journal:
         self._allowance = Allowance(10_000, 20)
 
     def write(self, level: int, headline: str, text: str, mark: str, own: Allowance | None = None) -> None:
-        """Write a headline and a text below it, as far as the allowances of the server and of the page (``own``) go."""
+        """Write a headline and a text below it, within the allowances of the server and of the page (``own``)."""
         if not self._log.isEnabledFor(level):
             return
         allowances = [self._allowance, *([own] if own else [])]

@@ -1,4 +1,4 @@
-"""The log of one connection, in which texts of messages are escaped and cut on every server."""
+"""The log of one connection, in which the texts of messages are escaped and cut, on every server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ else:
 
 
 class Lines(Adapter):
-    """Writes one short line for each record to a server's log, and leaves the log's filters alone."""
+    """Writes one short line for each record to a server's log, and does not touch the log's filters."""
 
     def log(self, level: int, msg: object, *args: object, **options: Any) -> None:
         """Write a record, if the level is enabled."""
