@@ -1,12 +1,12 @@
-"""What jupyter-app-meta adds to a JupyterHub's configuration, which has an authenticator and a spawner already."""
+"""What jupyter-app-meta adds to a JupyterHub's configuration, which already has an authenticator and a spawner."""
 
 from pathlib import Path
 
 here = Path(__file__).parent
 c = get_config()  # noqa: F821  # JupyterHub puts it here
 
-# Dashboards for everybody who may log in: the notebooks of a folder, served by one process beside the
-# Hub, at /services/dashboards/. Which visitor sees which page is said in dashboards_config.py.
+# Dashboards for every user who may log in: the notebooks of a folder, served by one process beside the
+# Hub, at /services/dashboards/. dashboards_config.py says which visitor may see which page.
 c.JupyterHub.services = [
     {
         "name": "dashboards",
@@ -14,11 +14,11 @@ c.JupyterHub.services = [
         "command": ["jupyter-app-meta", "serve", "dashboards", "--hub", "--warm=1", "--config=dashboards_config.py"],
         "cwd": str(here),
         "oauth_no_confirm": True,
-        # Name a system user without rights as its "user", too: else its notebooks run as the Hub's own.
+        # Also name a system user without rights as its "user". Otherwise its notebooks run as the Hub's own user.
     }
 ]
 
-# Everybody may use the service, and share a server of their own: who is given a share may run code there.
+# Every user may use the service, and may share their own server. A user who is given a share may run code there.
 c.JupyterHub.load_roles = [
     {
         "name": "user",
@@ -26,6 +26,6 @@ c.JupyterHub.load_roles = [
     }
 ]
 
-# The servers of users: what is installed there is enabled. With Voila, a user's own notebooks are
-# dashboards at /user/<name>/voila/render/<notebook>.
+# The servers of users. An installed extension is enabled there. If Voila is installed, a user's own notebooks
+# are dashboards at /user/<name>/voila/render/<notebook>.
 c.Spawner.args = ["--AppMetaExtension.cookies_allow=theme"]
