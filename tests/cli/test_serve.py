@@ -76,7 +76,7 @@ def told(*arguments: str) -> Builder:
         ("--por", "unknown option --por; did you mean --port?"),
         ("--identity_provider=x", "unknown option --identity_provider; did you mean --identity-provider?"),
         ("--no-browsers", "unknown option --no-browsers; did you mean --no-browser?"),
-        ("--quux", "unknown option --quux; `--help` lists those that there are."),
+        ("--quux", "unknown option --quux; `--help` lists the options."),
     ],
 )
 def test_unknown_option_is_refused_with_the_nearest(option: str, hint: str) -> None:

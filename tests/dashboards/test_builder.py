@@ -148,23 +148,23 @@ Made = Callable[[Builder, Path], Builder]
 REFUSED: dict[str, tuple[Made, str]] = {
     "two notebooks at one path": (
         lambda app, at: app.with_app(path="/x", root=at / "a.ipynb").with_app(path="/x/", root=at / "b.ipynb"),
-        r"^a\.ipynb and b\.ipynb are both at /x: give one another path\.$",
+        r"^a\.ipynb and b\.ipynb are both at /x: give one of them another path\.$",
     ),
     "other names of parameters": (
         lambda app, at: app.with_app(path="/{x}/y", root=at / "a.ipynb").with_app(path="/{z}/y", root=at / "b.ipynb"),
-        r"^a\.ipynb at /\{x\}/y and b\.ipynb at /\{z\}/y have the same URLs: give one another path\.$",
+        r"^a\.ipynb at /\{x\}/y and b\.ipynb at /\{z\}/y have the same URLs: give one of them another path\.$",
     ),
     "a page instead of all of a directory": (
         lambda app, at: app.with_dynamic_directory(path="/x", directory=at / "deep").with_app(
             path="/x/{y}", root=at / "a.ipynb"
         ),
-        r"^a\.ipynb at /x/\{y\} hides the notebooks of deep at /x: give one another path\.$",
+        r"^a\.ipynb at /x/\{y\} hides the notebooks of deep at /x: give one of them another path\.$",
     ),
     "a page instead of all of a team's directory": (
         lambda app, at: app.with_app(path="/{x}/{y}", root=at / "a.ipynb").with_dynamic_directory(
             path="/{team}", directory=at / "deep"
         ),
-        r"^a\.ipynb at /\{x\}/\{y\} hides the notebooks of deep at /\{team\}: give one another path\.$",
+        r"^a\.ipynb at /\{x\}/\{y\} hides the notebooks of deep at /\{team\}: give one of them another path\.$",
     ),
     "one notebook twice": (
         lambda app, at: app.with_app(path="/", root=at / "a.ipynb").with_app(path="/", root=at / "a.ipynb"),
@@ -174,7 +174,7 @@ REFUSED: dict[str, tuple[Made, str]] = {
         lambda app, at: app.with_dynamic_directory(path="/x", directory=at).with_dynamic_directory(
             path="/x", directory=at / "deep"
         ),
-        r" and deep are both at /x: give one another path\.$",
+        r" and deep are both at /x: give one of them another path\.$",
     ),
     "no such notebook": (
         lambda app, at: app.with_app(path="/x", root=at / "gone.ipynb"),

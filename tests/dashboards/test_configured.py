@@ -65,11 +65,11 @@ REFUSED = [
     ({"VoilaConfiguration": {"default_pool_size": 4}}, "default_pool_size has no effect here: use warm."),
     ({"VoilaConfiguration": {"http_header_envs": ["X-A"]}}, "has no effect here: use AppMetaExtension.headers_allow;"),
     ({"VoilaConfiguration": {"file_whitelist": [".*"]}}, "use VoilaConfiguration.file_allowlist."),
-    ({"VoilaConfiguration": {"allow_theme_override": "YES"}}, "has an effect here as 'NOTEBOOK' or 'NO': choose one."),
+    ({"VoilaConfiguration": {"allow_theme_override": "YES"}}, "allow_theme_override must be 'NOTEBOOK' or 'NO' here:"),
     ({"VoilaExecutor": {"kernel_name": "ir"}}, "VoilaExecutor.kernel_name has no effect here: each notebook names"),
     ({"NotebookClient": {"kernel_name": "ir"}}, "NotebookClient.kernel_name has no effect here: each notebook names"),
     ({"MultiKernelManager": {"default_kernel_name": "ir"}}, "default_kernel_name has no effect here: each notebook"),
-    ({"KernelManager": {"autorestart": True}}, "KernelManager.autorestart has an effect here as False: choose one."),
+    ({"KernelManager": {"autorestart": True}}, "KernelManager.autorestart must be False here: another value has no"),
     ({"GatewayClient": {"url": "http://gateway"}}, "GatewayClient.url has no effect here: kernels would run on this"),
     (
         {"KernelRestarter": {"time_to_dead": 1}},

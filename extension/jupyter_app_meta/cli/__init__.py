@@ -5,8 +5,9 @@
     jupyter app-meta kernelspec install --sys-prefix  register this environment's request-aware kernel
     jupyter app-meta kernelspec remove --sys-prefix   undo that
 
-Exit status: 0 success, 1 a fault was found or the command failed, 2 the command line is wrong.
-``serve`` needs the ``dashboards`` extra and ``check`` jupyter_server: without it they say what to install.
+The exit status is 0 if all is well, 1 if a fault was found or the command failed, and 2 if the command line is wrong.
+``serve`` needs the ``dashboards`` extra, and ``check`` needs jupyter_server. Without them, the commands say what to
+install.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _print_anywhere() -> None:
-    """Let a terminal that lacks a character show a question mark in its place."""
+    """Make output show a question mark for each character that the terminal's encoding lacks."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -51,7 +52,7 @@ def _print_anywhere() -> None:
 
 def _serve(arguments: Sequence[str]) -> int:
     try:
-        from .. import dashboards as dashboards  # first: it says what the others miss
+        from .. import dashboards as dashboards  # imported first, because its error says which package is missing
         from . import serve
     except RequirementMissing as error:
         raise Refused(str(error), 1) from error
@@ -79,7 +80,7 @@ def _kernelspec(arguments: argparse.Namespace) -> int:
 
 
 def _parsers() -> tuple[argparse.ArgumentParser, dict[str, list[str]]]:
-    """Return the parser, and the options of each ``kernelspec`` action for the hint in an error."""
+    """Return the parser, and the options of each ``kernelspec`` action, from which an error's hint is chosen."""
     parser = argparse.ArgumentParser(prog="jupyter app-meta", description=__doc__, allow_abbrev=False)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--version", action="version", version=__version__)
@@ -97,13 +98,13 @@ def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="say what is forwarded, and what is wrong or risky",
         description="Reads the configuration that `jupyter server` would read and says in one table whether the "
         "server half is enabled, which kernels are request-aware, what is forwarded, and what is risky. "
-        "Options of `jupyter server`, such as --AppMetaExtension.cookies_allow=theme, are taken as it takes them.",
+        "It takes the options of `jupyter server`, such as --AppMetaExtension.cookies_allow=theme.",
     )
-    check.add_argument("--config", metavar="FILE", help="the configuration file to read in place of the usual ones")
+    check.add_argument("--config", metavar="FILE", help="the configuration file to read instead of the usual ones")
     check.add_argument(
-        "--notebooks", metavar="PLACE", help="also judge a notebook or folder that `jupyter app-meta serve` is to serve"
+        "--notebooks", metavar="PLACE", help="also judge a notebook or folder that `jupyter app-meta serve` would serve"
     )
-    check.add_argument("--json", action="store_true", help="print JSON for machines")
+    check.add_argument("--json", action="store_true", help="print the report as JSON")
 
 
 def _add_kernelspec(

@@ -1,4 +1,4 @@
-"""``python -m jupyter_app_meta.cli`` for where the script is not on PATH."""
+"""``python -m jupyter_app_meta.cli``: the command line, if its script is not on PATH."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def refuse_unknown(config: Config, known: Collection[str]) -> None:
     for name in config.get("Serve", {}):
         if name not in known:
             near = get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]!r}?" if near else "`--help-all` lists those that there are."
+            hint = f"did you mean {near[0]!r}?" if near else "`--help-all` lists the options."
             raise DashboardError(f"Serve.{name}: there is no such option; {hint}")
 
 

@@ -1,6 +1,6 @@
-"""The configuration that ``jupyter server`` would load, read by the same code; nothing is started.
+"""The configuration that ``jupyter server`` would load, read by the same code. Nothing is started.
 
-Output of jupyter_server and of other extensions is held back, because it may contain secrets.
+The output of jupyter_server and of other extensions is held back, because it may contain secrets.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _trait = re.compile(r"'(\w+)' trait of an? (\w+) instance")
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """A server that is configured and not started.
+    """A server that is configured, but not started.
 
-    ``extension`` is our own, as the server links it; None where it is not enabled or refuses its
-    options, then ``problems`` says why, a sentence each.
+    ``extension`` is our own, linked by the server. It is None if it is not enabled, or if it refuses its options; then
+    each sentence in ``problems`` says why.
     """
 
     app: ServerApp
@@ -60,7 +60,7 @@ def read(config: str | None, options: list[str]) -> Configuration:
 
 
 def _load(app: ServerApp, argv: list[str], records: list[logging.LogRecord]) -> list[str]:
-    """Parse the options and load the files, options last, as ``ServerApp.initialize`` does."""
+    """Parse the options and load the files, like ``ServerApp.initialize``. Options win over files."""
     problems: list[str] = []
     try:
         Application.parse_command_line(app, argv)
@@ -78,7 +78,7 @@ def _load(app: ServerApp, argv: list[str], records: list[logging.LogRecord]) -> 
 
 
 def _linked(app: ServerApp, records: list[logging.LogRecord], problems: list[str]) -> AppMetaExtension | None:
-    """Return our extension, linked with all others, so that their files are read as well."""
+    """Return our extension. All other extensions are linked too, so that their files are read as well."""
     if problems or not app.jpserver_extensions.get(PACKAGE):
         return None
     try:
@@ -94,7 +94,7 @@ def _linked(app: ServerApp, records: list[logging.LogRecord], problems: list[str
 
 
 def said(error: BaseException, records: list[logging.LogRecord]) -> str:
-    """Return what is wrong, with the value only where the option is ours: others may hold secrets."""
+    """Return what is wrong. It names the value only of our own options, because others may hold secrets."""
     for cause in (error, error.__cause__, *(arg for record in records for arg in record.args or ())):
         if isinstance(cause, PolicyError):
             return str(cause)
@@ -106,7 +106,7 @@ def said(error: BaseException, records: list[logging.LogRecord]) -> str:
 
 
 def _unread(records: list[logging.LogRecord]) -> Iterator[str]:
-    """Yield a sentence for each configuration file that jupyter_server gives up and goes on without."""
+    """Yield a sentence for each configuration file that jupyter_server cannot read and goes on without."""
     for record in records:
         if str(record.msg).startswith("Exception while loading config file") and record.args and record.exc_info:
             kind, error, _ = record.exc_info
@@ -134,7 +134,7 @@ def _refuse_unknown_traits(app: ServerApp, options: list[str]) -> None:
 
 
 def _classes(app: ServerApp) -> set[Any]:
-    """Every class that the server or one of its extensions configures, with its bases."""
+    """Return every class that the server or one of its extensions configures, with its bases."""
     manager = getattr(app, "extension_manager", None)
     extensions = [app for apps in manager.extension_apps.values() for app in apps] if manager else []
     parts = [getattr(app, name) for name, trait in app.traits(config=True).items() if isinstance(trait, Type)]
@@ -144,7 +144,7 @@ def _classes(app: ServerApp) -> set[Any]:
 
 
 def enabled_in(app: ServerApp) -> tuple[bool, str]:
-    """Whether the server half is enabled, and by which configuration."""
+    """Return whether the server half is enabled, and by which configuration."""
     enabled = bool(app.jpserver_extensions.get(PACKAGE))
     for folder in app.config_file_paths:
         said = ExtensionConfigManager(read_config_path=[folder]).get_jpserver_extensions()
@@ -155,7 +155,7 @@ def enabled_in(app: ServerApp) -> tuple[bool, str]:
 
 
 def kernel_specs(app: ServerApp) -> dict[str, dict[str, Any]] | None:
-    """Return the kernelspecs that the server would offer; None where a gateway has them."""
+    """Return the kernelspecs that the server would offer; None if they are on a gateway."""
     with quiet():
         if app.gateway_config.gateway_enabled:
             return None
@@ -174,7 +174,7 @@ def authenticates(app: ServerApp) -> bool | None:
 
 @contextmanager
 def quiet() -> Iterator[list[logging.LogRecord]]:
-    """Hold back what is printed, warned and logged; yield the log's records."""
+    """Hold back printed text, warnings and log lines; yield the log's records."""
     records: list[logging.LogRecord] = []
     factory = logging.getLogRecordFactory()
 
@@ -182,9 +182,9 @@ def quiet() -> Iterator[list[logging.LogRecord]]:
         records.append(record := factory(*args, **kwargs))
         return record
 
-    # Not a handler: Jupyter's applications cut their loggers off from the root and replace their handlers.
+    # A handler would not do: Jupyter's applications detach their loggers from the root and replace their handlers.
     logging.setLogRecordFactory(keep)
-    nowhere = io.StringIO()  # log handlers made meanwhile hold on to it: it must stay open
+    nowhere = io.StringIO()  # it must stay open, because log handlers that are made in the meantime keep it
     try:
         with warnings.catch_warnings(action="ignore"), redirect_stdout(nowhere), redirect_stderr(nowhere):
             yield records

@@ -16,7 +16,7 @@ from .report import Row, Status
 
 TIMEOUT = 30
 ASK = "import jupyter_app_meta, ipykernel; print(jupyter_app_meta.__version__, ipykernel.__version__)"
-OWN_NAMES = ("python", "python3", "python{}.{}".format(*sys.version_info))  # Jupyter starts itself for these
+OWN_NAMES = ("python", "python3", "python{}.{}".format(*sys.version_info))  # Jupyter uses its own interpreter for these
 OLDEST = NEEDED["ipykernel"]
 LOAD = "%load_ext jupyter_app_meta"
 
@@ -54,7 +54,7 @@ def _is_ipykernel(spec: dict[str, Any], argv: list[str]) -> bool:
 
 
 def _can_ask(spec: dict[str, Any], argv: list[str]) -> bool:
-    """Whether the kernel's interpreter is here: not behind a provisioner or a wrapping command."""
+    """Whether the kernel's interpreter can be run here, without a provisioner or a wrapping command."""
     provisioner = (
         (spec.get("metadata") or {}).get("kernel_provisioner", {}).get("provisioner_name", "local-provisioner")
     )
@@ -67,7 +67,7 @@ def _other(version: str) -> str:
 
 @lru_cache(maxsize=256)
 def installed(executable: str, env: tuple[tuple[str, str], ...] = ()) -> tuple[str, str] | None:
-    """Return the versions of this package and of ipykernel that an interpreter imports; None where one is missing."""
+    """Return the versions of this package and of ipykernel that an interpreter imports; None if one is missing."""
     path = sys.executable if executable in OWN_NAMES else executable
     try:
         answer = subprocess.run(  # noqa: S603  # the very command that the server would start

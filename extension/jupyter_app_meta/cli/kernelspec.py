@@ -17,13 +17,13 @@ DEFAULT_DISPLAY_NAME = "Python 3 (request-aware)"
 NATIVE = "python3"
 LOGOS = ("logo-32x32.png", "logo-64x64.png", "logo-svg.svg")
 
-# Jupyter's own pattern also lets "." and ".." pass, which name the folder of all kernels and its parent.
+# Jupyter's own pattern also accepts "." and "..", which name the folder of all kernels and its parent.
 _valid_name = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Which kernel in which folder: of the user, of an environment (``prefix``)."""
+    """The name of a kernel and where it is registered: for a user, or in an environment (``prefix``)."""
 
     name: str
     user: bool = False
@@ -50,7 +50,7 @@ class Place:
 
 
 def install(place: Place, display_name: str | None = None, *, replace: bool = False) -> Path:
-    """Write the kernelspec and return its folder; one of ours is replaced, another one only if told to."""
+    """Write the kernelspec and return its folder. One of ours is replaced; another's only if ``replace`` is set."""
     folder = place.folder()
     if not replace:
         _refuse_others(place)
@@ -66,7 +66,7 @@ def install(place: Place, display_name: str | None = None, *, replace: bool = Fa
 
 
 def _refuse_others(place: Place) -> None:
-    """Refuse the name of a kernel that is not ours, there or where this environment's own one would be hidden."""
+    """Refuse the name of a kernel that is not ours, and a name that would hide this environment's own kernel."""
     folder = place.folder()
     if folder.is_dir() and not loads_extension(_argv(folder)):
         said = f"the kernel {place.name!r} in {place.kernels()} was not installed by jupyter-app-meta."
@@ -74,11 +74,11 @@ def _refuse_others(place: Place) -> None:
         said = f"{NATIVE!r} is the name of ipykernel's own kernel, which would be hidden."
     else:
         return
-    raise Refused(f"{said} Choose another --name, or say --replace.", 1)
+    raise Refused(f"{said} Choose another --name, or add --replace.", 1)
 
 
 def remove(place: Place) -> Path:
-    """Remove the kernelspec and return the folder where it was."""
+    """Remove the kernelspec, and return the folder that it was in."""
     folder = place.folder()
     if not (folder / "kernel.json").is_file():
         raise Refused(f"there is no kernel {place.name!r} in {place.kernels()}.", 1)
@@ -95,7 +95,7 @@ def remove(place: Place) -> Path:
 
 
 def kernel_spec(display_name: str) -> dict[str, Any]:
-    """Return the kernelspec of the running interpreter, with what its own ipykernel says of itself."""
+    """Return the kernelspec of the running interpreter, with the features that its own ipykernel states."""
     from ipykernel.kernelspec import get_kernel_dict
 
     spec = json.loads((resources() / "kernel.json").read_text("utf-8"))
@@ -114,7 +114,7 @@ def loads_extension(argv: list[str]) -> bool:
 
 
 def resources() -> Path:
-    """Return the folder with kernel.json and the logos: in the installed package, or in the source tree."""
+    """Return the folder that has kernel.json and the logos, in the installed package or in the source tree."""
     package = Path(__file__).resolve().parent.parent
     inside = package / "kernelspec"
     return inside if inside.is_dir() else package.parent.parent / "kernelspec"

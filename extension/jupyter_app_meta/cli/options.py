@@ -1,4 +1,4 @@
-"""What a command line is refused with: one line, and the nearest name that there is."""
+"""How a command line is refused: with one line that names the nearest option."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 
 class Refused(Exception):
-    """The command cannot be done; the message is one line, ``status`` the exit status."""
+    """The command cannot be carried out. The message is one line; ``status`` is the exit status."""
 
     def __init__(self, message: str, status: int = 2) -> None:
         super().__init__(message)
@@ -21,5 +21,5 @@ def nearest(argument: str, known: Iterable[str]) -> str:
     name = argument.partition("=")[0]
     known = sorted(set(known))
     near = get_close_matches(name, known, 1, cutoff=0.65)
-    hint = f"did you mean {near[0]}?" if near else "`--help` lists those that there are."
+    hint = f"did you mean {near[0]}?" if near else "`--help` lists the options."
     return f"unknown option {name}; {hint}"

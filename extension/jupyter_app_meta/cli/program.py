@@ -1,4 +1,4 @@
-"""How our program reads configuration: beside its own file, one that all of Jupyter's programs share."""
+"""How our program reads configuration: from its own file, and from one that all of Jupyter's programs share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..server import hooks
 
 
 class Program(JupyterApp):
-    """A program whose sections of a shared ``jupyter_config`` file are told from those of other programs."""
+    """A program that tells its own sections of a shared ``jupyter_config`` file from those of other programs."""
 
     _shared: frozenset[str] = frozenset()
 
@@ -23,14 +23,14 @@ class Program(JupyterApp):
         super()._load_config(cfg, *arguments, **options)
 
     def update_config(self, config: Config) -> None:
-        """Note what ``jupyter_config`` says: that file is for all of Jupyter's programs."""
+        """Note what ``jupyter_config`` says, because that file is for all of Jupyter's programs."""
         files = {Path(name).stem for name in self.loaded_config_files}
         if files == {"jupyter_config"}:
             self._shared |= set(config) - set(self.cli_config)
         super().update_config(config)
 
     def without_others(self, read: Collection[str]) -> Config:
-        """Return the configuration without the shared sections that are not read here: a typo of ours stays in."""
+        """Return the configuration without shared sections of other programs. Misspelt sections of ours stay."""
         others = self._shared - set(read)
         if others:
             self.log.info("Not read here, because they are for other programs: %s.", ", ".join(sorted(others)))

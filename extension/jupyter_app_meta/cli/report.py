@@ -15,7 +15,7 @@ NARROWEST = 40
 
 
 class Status(StrEnum):
-    """How a row is to be taken; only faults make the check fail."""
+    """How serious a row is. Only faults make the check fail."""
 
     OK = "ok"
     INFO = ""
@@ -34,7 +34,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was found, in the order of reading."""
+    """What the check found, in the order in which it is read."""
 
     rows: tuple[Row, ...]
 

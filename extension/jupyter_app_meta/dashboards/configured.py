@@ -1,8 +1,8 @@
-"""Which options of a configuration hold on a dashboard server. What has no effect is refused by its name.
+"""Which options of a configuration have an effect on a dashboard server. An option without effect is refused by name.
 
-1. A section is read if a class of ours, of jupyter_server, of Voila or of the deployer's has that name.
+1. A section is read if one of our classes, or a class of jupyter_server, of Voila or of the deployer, has that name.
 2. An option that is read has an effect, or is in ``REFUSED`` with what to use instead.
-3. A value that is the default asks for nothing: it is let through.
+3. The default value of an option is accepted, because it asks for nothing.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ from ..errors import DashboardError
 from ..server.app import OPTIONS, AppMetaExtension
 
 OWN = ("Serve", "JupyterApp", "Application")
-"""Sections of the command itself, which looks after them."""
+"""Sections of the command itself, which checks them."""
 
-_NOTEBOOK = "it is for whole notebooks, which are run cell by cell here"
+_NOTEBOOK = "it is for whole notebooks, but here notebooks run cell by cell"
 _KERNEL = "each notebook names its kernel, and Serve.warm starts kernels ahead"
-_DIED = "a kernel that has died is not started again: its page is opened anew"
-_START = "arguments of kernels belong into their kernelspec"
+_DIED = "a kernel that has died is not started again: its page is loaded again"
+_START = "arguments of a kernel belong in its kernelspec"
 
 REFUSED: dict[type[Configurable], dict[str, str]] = {
     VoilaConfiguration: {
-        "attempt_fix_notebook": "a notebook without its kernel is never run on another one",
-        "classic_tree": "leave it out: the index is a page of its own",
+        "attempt_fix_notebook": "a notebook never runs on a kernel other than its own",
+        "classic_tree": "leave it out: this server has its own index page",
         "default_pool_size": "use warm",
         "extension_language_mapping": "serve notebooks (.ipynb)",
         "file_blacklist": "use VoilaConfiguration.file_denylist",
@@ -56,11 +56,11 @@ REFUSED: dict[type[Configurable], dict[str, str]] = {
         "multi_kernel_manager_class": "leave it out: it is the class of Voila's own command",
         "preheat_kernel": "use warm",
         "prelaunch_hook": "use authorize",
-        "progressive_rendering": "use warm; pages come piece by piece in any case",
+        "progressive_rendering": "use warm; pages are sent piece by piece in any case",
     },
     VoilaExecutor: {
         "cell_error_instruction": "use on_error, or VoilaConfiguration.show_tracebacks",
-        "display_data_priority": "templates choose what is shown",
+        "display_data_priority": "the template chooses what is shown",
         "extra_arguments": _START,
         "ipython_hist_file": _START,
         "kernel_manager_class": "use MultiKernelManager.kernel_manager_class",
@@ -73,24 +73,24 @@ REFUSED: dict[type[Configurable], dict[str, str]] = {
     },
     AsyncMappingKernelManager: {
         "allow_tracebacks": "use VoilaConfiguration.show_tracebacks",
-        "allowed_message_types": "visitors send messages of widgets and no others",
+        "allowed_message_types": "visitors may send only messages of widgets",
         "default_kernel_name": _KERNEL,
         "root_dir": "kernels run in the folder of their notebook",
         "shared_context": "all kernels share one context",
         "use_pending_kernels": "a page waits for its kernel",
     },
     PasswordIdentityProvider: {
-        "allow_password_change": "the login changes no password; set PasswordIdentityProvider.hashed_password",
+        "allow_password_change": "visitors cannot change the password; set PasswordIdentityProvider.hashed_password",
         "updatable_fields": "visitors cannot change who they are",
     },
     AppMetaExtension: dict.fromkeys(
         set(AppMetaExtension.class_trait_names(config=True)) - set(OPTIONS), "it belongs to a Jupyter server"
     ),
 }
-"""Options without effect, and what to do."""
+"""Options without effect, and what to do instead."""
 
 ELSEWHERE = {
-    "GatewayClient": "kernels would run on this machine all the same. Run this command where the kernels are",
+    "GatewayClient": "kernels would run on this machine nevertheless. Run this command where the kernels are",
     "ExecutePreprocessor": "use VoilaExecutor",
     "KernelRestarter": _DIED,
     "IOLoopKernelRestarter": _DIED,
@@ -100,31 +100,31 @@ ELSEWHERE = {
     "VoilaServerExtension": "it is for `jupyter server`",
     "Server": "did you mean Serve?",
 }
-"""Sections without effect, and what to do."""
+"""Sections without effect, and what to do instead."""
 
 SERVE = (
     *("port", "ip", "base_url", "open_browser", "token", "allow_origin", "allow_origin_pat", "port_retries"),
     *("cookie_secret", "cookie_secret_file", "identity_provider_class", "trust_xheaders"),
 )
-"""Options of jupyter_server and Voila that ``Serve`` has under the same names."""
+"""Options of jupyter_server and Voila that ``Serve`` has under the same name."""
 
 ONLY: dict[tuple[type[Configurable], str], tuple[object, ...]] = {
     (VoilaConfiguration, "allow_theme_override"): ("NOTEBOOK", "NO"),
     (VoilaConfiguration, "allow_template_override"): ("NOTEBOOK", "NO"),
     (ServerKernelManager, "autorestart"): (False,),
 }
-"""Options of which some values have no effect, and those that have one."""
+"""Options of which only some values have an effect, and those values."""
 
 FOREIGN = (
     *("IPython", "ipykernel", "jupyter_app_meta", "jupyter_client", "jupyter_core", "jupyter_events", "jupyter_server"),
     *("jupyterlab", "jupyterlab_server", "nbclient", "nbconvert", "nbformat", "notebook", "notebook_shim"),
     *("traitlets", "voila"),
 )
-"""Packages whose classes are known: another class that can be configured is the deployer's own."""
+"""Packages whose classes are known. Any other configurable class is the deployer's own."""
 
 
 def check(config: Config, provider: object = None) -> None:
-    """Raise DashboardError for the first option that would do nothing, or is not an option at all."""
+    """Raise DashboardError for the first option that would have no effect, or does not exist."""
     if os.environ.get("JUPYTER_GATEWAY_URL"):
         raise DashboardError(f"JUPYTER_GATEWAY_URL is set, and has no effect here: {ELSEWHERE['GatewayClient']}.")
     sections = read(provider, config)
@@ -159,16 +159,16 @@ def read(provider: object, config: Config) -> dict[str, list[type[Configurable]]
 
 
 def _import_classes(config: Config) -> None:
-    """Import the deployer's classes that options name: their sections are known then."""
+    """Import the deployer's classes that options name, so that their sections are known."""
     for section in config.values():
         for option, value in section.items() if isinstance(section, Mapping) else ():
             if option.endswith("_class") and isinstance(value, str):
-                with suppress(Exception):  # its option says later what is wrong
+                with suppress(Exception):  # the check of its option says later what is wrong
                     import_item(value)
 
 
 def _own(cls: type[Configurable]) -> Iterator[type[Configurable]]:
-    """Yield the classes of the deployer's own modules: what they read is their affair."""
+    """Yield the bases that come from the deployer's own modules, which may read any option."""
     for below in cls.__subclasses__():
         if below.__module__.partition(".")[0] not in FOREIGN:
             yield below
@@ -192,18 +192,19 @@ def _check_option(section: str, option: str, value: object, classes: list[type[C
     if trait is None:
         names = {name for cls in classes for name in cls.class_trait_names(config=True)}
         near = get_close_matches(option, names, 1)
-        hint = f"did you mean {near[0]!r}?" if near else "`--help-all` lists those that there are."
+        hint = f"did you mean {near[0]!r}?" if near else "`--help-all` lists the options."
         raise DashboardError(f"{section}.{option}: there is no such option; {hint}")
     told = [REFUSED.get(cls, {}).get(option) or _refused_of_bases(cls, option) for cls in classes]
     if all(told) and not _is_default(trait, value):
         raise DashboardError(f"{section}.{option} has no effect here: {told[0]}.")
     allowed = next((ONLY[cls, option] for cls in classes if (cls, option) in ONLY), None)
     if allowed and _valued(trait, value) not in allowed:
-        raise DashboardError(f"{section}.{option} has an effect here as {' or '.join(map(repr, allowed))}: choose one.")
+        expected = " or ".join(map(repr, allowed))
+        raise DashboardError(f"{section}.{option} must be {expected} here: another value has no effect.")
 
 
 def _has(cls: type[Configurable], section: str, option: str) -> bool:
-    """Whether this part of a class reads the option: the class that the section is named after, or one below it."""
+    """Whether this class reads the option: it is the class that the section is named after, or a subclass of it."""
     named = next(base for base in cls.__mro__ if base.__name__ == section)
     return issubclass(named, Configurable) and option in named.class_trait_names(config=True)
 
@@ -217,17 +218,17 @@ def _is_default(trait: TraitType[Any, Any], value: object) -> bool:
 
 
 def _valued(trait: TraitType[Any, Any], value: object) -> object:
-    """Return what the command line's text means, and any other value as it is."""
+    """Return the value that a text of the command line means; return any other value unchanged."""
     if isinstance(value, LazyConfigValue):
         return value.get_value(trait.default())
     try:
         return value.get_value(trait) if isinstance(value, DeferredConfig) else value
     except (TraitError, ValueError):
-        return value  # its class refuses it with a better word
+        return value  # its class refuses it with a better message
 
 
 def _check_password(config: Config, provider: object) -> None:
-    """Refuse a password that is required and missing: every visitor would be admitted."""
+    """Refuse to start if a password is required and missing, because every visitor would be admitted."""
     found = config.get("PasswordIdentityProvider", {})
     if provider is None and found.get("password_required") and not found.get("hashed_password"):
         raise DashboardError(
@@ -236,5 +237,5 @@ def _check_password(config: Config, provider: object) -> None:
 
 
 def of_executor(config: Config, option: str) -> Any:
-    """Return an option of ``VoilaExecutor`` as it holds."""
+    """Return the value of an option of ``VoilaExecutor``, from the configuration or by default."""
     return getattr(VoilaExecutor(NotebookNode(), config=config), option)

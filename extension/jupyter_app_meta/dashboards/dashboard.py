@@ -1,4 +1,4 @@
-"""One notebook at one path, with settings of its own: two paths of one notebook share nothing."""
+"""One notebook at one path, with its own settings: two paths of the same notebook share nothing."""
 
 from __future__ import annotations
 

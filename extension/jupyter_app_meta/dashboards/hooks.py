@@ -1,6 +1,6 @@
 """What the deployer's ``authorize`` and ``on_error`` decide about a page.
 
-They fail closed: if ``authorize`` raises, or returns anything but a bool or URL, the visitor is refused.
+They fail closed: if ``authorize`` raises an error, or returns anything but a bool or a URL, the visitor is refused.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from ..model import HTTPRequest, User
 from ..server.hooks import FAILED, META_LIMIT, Authorize, Meta, OnError, call, meta_of, name
 
-_no_url = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # such a header cannot be sent, or says something else
+_no_url = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # a header with these cannot be sent, or means something else
 
 __all__ = ["META_LIMIT", "Authorize", "Meta", "OnError", "meta_of", "page", "verdict"]
 
@@ -31,6 +31,6 @@ async def verdict(authorize: Authorize | None, request: HTTPRequest, log: loggin
 
 
 async def page(on_error: OnError | None, status: int, request: HTTPRequest | None, log: logging.Logger) -> str | None:
-    """Return the deployer's own error page; None for ours."""
+    """Return the deployer's own error page; None if the server's own page is to be shown."""
     answer = await call(on_error, log, status, request) if on_error is not None else None
     return answer if isinstance(answer, str) else None

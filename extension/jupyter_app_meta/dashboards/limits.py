@@ -1,6 +1,6 @@
-"""How much of a server there is, and how much of it one visitor or one address may have.
+"""How many pages and connections a server may have, and how many of them one visitor or one address may have.
 
-Defaults are found from the machine: memory for pages, descriptors for connections. 0 is no limit.
+Defaults are found from the machine: from its memory for pages, from its descriptors for connections. 0 means no limit.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 DEFAULT_LIMIT = 10 * 1024 * 1024
-"""Bytes that a page may upload at once."""
+"""How many bytes a page may upload at once."""
 
 ENVELOPE = 64 * 1024
-"""Bytes of a message beside what is uploaded."""
+"""How many bytes a message has in addition to the upload."""
 
 PAGE_MEMORY = 128 * 2**20
-"""Bytes that a page is reckoned to take: a kernel of 40 MB, and what a notebook loads."""
+"""How many bytes a page is estimated to take: a kernel of 40 MB, and what the notebook loads."""
 
 PAGE_DESCRIPTORS = 24
-"""Descriptors that a page is reckoned to take in the server."""
+"""How many descriptors a page is estimated to take in the server."""
 
 MOST_PAGES, FEWEST_PAGES = 500, 4
 PAGES_PER_VISITOR, PAGES_PER_ADDRESS = 20, 100
@@ -31,17 +31,17 @@ _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_
 
 
 def reaches(count: int, limit: int | None) -> bool:
-    """Whether so many are as many as may be."""
+    """Whether a count has reached its limit; 0 and None mean no limit."""
     return bool(limit) and count >= (limit or 0)
 
 
 def largest(upload: int) -> int:
-    """Return how many bytes a message may have in which so many are uploaded."""
+    """Return how many bytes the message of an upload may have; ``upload`` is the largest upload in bytes."""
     return upload + ENVELOPE
 
 
 def memory() -> int:
-    """Return the bytes of memory that this process and its kernels may have."""
+    """Return how many bytes of memory this process and its kernels may have."""
     found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")] if hasattr(os, "sysconf") else []
     for path in _CGROUPS:
         with suppress(OSError, ValueError):
@@ -50,9 +50,9 @@ def memory() -> int:
 
 
 def descriptors(*, at_most: bool = False) -> int:
-    """Return how many descriptors this process may have, or take (``raise_descriptors``)."""
+    """Return how many descriptors this process may have; with ``at_most``, as many as it may raise its limit to."""
     try:
-        import resource  # Windows has none
+        import resource  # Windows does not have it
     except ImportError:
         return 2 * WANTED_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -61,7 +61,7 @@ def descriptors(*, at_most: bool = False) -> int:
 
 
 def raise_descriptors() -> None:
-    """Take as many descriptors as the system allows and we want: each page needs some."""
+    """Raise the limit of descriptors as far as the system allows and pages need."""
     try:
         import resource  # as above
     except ImportError:
@@ -88,7 +88,7 @@ PAGES = _pages()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How many pages and connections there may be, and for how long; None is found from the machine."""
+    """How many pages and connections there may be, and for how long. None means that the machine decides."""
 
     max_pages: int = PAGES
     max_pages_per_visitor: int | None = None
@@ -100,7 +100,7 @@ class Limits:
     max_upload: int = DEFAULT_LIMIT
 
     def found(self) -> Limits:
-        """Return these limits with a number in the place of each None."""
+        """Return these limits with a number in place of each None."""
         pages = self.max_pages
         by_visitor = max(1, min(PAGES_PER_VISITOR, pages // 2)) if pages else PAGES_PER_VISITOR
         by_address = max(1, pages * 3 // 4) if pages else PAGES_PER_ADDRESS

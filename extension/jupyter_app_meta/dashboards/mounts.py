@@ -1,4 +1,4 @@
-"""What is served where: a notebook or a directory at each path, and which of them cannot be."""
+"""What is served at which path: a notebook or a directory; and which of them cannot be served."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Mount:
 
 
 def check_paths(mounts: Sequence[Mount], index: Route | None) -> None:
-    """Raise DashboardError for two places with the same URLs, and if there is no place at all."""
+    """Raise DashboardError if two places have the same URLs, or if there is no place at all."""
     taken: dict[tuple[str, bool], Mount] = {}
     for mount in mounts:
         before = taken.setdefault((mount.route.shape, mount.dynamic), mount)
@@ -33,7 +33,7 @@ def check_paths(mounts: Sequence[Mount], index: Route | None) -> None:
         if directory.dynamic and not page.dynamic and page.route.hides(directory.route):
             raise DashboardError(
                 f"{page.place.name} at {page.route.path} hides the notebooks of {directory.place.name} at "
-                f"{directory.route.path}: give one another path."
+                f"{directory.route.path}: give one of them another path."
             )
     if index and index.has_parameters:
         raise DashboardError(f"The index is at {index.path}: it must have no parameters.")
@@ -48,7 +48,7 @@ def _refuse_both(one: Mount, other: Mount) -> None:
         where = f"{one.place.name} and {other.place.name} are both at {one.route.path}"
     else:
         where = f"{one.place.name} at {one.route.path} and {other.place.name} at {other.route.path} have the same URLs"
-    raise DashboardError(f"{where}: give one another path.")
+    raise DashboardError(f"{where}: give one of them another path.")
 
 
 def check_place(mount: Mount) -> None:

@@ -1,4 +1,4 @@
-"""Importing this says in a sentence what is missing; what comes after it may import Voila."""
+"""Importing this module raises an error that says what to install, unless Voila can be imported."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Where a dashboard is: paths with parameters, and which file a name in a directory means. Pure.
 
-1. A path is absolute, its parameters stand for one segment each: ``/customers/{customer_id}``.
+1. A path is absolute. Each of its parameters stands for one segment: ``/customers/{customer_id}``.
 2. Two paths of the same shape are one path, even if their parameters have other names.
 3. A name that could leave its directory, or is not meant to be seen, means no file: dots, hidden
-   and ``_``-prefixed parts, encoded or turned slashes, NUL, and links that lead out.
+   and ``_``-prefixed parts, encoded slashes, backslashes, NUL, and links that lead outside.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Route:
 
     @classmethod
     def of(cls, path: str) -> Route:
-        """Return the route of a path; raises DashboardError for one that cannot be."""
+        """Return the route of a path; raises DashboardError for a path that is not valid."""
         if not isinstance(path, str):
             raise DashboardError(f"path must be a string such as '/sales', not {path!r}.")
         if not path.startswith("/"):
@@ -58,12 +58,12 @@ class Route:
 
     @property
     def shape(self) -> str:
-        """The path without its parameters' names: two paths of one shape are in conflict."""
+        """The path without its parameters' names. Two paths of the same shape are in conflict."""
         return _parameter.sub("{}", self.path)
 
     @property
     def has_parameters(self) -> bool:
-        """Whether the path stands for many."""
+        """Whether the path has parameters, and so stands for many URLs."""
         return self.shape != self.path
 
     @property
@@ -72,7 +72,7 @@ class Route:
         return -len(self.segments), tuple(bool(_parameter.fullmatch(segment)) for segment in self.segments)
 
     def hides(self, directory: Route) -> bool:
-        """Whether its URLs are those of all notebooks right below a directory's path."""
+        """Whether its URLs are those of all notebooks directly below a directory's path."""
         below = (*directory.segments, "{name}")
         pairs = zip(self.segments, below, strict=False)
         return len(self.segments) == len(below) and all(_parameter.fullmatch(own) or own == its for own, its in pairs)
@@ -87,7 +87,7 @@ class Route:
 
 
 def base(url: str) -> str:
-    """Return a base URL with a slash before and after it; raises DashboardError for one that cannot be reached."""
+    """Return a base URL with a slash before and after it; raises DashboardError for one that no browser can reach."""
     inner = url.strip("/") if isinstance(url, str) else "?"
     text = f"/{inner}/" if inner else "/"
     if not _base.fullmatch(text) or is_devious(text) or not all(map(is_segment, unquote(text).split("/"))):
@@ -106,7 +106,7 @@ def is_reserved(path: str) -> bool:
 
 
 def is_segment(value: str) -> bool:
-    """Whether a parameter's value is one segment, and does not lead out of it."""
+    """Whether a parameter's value is one segment, and does not lead out of its directory."""
     return value not in (".", "..") and "/" not in value and "\0" not in value
 
 
@@ -130,6 +130,6 @@ def find(directory: Path, name: str) -> Path | None:
 
 
 def short(name: str) -> str:
-    """Return a file's name without its suffix, unless another file's name is left: the one name of a notebook."""
+    """Return a notebook's name: its file's name without the suffix, unless that would be another file's name."""
     stem = name.removesuffix(SUFFIX)
     return name if stem.endswith(SUFFIX) else stem

@@ -1,4 +1,4 @@
-"""What lies on the deployer's disk: the notebooks of a folder, the kernels they name, the files beside them, templates.
+"""The deployer's files: notebooks of a folder, the kernels that they name, the files beside them, templates.
 
-What belongs here reads files and says what may be served; it starts nothing and sends nothing.
+A module belongs here if it reads files and says what may be served. It starts nothing and sends nothing.
 """

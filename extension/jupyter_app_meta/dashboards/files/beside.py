@@ -1,10 +1,10 @@
-"""Which files beside notebooks are served, as Voila serves them: pictures, and what the deployer names.
+"""Which files beside notebooks are served: pictures, as by Voila, and the files that the deployer names.
 
-1. A file's address is relative to its page's, as ``<img src="logo.png">`` has it; ``voila/files/…`` leads there too.
-2. It belongs to the notebooks in its folder, or in the nearest folder above that has some. A visitor who may see the
-   page of one of them may have it.
-3. Hidden files and those that begin with ``_``, notebooks, configuration files and what a link outside leads to are
-   never served, even if the rules name them.
+1. A file's address is relative to that of its page, as in ``<img src="logo.png">``. ``voila/files/…`` works too.
+2. A file belongs to the notebooks in its folder, or in the nearest folder above it that has notebooks. A visitor who
+   may see the page of one of them may have the file.
+3. These are never served, even if the rules name them: hidden files, files whose names begin with ``_``, notebooks,
+   configuration files, and the targets of links that lead outside.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from ..paths import RESERVED, SUFFIX, Route, find, is_devious, is_plain, is_segm
 from ..settings import Settings
 
 CONFIGURATION = re.compile(r"(?:jupyter_.*config|voila)\.(?:py|json)", re.IGNORECASE)
-"""Files that configure a server: they may have its secrets."""
+"""Files that configure a server. They may have its secrets."""
 
 VOILA = ("voila", "files")
-"""Where Voila itself has such files."""
+"""The path under which Voila itself serves such files."""
 
 MOST_PAGES = 200
-"""The most notebooks of a file's folder for which the server checks whether the visitor may see one."""
+"""For how many notebooks of a file's folder the server checks whether the visitor may see them."""
 
 
 class Place(Protocol):
-    """Where a route's notebooks are."""
+    """A route, and where its notebooks are."""
 
     @property
     def route(self) -> Route:
@@ -68,9 +68,10 @@ class Rules:
 
     @classmethod
     def of(cls, voila: VoilaConfiguration, patterns: Sequence[str]) -> Rules:
-        """Return the rules of these options; raises DashboardError for what is not a regular expression.
+        """Return the rules of these options; raises DashboardError if one of them is not a regular expression.
 
-        Who names ``*.py`` means it: what Voila denies by default does not hold then, and the deployer's own list does.
+        A deployer who names ``*.py`` means it: Voila's default deny-list does not apply to named files, but a deny-list
+        of the deployer's own does.
         """
         allow, deny = (_compiled(name, getattr(voila, name)) for name in ("file_allowlist", "file_denylist"))
         is_own = voila.file_denylist != VoilaConfiguration.class_traits()["file_denylist"].default()
@@ -87,7 +88,7 @@ class Rules:
 
 
 class Page(NamedTuple):
-    """A page that a file belongs to: its path, and what its route's parameters are."""
+    """A page that a file belongs to: its path, and the parameters of its route."""
 
     path: str
     params: dict[str, str]
@@ -136,14 +137,14 @@ def _segments(path: str) -> tuple[str, ...]:
 
 
 def _is_servers_own(segments: tuple[str, ...]) -> bool:
-    """Whether an address is one of our routes: but files named as in Voila, and other folders called "static"."""
+    """Whether an address is one of our routes. Voila's addresses of files, and other "static" folders, are not."""
     if segments[0] == "static":
         return _exists(Path(DEFAULT_STATIC_FILES_PATH, *segments[1:]))
     return segments[0] in RESERVED and segments[: len(VOILA)] != VOILA
 
 
 def _exists(path: Path) -> bool:
-    """Whether a file or folder is there; a name that no file can have is not."""
+    """Whether a file or folder exists; False for a name that no file can have."""
     try:
         return path.exists()
     except (OSError, ValueError):
@@ -151,7 +152,7 @@ def _exists(path: Path) -> bool:
 
 
 def _below(place: Place, segments: tuple[str, ...]) -> Iterator[tuple[dict[str, str] | None, str]]:
-    """Yield what may be the path of a file in a place's directory, with the route's parameters where they are known."""
+    """Yield possible paths of a file in a place's directory, each with the route's parameters if they are known."""
     own = place.route.segments
     if segments[: len(VOILA)] == VOILA:
         yield (None if place.route.has_parameters else {}), "/".join(segments[len(VOILA) :])
@@ -165,7 +166,7 @@ def _below(place: Place, segments: tuple[str, ...]) -> Iterator[tuple[dict[str, 
 
 
 def _matched(own: tuple[str, ...], segments: tuple[str, ...]) -> dict[str, str] | None:
-    """Return the parameters of a route's first segments; None where they are others."""
+    """Return the parameters of a route's first segments; None if the segments do not match."""
     if len(segments) < len(own):
         return None
     pairs = list(zip(own, segments, strict=False))
@@ -175,8 +176,8 @@ def _matched(own: tuple[str, ...], segments: tuple[str, ...]) -> dict[str, str] 
 
 
 def _pages(place: Place, params: dict[str, str] | None, rest: str, file: Path, referer: str) -> Iterator[Page]:
-    """Yield the pages that a file belongs to, as far as they are known."""
-    if params is None:  # the page itself says for which parameters it is shown
+    """Yield the pages that a file belongs to, if they are known."""
+    if params is None:  # the Referer, which is the page's address, has the parameters
         params = _matched(place.route.segments, _segments(referer.rstrip("/")))
     if params is None:
         return
@@ -189,7 +190,7 @@ def _pages(place: Place, params: dict[str, str] | None, rest: str, file: Path, r
 
 
 def _beside(directory: Path, folder: Path) -> Iterator[str]:
-    """Yield the notebooks of a file's folder, or of the nearest one above that has some."""
+    """Yield the notebooks of a file's folder, or of the nearest folder above it that has notebooks."""
     for below in (folder, *folder.parents):
         found = sorted((directory / below).glob(f"*{SUFFIX}"))
         names = [short((below / path.name).as_posix()) for path in found]
@@ -199,7 +200,7 @@ def _beside(directory: Path, folder: Path) -> Iterator[str]:
 
 
 def _anywhere(pattern: str) -> re.Pattern[str]:
-    """Return the regular expression of ``*.csv`` in any folder, and of ``data/*.csv`` in that one."""
+    """Return a regular expression: ``*.csv`` means any folder, ``data/*.csv`` only that folder."""
     expression = fnmatch.translate(pattern)
     return re.compile(expression if "/" in pattern else rf"(?:.*/)?{expression}", re.IGNORECASE)
 

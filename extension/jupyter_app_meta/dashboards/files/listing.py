@@ -1,6 +1,6 @@
-"""The notebooks of a directory, without a walk through folders that hold none for visitors.
+"""The notebooks of a directory. Folders that cannot have notebooks for visitors are left out.
 
-A walk of a large tree takes long: ask for it in a thread.
+Walking a large tree takes long, so call it in a thread.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from pathlib import Path
 from ..paths import SUFFIX, find, short
 
 SKIPPED = frozenset({"node_modules", "site-packages", "dist-packages", "bower_components"})
-"""Folders of installed packages. Hidden folders and those that begin with ``_`` are not served anyway."""
+"""Folders of installed packages. Hidden folders, and folders whose names begin with ``_``, are never served anyway."""
 
 ENVIRONMENT = "pyvenv.cfg"
 """The file that marks a virtual environment."""
 
 
 def names(directory: Path) -> list[str]:
-    """Return the names of a directory's notebooks, as ``find`` takes them."""
+    """Return the names of a directory's notebooks, in the form that ``find`` takes."""
     return sorted(short(name) for name in _notebooks(directory) if _is_text(name) and find(directory, name))
 
 
@@ -34,7 +34,7 @@ def _notebooks(directory: Path) -> Iterator[str]:
 
 
 def _is_text(name: str) -> bool:
-    """Whether a file's name can be written into a URL: those of old archives may not be UTF-8."""
+    """Whether a file's name can be written into a URL. Names from old archives may not be UTF-8."""
     try:
         name.encode()
     except UnicodeError:

@@ -1,4 +1,4 @@
-"""Templates and themes of pages: which are installed, so that a misspelt one is refused at start."""
+"""The installed templates and themes of pages, so that a misspelt name is refused at the start."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from voila.utils import get_voila_labextensions_path
 from ...errors import DashboardError
 
 THEMES = ("light", "dark", "JupyterLab Light", "JupyterLab Dark")
-"""Themes that each of Voila's templates has."""
+"""The themes that all of Voila's templates have."""
 
 
 def check(voila: VoilaConfiguration) -> None:
     """Raise DashboardError for a template or theme that is not installed."""
     _expect("template", voila.template, templates())
     if not any(brings_theme(Path(folder)) for folder in get_voila_labextensions_path(voila.extra_labextensions_path)):
-        _expect("theme", voila.theme, THEMES)  # else it may be one whose name only the browser knows
+        _expect("theme", voila.theme, THEMES)  # otherwise it may be a theme whose name only the browser knows
 
 
 def templates() -> list[str]:
-    """Return the names of the installed templates of Voila."""
+    """Return the names of Voila's installed templates."""
     folders = (Path(root, "templates") for root in jupyter_path("voila"))
     found = (path.name for folder in folders if folder.is_dir() for path in folder.iterdir() if path.is_dir())
     return sorted({name for name in found if name != "base"})
 
 
 def brings_theme(folder: Path) -> bool:
-    """Whether a folder of JupyterLab's extensions has one with a theme."""
+    """Whether a folder of JupyterLab's extensions has an extension with a theme."""
     return any(_has_theme(path) for path in _packages(folder))
 
 

@@ -1,8 +1,8 @@
-"""Which kernel a notebook runs on: the one that it names. None is put in its place.
+"""Which kernel a notebook runs on: the kernel that it names, and no other.
 
 1. A notebook that names a kernel runs on that kernel, or not at all.
-2. ``VoilaConfiguration.language_kernel_mapping`` is the deployer's own word for another one.
-3. A notebook that names none runs on Jupyter's default kernel, if that speaks its language.
+2. With ``VoilaConfiguration.language_kernel_mapping`` the deployer may choose another kernel.
+3. A notebook that names no kernel runs on Jupyter's default kernel, if that kernel speaks its language.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from ...errors import KernelMissing
 
 
 class Named(NamedTuple):
-    """What a notebook says of its kernel; empty where it says nothing."""
+    """What a notebook says about its kernel. A field that it does not state is empty."""
 
     kernel: str
     language: str
 
 
 def named(metadata: Mapping[str, Any]) -> Named:
-    """Return what a notebook's metadata says of its kernel."""
+    """Return what a notebook's metadata says about its kernel."""
     spec, info = (_mapping(metadata.get(name)) for name in ("kernelspec", "language_info"))
     return Named(_text(spec.get("name")), _text(spec.get("language") or info.get("name")).lower())
 
@@ -34,7 +34,7 @@ def named(metadata: Mapping[str, Any]) -> Named:
 def chosen(notebook: str, said: Named, installed: Mapping[str, str], mapping: Mapping[str, str]) -> str:
     """Return the kernel that a notebook runs on; raises KernelMissing.
 
-    ``installed`` has the language of each kernel, ``mapping`` the deployer's kernel for a language.
+    ``installed`` has the language of each kernel; ``mapping`` has the deployer's kernel for a language.
     """
     if said.kernel in installed:
         return said.kernel
@@ -46,19 +46,19 @@ def chosen(notebook: str, said: Named, installed: Mapping[str, str], mapping: Ma
         return instead
     missing = said.kernel or instead or f"for the language {said.language}"
     raise KernelMissing(
-        f"{notebook} needs the kernel {missing}, which is not installed here (there are: "
+        f"{notebook} needs the kernel {missing}, which is not installed here (installed are: "
         f"{', '.join(sorted(installed)) or 'none'}). Install it, or choose another kernel in the notebook."
     )
 
 
 def installed(specs: KernelSpecManager) -> dict[str, str]:
-    """Return the installed kernels with their languages; one whose kernelspec cannot be read is left out."""
+    """Return the installed kernels with their languages. A kernel whose kernelspec cannot be read is left out."""
     found: dict[str, dict[str, Any]] = specs.get_all_specs()
     return {name: _text(_mapping(each.get("spec")).get("language")).lower() for name, each in found.items()}
 
 
 def missing(notebook: Path, kernels: Mapping[str, str], mapping: Mapping[str, str]) -> str | None:
-    """Return why a notebook cannot be run, in a sentence; None where its kernel is there, or it cannot be read."""
+    """Return a sentence that says which kernel is missing; None if none is, or if the notebook cannot be read."""
     try:
         kernel_of(notebook, kernels, mapping)
     except KernelMissing as error:
@@ -69,7 +69,7 @@ def missing(notebook: Path, kernels: Mapping[str, str], mapping: Mapping[str, st
 
 
 def runnable(notebook: Path, kernels: Mapping[str, str], mapping: Mapping[str, str]) -> str | None:
-    """Return the kernel that a notebook runs on; None where it is missing, or the notebook cannot be read."""
+    """Return the kernel that a notebook runs on; None if it is missing, or the notebook cannot be read."""
     try:
         return kernel_of(notebook, kernels, mapping)
     except (KernelMissing, OSError):
@@ -77,7 +77,7 @@ def runnable(notebook: Path, kernels: Mapping[str, str], mapping: Mapping[str, s
 
 
 def kernel_of(notebook: Path, kernels: Mapping[str, str], mapping: Mapping[str, str]) -> str:
-    """Return the kernel that a notebook runs on; raises KernelMissing, and OSError where it cannot be read."""
+    """Return the kernel that a notebook runs on; raises KernelMissing, or OSError if the notebook cannot be read."""
     return chosen(notebook.name, _read(notebook, notebook.stat().st_mtime_ns), kernels, mapping)
 
 
@@ -85,7 +85,7 @@ def kernel_of(notebook: Path, kernels: Mapping[str, str], mapping: Mapping[str, 
 def _read(notebook: Path, changed: int) -> Named:
     try:
         return named(_mapping(json.loads(notebook.read_text("utf-8")).get("metadata")))
-    except (ValueError, AttributeError, RecursionError):  # its page says that it is broken
+    except (ValueError, AttributeError, RecursionError):  # its page will say that the notebook is broken
         return Named("", "")
 
 

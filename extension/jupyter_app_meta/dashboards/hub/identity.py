@@ -1,6 +1,6 @@
-"""How visitors log in to JupyterHub. Needs JupyterHub; ``hub`` imports this where it is wanted.
+"""How visitors log in at JupyterHub. This module needs JupyterHub, so ``service`` imports it only on demand.
 
-It is the identity provider of the Hub's single-user servers with two differences, because strangers come here: no
+It is the identity provider of the Hub's single-user servers with two differences, because strangers use this server: no
 request blocks the server while the Hub answers, and no credential is logged.
 """
 
@@ -13,27 +13,27 @@ from jupyterhub.singleuser.extension import JupyterHubIdentityProvider, JupyterH
 from traitlets import default
 
 REMEMBERED = 60
-"""Seconds for which what the Hub said of a cookie is believed."""
+"""For how many seconds the Hub's answer about a cookie is believed."""
 
 
 class CallbackHandler(JupyterHubOAuthCallbackHandler):  # type: ignore[misc]  # JupyterHub is not typed
-    """Where the Hub sends people back to."""
+    """The address to which the Hub sends visitors back."""
 
     async def prepare(self) -> None:
-        """Ask the Hub who the visitor is, once and without blocking: the base asks later, and blocks every visitor."""
+        """Ask the Hub who the visitor is, once and without blocking. The base would ask later, and block the server."""
         await self.hub_auth.get_user(self, sync=False)
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
-        """Log what failed by its kind: the request has a code, and its text was written by a stranger."""
+        """Log only the type of a failure: the request's URL has a code, and its text may be a stranger's."""
         self.hub_auth.log.warning("A login failed (%s).", getattr(value, "status_code", typ.__name__))
 
 
 class HubIdentityProvider(JupyterHubIdentityProvider):  # type: ignore[misc]  # as above
-    """The Hub says who a visitor is, and whom it lets use this service."""
+    """The Hub says who a visitor is, and which visitors may use this service."""
 
     @default("hub_auth")
     def _hub_auth(self) -> HubOAuth:
-        """Ask the Hub again after a minute, not five: until then a cookie is believed that has logged out."""
+        """Ask the Hub again after one minute instead of five: until then, a cookie is believed even after a logout."""
         made = super()._default_hub_auth()
         if not any("cache_max_age" in self.config.get(section, {}) for section in ("HubAuth", "HubOAuth")):
             made.cache_max_age = REMEMBERED

@@ -1,7 +1,7 @@
-"""A server of dashboards that JupyterHub starts as one of its services, and whose visitors log in to the Hub.
+"""A server of dashboards that JupyterHub starts as one of its services, and whose visitors log in at the Hub.
 
-The Hub's proxy passes it the requests below its prefix. Its identity provider asks the Hub who a
-visitor is, and refuses visitors whom the Hub does not let use the service.
+The Hub's proxy passes on the requests below the service's prefix. The service's identity provider asks the Hub who a
+visitor is, and refuses visitors who may not use the service.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Service(NamedTuple):
 
 
 def service(environment: Mapping[str, str] = os.environ) -> Service:
-    """Return what the Hub says of its service; raises DashboardError where no Hub started it, or it cannot be."""
+    """Return where the Hub expects its service; raises DashboardError if no Hub started it, or it cannot be served."""
     told = [environment.get(f"JUPYTERHUB_{name}", "") for name in ("SERVICE_URL", "SERVICE_PREFIX", *NEEDED)]
     url, prefix = told[:2]
     if not all(told):
@@ -42,7 +42,7 @@ def service(environment: Mapping[str, str] = os.environ) -> Service:
 
 
 def identity_provider() -> type[IdentityProvider]:
-    """Return the Hub's identity provider; raises DashboardError where JupyterHub is not installed."""
+    """Return the Hub's identity provider; raises DashboardError if JupyterHub is not installed."""
     try:
         from .identity import HubIdentityProvider
     except ModuleNotFoundError as error:
@@ -52,10 +52,10 @@ def identity_provider() -> type[IdentityProvider]:
 
 
 def settings(provider: IdentityProvider, outside: Outside) -> dict[str, Any]:
-    """Return the settings of an application whose visitors a Hub knows; none for another one.
+    """Return the additional settings of an application whose visitors log in at a Hub; empty for any other.
 
-    The Hub's provider checks XSRF by itself, with tokens of its own, once it knows who asks. Pages
-    of the Hub and of all users' servers have one origin, so a page must not frame another.
+    The Hub's provider checks XSRF by itself, with its own tokens, once it knows the visitor. The pages of the Hub and
+    of all users' servers have one origin, so no page may be shown in another page's frame.
     """
     if not hasattr(provider, "hub_auth"):
         return {}

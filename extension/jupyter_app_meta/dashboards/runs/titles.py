@@ -13,14 +13,14 @@ from typing import Any
 import mistune
 
 LONGEST = 20_000
-"""The characters of a text that are parsed: more could keep all visitors waiting."""
+"""How many characters of a text are parsed. More of them could keep all visitors waiting."""
 
 _may_have_heading = re.compile(r"^ {0,3}(?:#[ \t]|=+[ \t]*$)", re.MULTILINE)
-"""What text without a heading of the first level lacks: it need not be parsed."""
+"""A text that this does not match has no heading of the first level, and is not parsed."""
 
 
 def title(path: Path) -> str:
-    """Return the title of a notebook: the name of its file if the notebook cannot be read."""
+    """Return the title of a notebook; the name of its file if the notebook cannot be read."""
     try:
         return _title(path, path.stat().st_mtime_ns)
     except OSError:
@@ -60,7 +60,7 @@ def _blocks(text: str) -> Any:
 
 
 def _text(token: Any) -> str:
-    """Return what a reader sees of a part of a heading: no markup, and no tags of HTML."""
+    """Return what a reader sees of a part of a heading, without markup and HTML tags."""
     if "children" in token:
         return "".join(map(_text, token["children"]))
     if token["type"] in ("softbreak", "linebreak"):

@@ -1,1 +1,1 @@
-"""What happens before a server serves: options are checked, managers are made, a folder and a port are taken."""
+"""What happens before a server serves: options are checked, managers are made, and a folder and a port are taken."""

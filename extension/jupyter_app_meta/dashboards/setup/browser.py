@@ -1,4 +1,4 @@
-"""Opens the start page in a browser. The token is kept out of the browser's arguments: every account can read those."""
+"""Opens the start page in a browser. The token is kept out of its arguments, which every account can read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PAGE = """<!doctype html>
 
 
 def open_page(url: str, *, secret: bool) -> Path | None:
-    """Open a URL; one that has a secret through a file that only this account can read, which is returned."""
+    """Open a URL. If it has a secret, open it through a file that only this account can read, and return the file."""
     if not secret:
         webbrowser.open(url)
         return None

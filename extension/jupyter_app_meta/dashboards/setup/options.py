@@ -1,4 +1,4 @@
-"""What the options of ``create_app`` and its steps may be, each refused by name where it is something else."""
+"""Which values the options of ``create_app`` and of its steps may have. The refusal of a value names the option."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "validate": (_is_function, "a function of (user, request), or None"),
     "meta": (_is_function, "a function of (request), or None"),
     "on_error": (_is_function, "a function of (status, request), or None"),
-    "identity_provider": (_is_provider, "an IdentityProvider of jupyter_server, a class or an instance, or its name"),
+    "identity_provider": (_is_provider, "an IdentityProvider of jupyter_server: a class, an instance or a name"),
     "token": (lambda given: isinstance(given, str | None), "a str, or None"),
     "cookie_secret": (lambda given: isinstance(given, bytes | None), "bytes, or None"),
     "cookie_secret_file": (lambda given: given is None or _is_path(given), "the path of a file, or None"),
@@ -77,11 +77,11 @@ EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(("public_url", "allow_origin", "allow_origin_pat", "frame_ancestors"), (_is_text, "a str")),
     "trust_xheaders": (lambda given: isinstance(given, bool), "True or False"),
 }
-"""What an option may be, and how that is said."""
+"""What each option may be, and the words that say so."""
 
 
 def expect(option: str, given: object, route: Route | None = None) -> None:
-    """Raise DashboardError where an option is what it cannot be; the message shows no secret."""
+    """Raise DashboardError if an option has a wrong value. The message shows no secret."""
     fits, expected = EXPECTED[option]
     if not fits(given):
         is_shown = isinstance(given, int | float) and option not in SECRETS
@@ -91,7 +91,7 @@ def expect(option: str, given: object, route: Route | None = None) -> None:
 
 
 def imported(given: object) -> object:
-    """Return what a name such as ``package.module.Provider`` means; anything but a string is returned as it is.
+    """Return what a name such as ``package.module.Provider`` means; anything but a string is returned unchanged.
 
     Raises DashboardError if the name cannot be imported.
     """
@@ -99,7 +99,7 @@ def imported(given: object) -> object:
         return given
     try:
         found: object = import_item(given)
-    except (Exception, SystemExit) as error:  # a module of the deployer's own may raise anything
+    except (Exception, SystemExit) as error:  # the deployer's module may raise anything
         raise DashboardError(
             f"identity_provider {given!r} cannot be imported ({type(error).__name__}: {error}): "
             "give the name of a class, such as 'our_login.Provider'."

@@ -29,12 +29,12 @@ class Outside:
 
     @property
     def ancestors(self) -> tuple[str, ...]:
-        """Who may show pages in a frame."""
+        """The sites that may show pages in a frame."""
         return tuple(self.frame_ancestors.split())
 
     @property
     def is_framed(self) -> bool:
-        """Whether pages of other sites may show ours in a frame."""
+        """Whether other sites may show our pages in a frame."""
         return any(source not in _OURS for source in self.ancestors)
 
     def check(self, log: logging.Logger) -> None:
@@ -52,10 +52,10 @@ class Outside:
                     "frame_ancestors must be sources separated by spaces, such as \"'self' https://portal.example.org\"."
                 )
         if self.allow_origin == "*":
-            log.warning("allow_origin='*': scripts of every site can use the pages of visitors who are logged in here.")
+            log.warning("allow_origin='*': scripts of any site can use the pages of visitors who are logged in here.")
         if "*" in self.ancestors:
             log.warning(
-                "frame_ancestors='*': every site can show these pages in a frame and trick visitors into clicks there."
+                "frame_ancestors='*': any site can show these pages in a frame and trick visitors into clicks there."
             )
 
     def settings(self) -> dict[str, Any]:

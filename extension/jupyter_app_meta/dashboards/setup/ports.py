@@ -1,4 +1,4 @@
-"""The port that a server listens on: the one that is configured, one of the next ones, or any free port."""
+"""The port that a server listens on: the configured port, one of the next ones, or any free port."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Listening(Protocol):
 
 
 def listen(application: Listening, port: int, ip: str, retries: int, log: logging.Logger) -> tuple[HTTPServer, int]:
-    """Return the server that listens, and its port: this one, or one of the next ``retries`` if it is in use.
+    """Return the listening server and its port: this port, or one of the next ``retries`` ports if it is in use.
 
     Port 0 is any free port. Raises OSError if there is none.
     """

@@ -1,9 +1,9 @@
-"""The folder of a server's sockets and kernel keys: short, its own, and gone when the server is.
+"""The folder of a server's sockets and kernel keys. Its path is short, and it is removed when the server ends.
 
-1. A socket's path has at most 103 characters, so a long TMPDIR is not used. Where no folder is short enough kernels are
+1. A socket's path has at most 103 characters, so a long TMPDIR is not used. If no folder is short enough, kernels are
    reached by TCP, and the log says so.
-2. A server that is killed leaves its folder. The next one of this account removes it: a lock tells that its server has
-   ended, whatever its process id is now.
+2. A killed server leaves its folder behind. The account's next server removes the folder: a lock tells that its server
+   has ended, even if another process has its process id now.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from pathlib import Path
 
 try:
     import fcntl
-except ImportError:  # Windows: nothing is swept
-    fcntl = None  # type: ignore[assignment]  # asked for below
+except ImportError:  # on Windows, folders of killed servers stay
+    fcntl = None  # type: ignore[assignment]  # the code below checks for None
 
 PREFIX = "app-meta-"
 LOCK = "server.lock"
 
 LONGEST = 50
-"""From so many characters on, the path of a kernel's socket would not fit into the system's 103."""
+"""With a longer folder, the path of a kernel's socket would not fit into the system's 103 characters."""
 
 
 @contextmanager
 def folder(log: logging.Logger) -> Iterator[Path]:
-    """Yield a new folder that only this account can read; remove it in the end, and those of dead servers now."""
+    """Remove the folders of dead servers, and yield a new one that only this account can read; remove it in the end."""
     parent = _parent()
     _sweep(parent, log)
     made = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
@@ -49,7 +49,7 @@ def folder(log: logging.Logger) -> Iterator[Path]:
 
 
 def _parent() -> str:
-    """Return where the folder is made: the first that is short enough, else Python's own choice."""
+    """Return where the folder is made: in the first place that is short enough, or else in Python's own choice."""
     own = tempfile.gettempdir()
     candidates = (own, os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp", "/var/tmp")  # noqa: S108  # mkdtemp makes it private
     short = (place for place in candidates if place and len(place) + len(PREFIX) + 9 < LONGEST)
@@ -57,7 +57,7 @@ def _parent() -> str:
 
 
 def _lock(made: Path) -> int | None:
-    """Hold a lock for as long as this process lives; it has its name only when it is held."""
+    """Hold a lock as long as this process lives. The lock's file gets its name only after it is locked."""
     if fcntl is None:
         return None
     draft = made / f".{LOCK}"
@@ -71,13 +71,13 @@ def _sweep(parent: str, log: logging.Logger) -> None:
     if fcntl is None:
         return
     for left in Path(parent).glob(f"{PREFIX}*"):
-        with suppress(OSError):  # it is another account's, or its server lives
+        with suppress(OSError):  # it belongs to another account, or its server still runs
             if left.is_symlink() or left.stat().st_uid != os.getuid():
                 continue
             held = os.open(left / LOCK, os.O_RDWR | os.O_NOFOLLOW)
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(left, ignore_errors=True)
-                log.info("Removed %s, which a server that was killed had left.", left)
+                log.info("Removed %s, which a killed server had left behind.", left)
             finally:
                 os.close(held)

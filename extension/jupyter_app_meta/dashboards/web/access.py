@@ -1,4 +1,4 @@
-"""One line for each request: its status, method and path, who and from where, how long; never a credential."""
+"""The access log: status, method, path, visitor, address and duration of each request; never a credential."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ...server.reports.logs import printable
 from . import cuts
 
 LONGEST = 500
-"""The most characters of a URL."""
+"""How many characters of a URL are logged."""
 
 
 def log_function(policy: Policy, log: logging.Logger) -> Callable[[web.RequestHandler], None]:
-    """Return what tornado calls when a request is done."""
+    """Return the function that tornado calls when a request is done."""
 
     def write(handler: web.RequestHandler) -> None:
         status, request = handler.get_status(), handler.request
@@ -33,12 +33,12 @@ def log_function(policy: Policy, log: logging.Logger) -> Callable[[web.RequestHa
 
 
 def url(text: str | None, policy: Policy) -> str:
-    """Return a URL as it may stand in a log."""
+    """Return a URL as it may be logged."""
     return cuts.without_secrets(text or "", policy.secret_query) or "(no URL)"
 
 
 def _level(status: int) -> int:
-    """Return the level: a page that was shown is not worth a line, and a full server is not an error."""
+    """Return the level of a line: a page that was shown is not worth a line, and a full server is not an error."""
     if status < 300 or status == 304:
         return logging.DEBUG
     if status < 400:

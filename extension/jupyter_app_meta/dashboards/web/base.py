@@ -1,6 +1,6 @@
-"""What all routes of a dashboard server have in common: the visitor, their request, and error pages.
+"""What all routes of a dashboard server have in common: the visitor, the visitor's request, and error pages.
 
-An error says nothing but its status. No route hands out request data.
+An error page says nothing but its status. No route returns a request's data.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ def render(name: str, **values: Any) -> str:
 
 
 class Handler(JupyterHandler):
-    """What all routes have in common: the visitor, the request as the policy lets it through, and error pages."""
+    """The base of all routes: the visitor, the request as the policy lets it through, and error pages."""
 
     @property
     def services(self) -> Services:
-        """What all dashboards of this server share."""
+        """The objects that all dashboards of this server share."""
         found: Services = self.settings["dashboard_services"]
         return found
 
@@ -49,7 +49,7 @@ class Handler(JupyterHandler):
         return f"{self.request.protocol}://{self.request.host}{url_path_join(self.base_url, path)}"
 
     def _request_summary(self) -> str:
-        """Say in the log what failed, without the credentials of its query."""
+        """Return how the log names a failed request, without the credentials of its query."""
         policy = self.services.context.policy
         url = cuts.without_secrets(self.request.uri or "", policy.secret_query)
         return f"{self.request.method} {url} ({self.request.remote_ip})"
@@ -66,7 +66,7 @@ class Handler(JupyterHandler):
     unnamed_status = 401
 
     def is_unnamed(self) -> bool:
-        """Whether a proxy is to name each visitor (``user_header``), and neither it nor a login named this one."""
+        """Whether a proxy must name each visitor (``user_header``), and neither it nor a login named this visitor."""
         policy = self.services.context.policy
         if not policy.user_header:
             return False
@@ -74,18 +74,18 @@ class Handler(JupyterHandler):
         return user is None or user["is_authenticated"] is not True
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Show an error page that says nothing but the status; the log knows more."""
+        """Show an error page that says nothing but the status; the log says more."""
         self.set_header("Content-Type", "text/html; charset=UTF-8")
         self.finish(error_page(status_code, self.base_url))
 
     async def refuse(self, refused: Refused) -> None:
-        """Answer what admission refused."""
+        """Answer a request that admission refused."""
         if refused.retry_after:
             self.set_header("Retry-After", str(refused.retry_after))
         await self.fail(refused.status)
 
     async def fail(self, status: int, error_id: str = "") -> None:
-        """Answer with the deployer's own error page, or ours, with the id under which the log says more."""
+        """Answer with the deployer's own error page, or with ours, and the id under which the log says more."""
         on_error: OnError | None = self.settings["dashboard_on_error"]
         is_known = (
             getattr(self, "_jupyter_current_user", None) is not None
@@ -120,10 +120,10 @@ class RefusalHandler(Handler):
 
 
 class NotFoundHandler(Handler):
-    """Answers every other URL, also for visitors who are not logged in."""
+    """Answers every other URL, even to visitors who are not logged in."""
 
     async def prepare(self, *, _redirect_to_login: bool = True) -> None:
-        """Answer 404; if the visitor is known, the deployer's error page is told the user."""
+        """Answer 404. If the visitor is known, the deployer's error page gets the user."""
         with suppress(web.HTTPError):
             await super().prepare(_redirect_to_login=False)
         if not self._finished:

@@ -1,12 +1,13 @@
-"""The cookies of a dashboard server: their names, what signs them, and where browsers send them.
+"""The cookies of a dashboard server: their names, the key that signs them, and where browsers send them.
 
-1. Cookies know no ports, and those of ``/`` are sent to ``/apps/`` too. So the login cookie of each server has a name
-   of its own: what another server on the same host sets or clears is not ours, and the reverse. Of two ``_xsrf``
-   cookies ours is the first: browsers begin with the one whose path is longer (``front`` drops the other).
-2. What signs them outlives the server. It is made of a secret of the machine, or of the deployer's own, and of how
-   visitors log in: the cookie of a server without a login is worth nothing to one that asks for a token.
-3. Browsers send them with what visitors do here and with links to here (``SameSite=Lax``). A page that other sites
-   may frame needs ``SameSite=None``, and then the cookie is kept apart for each of these sites (``Partitioned``).
+1. Cookies do not depend on ports, and cookies of ``/`` are sent to ``/apps/`` too. So the login cookie of each server
+   has a name of its own, and no server on the same host sets or clears another's. Of two ``_xsrf`` cookies, the first
+   is ours, because browsers begin with the cookie whose path is longer (``front`` drops the other).
+2. The signing key outlives the server. It is made from a secret of the machine or of the deployer, and from the way in
+   which visitors log in: a server that asks for a token does not accept the cookie of a server without a login.
+3. Browsers send the cookies with requests of our own pages and with links to them (``SameSite=Lax``). A page that other
+   sites may frame needs ``SameSite=None``. Then browsers keep its cookies separate for each of these sites
+   (``Partitioned``).
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ from ...errors import DashboardError
 from ..setup.outside import Outside
 
 SIZE = 32
-"""The bytes of a secret; fewer are refused where a file has it."""
+"""How many bytes a secret has. A file with fewer bytes is refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cookies:
-    """What signs a server's cookies, the name of the one that logs in, and their attributes."""
+    """The key that signs a server's cookies, the name of its login cookie, and the cookies' attributes."""
 
     secret: bytes
     login: str
@@ -57,18 +58,18 @@ def cookies(provider: IdentityProvider, base_url: str, outside: Outside, log: lo
 
 
 def _name_login(provider: IdentityProvider, made: Cookies) -> None:
-    """Give the provider's login cookie its name and attributes, where the deployer gave no other ones."""
+    """Give the provider's login cookie its name and attributes, unless the deployer gave others."""
     if hasattr(provider, "hub_auth"):
-        return  # the Hub's own
+        return  # the Hub's provider names its own cookie
     if not provider.cookie_name:
         provider.set_trait("cookie_name", made.login)
     provider.set_trait("cookie_options", {**made.attributes, **provider.cookie_options})
 
 
 def kept_secret(file: str | Path | None, log: logging.Logger) -> bytes:
-    """Return the secret of this file, or of this machine's own; it is created if it does not exist.
+    """Return the secret in this file, or in this machine's own file; the file is created if it does not exist.
 
-    Raises DashboardError for a file of the deployer's that cannot be.
+    Raises DashboardError if the deployer's file cannot be used.
     """
     path = Path(file) if file else Path(jupyter_data_dir()) / "app-meta" / "cookie_secret"
     try:
@@ -93,13 +94,13 @@ def _read(path: Path) -> bytes | None:
     if len(found) < SIZE:
         raise DashboardError(f"cookie_secret_file {path} has {len(found)} bytes: it must have {SIZE} or more.")
     if os.name == "posix" and path.stat().st_mode & 0o077:
-        with suppress(OSError):  # it may be mounted read-only
+        with suppress(OSError):  # the file may be on a read-only mount
             path.chmod(0o600)
     return found
 
 
 def _made(path: Path) -> bytes:
-    """Write a new secret; where another server is faster, its secret is the one."""
+    """Write a new secret and return it. If another server was faster, return that server's secret."""
     path.parent.mkdir(0o700, parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
     try:
@@ -116,12 +117,12 @@ def _publish(draft: Path, path: Path) -> None:
         os.link(draft, path)
     except FileExistsError:
         return
-    except OSError:  # a file system without links
+    except OSError:  # the file system has no links
         draft.replace(path)
 
 
 def _signing(provider: IdentityProvider, base_url: str, secret: bytes) -> bytes:
-    """Return what signs; where visitors log in in another way, old cookies are worth nothing."""
+    """Return the signing key. If the way of logging in changes, so does the key, and old cookies become invalid."""
     kind, token = type(provider), provider.token
     fixed = "" if getattr(provider, "token_generated", False) else str(token or "")
     realm = json.dumps([base_url, kind.__module__, kind.__qualname__, fixed])
@@ -130,6 +131,6 @@ def _signing(provider: IdentityProvider, base_url: str, secret: bytes) -> bytes:
 
 def _teach_partitioned() -> None:
     """Let Python before 3.14 write an attribute that it does not know."""
-    if "partitioned" not in Morsel._reserved:  # type: ignore[attr-defined]  # there is no public way
+    if "partitioned" not in Morsel._reserved:  # type: ignore[attr-defined]  # Python has no public way to do this
         Morsel._reserved["partitioned"] = "Partitioned"  # type: ignore[attr-defined]  # as above
         Morsel._flags.add("partitioned")  # type: ignore[attr-defined]  # as above

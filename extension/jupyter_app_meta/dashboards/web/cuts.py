@@ -1,6 +1,6 @@
 """Long URLs for the log: they are cut before they are judged, because judging takes time. Pure, no I/O.
 
-1. What is cut in the middle is masked as a whole: half a credential does not look like one.
+1. A value that is cut in the middle is masked as a whole, because half a credential does not look like one.
 2. A cut URL may have lost the ``code`` beside its ``state``, so ``state`` counts as a credential in it.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Collection
 from ...policy import urls
 
 JUDGED = 4096
-"""The most characters of a URL that are judged."""
+"""How many characters of a URL are judged."""
 
 MASK = "***"
 
@@ -24,7 +24,7 @@ def without_secrets(url: str, secret: Collection[str] = ()) -> str:
 
 
 def cut(url: str) -> str:
-    """Return the beginning of a long URL; the value, name or segment in which it is cut is masked."""
+    """Return the beginning of a long URL. The value, name or segment in which it is cut is masked."""
     head = url[:JUDGED]
     path, mark, query = head.partition("?")
     if not mark:

@@ -1,4 +1,4 @@
-"""The route of files beside notebooks: it matches if there is such a file, and serves visitors of its page."""
+"""The route of files beside notebooks. It matches if the file exists, and serves visitors who may see its page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ METHODS = ("GET", "HEAD")
 
 
 def route(site: Site) -> Rule:
-    """Return the route of the files of a site; an index or a page at the very address comes first."""
+    """Return the route of a site's files. An index or a page at the same address comes first."""
     taken = {source.route.path for source in site.sources if not source.is_folder}
     if site.plan.index:
         taken.add(site.plan.index.path)
@@ -36,7 +36,7 @@ class _Finder(Matcher):
         self._base, self._places, self._taken, self._rules = base_url, places, taken, rules
 
     def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
-        """Return tornado's sign of a match; None if there is no such file."""
+        """Return the value with which tornado marks a match; None if there is no such file."""
         return {} if request.method in METHODS and self.find(request) else None
 
     def find(self, request: HTTPServerRequest) -> list[Found]:
@@ -50,7 +50,7 @@ class _Finder(Matcher):
         return f"/{path.removeprefix(self._base)}" if path.startswith(self._base) else None
 
     def _referer(self, request: HTTPServerRequest) -> str:
-        """Return the path of the page that shows a file, if it is one of this server's."""
+        """Return the path of the page that shows a file, if it is a page of this server."""
         try:
             url = urlsplit(request.headers.get("Referer", ""))
         except ValueError:
@@ -64,7 +64,7 @@ class FileHandler(Handler, web.StaticFileHandler):
     _file: Path
 
     def initialize(self, finder: _Finder) -> None:  # type: ignore[override]  # tornado's takes a folder
-        """Take what finds files."""
+        """Take the object that finds files."""
         self._finder = finder
         super().initialize(path="", default_filename=None)
 
@@ -75,7 +75,7 @@ class FileHandler(Handler, web.StaticFileHandler):
 
     @web.authenticated
     async def head(self) -> None:  # type: ignore[override]  # as above
-        """Send what a GET would, without the file."""
+        """Send the headers that a GET would send, without the file."""
         await self._send(include_body=False)
 
     async def _send(self, *, include_body: bool) -> None:
@@ -92,24 +92,24 @@ class FileHandler(Handler, web.StaticFileHandler):
         return await admission.may_see_one(self.services, found.settings, self.raw_request(), pages)
 
     def get_absolute_path(self, root: str, path: str) -> str:  # type: ignore[override]  # tornado's is of the class
-        """Return where the file is: it was looked for and judged."""
+        """Return where the file is. It has already been found and judged."""
         return str(self._file)
 
     def validate_absolute_path(self, root: str, absolute_path: str) -> str:
-        """Return the path: it was judged."""
+        """Return the path. It has already been judged."""
         return absolute_path
 
     def compute_etag(self) -> str:
-        """Return what changes when the file does; tornado's own is kept for ever."""
+        """Return a tag that changes when the file does. tornado would cache its own for ever."""
         found = self._file.stat()
         return f'"{found.st_mtime_ns:x}-{found.st_size:x}"'
 
     def get_cache_time(self, path: str, modified: Any, mime_type: str) -> int:
-        """Return that browsers are to ask each time: the visitor may be another one."""
+        """Make browsers ask each time, because the visitor may have changed."""
         return 0
 
     def set_extra_headers(self, path: str) -> None:
-        """Keep shared caches out, and the scripts of a picture that is opened by itself."""
+        """Forbid shared caches, and forbid the scripts of a picture that is opened by itself."""
         self.set_header("Cache-Control", "private, no-cache")
         self.set_header("X-Content-Type-Options", "nosniff")
         if self.get_content_type() == "image/svg+xml":

@@ -1,9 +1,9 @@
-"""What a request is before any route sees it: readable, and with the address that its visitor sees.
+"""What happens to a request before any route sees it: it is checked, and gets the address that its visitor sees.
 
-1. A request that no route could read is refused here: one with an invalid Host, Origin or path.
-2. The visitor's address is ``public_url``, else what one of ``trusted_proxies`` says in X-Forwarded-Host, -Port,
-   -Proto and -Prefix, else what the request itself says. It stands in the request from here on, so that all that
-   compares an Origin, makes a link or tells a notebook its URL means the same one.
+1. A request that no route could read is refused here: its Host, Origin or path is invalid.
+2. The address that the visitor sees is ``public_url``, or else the address that one of ``trusted_proxies`` sends in
+   X-Forwarded-Host, -Port, -Proto and -Prefix, or else that of the request itself. It is written into the request, so
+   that all code that compares an Origin, makes a link or tells a notebook its URL uses the same address.
 3. X-Forwarded-Host is believed only from a trusted proxy.
 """
 
@@ -29,12 +29,12 @@ _control = re.compile(r"[\x00-\x1f\x7f]")
 _public = re.compile(r"(https?)://([^/?#@\s]+)(/[^?#\s]*)?")
 
 PORTS = {"http": "80", "https": "443"}
-"""The ports that are left out of a host."""
+"""The default ports, which are left out of a host."""
 
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """How the server is reached: its prefix, its address as visitors see it, and whose headers are believed."""
+    """How the server is reached: its prefix, the address that visitors see, and whose headers are believed."""
 
     base_url: str
     public: tuple[str, str] | None
@@ -42,7 +42,7 @@ class Front:
     trust_xheaders: bool = False
 
     def receive(self, request: HTTPServerRequest) -> int | None:
-        """Give the request the address that its visitor sees; return the status of one that cannot be read."""
+        """Give the request the address that its visitor sees; return a status if the request cannot be read."""
         if not _is_readable(request):
             return 400
         if _control.search(unquote(request.path)):
@@ -58,16 +58,16 @@ class Front:
         return None
 
     def address(self, request: HTTPServerRequest) -> str | None:
-        """Return whose address counts for limits: the visitor's, as far as it can be known; None where it cannot."""
+        """Return the address that counts for limits: the visitor's, if it can be known; None if no address is known."""
         peer = capture.peer(request)
-        if self.is_proxy(peer):  # what a proxy does not tell is counted as one visitor: the proxy's
+        if self.is_proxy(peer):  # if the proxy names no address, its own address counts
             return _group(self._forwarded_for(request)) or _group(peer.host if peer else None)
         if self.trust_xheaders:
             return _group(request.remote_ip)
         return _group(peer.host if peer else None)
 
     def _forwarded_for(self, request: HTTPServerRequest) -> str | None:
-        """Return the last address that is not a proxy's: those before it are the client's to write."""
+        """Return the last address that is not a proxy's. A client can write any addresses before it."""
         told = ",".join(request.headers.get_list("X-Forwarded-For")).split(",")
         for text in reversed([part for part in told if part.strip()]):
             found = proxies.address(text)
@@ -76,7 +76,7 @@ class Front:
         return None
 
     def _add_prefix(self, request: HTTPServerRequest) -> None:
-        """Undo what a proxy cut off: all of our routes are below the prefix."""
+        """Add the prefix that a proxy cut off, because all of our routes are below it."""
         if not f"{request.path}/".startswith(self.base_url):
             request.path = self.base_url + request.path.lstrip("/")
             request.uri = self.base_url + (request.uri or "").lstrip("/")
@@ -105,12 +105,12 @@ def _is_readable(request: HTTPServerRequest) -> bool:
 
 
 def _is_origin(text: str) -> bool:
-    """Whether this is one origin that can be read; raises ValueError for some that are not."""
+    """Whether this is one readable origin; raises ValueError for some texts that are not."""
     return "," not in text and urlsplit(text).netloc is not None
 
 
 def _keep_first_xsrf(request: HTTPServerRequest) -> None:
-    """Drop a second ``_xsrf`` cookie: it is that of another server, at a shorter path of the same host."""
+    """Drop a second ``_xsrf`` cookie. It belongs to another server, at a shorter path of the same host."""
     lines = request.headers.get_list("Cookie")
     pairs = [pair.strip() for pair in ";".join(lines).split(";")]
     places = [place for place, pair in enumerate(pairs) if pair.startswith("_xsrf=")]
@@ -134,7 +134,7 @@ def _forwarded_host(request: HTTPServerRequest) -> str:
     told = _last(request, "X-Forwarded-Host")
     host = told.lower() if _host.fullmatch(told) else request.host
     port = _last(request, "X-Forwarded-Port")
-    is_own = port.isdecimal() and len(port) <= 5 and port not in PORTS.values()  # else it may be an inner proxy's
+    is_own = port.isdecimal() and len(port) <= 5 and port not in PORTS.values()  # 80 and 443 may be an inner proxy's
     if is_own and not re.search(r":\d+$", host):
         host = f"{host}:{port}"
     return _without_default_port(_forwarded_scheme(request), host)
@@ -145,12 +145,12 @@ def _without_default_port(scheme: str, host: str) -> str:
 
 
 def _last(request: HTTPServerRequest, name: str) -> str:
-    """Return what the nearest proxy wrote into a header of a list."""
+    """Return what the nearest proxy added to a header that is a list."""
     return ",".join(request.headers.get_list(name)).rpartition(",")[2].strip()
 
 
 def _group(text: str | None) -> str | None:
-    """Return an address as limits count it: of IPv6 the network, in which one client has them all."""
+    """Return an address as limits count it. For IPv6 it is the network, because one client has the whole network."""
     try:
         found: Any = ip_address(text or "")
     except ValueError:

@@ -1,7 +1,7 @@
-"""Routes of jupyter_server, JupyterLab and Voila that a dashboard server has: an unreadable request gets 4xx.
+"""Routes of jupyter_server, JupyterLab and Voila on a dashboard server. They answer an unreadable request with 4xx.
 
-They look for files and parse URLs as visitors write them, and where that fails with a ValueError it is the visitor's
-mistake: 404 for a file, 400 for all else, instead of a 500 with a traceback.
+They look for files and parse URLs that visitors write. If that fails with a ValueError, it is the visitor's mistake. So
+the answer is 404 for a file and 400 for anything else, instead of 500 with a traceback.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MISTAKES = {404: (ValueError, AssertionError, LookupError, IsADirectoryError, No
 
 
 def tolerant(routes: Sequence[Any]) -> list[Any]:
-    """Return the routes with handlers that answer 4xx to what they cannot read; a deployer's own stay as they are."""
+    """Return the routes with handlers that answer 4xx to unreadable requests. A deployer's own handlers stay."""
     return [(route[0], _tolerant(route[1]), *route[2:]) for route in routes]
 
 
@@ -30,7 +30,7 @@ def _tolerant(handler: type[web.RequestHandler]) -> type[web.RequestHandler]:
     status = 404 if issubclass(handler, web.StaticFileHandler) else 400
     base: Any = handler
 
-    class Tolerant(base):  # type: ignore[misc]  # made at runtime
+    class Tolerant(base):  # type: ignore[misc]  # the class is made at run time
         def set_default_headers(self) -> None:
             super().set_default_headers()
             self.set_header("X-Content-Type-Options", "nosniff")
@@ -39,13 +39,13 @@ def _tolerant(handler: type[web.RequestHandler]) -> type[web.RequestHandler]:
             try:
                 if isinstance(e, MISTAKES[status]):
                     raise web.HTTPError(status) from e
-            except web.HTTPError as refused:  # tornado looks at what is being handled, too
+            except web.HTTPError as refused:  # tornado also looks at the exception that is being handled
                 super()._handle_request_exception(refused)
             else:
                 super()._handle_request_exception(e)
 
         def write_error(self, status_code: int, **kwargs: Any) -> None:
-            """Say nothing but the status: jupyter_server's own page needs to know who asks, and fails without."""
+            """Say nothing but the status. jupyter_server's own page fails if it does not know the user."""
             self.set_header("Content-Type", "text/html; charset=UTF-8")
             self.finish(error_page(status_code, self.settings["base_url"]))
 

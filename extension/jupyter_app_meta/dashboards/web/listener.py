@@ -1,10 +1,10 @@
-"""Where connections arrive: as many as there is room for, and those beyond are told to come again.
+"""Where connections arrive. If there is no room for a connection, its client is told to try again later.
 
-1. There are never more than ``max_connections``, and of one peer half of them: it may not keep others out. A trusted
-   proxy is all its visitors, and may have all.
+1. There are never more than ``max_connections`` connections. One peer may have half of them, so that it cannot keep
+   others out. A trusted proxy stands for all its visitors, and may have all of them.
 2. If there is no room, a new connection gets 503 and a Retry-After at once.
-3. If the process has no descriptor left, a spare one is used to answer 503; then the server pauses for a moment.
-   tornado's own loop would try again and again, and log each time.
+3. If the process has no descriptor left, a spare descriptor is used to answer 503. Then the server pauses for a moment,
+   because tornado's own loop would try again and again, and log each time.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ REFUSAL = (
 
 
 class Listener(HTTPServer):
-    """An HTTP server that has room for so many connections."""
+    """An HTTP server with a limit of connections."""
 
     def initialize(  # type: ignore[override]  # it needs more
         self, *args: Any, room: int, is_proxy: Callable[[Address | None], bool], log: logging.Logger, **options: Any
     ) -> None:
-        """Take how many connections there may be, 0 for no limit, and whose peers are many visitors."""
+        """Take the limit of connections (0 means no limit), and the function that tells which peers are proxies."""
         super().initialize(*args, **options)
         self._room, self._is_proxy, self._log = room, is_proxy, log
         self._streams: dict[str, WeakSet[IOStream]] = {}
@@ -64,7 +64,7 @@ class Listener(HTTPServer):
             self._leaving.popleft().close()
 
     def arrive(self, connection: socket.socket, address: Any) -> None:
-        """Serve a connection, or tell it to come again."""
+        """Serve a connection, or tell its client to try again later."""
         peer = str(address[0]) if isinstance(address, tuple) and address else ""
         if self._has_room(peer):
             self._handle_connection(connection, address)
@@ -78,7 +78,7 @@ class Listener(HTTPServer):
         super().handle_stream(stream, address)
 
     def gasp(self, listening: socket.socket, error: OSError) -> None:
-        """Answer 503 to a new connection by the spare descriptor, because no other one is left."""
+        """Answer 503 to a new connection with the spare descriptor, because no other descriptor is left."""
         if error.errno not in EXHAUSTED:
             self._say(error.strerror or type(error).__name__)
             return
@@ -114,7 +114,7 @@ class Listener(HTTPServer):
             connection.setblocking(False)
             connection.send(REFUSAL)
             connection.shutdown(socket.SHUT_WR)
-            connection.recv(65536)  # what is left unread would take the answer with it
+            connection.recv(65536)  # closing over unread bytes would discard the answer
         if lingers:
             self._leaving.append(connection)
             IOLoop.current().call_later(LINGER, connection.close)
@@ -125,7 +125,7 @@ class Listener(HTTPServer):
         self._say(why)
 
     def _say(self, why: str) -> None:
-        """Log this, once in a while."""
+        """Log the reason, but not more than once in a while."""
         self._refused += 1
         if time.monotonic() - self._said >= SILENCE:
             self._log.warning(
@@ -138,7 +138,7 @@ class Listener(HTTPServer):
 
 
 class _Acceptance:
-    """Accepts connections of one socket; pauses if there is no descriptor."""
+    """Accepts the connections of one socket, and pauses if no descriptor is left."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Where visitors log in, what a page shows that needs a login, and the warning if no visitor can log in."""
+"""Where visitors log in, what a page that needs a login shows, and the warning if no visitor can log in."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def announce(provider: IdentityProvider, services: Services) -> None:
 
 
 def address(handler: Handler) -> str:
-    """Return where the visitor of a page logs in, with the way back to the page; empty if there is no login page."""
+    """Return the address at which a page's visitor logs in and comes back; empty if there is no login page."""
     policy = handler.services.context.policy
     if policy.user_header or not handler.identity_provider.login_available:
         return ""
@@ -32,6 +32,6 @@ def address(handler: Handler) -> str:
 
 
 def page(login: str, error_id: str) -> str:
-    """Return what covers a page that needs a login."""
+    """Return the HTML that covers a page that needs a login."""
     going = json.dumps(login).replace("<", "\\u003c").replace("&", "\\u0026")
     return render("members.html", login=login, going=going, error_id=error_id)

@@ -1,4 +1,4 @@
-"""How visitors log out: by a button of ours, because a picture on another site could have a link's address."""
+"""How visitors log out: with a button, because a picture on another site could have a link's address."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .base import Handler, render
 
 
 class LogoutForm(Handler):
-    """Asks, and then forgets who the visitor is and ends their pages."""
+    """Asks the visitor, then forgets who the visitor is and ends the visitor's pages."""
 
     @allow_unauthenticated
     async def get(self) -> None:
@@ -41,11 +41,11 @@ class LogoutForm(Handler):
 
 
 ATTRIBUTES = ("path", "domain", "secure", "samesite", "partitioned")
-"""What a cookie must have in common with the one that it clears."""
+"""The attributes that a cookie must have in common with the cookie that it clears."""
 
 
 def with_form(provider: IdentityProvider, routes: list[Any]) -> list[Any]:
-    """Return a provider's routes, with our form in the place of jupyter_server's logout by a link."""
+    """Return a provider's routes, with our form instead of jupyter_server's logout by a link."""
     stock = provider.logout_handler_class is LogoutHandler
     return [
         (path, LogoutForm if stock and handler is LogoutHandler else handler, *rest) for path, handler, *rest in routes

@@ -1,9 +1,9 @@
 """What a GET is for: only a page that a visitor will see needs a kernel.
 
-1. Browsers say it (Sec-Fetch-Dest, Sec-Purpose): a document or a frame is a page; a picture, a script's fetch and what
-   is fetched ahead are none. Nor is a frame of another site that may not show it.
-2. A client that does not say so gets a page if it accepts HTML, unless its name is that of a health check or preview.
-   A request with neither Accept nor Cookie is a health check.
+1. Browsers say what they want (Sec-Fetch-Dest, Sec-Purpose). A document or a frame is a page. A picture, a script's
+   fetch and a prefetch are not. Nor is a frame on another site that may not show the page.
+2. A client that does not say what it wants gets a page if it accepts HTML, unless its name is that of a health check or
+   preview. A request with neither Accept nor Cookie is a health check.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class Purpose(Enum):
     PAGE = "page"
     """To show the page."""
     GLANCE = "glance"
-    """To know that there is one, and its title."""
+    """To know that the page exists, and its title."""
     AHEAD = "ahead"
-    """To show it perhaps, later."""
+    """To show the page later, perhaps."""
 
 
 def purpose(request: HTTPServerRequest, *, framed: bool) -> Purpose:

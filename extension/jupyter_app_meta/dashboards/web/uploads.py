@@ -1,8 +1,8 @@
-"""How large one message of a page may be, and what becomes of a larger one.
+"""How large one message of a page may be, and what happens to a larger one.
 
-The browser is told why (close code 1009) and the log names the option. What the browser has sent
-meanwhile is read and dropped for a moment: a connection that is closed over unread bytes is reset, and
-a browser whose connection was reset never learns the code.
+The browser is told why (close code 1009), and the log names the option. For a moment, the bytes that the browser still
+sends are read and dropped. Otherwise closing over unread bytes would reset the connection, and the browser would never
+learn the code.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from tornado.websocket import WebSocketHandler, WebSocketProtocol, WebSocketProt
 from ..limits import largest
 
 TOO_BIG = 1009
-"""The close code for a message that is larger than the page takes."""
+"""The close code for a message that is too large."""
 
 DRAINED_BYTES, DRAINED_SECONDS, CHUNK = 256 * 1024 * 1024, 20.0, 64 * 1024
 
 
 def settings(limit: int) -> dict[str, Any]:
-    """Return the settings of an application whose pages may upload so many bytes at once."""
+    """Return the settings of an application whose pages may upload ``limit`` bytes at once."""
     return {"websocket_max_message_size": largest(limit)}
 
 
 class Limited(WebSocketHandler):
-    """A WebSocket that says when it was closed over a message that is too large."""
+    """A WebSocket that notices when it is closed because a message is too large."""
 
     def get_websocket_protocol(self) -> WebSocketProtocol | None:
-        """Return tornado's protocol, with an ear for messages that are too large."""
+        """Return tornado's protocol, extended to notice messages that are too large."""
         found = super().get_websocket_protocol()
         if isinstance(found, WebSocketProtocol13):
             return _Protocol(self, False, found.params)
         return found
 
     def on_too_big(self) -> None:
-        """Hear that a message was refused for its size."""
+        """Notice that a message was refused because of its size."""
 
 
 class _Protocol(WebSocketProtocol13):
-    """Tornado's protocol; it ends a connection with 1009 in order."""
+    """tornado's protocol, which ends a connection properly after 1009."""
 
     handler: Limited
     _drain: asyncio.Task[None] | None = None
@@ -68,7 +68,7 @@ class _Protocol(WebSocketProtocol13):
 
 
 async def _drop(stream: Any) -> None:
-    """Read until the other side closes, or has sent enough."""
+    """Read until the other side closes the connection, or has sent too much."""
     dropped = 0
     while dropped < DRAINED_BYTES:
         dropped += len(await stream.read_bytes(CHUNK, partial=True))
