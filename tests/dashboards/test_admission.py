@@ -12,8 +12,9 @@ from jupyter_client.kernelspec import NATIVE_KERNEL_NAME as HERE
 from stage import served, write
 
 from jupyter_app_meta.dashboards import Builder, admission, create_app
-from jupyter_app_meta.dashboards.admission import Admitted, Asked, Redirect, Refused
+from jupyter_app_meta.dashboards.admission import Admitted, Redirect, Refused
 from jupyter_app_meta.dashboards.site import Site
+from jupyter_app_meta.dashboards.visits import Asked
 from jupyter_app_meta.model import User
 from jupyter_app_meta.policy import Page, RawRequest
 from jupyter_app_meta.server.identity import Visitor
@@ -72,7 +73,7 @@ async def test_verdict_does_not_tell_what_there_is(folder: Path, answer: Any, na
     """A visitor who is refused or redirected gets the same answer whether or not there is such a notebook."""
     async with opened(answering(folder, answer)) as site:
         assert await admission.admit(site.services, site.sources[0], {"name": name}, asked()) == verdict
-        assert not site.services.runs and not site.services.kernels.list_kernel_ids()
+        assert not site.services.occupancy.runs and not site.services.kernels.list_kernel_ids()
 
 
 async def test_admitted_visitor_gets_a_dashboard_and_a_visit(folder: Path) -> None:
@@ -82,8 +83,8 @@ async def test_admitted_visitor_gets_a_dashboard_and_a_visit(folder: Path) -> No
         verdict = await admission.admit(site.services, site.sources[0], {"name": "page.ipynb"}, asked())
     assert isinstance(verdict, Admitted)
     assert verdict.dashboard.notebook == verdict.visit.notebook == (folder / "page.ipynb").resolve()
-    assert (verdict.visit.visitor, verdict.visit.address) == (ALICE, "192.0.2.7")
-    assert (verdict.visit.page, verdict.visit.raw.meta) == (Page(URL, {"name": "page"}, "run"), {"team": "north"})
+    assert (verdict.visit.visitor, verdict.visit.asked.address) == (ALICE, "192.0.2.7")
+    assert (verdict.visit.page, verdict.visit.asked.raw.meta) == (Page(URL, {"name": "page"}, "run"), {"team": "north"})
 
 
 async def test_full_server_refuses_for_now(folder: Path) -> None:
@@ -93,7 +94,7 @@ async def test_full_server_refuses_for_now(folder: Path) -> None:
         verdict = await admission.admit(site.services, site.sources[0], {"name": "page"}, asked())
         assert isinstance(verdict, Admitted)
         assert admission.without_room(site.services, verdict.visit) is None
-        with site.services.arriving(verdict.visit):
+        with site.services.occupancy.arriving(verdict.visit):
             refused = admission.without_room(site.services, verdict.visit)
     assert refused == Refused(503, admission.RETRY_AFTER)
 

@@ -449,7 +449,7 @@ async def test_close_ends_what_waits_for_a_visitor(
     assert children() == [] and left(temporary) == []
     await until(lambda: not application.services.tasks)
     application.start()
-    assert application.services.tasks == set()
+    assert not application.services.tasks
     assert complaints(caplog) == []
 
 

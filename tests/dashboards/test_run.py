@@ -20,7 +20,7 @@ from jupyter_app_meta.dashboards.runs.notebook import Blueprint
 from jupyter_app_meta.dashboards.runs.run import Run, State
 from jupyter_app_meta.dashboards.services import Services
 from jupyter_app_meta.dashboards.settings import Settings
-from jupyter_app_meta.dashboards.visits import Visit
+from jupyter_app_meta.dashboards.visits import Asked, Visit
 from jupyter_app_meta.policy import Page, RawRequest
 from jupyter_app_meta.server import identity
 
@@ -56,8 +56,8 @@ class Stage:
 
     def visit(self) -> Visit:
         """Return the visit of somebody who has just come."""
-        raw = RawRequest("GET", URL, "http://localhost/")
-        return Visit(self.home, Settings(), identity.unknown(), raw, Page(URL, mode="run"))
+        asked = Asked(identity.unknown(), RawRequest("GET", URL, "http://localhost/"), URL)
+        return Visit(self.home, Settings(), asked, Page(URL, mode="run"))
 
     async def entered(self) -> None:
         """Wait until the gated cell runs."""
@@ -215,7 +215,7 @@ async def test_run_is_closed_before_its_kernel_starts(stage: Stage) -> None:
     run = await stage.run(WHO)
     await run.close()
     assert at(run) is State.CLOSED and run.kernel is None
-    assert not stage.services.kernels.list_kernel_ids() and run not in stage.services.runs
+    assert not stage.services.kernels.list_kernel_ids() and run not in stage.services.occupancy.runs
     with pytest.raises(KernelFailed, match="closed before its kernel started"):
         await run.started()
     assert await html(run) == ""
@@ -238,7 +238,7 @@ async def test_run_is_closed_while_a_cell_runs(stage: Stage) -> None:
     await stage.entered()
     await run.close()
     assert at(run) is State.CLOSED and not await run.is_alive()
-    assert not len(stage.services.visits) and run not in stage.services.runs
+    assert not len(stage.services.visits) and run not in stage.services.occupancy.runs
     assert "This page could not be completed. Please reload it." in await html(run)
 
 

@@ -21,21 +21,10 @@ from .dashboard import Dashboard
 from .services import Services
 from .settings import Settings
 from .sources import Entry, Source
-from .visits import Visit
+from .visits import Asked, Visit
 
 RETRY_AFTER = 10
 """Seconds after which a visitor who came when there were too many pages may try again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A page request, as a host read it. ``address`` counts for limits; ``login`` is where the visitor logs in."""
-
-    visitor: Visitor
-    raw: RawRequest
-    url: str
-    address: str | None = None
-    login: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +68,12 @@ async def admit(
     if dashboard is None:
         return Refused(404)
     raw = replace(asked.raw, meta=await hooks.meta_of(settings.meta, request, services.log))
-    return Admitted(
-        dashboard, Visit(dashboard.notebook, settings, asked.visitor, raw, page, asked.address, asked.login)
-    )
+    return Admitted(dashboard, Visit(dashboard.notebook, settings, replace(asked, raw=raw), page))
 
 
 def without_room(services: Services, visit: Visit) -> Refused | None:
     """Return the refusal of a visit for which there is no room now; None if there is room."""
-    status = services.refusal(visit)
+    status = services.occupancy.refusal(visit)
     return for_now(status) if status else None
 
 

@@ -79,7 +79,7 @@ class Site:
     async def _look_after(self) -> None:
         for source in self.sources:
             await source.start()
-        limits = self.services.limits
+        limits = self.services.options.limits
         period = min(SWEEP, limits.idle_timeout / 4, limits.connect_timeout / 4)
         swept = time.monotonic()
         while True:
@@ -98,12 +98,13 @@ class Site:
 
     async def _end_abandoned(self) -> None:
         """End the kernels whose pages are gone, and the pages whose kernels are gone."""
-        services, limits = self.services, self.services.limits
+        services, limits = self.services, self.services.options.limits
         for kernel_id, visit in services.visits.items():
-            longest = limits.idle_timeout if visit.connected else limits.connect_timeout
+            presence = visit.presence
+            longest = limits.idle_timeout if presence.was_connected else limits.connect_timeout
             has_died = visit.run is not None and not await visit.run.is_alive()
-            is_quiet = 0 < limits.quiet_timeout < visit.quiet()
-            if has_died or is_quiet or visit.away() > longest:
+            is_quiet = 0 < limits.quiet_timeout < presence.quiet()
+            if has_died or is_quiet or presence.away() > longest:
                 services.spawn(services.visits.end(kernel_id, DIED if has_died else ENDED))
 
     async def close(self) -> None:
@@ -112,10 +113,9 @@ class Site:
         if self._running:
             self._running.cancel()
         await asyncio.gather(*(source.close() for source in self.sources))
-        await asyncio.gather(*(run.close() for run in tuple(self.services.runs)), return_exceptions=True)
+        await asyncio.gather(*(run.close() for run in tuple(self.services.occupancy.runs)), return_exceptions=True)
         await self._shut_down_kernels()
-        for task in tuple(self.services.tasks):
-            task.cancel()
+        self.services.tasks.cancel()
         self.services.sockets.destroy(linger=0)
         self.services.kernels.context.destroy(linger=0)
         self._resources.close()

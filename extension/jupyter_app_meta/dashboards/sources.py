@@ -126,7 +126,7 @@ class Folder:
             return []
         found = [(name, paths.find(self.directory, name)) for name in await self._names()]
         base, kernels = self.route.path.rstrip("/"), specs.installed(self._services.specs)
-        mapping = self._services.voila.language_kernel_mapping
+        mapping = self._services.options.voila.language_kernel_mapping
         return [
             Entry(f"{base}/{name}", {"name": name}, path, self.settings)
             for name, path in found
@@ -156,6 +156,6 @@ Source = Fixed | Folder
 
 def opened(services: Services, mount: Mount) -> Source:
     """Return the dashboards of a mount; fields of requests are the mount's own, or else the server's."""
-    meta = services.request_hook if mount.settings.meta is None else mount.settings.meta
+    meta = services.options.request_hook if mount.settings.meta is None else mount.settings.meta
     settings = replace(mount.settings, meta=meta)
     return (Folder if mount.dynamic else Fixed)(services, mount.route, mount.place, settings)

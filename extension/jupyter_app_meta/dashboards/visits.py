@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -51,26 +53,78 @@ class RunHandle(Protocol):
         """End it, and its kernel."""
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A page request, as a host read it. ``address`` counts for limits; ``login`` is where the visitor logs in."""
+
+    visitor: Visitor
+    raw: RawRequest
+    url: str
+    address: str | None = None
+    login: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Presence:
+    """Whether a page is there: while it is rendered, while it has a live socket, and for how long it has had none."""
+
+    sockets: set[Socket] = field(default_factory=set)
+    pending: int = 0
+    is_rendering: bool = True
+    was_connected: bool = False
+    _since: float = field(default_factory=time.monotonic)
+    _heard: float = field(default_factory=time.monotonic)
+
+    def away(self) -> float:
+        """Return for how many seconds the page has had no connection; 0 while it is rendered or connected."""
+        return 0 if self.is_rendering or self.sockets else time.monotonic() - self._since
+
+    def quiet(self) -> float:
+        """Return for how many seconds the visitor has sent nothing; 0 while the page is rendered."""
+        return 0 if self.is_rendering else time.monotonic() - self._heard
+
+    def rendered(self) -> None:
+        """Note that the page is rendered: from now on it is to connect."""
+        self.is_rendering = False
+        self._since = self._heard = time.monotonic()
+
+    @contextmanager
+    def joining(self) -> Iterator[None]:
+        """Count a socket that is about to open."""
+        self.pending += 1
+        try:
+            yield
+        finally:
+            self.pending -= 1
+
+    def hear(self) -> None:
+        """Note that the visitor has sent something."""
+        self._heard = time.monotonic()
+
+    def leave(self, socket: Socket) -> None:
+        """Note that a socket is closed: the page was connected until now."""
+        self.sockets.discard(socket)
+        self.was_connected = True
+        self._since = time.monotonic()
+
+
 @dataclass(slots=True, weakref_slot=True, eq=False)
 class Visit:
-    """One page that one visitor opened: what is known of the request, and the page's live sockets."""
+    """One page that one visitor opened: the request for it, what runs it, and whether the visitor is there."""
 
     notebook: Path
     settings: Settings
-    visitor: Visitor
-    raw: RawRequest
+    asked: Asked
     page: Page
-    address: str | None = None
-    login: str = ""
     run: RunHandle | None = None
     flight: Flight | None = None
-    sockets: set[Socket] = field(default_factory=set)
-    pending: int = 0
-    rendering: bool = True
-    connected: bool = False
     has_lost: bool = False
-    since: float = field(default_factory=time.monotonic)
-    heard: float = field(default_factory=time.monotonic)
+    presence: Presence = field(default_factory=Presence)
+
+    @property
+    def visitor(self) -> Visitor:
+        """The visitor who opened the page."""
+        return self.asked.visitor
 
     def belongs_to(self, visitor: Visitor) -> bool:
         """Whether this is the identity that opened the page."""
@@ -81,18 +135,6 @@ class Visit:
         """The visitor, for logs."""
         user = self.visitor.user
         return str(user.username) if user and user.is_authenticated else "an anonymous visitor"
-
-    def away(self) -> float:
-        """Return for how many seconds the page has had no connection; 0 while it is rendered or connected."""
-        return 0 if self.rendering or self.sockets else time.monotonic() - self.since
-
-    def quiet(self) -> float:
-        """Return for how many seconds the visitor has sent nothing; 0 while the page is rendered."""
-        return 0 if self.rendering else time.monotonic() - self.heard
-
-    def touch(self) -> None:
-        """Note that the page was connected until now."""
-        self.since = time.monotonic()
 
 
 class Visits:
@@ -127,7 +169,7 @@ class Visits:
         visit = self._visits.pop(kernel_id, None)
         if visit and visit.flight:
             visit.flight.close()
-        for socket in tuple(visit.sockets) if visit else ():
+        for socket in tuple(visit.presence.sockets) if visit else ():
             socket.close(*ending)
         return visit
 

@@ -46,7 +46,7 @@ class Cells:
         """Run the cells of ``nb``, which is the template's copy of the notebook, on this kernel."""
         services = self._services
         executor = Executor(
-            nb, kernel=kernel, incidents=services.incidents, displays=self.displays, config=services.config
+            nb, kernel=kernel, incidents=services.incidents, displays=self.displays, config=services.options.config
         )
         limit = executor.timeout
         executor.timeout_func = lambda cell: limit if self._visitor.is_set() else None

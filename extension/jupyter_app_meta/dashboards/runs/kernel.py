@@ -177,7 +177,7 @@ class Kernel:
         context, session = self._services.context, SessionInfo(kernel_id=self.id)
         key = visit.visitor.key
         context.origins.render(self.id, key, visit.page, path=visit.notebook.name)
-        self._stamps = Stamps(context, self._key, visit.raw, key, session)
+        self._stamps = Stamps(context, self._key, visit.asked.raw, key, session)
         if self.aware:
             self._claim()
 

@@ -115,15 +115,15 @@ async def read(services: Services, path: Path, seen: Version) -> Blueprint:
 
 def _renderer(services: Services, path: Path) -> Renderer:
     page_config = _page_config(services, path)
-    template: str = services.voila.template
+    template: str = services.options.voila.template
     template_paths: list[str] = collect_template_paths(["voila", "nbconvert"], template)
     return Renderer(
-        voila_configuration=services.voila,
-        traitlet_config=services.config,
+        voila_configuration=services.options.voila,
+        traitlet_config=services.options.config,
         notebook_path=path.name,
         template_paths=template_paths,
         contents_manager=_contents(services, path.parent),
-        base_url=services.base_url,
+        base_url=services.options.base_url,
         kernel_spec_manager=services.specs,
         page_config=page_config,
         mathjax_config=page_config["mathjaxConfig"],
@@ -134,12 +134,12 @@ def _renderer(services: Services, path: Path) -> Renderer:
 def _page_config(services: Services, path: Path) -> dict[str, object]:
     """Return what the page's scripts read, as Voila makes it and the deployer's hook changes it."""
     config: dict[str, object] = {
-        "base_url": services.base_url,
-        "voila_configuration": services.voila,
+        "base_url": services.options.base_url,
+        "voila_configuration": services.options.voila,
         "log": services.log,
     }
     page_config: dict[str, object] = get_page_config(settings={}, **config)
-    hook: Callable[..., dict[str, object]] | None = services.voila.page_config_hook
+    hook: Callable[..., dict[str, object]] | None = services.options.voila.page_config_hook
     return hook(page_config, settings={}, notebook_path=path.name, **config) if hook else page_config
 
 
@@ -169,4 +169,4 @@ class _Contents(LargeFileManager):
 def _contents(services: Services, folder: Path) -> LargeFileManager:
     """Return the manager that reads a folder's notebooks. Its signatures stay in memory: nothing here needs them."""
     notary = NotebookNotary(secret=b"not used", store_factory=MemorySignatureStore, log=_log)
-    return _Contents(root_dir=str(folder), config=services.config, log=_log, notary=notary)
+    return _Contents(root_dir=str(folder), config=services.options.config, log=_log, notary=notary)

@@ -60,7 +60,7 @@ class Run:
         self._spawned = asyncio.Event()
         self.cells = Cells(services, blueprint.notebook, self._visitor)
         self._page = PageBuffer(self.cells.displays)
-        services.runs.add(self)
+        services.occupancy.runs.add(self)
         self._starting = services.spawn(self._start(ahead))
         self._rendering = services.spawn(self._render())
         self._rendering.add_done_callback(self._rendered)
@@ -138,7 +138,7 @@ class Run:
         if self._visit:
             self._give_kernel(kernel, self._visit)
         self._spawned.set()
-        await kernel.ready(configured.of_executor(services.config, "startup_timeout"))
+        await kernel.ready(configured.of_executor(services.options.config, "startup_timeout"))
 
     def html(self, patience: float) -> AsyncIterator[str]:
         """Yield the page as it comes, once, and a heartbeat whenever nothing came for ``patience`` seconds."""
@@ -201,4 +201,4 @@ class Run:
         if self.kernel:
             self._services.visits.forget(self.kernel.id, CLOSING if self._services.traffic.closed else ENDED)
             await self.kernel.close(busy=busy)
-        self._services.runs.discard(self)
+        self._services.occupancy.runs.discard(self)

@@ -33,7 +33,7 @@ def warnings(places: Iterable[Place], kernels: Mapping[str, str], mapping: Mappi
 def announce(places: Iterable[Place], services: Services) -> None:
     """Log the warnings about these places."""
     kernels = specs.installed(services.specs)
-    for warning in warnings(places, kernels, services.voila.language_kernel_mapping):
+    for warning in warnings(places, kernels, services.options.voila.language_kernel_mapping):
         services.log.warning("%s", warning)
 
 
@@ -71,7 +71,7 @@ async def _try_kernel(name: str, folder: Path, services: Services) -> str | None
 
 def _kernels(places: Iterable[Place], services: Services) -> dict[str, Path]:
     """Return the kernels of the notebooks that can be run, each with the folder of one of them."""
-    kernels, mapping = specs.installed(services.specs), services.voila.language_kernel_mapping
+    kernels, mapping = specs.installed(services.specs), services.options.voila.language_kernel_mapping
     found: dict[str, Path] = {}
     for _, place in places:
         for _, notebook in _notebooks(place):

@@ -24,8 +24,9 @@ from ...server.reports.incidents import Incidents
 from .. import hooks
 from ..files import looks
 from ..limits import Limits
+from ..occupancy import Occupancy
 from ..runs.kept import Kernels
-from ..services import Services
+from ..services import Options, Services, Tasks
 from ..visits import Visits
 from .runtime import LONGEST
 
@@ -62,19 +63,18 @@ def services(
     sockets.setsockopt(zmq.RECONNECT_IVL, RECONNECT)
     for context in (sockets, kernels.context):
         context.setsockopt(zmq.RCVHWM, 0)  # from its limit on ZeroMQ drops what kernels publish, in silence
+    options = Options(config, base_url, voila, limits.found(), hook)
     return Services(
-        config,
-        log,
-        base_url,
-        kernels,
-        specs,
-        voila,
-        _context(extension, kernels, visits, secret),
-        visits,
-        sockets,
-        incidents,
-        limits=limits.found(),
-        request_hook=hook,
+        options=options,
+        log=log,
+        kernels=kernels,
+        specs=specs,
+        context=_context(extension, kernels, visits, secret),
+        visits=visits,
+        sockets=sockets,
+        incidents=incidents,
+        occupancy=Occupancy(options.limits, visits, log),
+        tasks=Tasks(log),
     )
 
 

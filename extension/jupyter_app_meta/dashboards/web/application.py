@@ -81,8 +81,8 @@ class Application(web.Application):
     def listen(self, port: int, address: str | None = None, **options: Any) -> HTTPServer:
         """Listen, and start the warm kernels."""
         sockets = {name: options.pop(name) for name in ("family", "backlog", "flags", "reuse_port") if name in options}
-        services = self.services
-        own = {"room": services.limits.max_connections, "is_proxy": services.context.policy.trusts, "log": services.log}
+        room, policy = self.services.options.limits.max_connections, self.services.context.policy
+        own = {"room": room, "is_proxy": policy.trusts, "log": self.services.log}
         options = {**LIMITS, "xheaders": self._front.trust_xheaders, **own, **options}
         server = Listener(self, **options)
         try:
@@ -193,12 +193,12 @@ def _identity_routes(provider: IdentityProvider, base_url: str) -> list[Any]:
 
 def _file_routes(services: Services) -> list[Any]:
     """Return the routes of Voila's own files (scripts, styles, themes, widgets) and of those of the login page."""
-    base = re.escape(url_path_join(services.base_url, "voila"))
-    login = re.escape(url_path_join(services.base_url, "static"))
-    labextensions = get_voila_labextensions_path(services.voila.extra_labextensions_path)
-    static = [*collect_static_paths(["voila", "nbconvert"], services.voila.template), DEFAULT_STATIC_FILES_PATH]
+    base = re.escape(url_path_join(services.options.base_url, "voila"))
+    login = re.escape(url_path_join(services.options.base_url, "static"))
+    labextensions = get_voila_labextensions_path(services.options.voila.extra_labextensions_path)
+    static = [*collect_static_paths(["voila", "nbconvert"], services.options.voila.template), DEFAULT_STATIC_FILES_PATH]
     themes = {
-        "themes_url": url_path_join(services.base_url, "voila/api/themes"),
+        "themes_url": url_path_join(services.options.base_url, "voila/api/themes"),
         "path": os.path.join(get_data_dir(), "themes"),
         "labextensions_path": labextensions,
         "no_cache_paths": ["/"],

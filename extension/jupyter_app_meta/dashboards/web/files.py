@@ -24,7 +24,7 @@ def route(site: Site) -> Rule:
     taken = {source.route.path for source in site.sources if not source.is_folder}
     if site.plan.index:
         taken.add(site.plan.index.path)
-    rules = Rules.of(site.services.voila, site.plan.files)
+    rules = Rules.of(site.services.options.voila, site.plan.files)
     finder = _Finder(site.plan.base_url, tuple(site.sources), frozenset(taken), rules)
     return Rule(finder, FileHandler, {"finder": finder})
 

@@ -7,7 +7,6 @@ other visitor it answers as if there were no such kernel: 403, with the same bod
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 from jupyter_client.jsonutil import json_default
@@ -96,13 +95,10 @@ class ChannelsHandler(Limited, KernelWebsocketHandler, KernelRoute):
         visit = await self.visit(self.kernel_id)
         if not self.get_argument("session_id", "").isascii():
             raise web.HTTPError(400)  # it becomes a ZeroMQ identity
-        if visit.pending + len(visit.sockets) >= SOCKETS:
+        if visit.presence.pending + len(visit.presence.sockets) >= SOCKETS:
             raise web.HTTPError(429)
-        visit.pending += 1
-        try:
+        with visit.presence.joining():
             await super().pre_get()  # type: ignore[no-untyped-call]  # jupyter_server's own
-        finally:
-            visit.pending -= 1
         if self.services.visits.get(self.kernel_id) is not visit:
             raise web.HTTPError(403)  # the page has ended meanwhile
         self._confine(visit)
@@ -127,7 +123,7 @@ class ChannelsHandler(Limited, KernelWebsocketHandler, KernelRoute):
         if self._visit is None or self.services.visits.get(kernel_id) is not self._visit:
             self.close(1000, "the page has ended")
             return
-        self._visit.sockets.add(self)
+        self._visit.presence.sockets.add(self)
         if self._gate and self._visit.has_lost:
             self._gate.close(1013, "the page has lost output; load it again")
             return
@@ -138,7 +134,7 @@ class ChannelsHandler(Limited, KernelWebsocketHandler, KernelRoute):
         if not self._gate or not self._gate.admits(ws_message):
             return
         if self._visit:
-            self._visit.heard = time.monotonic()
+            self._visit.presence.hear()
         try:
             super().on_message(ws_message)  # type: ignore[no-untyped-call]  # as above
         except Exception as error:
@@ -163,9 +159,7 @@ class ChannelsHandler(Limited, KernelWebsocketHandler, KernelRoute):
         if self._gate:
             self._gate.leave()
         if visit:
-            visit.sockets.discard(self)
-            visit.connected = True
-            visit.touch()
+            visit.presence.leave(self)
         super().on_close()  # type: ignore[no-untyped-call]  # as above
         if services.visits.get(self.kernel_id) is not visit and self.kernel_id in services.kernels:
             services.kernels.stop_buffering(self.kernel_id)

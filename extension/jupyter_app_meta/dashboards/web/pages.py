@@ -6,7 +6,6 @@ Admission decides before anything is started.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from urllib.parse import quote
 
@@ -16,14 +15,14 @@ from tornado.iostream import StreamClosedError
 
 from ...server import capture, identity
 from .. import admission
-from ..admission import Admitted, Asked, Redirect, Refused
+from ..admission import Admitted, Redirect, Refused
 from ..dashboard import Dashboard
+from ..occupancy import TooManyPages
 from ..runs.reasons import reason
 from ..runs.run import Run
 from ..runs.titles import title
-from ..services import TooManyPages
 from ..sources import Entry, Source
-from ..visits import Visit
+from ..visits import Asked, Visit
 from . import logins, page_script
 from .base import Handler, render
 from .purpose import Purpose, purpose
@@ -95,8 +94,7 @@ class PageHandler(Handler):
         try:
             await self._show(admitted.dashboard, visit)
         finally:
-            visit.rendering, visit.heard = False, time.monotonic()
-            visit.touch()
+            visit.presence.rendered()
 
     async def _show(self, dashboard: Dashboard, visit: Visit) -> None:
         run = await self._opened(dashboard, visit)
@@ -114,7 +112,7 @@ class PageHandler(Handler):
     async def _opened(self, dashboard: Dashboard, visit: Visit) -> Run | None:
         """Return the run of a page; None if there is none, and the visitor has the answer already."""
         try:
-            with self.services.arriving(visit):
+            with self.services.occupancy.arriving(visit):
                 self._run = run = await dashboard.open(visit)
             await run.spawned(PATIENCE)
         except TooManyPages as error:
@@ -136,11 +134,11 @@ class PageHandler(Handler):
 
     async def _pieces(self, run: Run, visit: Visit) -> AsyncIterator[str]:
         """Yield the page with our script, and what covers it if one of its cells needs a login."""
-        pieces = run.html(self.services.voila.http_keep_alive_timeout)
-        async for piece in page_script.added(pieces, self.services.limits.max_upload):
+        pieces = run.html(self.services.options.voila.http_keep_alive_timeout)
+        async for piece in page_script.added(pieces, self.services.options.limits.max_upload):
             yield piece
         if run.needs_login:
-            yield logins.page(visit.login, run.needs_login)
+            yield logins.page(visit.asked.login, run.needs_login)
 
     def _set_headers(self) -> None:
         self.set_header("Content-Type", "text/html; charset=UTF-8")
@@ -152,7 +150,7 @@ class PageHandler(Handler):
     def on_connection_close(self) -> None:
         """End the visit of a visitor who left before the page was complete."""
         self._has_left = True
-        if self._run and self._visit and not self._visit.sockets:
+        if self._run and self._visit and not self._visit.presence.sockets:
             self.services.spawn(self._run.close())
 
 
