@@ -15,7 +15,8 @@ from stage import KERNEL, eventually, kernels, serving_folder, visit, write
 from traitlets.config import Config, Configurable
 
 from jupyter_app_meta.cli.serve import Serve
-from jupyter_app_meta.dashboards import DashboardError, configured, create_app
+from jupyter_app_meta.dashboards import DashboardError, create_app
+from jupyter_app_meta.dashboards.setup import configured
 from jupyter_app_meta.server.app import OPTIONS
 
 HONOURED = {

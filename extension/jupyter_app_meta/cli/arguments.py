@@ -7,17 +7,52 @@ from difflib import get_close_matches
 from errno import EADDRINUSE
 from pathlib import Path
 
+from jupyter_core.application import base_aliases, base_flags
 from traitlets.config import Config
 
 from ..dashboards.paths import SUFFIX
 from ..dashboards.setup.ports import authority
 from ..errors import DashboardError
+from .options import Refused, nearest
 
 CONFIGURATION = ("jupyter_app_meta_config.py", "jupyter_app_meta_config.json", "voila.py", "voila.json")
 """Files that Jupyter reads from its configuration folders, or that Voila would read."""
 
+ALIASES = {
+    **base_aliases,
+    "port": "Serve.port",
+    "ip": "Serve.ip",
+    "base-url": "Serve.base_url",
+    "token": "Serve.token",
+    "identity-provider": "Serve.identity_provider_class",
+    "warm": "Serve.warm",
+    "files": "Serve.files",
+}
+"""Short forms of options that have a value."""
+
+FLAGS = {
+    **base_flags,
+    "hub": (
+        {"Serve": {"hub": True, "open_browser": False}},
+        "Run as a service of JupyterHub, which starts this command.",
+    ),
+    "no-browser": ({"Serve": {"open_browser": False}}, "Do not open a browser."),
+    "token": ({"Serve": {"auto_token": True}}, "Generate a token and print it."),
+}
+"""Short forms that have none."""
+
+HELP = {"-h", "--help", "--help-all", "--version"}
+
 KNOWN = {"Serve", "Server"}
 """Sections of a configuration that are not a misspelling of ours."""
+
+
+def refuse_misspelt(given: Sequence[str]) -> None:
+    """Raise Refused for an argument that is neither an option's full name nor one of the short forms."""
+    known = {f"--{name}" if len(name) > 1 else f"-{name}" for name in (*ALIASES, *FLAGS)} | HELP
+    for argument in given:
+        if argument.startswith("-") and "." not in argument and argument.partition("=")[0] not in known:
+            raise Refused(nearest(argument, known))
 
 
 def refuse_unknown(config: Config, known: Collection[str]) -> None:

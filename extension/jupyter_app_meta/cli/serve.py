@@ -9,20 +9,19 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from jupyter_client.kernelspec import KernelSpecManager
-from jupyter_core.application import base_aliases, base_flags
 from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvider
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from jupyter_server.utils import url_path_join
-from traitlets import Bool, Bytes, Callable, Float, Integer, List, TraitError, Type, Unicode, Union
+from traitlets import Bool, Bytes, Callable, List, TraitError, Type, Unicode, Union
 from voila.configuration import VoilaConfiguration
 from voila.execute import VoilaExecutor
 
 from .._version import __version__
-from ..dashboards import configured
 from ..dashboards.builder import Builder, create_app
 from ..dashboards.hooks import Authorize
-from ..dashboards.hub.service import identity_provider, service
+from ..dashboards.hub.service import identity_provider, refuse_others, service
 from ..dashboards.limits import DEFAULT_LIMIT, PAGES
+from ..dashboards.setup import configured
 from ..dashboards.setup.browser import open_page
 from ..dashboards.setup.managers import has_secret
 from ..dashboards.setup.ports import authority
@@ -31,8 +30,8 @@ from ..server import hooks
 from ..server.app import AppMetaExtension
 from ..server.reports import logs
 from . import arguments
-from .options import Refused, nearest
 from .program import Program
+from .traits import count, limit, seconds, switch, text
 
 SAME = (
     *("warm", "base_url", "idle_timeout", "connect_timeout", "files", "trust_xheaders"),
@@ -42,11 +41,6 @@ SAME = (
 """Options that ``create_app`` has by the same name."""
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-
-
-def _limit(help: str) -> Integer[int | None, int | None]:
-    """Return an option that counts; None is found from the machine."""
-    return Integer(None, allow_none=True, min=0, help=help).tag(config=True)
 
 
 class Serve(Program):
@@ -73,118 +67,82 @@ class Serve(Program):
         VoilaExecutor,
     ]
 
-    port = Integer(8866, min=0, max=65535, help="The port to listen on; 0 takes any free port.").tag(config=True)
-    port_retries = Integer(
-        50, min=0, help="How many of the next ports to try if the port is in use; 0 insists on the port."
-    ).tag(config=True)
-    ip = Unicode("localhost", help="The address to listen on; 0.0.0.0 listens on all.").tag(config=True)
-    base_url = Unicode("/", help="The prefix of all URLs, such as /apps/. A reverse proxy must pass it on.").tag(
-        config=True
-    )
-    open_browser = Bool(True, help="Open the start page in a browser.").tag(config=True)
-    token = Unicode(help="The token that visitors must present. Without one every visitor is admitted.").tag(
-        config=True
-    )
-    auto_token = Bool(False, help="Generate a token and print it.").tag(config=True)
+    port = count(8866, "The port to listen on; 0 takes any free port.", most=65535)
+    port_retries = count(50, "How many of the next ports to try if the port is in use; 0 insists on the port.")
+    ip = text("The address to listen on; 0.0.0.0 listens on all.", "localhost")
+    base_url = text("The prefix of all URLs, such as /apps/. A reverse proxy must pass it on.", "/")
+    open_browser = switch("Open the start page in a browser.", default=True)
+    token = text("The token that visitors must present. Without one every visitor is admitted.")
+    auto_token = switch("Generate a token and print it.")
     identity_provider_class = Type(
         PasswordIdentityProvider,
         klass=IdentityProvider,
         help="The jupyter_server IdentityProvider that says who a visitor is, such as our_login.Provider.",
     ).tag(config=True)
-    warm = Integer(0, min=0, help="How many warm kernels to keep for each notebook.").tag(config=True)
-    warm_max_age = Float(3600, help="Seconds after which a warm kernel is replaced by a new one.").tag(config=True)
-    idle_timeout = Float(
-        300, help="Seconds after which the kernel of a page that lost its connection is shut down."
-    ).tag(config=True)
-    connect_timeout = Float(60, help="Seconds after which the kernel of a page that never connected is shut down.").tag(
-        config=True
-    )
-    max_pages = Integer(
+    warm = count(0, "How many warm kernels to keep for each notebook.")
+    warm_max_age = seconds(3600, "Seconds after which a warm kernel is replaced by a new one.")
+    idle_timeout = seconds(300, "Seconds after which the kernel of a page that lost its connection is shut down.")
+    connect_timeout = seconds(60, "Seconds after which the kernel of a page that never connected is shut down.")
+    max_pages = count(
         PAGES,
-        min=0,
-        help="How many pages may be open at the same time; the next visitor gets 503. By default one for each "
-        "128 MiB of memory, at most 500. 0 is no limit.",
-    ).tag(config=True)
-    max_pages_per_visitor = _limit(
+        "How many pages may be open at the same time; the next visitor gets 503. By default one for each 128 MiB of "
+        "memory, at most 500. 0 is no limit.",
+    )
+    max_pages_per_visitor = limit(
         "How many of them one visitor may have open (429). By default half of max_pages, at most 20. 0: no limit."
     )
-    max_pages_per_address = _limit(
+    max_pages_per_address = limit(
         "How many of them visitors from one address may have open, if no identity provider names them (429). By "
         "default three quarters of max_pages. Behind a proxy it needs AppMetaExtension.trusted_proxies. 0 is no limit."
     )
-    max_connections = _limit(
+    max_connections = limit(
         "How many connections may be open at the same time, half of them from one address (503). By default half "
         "of the process's limit of open files. 0 is no limit."
     )
-    quiet_timeout = Float(
-        86_400,
-        min=0,
-        help="Seconds after which the kernel of a page whose visitor sends nothing is shut down. 0: never.",
-    ).tag(config=True)
-    max_upload = Integer(
+    quiet_timeout = seconds(
+        86_400, "Seconds after which the kernel of a page whose visitor sends nothing is shut down. 0: never.", least=0
+    )
+    max_upload = count(
         DEFAULT_LIMIT,
-        min=1,
-        help="How many bytes a page may send in one message, as a FileUpload does. A larger one closes its connection.",
-    ).tag(config=True)
+        "How many bytes a page may send in one message, as a FileUpload does. A larger one closes its connection.",
+        least=1,
+    )
     files = List(
         Unicode(),
         help="Patterns of files beside notebooks that visitors of their pages may have too, such as '*.csv' or "
         "'data/*.json'. Pictures are served anyway (VoilaConfiguration.file_allowlist), hidden files never.",
     ).tag(config=True)
-    trust_xheaders = Bool(
-        False, help="Believe X-Scheme and X-Forwarded-Proto: only behind a proxy that sets them."
-    ).tag(config=True)
-    hub = Bool(False, help="Run as a service of JupyterHub, which starts this command and authenticates visitors.").tag(
-        config=True
-    )
+    trust_xheaders = switch("Believe X-Scheme and X-Forwarded-Proto: only behind a proxy that sets them.")
+    hub = switch("Run as a service of JupyterHub, which starts this command and authenticates visitors.")
     authorize = Union(
         [Callable(), Unicode()],
         default_value="",
         help="The rule for who may see a page: a function, or its name ('our_module:our_function'), that takes the "
         "user and the request and returns True, False or a URL to go to. It may be async.",
     ).tag(config=True)
-    public_url = Unicode(
-        help="The address of the start page as visitors see it, such as https://example.org/apps/: where a proxy "
-        "changes the Host and does not say so (X-Forwarded-Host is believed from AppMetaExtension.trusted_proxies)."
-    ).tag(config=True)
-    allow_origin = Unicode(
-        help="Another origin whose scripts may use pages, such as https://portal.example.org, as in jupyter_server."
-    ).tag(config=True)
-    allow_origin_pat = Unicode(help="Like allow_origin, as a regular expression that matches whole origins.").tag(
-        config=True
+    public_url = text(
+        "The address of the start page as visitors see it, such as https://example.org/apps/: where a proxy changes "
+        "the Host and does not say so (X-Forwarded-Host is believed from AppMetaExtension.trusted_proxies)."
     )
-    frame_ancestors = Unicode(
+    allow_origin = text(
+        "Another origin whose scripts may use pages, such as https://portal.example.org, as in jupyter_server."
+    )
+    allow_origin_pat = text("Like allow_origin, as a regular expression that matches whole origins.")
+    frame_ancestors = text(
+        "The sites that may show pages in a frame, such as \"'self' https://portal.example.org\". With another site "
+        "than our own, cookies are SameSite=None, Secure and Partitioned, which needs https.",
         "'self'",
-        help="The sites that may show pages in a frame, such as \"'self' https://portal.example.org\". With another "
-        "site than our own, cookies are SameSite=None, Secure and Partitioned, which needs https.",
-    ).tag(config=True)
+    )
     cookie_secret = Bytes(
         help="The secret that signs cookies. By default it is kept beside Jupyter's data, readable only by this "
         "account; several servers behind one address need the same one."
     ).tag(config=True)
-    cookie_secret_file = Unicode(
-        help="A file with the secret that signs cookies, at least 32 bytes; it is created if it does not exist."
-    ).tag(config=True)
+    cookie_secret_file = text(
+        "A file with the secret that signs cookies, at least 32 bytes; it is created if it does not exist."
+    )
 
-    aliases: ClassVar[dict[str, str]] = {  # type: ignore[misc]  # as above
-        **base_aliases,
-        "port": "Serve.port",
-        "ip": "Serve.ip",
-        "base-url": "Serve.base_url",
-        "token": "Serve.token",
-        "identity-provider": "Serve.identity_provider_class",
-        "warm": "Serve.warm",
-        "files": "Serve.files",
-    }
-    flags: ClassVar[dict[str, Any]] = {  # type: ignore[misc]  # as above
-        **base_flags,
-        "hub": (
-            {"Serve": {"hub": True, "open_browser": False}},
-            "Run as a service of JupyterHub, which starts this command.",
-        ),
-        "no-browser": ({"Serve": {"open_browser": False}}, "Do not open a browser."),
-        "token": ({"Serve": {"auto_token": True}}, "Generate a token and print it."),
-    }
+    aliases: ClassVar[dict[str, str]] = arguments.ALIASES  # type: ignore[misc]  # as above
+    flags: ClassVar[dict[str, Any]] = arguments.FLAGS  # type: ignore[misc]  # as above
 
     def start(self) -> None:
         """Serve until Ctrl-C."""
@@ -235,14 +193,8 @@ class Serve(Program):
 
     def _join_hub(self) -> None:
         """Take the address from the Hub that started this command, and ask it who a visitor is."""
-        if self.token or self._provider() is not None:
-            raise DashboardError(
-                "The Hub says who a visitor is, so --hub excludes others: leave out --token and --identity-provider."
-            )
-        if self.config.get("AppMetaExtension", {}).get("user_header"):
-            raise DashboardError(
-                "The Hub says who a visitor is, so --hub excludes others: leave out AppMetaExtension.user_header."
-            )
+        names = self.config.get("AppMetaExtension", {}).get("user_header")
+        refuse_others(login=bool(self.token) or self._provider() is not None, user_header=bool(names))
         self.ip, self.port, self.base_url = service()
         self.port_retries = 0  # the Hub's proxy knows this port only
         self.identity_provider_class = identity_provider()
@@ -278,11 +230,7 @@ class Serve(Program):
 
 def main(given: Sequence[str]) -> int:
     """Run the command and return its exit status."""
-    known = {f"--{name}" if len(name) > 1 else f"-{name}" for name in (*Serve.aliases, *Serve.flags)}
-    known |= {"-h", "--help", "--help-all", "--version"}
-    for argument in given:
-        if argument.startswith("-") and "." not in argument and argument.partition("=")[0] not in known:
-            raise Refused(nearest(argument, known))
+    arguments.refuse_misspelt(given)
     sys.path.append(str(Path.cwd()))  # where our_login.Provider is
     found: Any = Serve.launch_instance(list(arguments.with_token(given)))
     return int(found or 0)

@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -26,14 +24,13 @@ from voila.configuration import VoilaConfiguration
 
 from ..errors import DashboardError
 from ..model import Frozen
-from . import configured
 from .files.beside import Rules
 from .hooks import Authorize, Meta, OnError
-from .limits import DEFAULT_LIMIT, PAGES, Limits, raise_descriptors
+from .limits import DEFAULT_LIMIT, PAGES, Limits
 from .mounts import Mount, check_paths, check_place
 from .paths import Route, base
 from .settings import Settings
-from .setup import checks, ports
+from .setup import checks, configured, running
 from .setup.options import expect, imported
 from .setup.outside import Outside
 from .site import Plan
@@ -137,37 +134,8 @@ class Builder:
             bound(taken)
             ready()
 
-        asyncio.run(self._run(port, ip, port_retries, listening))
-
-    async def _run(self, port: int, ip: str, retries: int, listening: Callable[[int], None]) -> None:
-        stop = asyncio.Event()
-        for name in (signal.SIGINT, signal.SIGTERM):
-            with suppress(NotImplementedError):
-                asyncio.get_running_loop().add_signal_handler(name, stop.set)
-        raise_descriptors()
-        application = self.build()
-        try:
-            await _until(stop, checks.try_kernels(self._places(), application.services))
-            if not stop.is_set():
-                await self._listen(application, port, ip, retries, listening, stop)
-        finally:
-            await application.close()
-
-    async def _listen(
-        self,
-        application: Application,
-        port: int,
-        ip: str,
-        retries: int,
-        listening: Callable[[int], None],
-        stop: asyncio.Event,
-    ) -> None:
-        server, taken = ports.listen(application, port, ip, retries, self.log)
-        try:
-            listening(taken)
-            await stop.wait()
-        finally:
-            server.stop()
+        address = running.Address(ip, port, port_retries)
+        asyncio.run(running.run(self.build, self._places(), address, listening))
 
     def _settings(self, authorize: Authorize | None, meta: Meta | None, warm: int | None) -> Settings:
         warm = self.defaults.warm if warm is None else warm
@@ -197,18 +165,6 @@ class Builder:
             expect("meta", mount.settings.meta, mount.route)
             expect("warm", mount.settings.warm, mount.route)
         check_paths(self.mounts, self.index)
-
-
-async def _until(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
-    """Wait for this work, but not longer than until the server is to stop; raises what the work raises."""
-    working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
-    await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if working.done():
-        working.result()
-    else:
-        working.cancel()
-        await asyncio.wait((working,))
 
 
 APART = ("meta", "warm", "max_age", "base_url", "config", "log")

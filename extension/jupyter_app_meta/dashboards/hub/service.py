@@ -41,6 +41,18 @@ def service(environment: Mapping[str, str] = os.environ) -> Service:
     return Service(parts.hostname or "", parts.port or 80, prefix)
 
 
+def refuse_others(*, login: bool, user_header: bool) -> None:
+    """Raise DashboardError if something else than the Hub is to say who a visitor is."""
+    if login:
+        raise DashboardError(
+            "The Hub says who a visitor is, so --hub excludes others: leave out --token and --identity-provider."
+        )
+    if user_header:
+        raise DashboardError(
+            "The Hub says who a visitor is, so --hub excludes others: leave out AppMetaExtension.user_header."
+        )
+
+
 def identity_provider() -> type[IdentityProvider]:
     """Return the Hub's identity provider; raises DashboardError if JupyterHub is not installed."""
     try:

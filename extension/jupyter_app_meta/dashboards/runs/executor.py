@@ -113,3 +113,8 @@ class Executor(VoilaExecutor):  # type: ignore[misc]  # Voila has no types
     def _update_display_id(self, display_id: str, msg: Any) -> None:
         """Change a display. nbclient finds it by counting outputs, which is wrong once they are joined or masked."""
         self._displays.update(display_id, msg["content"])
+
+
+def startup_timeout(config: Config) -> float:
+    """Return for how many seconds a page waits until its kernel answers, as ``VoilaExecutor`` is configured."""
+    return float(VoilaExecutor(NotebookNode(), config=config).startup_timeout)

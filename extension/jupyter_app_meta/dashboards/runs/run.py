@@ -25,10 +25,10 @@ from urllib.parse import urlsplit
 from nbformat import NotebookNode
 
 from ...server.reports.incidents import told
-from .. import configured
 from ..paths import SUFFIX
 from ..services import Services
 from ..visits import CLOSING, ENDED, Visit
+from . import executor
 from .cells import Cells
 from .endings import ended
 from .kernel import Kernel, KernelFailed
@@ -138,7 +138,7 @@ class Run:
         if self._visit:
             self._give_kernel(kernel, self._visit)
         self._spawned.set()
-        await kernel.ready(configured.of_executor(services.options.config, "startup_timeout"))
+        await kernel.ready(executor.startup_timeout(services.options.config))
 
     def html(self, patience: float) -> AsyncIterator[str]:
         """Yield the page as it comes, once, and a heartbeat whenever nothing came for ``patience`` seconds."""

@@ -24,7 +24,6 @@ from jupyter_server.auth.identity import PasswordIdentityProvider
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager, ServerKernelManager
 from nbconvert import preprocessors
-from nbformat import NotebookNode
 from traitlets import TraitError, TraitType
 from traitlets.config import Config, Configurable
 from traitlets.config.loader import DeferredConfig, LazyConfigValue
@@ -33,8 +32,8 @@ from voila.configuration import VoilaConfiguration
 from voila.execute import VoilaExecutor
 from voila.exporter import VoilaExporter
 
-from ..errors import DashboardError
-from ..server.app import OPTIONS, AppMetaExtension
+from ...errors import DashboardError
+from ...server.app import OPTIONS, AppMetaExtension
 
 OWN = ("Serve", "JupyterApp", "Application")
 """Sections of the command itself, which checks them."""
@@ -234,8 +233,3 @@ def _check_password(config: Config, provider: object) -> None:
         raise DashboardError(
             "PasswordIdentityProvider.password_required needs a password: set PasswordIdentityProvider.hashed_password."
         )
-
-
-def of_executor(config: Config, option: str) -> Any:
-    """Return the value of an option of ``VoilaExecutor``, from the configuration or by default."""
-    return getattr(VoilaExecutor(NotebookNode(), config=config), option)

@@ -1,0 +1,83 @@
+"""Runs a server until Ctrl-C or SIGTERM, and then ends its kernels: first a kernel for trial, then the port."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ..limits import raise_descriptors
+from ..services import Services
+from . import checks, ports
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a server listens: on this port, or on one of the next ``retries`` if it is in use. Port 0 is any."""
+
+    ip: str
+    port: int
+    retries: int = 0
+
+
+class Server(ports.Listening, Protocol):
+    """An application that listens, and is closed in the end."""
+
+    services: Services
+
+    async def close(self) -> None:
+        """End all kernels."""
+
+
+async def run(
+    build: Callable[[], Server],
+    places: Sequence[checks.Place],
+    address: Address,
+    listening: Callable[[int], None],
+) -> None:
+    """Build an application and serve until the process is told to end; ``listening`` is called with the port.
+
+    Raises DashboardError if a notebook's kernel does not start, and OSError if no port is free.
+    """
+    stop = _told_to_end()
+    raise_descriptors()
+    application = build()
+    try:
+        await _until(stop, checks.try_kernels(places, application.services))
+        if not stop.is_set():
+            await _listen(application, address, listening, stop)
+    finally:
+        await application.close()
+
+
+def _told_to_end() -> asyncio.Event:
+    """Return an event that Ctrl-C and SIGTERM set."""
+    stop = asyncio.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):  # Windows
+            asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    return stop
+
+
+async def _listen(application: Server, at: Address, listening: Callable[[int], None], stop: asyncio.Event) -> None:
+    server, taken = ports.listen(application, at.port, at.ip, at.retries, application.services.log)
+    try:
+        listening(taken)
+        await stop.wait()
+    finally:
+        server.stop()
+
+
+async def _until(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Wait for this work, but not longer than until the server is to stop; raises what the work raises."""
+    working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if working.done():
+        working.result()
+    else:
+        working.cancel()
+        await asyncio.wait((working,))
