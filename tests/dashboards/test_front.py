@@ -19,7 +19,7 @@ from test_proxy import find_nginx
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
 from jupyter_app_meta.dashboards import DashboardError, create_app
-from jupyter_app_meta.dashboards.web.front import Front
+from jupyter_app_meta.dashboards.web.arrivals.front import Front
 
 SERVER = """
   server {{

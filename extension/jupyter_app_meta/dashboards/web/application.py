@@ -32,13 +32,13 @@ from ..setup import managers
 from ..site import Plan, Site
 from ..sources import Source
 from . import access, logins, uploads
+from .arrivals.front import Front, public_address
+from .arrivals.listener import Listener
 from .base import NotFoundHandler, RefusalHandler
 from .cookies import Cookies, cookies
 from .files import route as file_route
-from .front import Front, public_address
 from .hosted import tolerant
 from .kernels import ChannelsHandler, KernelHandler, ShutdownHandler
-from .listener import Listener
 from .logout import with_form
 from .pages import IndexHandler, PageHandler
 

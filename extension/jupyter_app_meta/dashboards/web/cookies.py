@@ -2,7 +2,7 @@
 
 1. Cookies do not depend on ports, and cookies of ``/`` are sent to ``/apps/`` too. So the login cookie of each server
    has a name of its own, and no server on the same host sets or clears another's. Of two ``_xsrf`` cookies, the first
-   is ours, because browsers begin with the cookie whose path is longer (``front`` drops the other).
+   is ours, because browsers begin with the cookie whose path is longer (``arrivals.front`` drops the other).
 2. The signing key outlives the server. It is made from a secret of the machine or of the deployer, and from the way in
    which visitors log in: a server that asks for a token does not accept the cookie of a server without a login.
 3. Browsers send the cookies with requests of our own pages and with links to them (``SameSite=Lax``). A page that other

@@ -24,8 +24,8 @@ from ..runs.titles import title
 from ..sources import Entry, Source
 from ..visits import Asked, Visit
 from . import logins, page_script
+from .arrivals.purpose import Purpose, purpose
 from .base import Handler, render
-from .purpose import Purpose, purpose
 
 PATIENCE = 10
 """Seconds without anything to send, after which a page gets a sign of life: proxies give up on silence."""

@@ -20,9 +20,9 @@ from urllib.parse import unquote, urlsplit
 from starlette.datastructures import Address
 from tornado.httputil import HTTPServerRequest
 
-from ...errors import DashboardError
-from ...policy import proxies
-from ...server import capture
+from ....errors import DashboardError
+from ....policy import proxies
+from ....server import capture
 
 _host = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?", re.ASCII)
 _control = re.compile(r"[\x00-\x1f\x7f]")
