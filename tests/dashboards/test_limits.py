@@ -15,7 +15,7 @@ from harness import Server, free_port
 from stage import Opened, browse, eventually, kernels, staging, visit, write
 
 from jupyter_app_meta.dashboards import create_app
-from jupyter_app_meta.dashboards.limits import Limits, descriptors, memory
+from jupyter_app_meta.dashboards.load.limits import Limits, descriptors, memory
 
 APP = """
 app = (create_app({options})

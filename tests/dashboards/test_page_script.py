@@ -15,7 +15,7 @@ from harness import Server, free_port
 from playwright.sync_api import Browser, FilePayload, Page, expect
 from stage import SLIDER, WHO, eventually, kernels, staging, write
 
-from jupyter_app_meta.dashboards.limits import DEFAULT_LIMIT, largest
+from jupyter_app_meta.dashboards.load.limits import DEFAULT_LIMIT, largest
 from jupyter_app_meta.dashboards.web.page_script import script
 
 MAX_UPLOAD = largest(DEFAULT_LIMIT)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from jupyter_app_meta.dashboards import traffic
-from jupyter_app_meta.dashboards.traffic import Traffic
+from jupyter_app_meta.dashboards.load import traffic
+from jupyter_app_meta.dashboards.load.traffic import Traffic
 
 
 @pytest.fixture(autouse=True)

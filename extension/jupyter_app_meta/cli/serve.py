@@ -20,7 +20,7 @@ from .._version import __version__
 from ..dashboards.builder import Builder, create_app
 from ..dashboards.hooks import Authorize
 from ..dashboards.hub.service import identity_provider, refuse_others, service
-from ..dashboards.limits import DEFAULT_LIMIT, PAGES
+from ..dashboards.load.limits import DEFAULT_LIMIT, PAGES
 from ..dashboards.setup import configured
 from ..dashboards.setup.browser import open_page
 from ..dashboards.setup.managers import has_secret

@@ -11,6 +11,7 @@ runs      one notebook on one kernel for one visitor, and the kernels that run a
 web       the web application, the only room that answers requests with tornado
 hub       a service of JupyterHub
 setup     what is checked, made and taken before the server serves
+load      how much the server takes on, and who comes first
 files     what lies on the deployer's disk, and which of it may be served
 ========  =====================================================================================
 

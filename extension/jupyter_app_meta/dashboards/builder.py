@@ -26,7 +26,7 @@ from ..errors import DashboardError
 from ..model import Frozen
 from .files.beside import Rules
 from .hooks import Authorize, Meta, OnError
-from .limits import DEFAULT_LIMIT, PAGES, Limits
+from .load.limits import DEFAULT_LIMIT, PAGES, Limits
 from .mounts import Mount, check_paths, check_place
 from .paths import Route, base
 from .settings import Settings

@@ -19,9 +19,9 @@ from ..server.context import StampingContext
 from ..server.hooks import Meta
 from ..server.messages.gate import Accounts
 from ..server.reports.incidents import Incidents
-from .limits import Limits
-from .occupancy import Occupancy
-from .traffic import Traffic
+from .load.limits import Limits
+from .load.occupancy import Occupancy
+from .load.traffic import Traffic
 from .visits import Visits
 
 

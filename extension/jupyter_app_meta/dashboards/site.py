@@ -17,7 +17,7 @@ from jupyter_server.auth.identity import IdentityProvider
 from traitlets.config import Config
 
 from .hooks import OnError
-from .limits import Limits
+from .load.limits import Limits
 from .mounts import Mount
 from .paths import Route
 from .services import Services

@@ -23,8 +23,8 @@ from ...server.reports import ears, logs
 from ...server.reports.incidents import Incidents
 from .. import hooks
 from ..files import looks
-from ..limits import Limits
-from ..occupancy import Occupancy
+from ..load.limits import Limits
+from ..load.occupancy import Occupancy
 from ..runs.kept import Kernels
 from ..services import Options, Services, Tasks
 from ..visits import Visits

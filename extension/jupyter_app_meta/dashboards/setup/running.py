@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ..limits import raise_descriptors
+from ..load.limits import raise_descriptors
 from ..services import Services
 from . import checks, ports
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from functools import lru_cache
 from importlib.resources import files
 
-from ..limits import largest
+from ..load.limits import largest
 
 _head = re.compile(r"<head(?:\s[^>]*)?>", re.IGNORECASE)
 

@@ -17,7 +17,7 @@ from ...server import capture, identity
 from .. import admission
 from ..admission import Admitted, Redirect, Refused
 from ..dashboard import Dashboard
-from ..occupancy import TooManyPages
+from ..load.occupancy import TooManyPages
 from ..runs.reasons import reason
 from ..runs.run import Run
 from ..runs.titles import title

@@ -14,7 +14,7 @@ from typing import Any
 from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketHandler, WebSocketProtocol, WebSocketProtocol13
 
-from ..limits import largest
+from ..load.limits import largest
 
 TOO_BIG = 1009
 """The close code for a message that is too large."""

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from ..server.reports.allowances import Allowance
-from ..server.reports.logs import printable
+from ...server.reports.allowances import Allowance
+from ...server.reports.logs import printable
+from ..visits import RunHandle, Visit, Visits
 from .limits import Limits, reaches
-from .visits import RunHandle, Visit, Visits
 
 NAMED = ("provider", "hub")
 """Assurances with one identity for each visitor."""
