@@ -244,3 +244,10 @@ def test_script_is_small_and_cannot_end_early() -> None:
     assert f'data-upload="{DEFAULT_LIMIT}" data-message="{MAX_UPLOAD}"' in text
     assert text.count("</script") == 1 and "<!--" not in text
     assert "http://" not in text and "https://" not in text
+
+
+def test_script_is_one_function_with_both_of_its_parts() -> None:
+    """What is shown stands inside the function that uses it, so that no name of ours is the page's own."""
+    text = script(DEFAULT_LIMIT)
+    inside = text.partition("(() => {")[2].rpartition("})();")[0]
+    assert inside.count("const bar = {") == text.count("const bar = {") == 1

@@ -1,4 +1,4 @@
-"""The first script of each page (``templates/page.js``): when it ends, what it says when it is lost, how it comes back.
+"""The first script of each page: when it ends (``templates/page.js``), and what it says when it is lost (``bar.js``).
 
 It is written into the page: it must be there before any other script, and costs no request.
 """
@@ -12,13 +12,18 @@ from importlib.resources import files
 
 from ..load.limits import largest
 
+PLACE = "  // (bar.js stands here)\n"
+"""The line of ``page.js`` in whose place ``bar.js`` is written: the two share one function, and no name is global."""
+
 _head = re.compile(r"<head(?:\s[^>]*)?>", re.IGNORECASE)
 
 
 @lru_cache(maxsize=8)
 def script(upload: int) -> str:
     """Return the script's element; ``upload`` is how many bytes a page may upload at once."""
-    text = (files(__package__) / "templates" / "page.js").read_text(encoding="utf-8")
+    templates = files(__package__) / "templates"
+    page, bar = ((templates / name).read_text(encoding="utf-8") for name in ("page.js", "bar.js"))
+    text = page.replace(PLACE, bar)
     return f'<script data-upload="{upload}" data-message="{largest(upload)}">\n{text}</script>\n'
 
 
