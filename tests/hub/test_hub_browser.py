@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from harness import AWARE, READY_TO_RUN, WHO, Json, Server
+from harness import AWARE, WHO, Json, Server
+from labs import PATIENCE, READY_TO_RUN, run_cell
 from playwright.sync_api import (
     Browser,
     BrowserContext,
@@ -23,9 +24,6 @@ from stage import SLIDER, kernels, write
 from stage import WHO as VISITOR
 
 from hub import Hub
-
-PATIENCE = 60_000
-"""Milliseconds that a slow machine may take for one step."""
 
 LAB = 'c.LabApp.news_url = None\nc.ServerApp.jpserver_extensions["jupyterlab"] = True\n'
 HARMLESS = ("theme", "flavour")
@@ -122,8 +120,7 @@ class Lab:
 
     def run(self, cell: int) -> None:
         """Press the keys that run a cell."""
-        self.cells.nth(cell).locator(".cm-content").click()
-        self.page.keyboard.press("Control+Enter")
+        run_cell(self.page, cell)
 
     def choose(self, menu: str, item: str) -> None:
         """Choose from the menu."""

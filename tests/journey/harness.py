@@ -37,15 +37,6 @@ Json = dict[str, Any]
 Format = Literal["text", "binary", "v1"]
 FORMATS: tuple[Format, ...] = ("text", "binary", "v1")
 
-READY_TO_RUN = """kernel => document.querySelectorAll(".jp-NotebookPanel").length === 1
-    && [...document.querySelectorAll(".jp-KernelName")].some(name => name.textContent === kernel)
-    && document.querySelector(".jp-Notebook-ExecutionIndicator[data-status='idle']")"""
-"""The page has one notebook, and its kernel is idle.
-
-Lab says that it is idle before it has a kernel, too, and what is run then is lost: the name must be there. And if a
-workspace brings back a second notebook, the kernel of either may be the one that is idle.
-"""
-
 WHO = (
     "import json; from jupyter_app_meta import app_meta; m = app_meta()\n"
     "print(json.dumps({'user': m.user, 'mode': m.mode, 'session': dict(m.session),"

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from harness import READY_TO_RUN, Server, kernelspec, serving
+from harness import Server, kernelspec, serving
+from labs import PATIENCE, READY_TO_RUN, edit_cell
 from playwright.sync_api import Browser, BrowserContext, Page
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
@@ -46,8 +47,8 @@ def open_notebook(context: BrowserContext, address: str) -> Page:
     """Open a notebook's page and wait for its kernel to be idle."""
     page = context.new_page()
     page.goto(address)
-    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
-    page.wait_for_function(READY_TO_RUN, arg="Python 3 (request-aware)", timeout=60_000)
+    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=PATIENCE)
+    page.wait_for_function(READY_TO_RUN, arg="Python 3 (request-aware)", timeout=PATIENCE)
     return page
 
 
@@ -103,7 +104,7 @@ def test_notebook_page_and_its_query(lab: Server, browser: Browser) -> None:
     context = log_in(browser, lab, "carol")
     for region in ("emea", "apac"):
         page = open_notebook(context, f"{lab.url}notebooks/01_hello.ipynb?region={region}")
-        page.locator(".jp-Notebook .jp-CodeCell .cm-content").first.click()
+        edit_cell(page, 0)
         page.keyboard.press("Control+A")
         page.keyboard.type(
             "from jupyter_app_meta import app_meta; r = app_meta().request; print(r.via, dict(r.query_params))"
@@ -137,10 +138,10 @@ def test_page_is_known_as_soon_as_its_kernel_was_restarted(lab: Server, browser:
         page.get_by_role("menuitem", name="Restart Kernel and Run All Cells…").click()
         with page.expect_response(lambda response: "/restart" in response.url):
             page.get_by_role("button", name="Confirm Kernel Restart").click()
-        page.locator(".jp-OutputArea-output").filter(has_text="the last one").wait_for(timeout=60_000)
+        page.locator(".jp-OutputArea-output").filter(has_text="the last one").wait_for(timeout=PATIENCE)
         shown = page.locator(".jp-OutputArea-output").first.inner_text()
         assert shown.strip() == f"page /{shell}/{name} {query}"
         page.get_by_role("menuitem", name="Edit", exact=True).click()
         page.get_by_role("menuitem", name="Clear Outputs of All Cells").click()
-        page.locator(".jp-OutputArea-output").first.wait_for(state="detached", timeout=60_000)
+        page.locator(".jp-OutputArea-output").first.wait_for(state="detached", timeout=PATIENCE)
     context.close()

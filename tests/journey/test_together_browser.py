@@ -12,7 +12,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from harness import AWARE, READY_TO_RUN, WHO, Json, Server, serving
+from harness import AWARE, WHO, Json, Server, serving
+from labs import PATIENCE, READY_TO_RUN, run_cell
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from conftest import PEOPLE
@@ -75,21 +76,15 @@ def open_notebook(context: BrowserContext, server: Server) -> Page:
     """Open the notebook and wait for its kernel to be idle."""
     page = context.new_page()
     page.goto(f"{server.url}lab/tree/{NOTEBOOK}?reset")
-    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
-    page.wait_for_function(READY_TO_RUN, arg=AWARE, timeout=60_000)
+    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=PATIENCE)
+    page.wait_for_function(READY_TO_RUN, arg=AWARE, timeout=PATIENCE)
     return page
-
-
-def run(page: Page, number: int) -> None:
-    """Run a cell by the keyboard."""
-    page.locator(".jp-Notebook .jp-CodeCell .cm-content").nth(number).click()
-    page.keyboard.press("Control+Enter")
 
 
 def seen(page: Page, number: int) -> Json:
     """Wait for a cell's output on a page and return what the cell saw."""
     output = page.locator(".jp-Notebook .jp-CodeCell").nth(number).locator(".jp-OutputArea-output")
-    output.filter(has_text=re.compile(r"\{.*\}")).wait_for(timeout=30_000)
+    output.filter(has_text=re.compile(r"\{.*\}")).wait_for(timeout=PATIENCE)
     found: Json = json.loads(output.inner_text())
     return found
 
@@ -101,7 +96,7 @@ def test_two_people_in_one_notebook(labs: dict[bool, Server], browser: Browser, 
     contexts = {person: log_in(browser, lab, person) for person in ("alice", "bob")}
     pages = {person: open_notebook(context, lab) for person, context in contexts.items()}
     for number, person in enumerate(("alice", "bob", "alice")):
-        run(pages[person], number)
+        run_cell(pages[person], number)
         mine, others = (seen(pages[name], number) for name in ("alice", "bob"))
         assert mine == others
         assert (mine["user"]["username"], mine["mode"]) == (person, "edit")
