@@ -83,8 +83,8 @@ def assert_ctrl_c_stops(process: Process) -> None:
     """Press Ctrl-C: the tool ends in peace, and nothing that it started outlives it."""
     offspring = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 0
-    _, alive = psutil.wait_procs(offspring, timeout=30)
+    assert process.wait(60) == 0
+    _, alive = psutil.wait_procs(offspring, timeout=60)
     assert alive == []
 
 
@@ -92,9 +92,9 @@ def test_lab(taken_ports: None, start: Start, tmp_path: Path) -> None:
     """The link, on a free port, opens JupyterLab on a copy of the notebooks; nobody enters without the token."""
     process, opened = start("lab")
     assert int(opened[1]) > FIRST["lab"]
-    with urllib.request.urlopen(opened[0], timeout=30) as page:
+    with urllib.request.urlopen(opened[0], timeout=60) as page:
         assert b"jupyter-config-data" in page.read()
-    with urllib.request.urlopen(f"http://127.0.0.1:{opened[1]}/lab", timeout=30) as page:
+    with urllib.request.urlopen(f"http://127.0.0.1:{opened[1]}/lab", timeout=60) as page:
         assert "login" in page.url
     assert (tmp_path / "notebooks/01_hello.ipynb").read_bytes() == (PROJECT / "notebooks/01_hello.ipynb").read_bytes()
     assert opened[2] not in Path(f"/proc/{process.pid}/cmdline").read_text()

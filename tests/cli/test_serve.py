@@ -234,14 +234,14 @@ def kernels(server: Server) -> list[psutil.Process]:
     return found
 
 
-def ended(server: Server, *, within: float = 15) -> int:
+def ended(server: Server, *, within: float = 60) -> int:
     """End a server by SIGTERM and return its exit status; its kernels are gone with it."""
     children = kernels(server)
     assert children
     server.closing.close()
     server.process.send_signal(signal.SIGTERM)
     status = server.process.wait(within)
-    _, alive = psutil.wait_procs(children, timeout=30)
+    _, alive = psutil.wait_procs(children, timeout=60)
     assert alive == []
     return status
 

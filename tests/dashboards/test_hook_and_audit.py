@@ -86,7 +86,7 @@ def called_back(opened: Opened, socket: Socket | None = None) -> tuple[str, str,
         content = message["content"]
         return content.get("comm_id") == label and "value" in content["data"].get("state", {})
 
-    told = json.loads(socket.until(written, timeout=20)[-1]["content"]["data"]["state"]["value"])
+    told = json.loads(socket.until(written)[-1]["content"]["data"]["state"]["value"])
     assert told[0] == value
     return told[1], told[2], told[3]
 

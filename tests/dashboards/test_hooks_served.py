@@ -176,7 +176,7 @@ def facts(socket: Socket, opened: Opened) -> Json:
         content = message["content"]
         return content.get("comm_id") == label and "value" in content["data"].get("state", {})
 
-    shown = socket.until(written, timeout=20)[-1]["content"]["data"]["state"]["value"]
+    shown = socket.until(written)[-1]["content"]["data"]["state"]["value"]
     assert json.loads(shown)[0] == value
     seen: Json = json.loads(shown)[1]
     return seen

@@ -31,7 +31,7 @@ async def test_it_is_quiet_where_nobody_waits() -> None:
     """Without pages it is quiet after a moment."""
     began = time.monotonic()
     await Traffic().quiet()
-    assert 0.04 < time.monotonic() - began < 10
+    assert 0.04 < time.monotonic() - began < 60
 
 
 async def test_a_page_is_waited_for() -> None:
@@ -41,7 +41,7 @@ async def test_a_page_is_waited_for() -> None:
         assert roads.rendering == 2
         assert not await ends(roads.quiet(), 0.2)
     assert roads.rendering == 0
-    assert await ends(roads.quiet(), 10)
+    assert await ends(roads.quiet(), 60)
 
 
 async def test_pages_that_overlap_are_counted() -> None:
@@ -54,7 +54,7 @@ async def test_pages_that_overlap_are_counted() -> None:
     assert roads.rendering == 1
     assert not await ends(roads.quiet(), 0.2)
     second.__exit__(None, None, None)
-    assert await ends(roads.quiet(), 10)
+    assert await ends(roads.quiet(), 60)
 
 
 async def test_page_that_comes_within_the_moment_counts() -> None:
@@ -65,7 +65,7 @@ async def test_page_that_comes_within_the_moment_counts() -> None:
     with roads.page():
         await asyncio.sleep(0.1)
         assert not waiting.done()
-    await asyncio.wait_for(waiting, 10)
+    await asyncio.wait_for(waiting, 60)
 
 
 async def test_page_that_fails_is_counted_off() -> None:
@@ -81,7 +81,7 @@ async def test_page_that_fails_is_counted_off() -> None:
     assert not await ends(rendered(), 0.02)
     await asyncio.sleep(0)
     assert roads.rendering == 0
-    assert await ends(roads.quiet(), 10)
+    assert await ends(roads.quiet(), 60)
 
 
 async def test_endless_visitors_are_not_waited_for_endlessly(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +91,7 @@ async def test_endless_visitors_are_not_waited_for_endlessly(monkeypatch: pytest
     with roads.page():
         began = time.monotonic()
         await roads.quiet()
-        assert 0.15 < time.monotonic() - began < 10
+        assert 0.15 < time.monotonic() - began < 60
         waiting = asyncio.ensure_future(roads.quiet())
         await asyncio.sleep(0.02)
         waiting.cancel()
@@ -113,7 +113,7 @@ async def test_kernels_ahead_start_one_after_the_other() -> None:
         work = asyncio.gather(start("a"), start("b"), start("c"))
         await asyncio.sleep(0.15)
         assert log == []
-    await asyncio.wait_for(work, 2)
+    await asyncio.wait_for(work, 60)
     assert log == ["a begins", "a ends", "b begins", "b ends", "c begins", "c ends"]
 
 
@@ -130,7 +130,7 @@ async def test_failed_start_ahead_lets_the_next_one_pass() -> None:
                 pass
 
         assert not await ends(start(), 0.05)
-    async with asyncio.timeout(1), roads.ahead():
+    async with asyncio.timeout(60), roads.ahead():
         pass
 
 
@@ -149,5 +149,5 @@ async def test_visitors_start_a_few_at_a_time_and_do_not_wait_for_work_ahead() -
 
     async with roads.ahead():
         with roads.page():
-            await asyncio.wait_for(asyncio.gather(*(start() for _ in range(3 * room))), 2)
+            await asyncio.wait_for(asyncio.gather(*(start() for _ in range(3 * room))), 60)
     assert (most, running) == (room, 0)

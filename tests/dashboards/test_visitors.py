@@ -75,7 +75,7 @@ def test_nothing_is_lost_of_much(server: Server) -> None:
             seen.extend(message["content"]["data"].get("state", {}).values())
         return seen[-1:] == [str(LINES - 1)]
 
-    socket.until(is_last, timeout=30)
+    socket.until(is_last)
     assert seen == list(map(str, range(LINES)))
 
 

@@ -54,7 +54,7 @@ NOTEBOOKS = {
     "env": (ENVIRONMENT, TIMER, WHO),
     "threads": (THREADS, "thread.join(); await task; print('threads saw', found)"),
     "impatient": (IMPATIENT, TIMER, WHO),
-    "slow": (TIMER, WHO + "\nimport time; time.sleep(30)", "print('never' + ' reached')"),
+    "slow": (TIMER, WHO + "\nimport time; time.sleep(150)", "print('never' + ' reached')"),
     "flaky": (FLAKY, WHO),
     "hasty": (TIMER, "from jupyter_app_meta import app_meta\napp_meta(timeout=0.3)", WHO),
 }
@@ -173,7 +173,7 @@ def test_changed_notebook_is_shown_as_it_is(server: Server) -> None:
     opened = visit(server, "alice", "/whole")
     assert "ran at" in opened.html and "this is" not in opened.html
     opened.close()
-    assert not psutil.wait_procs(old.values(), timeout=30)[1]
+    assert not psutil.wait_procs(old.values(), timeout=60)[1]
 
 
 def test_cell_that_fails_ahead_costs_its_visitor_nothing(server: Server) -> None:
@@ -254,7 +254,7 @@ def test_time_limit_of_cells_begins_with_the_visitor(server: Server) -> None:
     before = time.time()
     opened = visit(server, "alice", "/slow")
     assert ran_at(opened) < before - 3 and "<alice|{}|{}|run>" in opened.html
-    assert 2.5 < time.time() - before < 20
+    assert 2.5 < time.time() - before < 100
     assert "Something went wrong (E-" in opened.html
     assert "never reached" not in opened.html
     opened.close()
@@ -279,8 +279,8 @@ app = (create_app(identity_provider=People)
             processes = kernels(server)
             assert opened.kernel_id in processes
             server.process.send_signal(signal.SIGTERM)
-            assert not psutil.wait_procs(list(processes.values()), timeout=30)[1]
-        assert server.process.wait(30) == 0
+            assert not psutil.wait_procs(list(processes.values()), timeout=60)[1]
+        assert server.process.wait(60) == 0
         assert not [str(path) for path in Path(folder).rglob("*")]
         log = without_kernels(server.log)
         assert "Uncaught" not in log and "never retrieved" not in log
@@ -292,4 +292,4 @@ def test_kernels_end_with_a_server_that_is_killed(server: Server) -> None:
     processes = list(kernels(server).values())
     os.kill(server.process.pid, signal.SIGKILL)
     server.process.wait()
-    assert not psutil.wait_procs(processes, timeout=30)[1]
+    assert not psutil.wait_procs(processes, timeout=60)[1]

@@ -69,6 +69,7 @@ class Kernel:
         self.client = client
         self.session: Stamping = client.session
         self.strays: list[Json] = []  # what other messages caused than the one waited for
+        self.patience = 90.0  # seconds that a message may take
 
     def stamp(self, username: str, message: Json) -> Json:
         """Return the stamp of a message."""
@@ -100,9 +101,9 @@ class Kernel:
         content = {"code": code, "silent": False, "store_history": False, "user_expressions": {}, "allow_stdin": False}
         return self.send(username, "execute_request", {**content, "stop_on_error": False}, **options)
 
-    def finish(self, msg_id: str, timeout: float = 30) -> str:
+    def finish(self, msg_id: str) -> str:
         """Wait for a message to be done and return what it printed, or its error."""
-        text, deadline = "", time.monotonic() + timeout
+        text, deadline = "", time.monotonic() + self.patience
         while True:
             message = self._published(deadline)
             if message["parent_header"].get("msg_id") != msg_id:
@@ -138,7 +139,7 @@ class Kernel:
         """Make a subshell and return its id."""
         msg_id = self.send(None, "create_subshell_request", {}, channel="control")
         while True:
-            reply = self.client.get_control_msg(timeout=30)
+            reply = self.client.get_control_msg(timeout=90)
             if reply["parent_header"].get("msg_id") == msg_id:
                 return str(reply["content"]["subshell_id"])
 

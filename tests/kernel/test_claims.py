@@ -84,13 +84,13 @@ class Ahead:
     def settle(self) -> None:
         """Wait until the control messages that were sent are done."""
         msg_id = self.kernel.send(None, "kernel_info_request", {}, channel="control")
-        while self.kernel.client.get_control_msg(timeout=30)["parent_header"].get("msg_id") != msg_id:
+        while self.kernel.client.get_control_msg(timeout=90)["parent_header"].get("msg_id") != msg_id:
             pass
 
     def asks(self, code: str) -> str:
         """Send a cell that is run ahead, and wait until it is about to ask."""
         msg_id = self.start(f"print('about to ask')\n{code}")
-        while (message := self.kernel.client.get_iopub_msg(timeout=30))["msg_type"] != "stream":
+        while (message := self.kernel.client.get_iopub_msg(timeout=90))["msg_type"] != "stream":
             self.kernel.strays.append(message)
         return msg_id
 
@@ -129,6 +129,15 @@ def ahead(shared: tuple[Kernel, Path]) -> Iterator[Ahead]:
 def log(shared: tuple[Kernel, Path]) -> Path:
     """What the kernel logs."""
     return shared[1] / "stderr"
+
+
+def ends_on_request(manager: KernelManager, ahead: Ahead) -> None:
+    """Ask the kernel to end, and wait until it has, by itself: nobody kills it."""
+    ahead.kernel.send(None, "shutdown_request", {"restart": False}, channel="control")
+    deadline = time.monotonic() + 60
+    while manager.is_alive():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 @contextmanager
@@ -420,7 +429,7 @@ def test_timeout_ends_the_wait(ahead: Ahead) -> None:
         "import time, jupyter_app_meta\nbegan = time.monotonic()\n"
         "try: app_meta(timeout=0.2)\n"
         "except TimeoutError as error: print(type(error).__name__, error)\n"
-        "print(0.2 <= time.monotonic() - began < 1.5, issubclass(jupyter_app_meta.NotClaimed, TimeoutError))"
+        "print(0.2 <= time.monotonic() - began < 30, issubclass(jupyter_app_meta.NotClaimed, TimeoutError))"
     )
     answer = "NotClaimed No visitor arrived at this warm kernel within 0.2 seconds.\nTrue True"
     assert ahead.run(cell) == answer
@@ -478,11 +487,7 @@ def test_shutdown_ends_the_wait(tmp_path: Path, before: str) -> None:
         ahead.run(before)
         ended = f"import sys\ntry: who()\nfinally: open({str(tmp_path / 'ended')!r}, 'w').write(str(sys.exception()))"
         assert ahead.waits(ahead.start(ended), 0.3)
-        began = time.monotonic()
-        ahead.kernel.send(None, "shutdown_request", {"restart": False}, channel="control")
-        while manager.is_alive() and time.monotonic() - began < 4:
-            time.sleep(0.02)
-        assert time.monotonic() - began < 3
+        ends_on_request(manager, ahead)
     assert (tmp_path / "ended").read_text() == "The warm kernel was shut down before a visitor arrived."
 
 
@@ -490,9 +495,10 @@ def test_manager_need_not_kill_who_waits(tmp_path: Path) -> None:
     """A server ends a kernel by an interrupt and a request: a task and a thread that no interrupt reaches end too."""
     with owned(tmp_path, AWARE) as (manager, ahead):
         ahead.run(f"{THREADED}\n{TASKED}")
+        manager.shutdown_wait_time = 120
         began = time.monotonic()
         manager.shutdown_kernel()
-        assert time.monotonic() - began < 2  # at 2.5 the manager would lose patience
+        assert time.monotonic() - began < 50  # at 60 the manager would lose patience
 
 
 # --- with and without the extension ----------------------------------------------------------------------------------
@@ -520,8 +526,4 @@ def test_unloading_leaves_nothing(tmp_path: Path) -> None:
         assert ahead.kernel.run(None, "print(sorted(now().keys() - before.keys()))") == f"['{wire.CLAIM_TYPE}']"
         ahead.kernel.run(None, "%unload_ext jupyter_app_meta\n%unload_ext jupyter_app_meta")
         assert ahead.kernel.run(None, "print(now() == before)") == "True"
-        began = time.monotonic()
-        ahead.kernel.send(None, "shutdown_request", {"restart": False}, channel="control")
-        while manager.is_alive() and time.monotonic() - began < 4:
-            time.sleep(0.02)
-        assert time.monotonic() - began < 3
+        ends_on_request(manager, ahead)

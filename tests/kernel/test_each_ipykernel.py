@@ -43,6 +43,7 @@ def test_attribution(release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(release), os.environ.get("PYTHONPATH", "")]))
     for attempt in ("first", "second", "third"):
         with suppress(Empty), running(tmp_path / attempt, AWARE) as kernel:
+            kernel.patience = 30
             check(kernel, release)
             return
     pytest.fail("Three kernels fell silent.")  # these releases hear no more, once in a while, of what they are sent

@@ -278,7 +278,7 @@ def test_hostile_lengths_take_linear_time(text: str) -> None:
     began = time.process_time()
     for url in (f"{BASE}?next={text}", f"{BASE}?{text}", f"{BASE}/{text}", f"{BASE}?next={quote(text, safe='')}"):
         urls.split(url)
-    assert time.process_time() - began < 4
+    assert time.process_time() - began < 30  # the longest takes 3, and without a bound it would take minutes
 
 
 def test_very_long_names_are_no_names() -> None:

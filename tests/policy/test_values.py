@@ -293,4 +293,4 @@ def test_hostile_texts_take_linear_time(text: str) -> None:
     fields: dict[str, Any] = {"cookies": (("theme", text), (text, "x")), "headers": (("Referer", text), (text, "x"))}
     for url in (f"http://h/x?q={text}", f"http://h/{text}", f"http://h/x?{quote(text, safe='')}"):
         seen(Policy.of(cookies_allow=["*"], headers_allow=["*"]), url=url, **fields)
-    assert time.process_time() - began < 10
+    assert time.process_time() - began < 30  # the longest takes 2, and without a bound it would take minutes

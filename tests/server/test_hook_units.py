@@ -219,7 +219,7 @@ async def test_endless_function_is_given_up(monkeypatch: pytest.MonkeyPatch, cap
     monkeypatch.setattr(hooks, "TIME_LIMIT", 0.05)
     begun = time.monotonic()
     assert await hooks.meta_of(endless, REQUEST, LOG) == {}
-    assert 0.05 <= time.monotonic() - begun < 4
+    assert 0.05 <= time.monotonic() - begun < 60
     assert caplog.messages == ["endless raised TimeoutError."]
 
 
