@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
 from pathlib import Path
@@ -17,7 +18,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
-from harness import free_port
+from harness import free_port, without_others
 from jupyter_server.auth.decorator import allow_unauthenticated
 from jupyter_server.auth.identity import IdentityProvider, LegacyIdentityProvider, PasswordIdentityProvider
 from jupyter_server.auth.identity import User as ServerUser
@@ -657,7 +658,9 @@ import jupyterhub
 class Hub(RequestHandler):
     def get(self, path):
         self.set_header("X-JupyterHub-Version", jupyterhub.__version__)
-        self.finish(sys.argv[2] if path == "user" else json.dumps({"version": jupyterhub.__version__}))
+        token = self.request.headers.get("Authorization", "").rpartition(" ")[2]
+        found = json.loads(sys.argv[2]).get(token) if path == "user" else {"version": jupyterhub.__version__}
+        self.finish(json.dumps(found))
     post = get
 
 async def main():
@@ -668,29 +671,32 @@ asyncio.run(main())
 """
 
 
-@pytest.fixture(params=["extension", "older mode"])
-def singleuser(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
-    """A function that runs a real jupyterhub-singleuser for alice and returns what it says of a Hub's model."""
+KINDS = ("user", "service")
+SCOPES = {"scopes": ["access:servers!user=alice"], "roles": [CANARY], "auth_state": CANARY, "token_id": CANARY}
+MODELS = {
+    kind: {"kind": kind, "name": "alice", "admin": False, "groups": ["g1"], **SCOPES, "session_id": CANARY}
+    for kind in KINDS
+}
+"""What a Hub says of whose token is ``user``, and of whose is ``service``."""
+
+
+@pytest.fixture(scope="module", params=["extension", "older mode"])
+def singleuser(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A function that asks a real jupyterhub-singleuser of alice's who the bearer of a token is."""
     pytest.importorskip("jupyterhub")
-    (tmp_path / "probe.py").write_text(PROBE)
-    (tmp_path / "hub.py").write_text(HUB)
-    running: list[subprocess.Popen[bytes]] = []
-
-    def run(model: dict[str, Any]) -> Any:
-        hub_port, port = free_port(), free_port()
-        env = hub_environment(tmp_path, hub_port, port, extension=request.param == "extension")
-        log = (tmp_path / "log").open("wb")
-        options = ["--ServerApp.jpserver_extensions={'probe': True, 'jupyter_app_meta': False}", "--allow-root"]
-        for arguments in (["hub.py", str(hub_port), json.dumps(model)], ["-m", "jupyterhub.singleuser", *options]):
-            command = [sys.executable, *arguments]
-            running.append(subprocess.Popen(command, cwd=tmp_path, env=env, stdout=log, stderr=log))
-        log.close()
-        return answered(f"http://127.0.0.1:{port}/user/alice/probe", tmp_path / "log")
-
-    yield run
-    for process in running:
-        process.kill()
-        process.wait()
+    home = tmp_path_factory.mktemp("singleuser")
+    (home / "probe.py").write_text(PROBE)
+    (home / "hub.py").write_text(HUB)
+    hub_port, port = free_port(), free_port()
+    env = hub_environment(home, hub_port, port, extension=request.param == "extension")
+    options = ["--ServerApp.jpserver_extensions={'probe': True, 'jupyter_app_meta': False}", "--allow-root"]
+    with ExitStack() as ends:
+        log = ends.enter_context((home / "log").open("wb"))
+        for arguments in (["hub.py", str(hub_port), json.dumps(MODELS)], ["-m", "jupyterhub.singleuser", *options]):
+            process = subprocess.Popen([sys.executable, *arguments], cwd=home, env=env, stdout=log, stderr=log)
+            ends.callback(process.wait)
+            ends.callback(process.kill)
+        yield lambda token: answered(f"http://127.0.0.1:{port}/user/alice/probe", token, home / "log")
 
 
 def hub_environment(home: Path, hub_port: int, port: int, *, extension: bool) -> dict[str, str]:
@@ -704,15 +710,18 @@ def hub_environment(home: Path, hub_port: int, port: int, *, extension: bool) ->
     paths = os.pathsep.join([str(home), *sys.path])
     folders = {f"JUPYTER_{name}_DIR": str(home / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
     hubs = {f"JUPYTERHUB_{name}": value for name, value in names.items()}
+    if not extension:
+        hubs["JUPYTERHUB_SINGLEUSER_APP"] = "jupyter-server"
+    folders["JUPYTER_CONFIG_PATH"] = str(without_others(home))
     return {**kept, **hubs, **folders, "PYTHONPATH": paths, "HOME": str(home)}
 
 
-def answered(url: str, log: Path) -> Any:
-    """Return what a server says once it is up."""
+def answered(url: str, token: str, log: Path) -> Any:
+    """Return what a server says to the bearer of a token, once it is up."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
-            wanted = urllib.request.Request(url, headers={"Authorization": "token of-alice"})
+            wanted = urllib.request.Request(url, headers={"Authorization": f"token {token}"})
             with urllib.request.urlopen(wanted, timeout=10) as response:
                 return json.load(response)
         except OSError:
@@ -720,11 +729,10 @@ def answered(url: str, log: Path) -> Any:
     raise TimeoutError(log.read_text())
 
 
-@pytest.mark.parametrize("kind", ["user", "service"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_real_singleuser_server_knows_whom_the_hub_means(singleuser: Any, kind: str) -> None:
     """In both modes of jupyterhub-singleuser a user alice and a service alice are two, and nothing secret crosses."""
-    scopes = {"scopes": ["access:servers!user=alice"], "roles": [CANARY], "auth_state": CANARY, "token_id": CANARY}
-    said = singleuser({"kind": kind, "name": "alice", "admin": False, "groups": ["g1"], **scopes, "session_id": CANARY})
+    said = singleuser(kind)
     user = said["user"]
     assert (user["kind"], user["assurance"], user["is_owner"]) == (kind, "hub", kind == "user")
     assert (user["username"], user["groups"], said["key"]) == ("alice", ["g1"], f"hub:{kind}:alice")
