@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -34,8 +36,11 @@ CHROMIUM_FLAGS = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # Voila's pages name a CDN: the same for everybody
 )
 FOREIGN = ("JUPYTER_", "JUPYTERHUB_", "JPY_", "KERNEL_")
-SLOW = "rfc3987_syntax"
-"""Hidden from each server of the tests: jsonschema works without it, and it takes as long as all of jupyter_server."""
+SLOW = ("rfc3987_syntax", "isoduration", "rfc3986_validator")
+"""Hidden from each server of the tests: jsonschema works without them. The first takes as long as jupyter_server."""
+
+DEBUGGER = "debugpy"
+"""Hidden from the kernels of the tests' servers, for which importing it is a quarter of their start."""
 
 with suppress(ModuleNotFoundError):  # the wheel's environment has none, and no properties to test
     import hypothesis
@@ -47,7 +52,7 @@ Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the developer's own Jupyter settings, servers and kernels out of the tests."""
+    """Keep the developer's own Jupyter settings, servers and kernels out of the tests; compile the package once."""
     for name in [name for name in os.environ if name.startswith(FOREIGN)]:
         del os.environ[name]
     home = tempfile.mkdtemp(prefix="app-meta-")
@@ -55,14 +60,26 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.update({variable: str(Path(home, folder)) for variable, folder in FOLDERS.items()})
     os.environ["PYTHONNOUSERSITE"] = "1"
     _hide(SLOW, Path(home, "absent"))
+    sys.path.insert(0, str(Path(home, "absent")))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [sys.path[0], os.environ.get("PYTHONPATH")]))
+    _hide((DEBUGGER,), Path(home, "undebugged"))
+    os.environ["APP_META_UNDEBUGGED"] = str(Path(home, "undebugged"))  # tests/journey/harness.py looks here
+    if not hasattr(config, "workerinput"):
+        _compile("jupyter_app_meta")
 
 
-def _hide(module: str, folder: Path) -> None:
-    """Make a module unimportable, here and in the processes that the tests start."""
+def _hide(modules: tuple[str, ...], folder: Path) -> None:
+    """Make modules unimportable where this folder comes first on the path."""
     folder.mkdir()
-    (folder / f"{module}.py").write_text(f"raise ImportError('{module} is hidden')\n")
-    sys.path.insert(0, str(folder))
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    for module in modules:
+        (folder / f"{module}.py").write_text(f"raise ImportError('{module} is hidden')\n")
+
+
+def _compile(package: str) -> None:
+    """Keep a package's bytecode: hundreds of servers and kernels, which write none themselves, need not make it."""
+    spec = find_spec(package)
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        compileall.compile_dir(folder, quiet=2)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -122,7 +139,10 @@ def find_python313() -> str | None:
 
 
 def _runs_kernel_half(path: str) -> bool:
-    needed = "import sys, ipykernel, starlette; sys.exit(sys.version_info[:2] != (3, 13))"
+    needed = (
+        "import sys; from importlib.util import find_spec\n"
+        "sys.exit(sys.version_info[:2] != (3, 13) or not (find_spec('ipykernel') and find_spec('starlette')))"
+    )
     try:
         return subprocess.run([path, "-c", needed], capture_output=True, check=False).returncode == 0
     except OSError:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
-import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 import nbformat
 import psutil
 from harness import HERE as JOURNEY
-from harness import Server, Socket, Visitor, free_port, kernelspec, launched
+from harness import NO_TLS, Server, Socket, Visitor, free_port, kernelspec, launched, python_path
+from harness import eventually as eventually  # noqa: PLC0414  # for those who import it from here
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from jupyter_app_meta.dashboards import Builder
@@ -80,7 +79,7 @@ async def served(builder: Builder) -> AsyncIterator[httpx.AsyncClient]:
     application, port = builder.build(), free_port()
     server = application.listen(port, "127.0.0.1")
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60, verify=NO_TLS) as client:
             yield client
     finally:
         server.stop()
@@ -94,7 +93,7 @@ def serving_folder(home: Path, *arguments: str, prefix: str = "/") -> Iterator[S
     kernelspec(home, KERNEL)
     (home / "root").mkdir(exist_ok=True)
     argv = ["-m", "jupyter_app_meta.cli", "serve", *arguments, f"--port={port}", "--no-browser"]
-    env = {"PYTHONPATH": os.pathsep.join([str(JOURNEY), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)}
+    env = {"PYTHONPATH": python_path(JOURNEY)}
     with launched(home, argv, f"http://127.0.0.1:{port}{prefix}", env=env) as server:
         yield server
 
@@ -144,18 +143,6 @@ def kernels(server: Server) -> dict[str, psutil.Process]:
         with suppress(psutil.Error):
             if match := re.search(r"kernel-([0-9a-f-]{36})\.json", " ".join(process.cmdline())):
                 found[match[1]] = process
-    return found
-
-
-T = TypeVar("T")
-
-
-def eventually(wanted: Callable[[], T], timeout: float = 20) -> T:
-    """Return what ``wanted`` answers, as soon as that is not false."""
-    deadline = time.monotonic() + timeout
-    while not (found := wanted()):
-        assert time.monotonic() < deadline, f"not within {timeout} seconds"
-        time.sleep(0.05)
     return found
 
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 import websocket
-from harness import Server, free_port
+from harness import NO_TLS, Server, free_port
 from stage import SLIDER, WHO, Opened, eventually, move, served, serving_folder, visit, write
 from test_proxy import find_nginx
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
@@ -113,7 +113,7 @@ def elsewhere(opened: Opened) -> None:
 
 def _answers(server: Server) -> bool:
     try:
-        return httpx.get(server.url, timeout=5).status_code > 0
+        return httpx.get(server.url, timeout=5, verify=NO_TLS).status_code > 0
     except httpx.TransportError:
         return False
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from harness import Server, free_port
+from harness import NO_TLS, Server, free_port
 from stage import Opened, browse, eventually, kernels, staging, visit, write
 
 from jupyter_app_meta.dashboards import create_app
@@ -93,7 +93,7 @@ def come(server: Server, address: str) -> Opened:
 
 def test_quiet_pages_end(tmp_path: Path) -> None:
     """A page that is open while its visitor sends nothing does not live for ever; one that is used does."""
-    with staging(tmp_path, app(tmp_path, quiet_timeout=12)) as server:
+    with staging(tmp_path, app(tmp_path, quiet_timeout=8, idle_timeout=4)) as server:
         quiet = visit(server, None, "page")
         quiet.connect()
         used = visit(server, None, "page")
@@ -127,7 +127,7 @@ async def test_connections(tmp_path: Path) -> None:
     try:
         with ExitStack() as stack:
             held = [stack.enter_context(sockets.create_connection(("127.0.0.1", port))) for _ in range(4)]
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", verify=NO_TLS) as client:
                 refused = await client.get("/")
                 assert (refused.status_code, refused.headers["Retry-After"]) == (503, "10")
                 held[0].close()
@@ -151,6 +151,6 @@ def test_out_of_descriptors(tmp_path: Path, connections: int | None) -> None:
             crowd = [stack.enter_context(sockets.create_connection(address, timeout=60)) for _ in range(120)]
             for connection in crowd[100:]:
                 assert connection.recv(12) in (b"HTTP/1.1 503", b"")
-        eventually(lambda: httpx.get(server.url, timeout=30).status_code == 200)
+        eventually(lambda: httpx.get(server.url, timeout=30, verify=NO_TLS).status_code == 200)
         assert os.path.getsize(server.log_file) - before < 5000
         assert "Refusing connections" in server.log

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 import websocket
-from harness import Server, free_port
+from harness import NO_TLS, Server, free_port
 from stage import SLIDER, WHO, eventually, kernels, move, serving_folder, visit, write
 
 PREFIX = "/apps/dash/"
@@ -86,12 +86,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         finally:
             front.closing.close()
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
 
 def _answers(server: Server) -> bool:
     try:
-        return httpx.get(server.url, timeout=5).status_code > 0
+        return httpx.get(server.url, timeout=5, verify=NO_TLS).status_code > 0
     except httpx.TransportError:
         return False
 

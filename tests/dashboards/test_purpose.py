@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from harness import Server
+from harness import NO_TLS, Server
 from stage import eventually, kernels, staging, visit, write
 
 APP = """
@@ -55,7 +55,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def get(server: Server, headers: dict[str, str]) -> httpx.Response:
     """GET the page as this client does."""
-    return httpx.get(server.url, headers={**BROWSER, **headers}, timeout=60)
+    return httpx.get(server.url, headers={**BROWSER, **headers}, timeout=60, verify=NO_TLS)
 
 
 @pytest.mark.parametrize("name", NO_PAGE)
@@ -86,7 +86,7 @@ def test_pages_run(server: Server, name: str) -> None:
     assert answer.status_code == 200 and "it ran" in answer.text
     eventually(lambda: kernels(server))
     kernel_id = next(iter(kernels(server)))
-    httpx.post(f"{server.url}voila/api/shutdown/{kernel_id}", headers=BROWSER)
+    httpx.post(f"{server.url}voila/api/shutdown/{kernel_id}", headers=BROWSER, verify=NO_TLS)
     eventually(lambda: not kernels(server))
 
 

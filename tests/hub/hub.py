@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import httpx
 import psutil
 import pytest
-from harness import AWARE, Server, Visitor, free_port, kernelspec
+from harness import AWARE, NO_TLS, Server, Visitor, free_port, kernelspec, python_path, runtime
 
 USERS = ("alice", "bob", "carol", "admin")
 MARK = "APP_META_TEST_HUB"
@@ -76,16 +76,18 @@ c.SimpleLocalProcessSpawner.home_dir_template = {home!r} + "/home/{{username}}"
 c.LocalProcessSpawner.interrupt_timeout = 10
 c.Spawner.cmd = [sys.executable, "-m", "jupyterhub.singleuser"]
 c.Spawner.environment = {environment!r}
+c.Spawner.environment["JUPYTER_RUNTIME_DIR"] = lambda spawner: {runtime!r} + "/" + spawner.user.name
 """
 
 SERVER_CONFIG = """
 c.ServerApp.jpserver_extensions = {{
-    "jupyter_app_meta": True, "jupyterlab": False, "jupyter_lsp": False, "jupyter_server_terminals": False,
-    "notebook": False, "notebook_shim": False, "voila.server_extension": False,
+    "jupyter_app_meta": True, "jupyterlab": False, "jupyterlab_jupytext": False, "jupyter_lsp": False,
+    "jupyter_server_terminals": False, "notebook": False, "notebook_shim": False, "voila.server_extension": False,
 }}
 c.ServerApp.reraise_server_extension_failures = True
 c.ServerApp.allow_root = True
 c.MultiKernelManager.default_kernel_name = {kernel!r}
+c.KernelManager.transport = "ipc"  # a free port may be taken before the kernel takes it
 """
 
 
@@ -111,7 +113,10 @@ class Hub:
         self.process: subprocess.Popen[bytes] | None = None
         self._started: list[subprocess.Popen[bytes]] = []
         self._http = httpx.Client(
-            base_url=f"{self.url}hub/api", headers={"Authorization": f"token {self.tokens['harness']}"}, timeout=60
+            base_url=f"{self.url}hub/api",
+            headers={"Authorization": f"token {self.tokens['harness']}"},
+            timeout=60,
+            verify=NO_TLS,
         )
 
     @property
@@ -157,7 +162,8 @@ class Hub:
         """Start a program that ends with the Hub, in an environment without anything of the developer's Jupyter."""
         foreign = ("JUPYTER", "JPY_", "COV_", "CONFIGPROXY_", "IPYTHON")
         kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
-        own = {MARK: str(self.home), "HOME": str(self.home), "PYTHONDONTWRITEBYTECODE": "1"}
+        own = {MARK: str(self.home), "HOME": str(self.home)}
+        own |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": python_path()}
         process = subprocess.Popen(
             command,
             cwd=self.home,
@@ -263,6 +269,7 @@ class Hub:
             "canary": self.canary,
             "crypt_key": secrets.token_hex(32),
             "environment": self._server_environment(),
+            "runtime": str(runtime(self.home)),
         }
         (self.home / "jupyterhub_config.py").write_text(HUB_CONFIG.format_map(values) + hub_config)
 
@@ -302,7 +309,7 @@ class Browser:
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
         self.jar = CookieJar()
-        self.http = httpx.Client(base_url=hub.url, cookies=self.jar, follow_redirects=True, timeout=60)
+        self.http = httpx.Client(base_url=hub.url, cookies=self.jar, follow_redirects=True, timeout=60, verify=NO_TLS)
         hub.closing.callback(self.http.close)
 
     def log_in(self, name: str) -> None:

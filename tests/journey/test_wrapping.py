@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import AWARE, Server, Socket, serving
+from harness import AWARE, Server, Socket, eventually, python_path, serving
 
 from conftest import PEOPLE
 
@@ -34,14 +33,17 @@ def _load_jupyter_server_extension(app):
     app.web_app.settings["kernel_websocket_connection_class"] = Own
     again = app.extension_manager
     again.load_extension("jupyter_app_meta")
-    app.io_loop.call_later(1, lambda: again.load_extension("jupyter_app_meta"))
+    def load_again():
+        again.load_extension("jupyter_app_meta")
+        app.log.warning("LOADED AGAIN")
+    app.io_loop.call_later(0.1, load_again)  # once the server runs
 """
 
 
 def with_module(home: Path, name: str, source: str) -> dict[str, str]:
     """Write a module for a server, and return the environment in which it finds it."""
     (home / f"{name}.py").write_text(source)
-    return {"PYTHONPATH": os.pathsep.join([str(home), os.environ.get("PYTHONPATH", "")])}
+    return {"PYTHONPATH": python_path(home)}
 
 
 @pytest.mark.parametrize("nodelay", [True, False])
@@ -53,7 +55,7 @@ def test_connection_class_of_another_extension_is_wrapped(tmp_path: Path, nodela
         f"c.Own.greeting = 'as configured'\nc.AppMetaExtension.tcp_nodelay = {nodelay}\n"
     )
     with serving(tmp_path, config=config, token="", env=env) as server:
-        time.sleep(1.5)
+        eventually(lambda: "LOADED AGAIN" in server.log)
         visitor = server.visitor(cookies={"person": "alice"})
         socket = visitor.connect(visitor.start_kernel())
         assert socket.who()["user"]["username"] == "alice"

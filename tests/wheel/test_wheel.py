@@ -6,7 +6,6 @@ import importlib.metadata
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -34,9 +33,14 @@ BIN = Path(sys.executable).parent
 
 @dataclass
 class Server:
-    """A running server."""
+    """A running server; the port is the one that the system has given to it."""
 
-    port: int
+    info: Path
+
+    @property
+    def port(self) -> int:
+        """What the server has written into its runtime folder; raises OSError as long as it has not."""
+        return int(json.loads(self.info.read_text())["port"])
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """Call its REST API and return the answer."""
@@ -56,13 +60,11 @@ class Server:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that is started as its deployer starts it, without any configuration."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        server = Server(probe.getsockname()[1])
-    options = [f"--ServerApp.port={server.port}", f"--IdentityProvider.token={TOKEN}", "--no-browser", "--allow-root"]
+    options = ["--ServerApp.port=0", f"--IdentityProvider.token={TOKEN}", "--no-browser", "--allow-root"]
     process = subprocess.Popen(
         [str(BIN / "jupyter"), "server", *options], cwd=tmp_path_factory.mktemp("root"), stderr=subprocess.DEVNULL
     )
+    server = Server(Path(os.environ["JUPYTER_RUNTIME_DIR"], f"jpserver-{process.pid}.json"))
     try:
         wait_until_up(server, process)
         yield server
@@ -73,7 +75,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def wait_until_up(server: Server, process: subprocess.Popen[bytes]) -> None:
     """Return as soon as the server answers."""
-    for _ in range(300):
+    for _ in range(1200):
         assert process.poll() is None, "the server has stopped"
         try:
             server.call("GET", "api/status")
