@@ -22,14 +22,16 @@ QUICK_TESTS := tests/test_model.py tests/policy/test_policy.py tests/policy/test
 PURE_TESTS := tests/policy tests/test_wire.py
 
 # A file's tests share servers. The files are begun in the order of tests/conftest.py: those that take long first.
-PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
+# Tests also wait, so two processors are enough for three workers.
+WORKERS ?= 3
+PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # What tests and servers start by name must come from the environment under test.
 in = exec env PATH="$(abspath $(1))/bin:$$PATH" $(1)/bin/python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo lab docs quick coverage constraints test test-main test-313 test-wheel lint format bench wheel chromium nginx hub-proxy clean
+.PHONY: help demo lab docs quick coverage constraints test test-main test-313 test-wheel lint format bench wheel environments programs clean
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -53,7 +55,7 @@ coverage: $(VENV)/.test ## Check that examples reach each branch of the pure cor
 
 test: test-main test-313 test-wheel ## Run every test: here, under Python 3.13, and against the wheel
 
-test-main: $(VENV)/.test $(VENV313)/.test $(VENVTOGETHER)/.test chromium nginx hub-proxy ## Run the tests in .venv
+test-main: $(VENV)/.test $(VENV313)/.test $(VENVTOGETHER)/.test programs ## Run the tests in .venv
 	$(call in,$(VENV)) -m pytest $(PARALLEL) $(ARGS)
 
 test-313: $(VENV313)/.test ## Run the kernel half's tests under Python 3.13, where there is one
@@ -83,11 +85,13 @@ wheel: $(BUILD)/dist/.built ## Build the wheel
 constraints: ## Write constraints.txt anew, with the newest releases
 	@PYTHON=$(PYTHON) tools/renew-constraints.sh
 
-chromium nginx:
-	@tools/ensure-$@.sh
+environments: $(VENV)/.docs $(VENV313)/.test $(VENVTOGETHER)/.test $(VENVWHEEL)/.test programs ## Install all that the tests need
 
-hub-proxy:
-	@tools/ensure-$@.sh $(VENV)/node
+# One after the other: only one apt may run at a time.
+programs: | $(PY)
+	@tools/ensure-chromium.sh
+	@tools/ensure-nginx.sh
+	@tools/ensure-hub-proxy.sh $(VENV)/node
 
 clean: ## Remove what was made
 	rm -rf $(VENV) $(VENV313) $(VENVWHEEL) $(VENVTOGETHER) $(BUILD) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
