@@ -12,6 +12,7 @@ The tree::
     ├── BadStamp              a stamp cannot be believed
     │   └── UnknownVersion    ... because a newer server wrote it
     ├── RequirementMissing    a package that dashboards need is missing or too old
+    ├── LifespanError         a lifespan, or the factory of an application, cannot be entered
     └── DashboardError        ``create_app()`` or ``serve`` was given something that it cannot serve
         └── KernelMissing     ... because a notebook's kernel is not installed
 
@@ -90,6 +91,10 @@ class UnknownVersion(BadStamp):
 
 class RequirementMissing(AppMetaError, ImportError):
     """A package that dashboards need is missing or too old; the message says what to install."""
+
+
+class LifespanError(AppMetaError, RuntimeError):
+    """A lifespan or an application factory cannot be entered; the message says what it must be."""
 
 
 class DashboardError(AppMetaError, ValueError):

@@ -1,1 +1,30 @@
-"""Dashboards inside an ASGI application: the tornado application behind ``scope``, ``receive`` and ``send``."""
+"""Dashboards inside an ASGI application: the tornado application behind ``scope``, ``receive`` and ``send``.
+
+``within``, ``run`` and ``transparent`` need no dashboard: a name is loaded when it is asked for, and nothing else is.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .contexts import make_transparent, transparent
+    from .lifespan import within
+    from .serve import run
+
+__all__ = ["make_transparent", "run", "transparent", "within"]
+
+_HOMES = {
+    "make_transparent": "contexts",
+    "run": "serve",
+    "transparent": "contexts",
+    "within": "lifespan",
+}
+"""The module of each name."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

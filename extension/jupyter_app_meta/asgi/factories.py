@@ -1,0 +1,90 @@
+"""From what a deployer calls a factory to an ASGI application that is entered.
+
+A factory is one of these, and is recognised in this order:
+
+1. an object that is an asynchronous context manager, such as an instance of a FastAPI class with ``__aenter__``;
+2. an awaitable, which results in one of the others;
+3. a class or function that can be called without arguments: what it returns, or what that results in, is 1 or 4;
+4. an ASGI application: what can be called with ``scope``, ``receive`` and ``send``.
+
+A context manager yields the application. If it yields None, it has to be the application itself.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, TypeAlias
+from weakref import WeakSet
+
+from starlette.types import ASGIApp
+
+from ..errors import LifespanError
+from ..lifespans import takes
+
+AppFactory: TypeAlias = (
+    Callable[[], AbstractAsyncContextManager[Any] | Awaitable[ASGIApp] | ASGIApp]
+    | AbstractAsyncContextManager[Any]
+    | ASGIApp
+)
+
+_begun: WeakSet[Any] = WeakSet()
+
+
+@asynccontextmanager
+async def entered(factory: AppFactory) -> AsyncIterator[ASGIApp]:
+    """Enter what a factory makes, and give the application. It is left in the same task.
+
+    Raises LifespanError for what is not a factory, for a context manager that yields no application, and for a
+    generator's context manager that is entered twice.
+    """
+    made = await _made(factory)
+    if not _is_manager(made):
+        yield _application(made, factory)
+        return
+    _refuse_second(made, factory)
+    async with made as app:
+        yield _application(made if app is None and _is_application(made) else app, factory)
+
+
+async def _made(factory: Any) -> Any:
+    if _is_manager(factory):
+        return factory
+    made = factory() if not inspect.isawaitable(factory) and takes(factory, 0) else factory
+    return await made if inspect.isawaitable(made) and not _is_manager(made) else made
+
+
+def _is_manager(value: object) -> bool:
+    return hasattr(type(value), "__aenter__")
+
+
+def _is_application(value: object) -> bool:
+    return not isinstance(value, type) and takes(value, 3)
+
+
+def _application(value: Any, factory: object) -> ASGIApp:
+    if _is_application(value):
+        app: ASGIApp = value
+        return app
+    if value is None:
+        raise LifespanError(f"{_name(factory)} yields None: yield the app.")
+    if value is factory:
+        raise LifespanError(
+            f"{_name(factory)} is neither an ASGI application nor a factory of one: give an application, or a function "
+            "without parameters that returns one or is an asynccontextmanager that yields one."
+        )
+    raise LifespanError(f"{_name(factory)} yields {type(value).__name__}, which is not an ASGI application.")
+
+
+def _refuse_second(manager: Any, factory: object) -> None:
+    """Refuse what a generator can do only once, before Python fails with an AttributeError."""
+    if not inspect.isasyncgen(getattr(manager, "gen", None)):
+        return
+    if manager in _begun:
+        raise LifespanError(f"{_name(factory)} is entered twice: give the function, not what it returned.")
+    _begun.add(manager)
+
+
+def _name(factory: object) -> str:
+    return getattr(factory, "__qualname__", None) or type(factory).__name__

@@ -1,0 +1,141 @@
+"""The deployer's lifespan: what a server enters before it serves and leaves when all is over, and what it sets.
+
+1. A lifespan is entered and left in one task, by ``async with``: anyio refuses any other way.
+2. Its ContextVars are noted once it is entered. They are set anew in each request, so that what one request makes of
+   them reaches no other one.
+3. Work of the server itself runs in a copy of the lifespan's context. Nothing of a visitor is in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextvars import Context, ContextVar, copy_context
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import anyio
+
+from .errors import LifespanError
+
+Lifespan = Callable[..., AbstractAsyncContextManager[Mapping[str, Any] | None]]
+"""A function of the application, as FastAPI's ``lifespan=``, or of nothing."""
+
+T = TypeVar("T")
+
+ABSENT = object()
+"""What a ContextVar that is not set is compared with."""
+
+MARK = "jupyter_app_meta_request"
+"""Name of the ContextVar that tells contexts of one request from those of another."""
+
+NEVER = frozenset({MARK, "_name_value_map"})
+"""Names of ContextVars that are never carried. jupyter_server's CallContext, the second, knows a visitor's handler."""
+
+
+def changed(before: Context, after: Context) -> dict[ContextVar[Any], Any]:
+    """Return the variables that have another value in the second context than in the first, with that value."""
+    return {
+        variable: value
+        for variable, value in after.items()
+        if before.get(variable, ABSENT) is not value and variable.name not in NEVER
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Variables:
+    """The ContextVars that a lifespan has set."""
+
+    values: Mapping[ContextVar[Any], Any] = field(default_factory=dict)
+
+    @classmethod
+    def since(cls, before: Context) -> Variables:
+        """Return what has been set in the current context since this copy of it was made."""
+        return cls(changed(before, copy_context()))
+
+    def bind(self) -> None:
+        """Set them in the current context."""
+        for variable, value in self.values.items():
+            variable.set(value)
+
+
+class Ambient:
+    """The context in which a server works for itself, and the ContextVars that each request is to see."""
+
+    def __init__(self) -> None:
+        self.variables = Variables()
+        self._context = Context()
+
+    def enter(self, variables: Variables | None = None) -> None:
+        """Take the current context, which is the lifespan's; ``variables`` are for each request of tornado's server."""
+        self._context = copy_context()
+        self.variables = variables or Variables()
+
+    def context(self) -> Context:
+        """Return a copy of the lifespan's context; an empty one if there is no lifespan."""
+        return self._context.copy()
+
+
+@asynccontextmanager
+async def entered(lifespan: Lifespan | None, app: object) -> AsyncIterator[Mapping[str, Any]]:
+    """Enter a lifespan of this application, and give what it yields as a mapping.
+
+    Raises LifespanError for a function that returns no asynchronous context manager, or yields something else than a
+    mapping or None.
+    """
+    if lifespan is None:
+        yield {}
+        return
+    manager = lifespan(app) if takes(lifespan, 1) else lifespan()
+    if not hasattr(type(manager), "__aenter__"):
+        _close(manager)
+        raise LifespanError(
+            f"lifespan must return an asynchronous context manager, not {_kind(manager)}: "
+            "decorate it with contextlib.asynccontextmanager."
+        )
+    async with manager as state:
+        if not isinstance(state, Mapping | None):
+            raise LifespanError(f"lifespan must yield a dict or nothing, not {_kind(state)}.")
+        yield state or {}
+
+
+def takes(function: object, count: int) -> bool:
+    """Whether a function can be called with so many positional arguments; False for what is not a function."""
+    if not callable(function):
+        return False
+    try:
+        inspect.signature(function).bind(*[None] * count)
+    except TypeError:
+        return False
+    except ValueError:  # a builtin does not tell
+        return True
+    return True
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__
+
+
+def _close(value: object) -> None:
+    if inspect.iscoroutine(value):
+        value.close()  # else Python warns that it was never awaited
+
+
+async def shielded(work: Coroutine[Any, Any, T]) -> T:
+    """Return what this work returns, after it has ended, however often the current task is cancelled meanwhile.
+
+    A cancellation is raised once the work has ended. anyio cancels a task again and again, hence its own shield.
+    """
+    task = asyncio.get_running_loop().create_task(work)
+    cancelled: asyncio.CancelledError | None = None
+    with anyio.CancelScope(shield=True):
+        while not task.done():
+            try:
+                await asyncio.wait((task,))
+            except asyncio.CancelledError as error:
+                cancelled = error
+    if cancelled is not None and not task.cancelled() and task.exception() is None:
+        raise cancelled
+    return task.result()

@@ -1,0 +1,171 @@
+"""Whole servers, each in a process of its own: what they do in order, and how they end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from typing import Any
+
+import httpx
+import pytest
+from processes import COMMANDS, LONG, Served, served
+from websockets.asyncio.client import ClientConnection, unix_connect
+from websockets.exceptions import ConnectionClosed
+
+from jupyter_app_meta.asgi.serve import run
+from jupyter_app_meta.errors import LifespanError
+
+TERM = -signal.SIGTERM
+
+
+async def opened(server: Served) -> ClientConnection:
+    """Open a socket, and see it echo."""
+    connection = await unix_connect(str(server.socket), "ws://server/socket", open_timeout=LONG)
+    await connection.send("hello")
+    assert await connection.recv() == "hello"
+    return connection
+
+
+async def closed(connection: ClientConnection) -> int | None:
+    """Return the code with which the server closes a socket."""
+    with pytest.raises(ConnectionClosed):
+        async with asyncio.timeout(LONG):
+            await connection.recv()
+    return connection.close_code
+
+
+async def fails_in(server: Served) -> tuple[httpx.Response, int | None]:
+    """Let the task group fail while a request is under way and a socket is open; return how both end."""
+    async with server.client() as client, server.client() as other:
+        connection = await opened(server)
+        slow = asyncio.create_task(client.get("/slow"))
+        await asyncio.to_thread(server.wait_for, "slow begins")
+        await other.get("/fail")
+        return await slow, await closed(connection)
+
+
+@pytest.mark.parametrize(("name", "status"), [("run", 1), ("uvicorn", TERM), ("granian", 1), ("hypercorn", None)])
+async def test_a_failing_task_group_stops_the_server(name: str, status: int | None) -> None:
+    """Requests end as they would have, sockets are closed with 1012, then the context is left; the error is seen."""
+    with served(name) as server:
+        slow, code = await fails_in(server)
+        found = await asyncio.to_thread(server.status)
+        assert (slow.status_code, slow.text, code) == (200, "999 nobody", 1012)
+        first, last = server.events()[:3], server.events()[3:]
+        assert first == ["enter", "slow begins", "the group fails"]
+        assert sorted(last[:2]) == ["slow ends", "socket 1012"] and last[2:] == ["the error arrives", "leave"]
+        assert "ValueError: a secret of the deployer's" in server.output()
+        assert status is None or found == status  # hypercorn's command says 0 or 1, as its versions differ
+
+
+async def test_a_swallowed_error_ends_run_in_peace() -> None:
+    """Where the factory swallows the error of its task group, ``run`` stops all the same and returns."""
+    with served("run", "swallowed") as server:
+        await fails_in(server)
+        assert await asyncio.to_thread(server.status) == 0
+        assert server.events()[-3:] == ["the error arrives", "leave", "run returns"]
+
+
+@pytest.mark.parametrize(("name", "status"), [("run", 1), ("uvicorn", 3), ("granian", 1)])
+def test_a_context_that_does_not_start_starts_no_server(name: str, status: int) -> None:
+    """The error is seen, no request is served, and the server ends as it ends for any failed start."""
+    with served(name, "start", ready=False) as server:
+        assert server.status() == status
+        assert server.events() == ["enter"]
+        assert "ValueError: a secret of the deployer's" in server.output()
+
+
+def test_an_error_while_leaving_is_raised() -> None:
+    """``run`` raises what leaving the context raises, in place of the signal that made it leave."""
+    with served("run", "leave") as server:
+        server.process.send_signal(signal.SIGTERM)
+        assert server.status() == 1
+        assert server.events() == ["enter", "leave"]
+        assert "ValueError: a secret of the deployer's" in server.output()
+
+
+@pytest.mark.parametrize("name", ["run", "uvicorn"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+async def test_a_signal_closes_sockets_then_leaves(name: str, number: int) -> None:
+    """Sockets are closed with 1012 and the context is left before the process ends, by that very signal."""
+    with served(name) as server:
+        connection = await opened(server)
+        server.process.send_signal(number)
+        code = await closed(connection)
+        found = await asyncio.to_thread(server.status)
+        assert server.events() == ["enter", "socket 1012", "leave"]
+        assert code == 1012
+        assert found == -number or (name, number, found) == ("uvicorn", signal.SIGINT, 0)  # its own choice
+
+
+@pytest.mark.parametrize("name", ["granian", "hypercorn"])
+def test_a_signal_leaves_under_other_servers(name: str) -> None:
+    """They tell an application of a signal once their sockets are closed: then the context is left."""
+    with served(name) as server:
+        server.process.send_signal(signal.SIGTERM)
+        server.status()
+        assert server.events() == ["enter", "leave"]
+
+
+def test_a_signal_while_the_context_is_entered_ends_that() -> None:
+    """SIGTERM does not wait for a start that never ends."""
+    with served("run", "start slowly", ready=False) as server:
+        server.wait_for("enter")
+        server.process.send_signal(signal.SIGTERM)
+        assert server.status() == TERM
+        assert server.events() == ["enter"]
+
+
+def test_an_address_that_is_taken_leaves_the_context(tmp_path: Any) -> None:
+    """uvicorn says that it cannot listen; the context is left before the process ends with uvicorn's status."""
+    script = "import sys, lived\nfrom jupyter_app_meta.asgi.serve import run\nrun(lived.factory, port=int(sys.argv[1]))"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        COMMANDS["taken"] = ["-c", script, str(port)]
+        try:
+            with served("taken", ready=False) as server:
+                assert server.status() == 3
+                assert server.events() == ["enter", "leave"]
+                assert "address already in use" in server.output()
+        finally:
+            del COMMANDS["taken"]
+
+
+def pipelined(server: Served, *paths: str) -> list[str]:
+    """Send requests at once on one connection, and return the bodies of the answers."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(LONG)
+        connection.connect(str(server.socket))
+        requests = "\r\n".join(f"GET {path} HTTP/1.1\r\nHost: server\r\n" for path in paths)
+        connection.sendall(f"{requests}Connection: close\r\n\r\n".encode())
+        answers = b"".join(iter(lambda: connection.recv(65536), b""))
+    return [part.rpartition(b"\r\n")[2].decode() for part in answers.split(b"HTTP/1.1 ")[1:]]
+
+
+def test_one_visitors_variables_do_not_reach_the_next_on_a_connection() -> None:
+    """``run`` resets ContextVars between requests, and sets those of the factory anew in each."""
+    with served("run") as server:
+        assert pipelined(server, "/set", "/var") == ["999 nobody"] * 2
+
+
+@pytest.mark.parametrize(
+    ("options", "fix"),
+    [
+        ({"workers": 2}, r"workers=2 .*within\(\) for several"),
+        ({"reload": True}, r"reload=True .*uvicorn --reload"),
+        ({"interface": "wsgi"}, r"interface='wsgi' .*leave it out"),
+        ({"lifespan": "off"}, r"lifespan='off' .*leave it out"),
+    ],
+)
+def test_options_that_cannot_hold_are_refused(options: dict[str, Any], fix: str) -> None:
+    """An option of uvicorn's that would have no effect is refused by its name, before anything is entered."""
+    with pytest.raises(LifespanError, match=fix):
+        run(lambda: pytest.fail("it was entered"), **options)
+
+
+def test_several_workers_from_the_environment_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """uvicorn reads WEB_CONCURRENCY; ``run`` cannot serve with several processes."""
+    monkeypatch.setenv("WEB_CONCURRENCY", "3")
+    with pytest.raises(LifespanError, match="WEB_CONCURRENCY is 3"):
+        run(lambda: pytest.fail("it was entered"))
