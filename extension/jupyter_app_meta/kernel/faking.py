@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..display import absences, sheets
 from ..model import SessionInfo, User
-from ..testing import FakeRequest, fake_request
+from .fakes import FakeRequest, fake_request
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -1,0 +1,223 @@
+"""Fake requests: what ``jupyter_app_meta.testing`` gives to authors, and ``%%app_meta`` to a cell.
+
+1. A fake may be entered several times: nested, and by several tasks at a time.
+2. What it decorates keeps its kind: a plain function, ``async def`` or a generator.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
+from contextlib import AbstractContextManager
+from contextvars import ContextVar
+from functools import wraps
+from typing import Any, TypeVar, cast
+from urllib.parse import urlencode, urljoin
+
+from ..datastructures import URL, Cookies, Headers, QueryParams
+from ..model import AppMeta, HTTPRequest, SessionInfo, User
+from .context import bound
+
+BASE_URL = "http://testserver/"
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Steps = Generator[Any, Any, Any]
+AsyncSteps = AsyncGenerator[Any, Any]
+Items = Mapping[str, object] | Iterable[tuple[str, object]]
+
+# The blocks that are open in this context. They are not an attribute of a fake, because one fake may be entered twice,
+# and by two tasks at a time.
+_open: ContextVar[tuple[AbstractContextManager[AppMeta], ...]] = ContextVar("jupyter_app_meta_open_fakes", default=())
+
+
+def fake_request(
+    *,
+    user: str | Mapping[str, Any] | None = None,
+    headers: Items | None = None,
+    cookies: Items | None = None,
+    query: Items | str | None = None,
+    path_params: Mapping[str, str] | None = None,
+    meta: Mapping[str, Any] | None = None,
+    url: str = BASE_URL,
+    session: Mapping[str, str | None] | None = None,
+) -> FakeRequest:
+    """Return a fake: code in its ``with`` block, or in a function that it decorates, sees this request.
+
+    ``user`` is a username, a mapping of user fields, or None for an unknown user. A user is authenticated
+    unless the mapping says ``is_authenticated=False``, ``assurance="none"`` or ``kind="anonymous"``.
+    ``headers``, ``cookies`` and ``query`` are lists of pairs, or mappings in which a list stands for a repeated
+    item. ``query`` may also be a string. ``meta`` is a mapping of JSON values, as on the server. ``url`` may be
+    relative; ``query`` replaces its query. The ``mode`` is ``"test"``.
+
+    Raises TypeError for a value of another type.
+    """
+    address, params = _address(url, query)
+    request = HTTPRequest(
+        method="GET",
+        url=address,
+        base_url=URL(urljoin(str(address), "/")),
+        headers=Headers(_pairs("headers", headers or {})),
+        query_params=params,
+        path_params=path_params or {},
+        cookies=Cookies(_pairs("cookies", cookies or {})),
+        user=_user(user),
+        meta=_json(meta or {}),
+        via="page",
+    )
+    return FakeRequest(AppMeta(request, "test", SessionInfo(**{"client_id": "test", **(session or {})})))
+
+
+class FakeRequest:
+    """A context manager and decorator. It may be used repeatedly, nested, and by several tasks at a time.
+
+    A decorated generator sees the request in its own body, and not in the code that it yields to.
+    """
+
+    __slots__ = ("meta",)
+
+    def __init__(self, meta: AppMeta) -> None:
+        self.meta = meta
+
+    def __enter__(self) -> AppMeta:
+        block = bound(self.meta)
+        meta = block.__enter__()
+        _open.set((*_open.get(), block))
+        return meta
+
+    def __exit__(self, *error: object) -> None:
+        *outer, block = _open.get()
+        _open.set(tuple(outer))
+        block.__exit__(None, None, None)
+
+    def __call__(self, function: Function) -> Function:
+        """Return a function of the same kind and signature that runs under this request."""
+        if isinstance(function, type) or not callable(function):
+            raise TypeError("fake_request decorates functions: put it on each method, or use it as a context manager.")
+        return cast(Function, wraps(function)(_wrapper(self, function)))
+
+    def __repr__(self) -> str:
+        return f"FakeRequest({self.meta.request!r})"
+
+
+def _wrapper(fake: FakeRequest, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function of the same kind, so that pytest and frameworks treat it in the same way."""
+    if inspect.iscoroutinefunction(function):
+        return _coroutine(fake, function)
+    if inspect.isgeneratorfunction(function):
+        return _generator(fake, function)
+    if inspect.isasyncgenfunction(function):
+        return _async_generator(fake, function)
+
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        with fake:
+            return function(*args, **kwargs)
+
+    return wrapper
+
+
+def _coroutine(fake: FakeRequest, function: Callable[..., Any]) -> Callable[..., Any]:
+    async def wrapper(*args: Any, **kwargs: Any) -> Any:
+        with fake:
+            return await function(*args, **kwargs)
+
+    return wrapper
+
+
+def _generator(fake: FakeRequest, function: Callable[..., Any]) -> Callable[..., Any]:
+    def wrapper(*args: Any, **kwargs: Any) -> Steps:
+        return (yield from _EachStep(fake, function(*args, **kwargs)))
+
+    return wrapper
+
+
+def _async_generator(fake: FakeRequest, function: Callable[..., Any]) -> Callable[..., Any]:
+    async def wrapper(*args: Any, **kwargs: Any) -> AsyncSteps:
+        steps: AsyncSteps = function(*args, **kwargs)
+        following = steps.asend(None)
+        while True:
+            with fake:
+                try:
+                    item = await following
+                except StopAsyncIteration:
+                    return
+            try:
+                following = steps.asend((yield item))
+            except GeneratorExit:
+                with fake:
+                    await steps.aclose()
+                raise
+            except BaseException as error:
+                following = steps.athrow(error)  # the generator handles it, as in ``yield from``
+
+    return wrapper
+
+
+class _EachStep(Generator[Any, Any, Any]):
+    """A generator whose every step runs under the fake, while the code that drives it does not."""
+
+    def __init__(self, fake: FakeRequest, steps: Steps) -> None:
+        self._fake = fake
+        self._steps = steps
+
+    def send(self, value: Any) -> Any:
+        with self._fake:
+            return self._steps.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        with self._fake:
+            return self._steps.throw(*error)
+
+
+def _address(url: str, query: Items | str | None) -> tuple[URL, QueryParams]:
+    address = URL(urljoin(BASE_URL, url))
+    if query is None:
+        return address, QueryParams(address.query)
+    params = QueryParams(_pairs("query", QueryParams(query.removeprefix("?")) if isinstance(query, str) else query))
+    return URL(str(address.replace(query=urlencode(params.multi_items())))), params
+
+
+def _pairs(option: str, given: Any) -> list[tuple[str, str]]:
+    if hasattr(given, "multi_items"):  # items() of QueryParams gives only the last value of a repeated parameter
+        given = given.multi_items()
+    try:
+        return [
+            (name, str(value))
+            for name, values in (given.items() if isinstance(given, Mapping) else given)
+            for value in (values if isinstance(values, list | tuple) else [values])
+        ]
+    except (TypeError, ValueError):
+        raise TypeError(f"{option} must be a mapping or a list of pairs, not {_kind(given)}.") from None
+
+
+def _json(meta: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        plain: dict[str, Any] = json.loads(json.dumps(dict(meta), allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError(f"meta must be a mapping of JSON values, as the server has it: {error}.") from error
+    return plain
+
+
+def _kind(value: object) -> str:
+    return f"of type {type(value).__name__}"
+
+
+def _user(user: str | Mapping[str, Any] | None) -> User | None:
+    if user is None:
+        return None
+    if not isinstance(user, str | Mapping):
+        raise TypeError(f"user must be a username, a mapping of user fields or None, not {_kind(user)}.")
+    given = {"username": user} if isinstance(user, str) else dict(user)
+    if not isinstance(given.get("groups", ()), list | tuple | set | frozenset | None):
+        raise TypeError(f"user['groups'] must be a list of names such as ['editors'], not {_kind(given['groups'])}.")
+    assurance = given.get("assurance", "none" if given.get("kind") == "anonymous" else "provider")
+    trusted = given.get("is_authenticated", assurance != "none")
+    username = given.get("username")
+    defaults = {
+        "is_authenticated": trusted,
+        "name": username,
+        "display_name": given.get("name") or username,
+        "kind": "user" if trusted else "anonymous",
+        "assurance": "provider" if trusted else "none",
+    }
+    return User({**defaults, **given})
