@@ -166,6 +166,8 @@ class Names(tuple[str, ...]):
 
     __slots__ = ()
 
+    # Authors write `"cookie" in request.redacted`: they know an item's name, and not under which kind it is listed. A
+    # method beside `in` would leave an `in` that answers False to that, which reads as "nothing was withheld".
     def __contains__(self, name: object) -> bool:
         return any(name in (item, item.partition(".")[2]) for item in self)
 
