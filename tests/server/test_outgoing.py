@@ -8,8 +8,13 @@ from typing import Any
 
 import pytest
 from jupyter_client.session import Session
+from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 
+from jupyter_app_meta.policy import Policy
+from jupyter_app_meta.server.context import StampingContext
 from jupyter_app_meta.server.messages.outgoing import SHOWN, Outgoing
+from jupyter_app_meta.server.page_connection import page_connection
+from jupyter_app_meta.server.pages.origins import Origins
 from jupyter_app_meta.server.reports.incidents import Incidents
 
 Json = dict[str, Any]
@@ -134,3 +139,36 @@ def test_own_words_in_a_widget_pass(outgoing: Outgoing, session: Session) -> Non
     forged = {"output_type": "error", **error["content"], "traceback": [SECRET]}
     for shown in both(outgoing, session, "comm_msg", {"comm_id": "c", "data": {"state": {"outputs": [forged]}}}):
         assert shown is not None and SECRET not in str(shown)
+
+
+# The connection
+
+
+@pytest.fixture
+def connection() -> Any:
+    """A connection of jupyter_server's own class, as pages have it, with no socket and no kernel."""
+    log = logging.getLogger("test")
+    context = StampingContext(Policy(), Origins(lambda kernel_id: True), log, b"secret")
+    return page_connection(ZMQChannelsWebsocketConnection, context, Incidents(log))(log=log, session=Session())
+
+
+@pytest.mark.parametrize("message", [[b"{}"] * 4, {"header": {"msg_type": "status"}, "content": {}}])
+def test_a_connection_that_is_not_prepared_shows_nothing(connection: Any, message: Any) -> None:
+    """What decides about messages is not there yet: jupyter_server would fail at once, for want of a socket."""
+    connection._on_zmq_reply(None, message)
+
+
+@pytest.mark.parametrize("message", [[b"no JSON"] * 4, {"content": {}}])
+def test_a_message_that_cannot_be_read_is_not_shown(
+    connection: Any, outgoing: Outgoing, caplog: pytest.LogCaptureFixture, message: Any
+) -> None:
+    """The log says of which kind the error is, and nothing of the message."""
+    connection._app_meta_outgoing = outgoing
+    connection._on_zmq_reply(None, message)
+    assert caplog.messages[0].startswith("A kernel's message was not shown: it cannot be read (")
+
+
+def test_warnings_of_the_server_stay_out_of_pages(connection: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """jupyter_server would write them into the page as if the kernel had printed them."""
+    connection.write_stderr("The rate is exceeded.\nc.Server.option", {})
+    assert caplog.messages == ["A page does not get all of its kernel's output: The rate is exceeded."]

@@ -35,20 +35,20 @@ else:
 C = TypeVar("C", bound=type)
 
 
-def wrap_connection(base: C, context: StampingContext, *, allowed: frozenset[str] | None = None) -> C:
-    """Return a connection class that stamps its browser's messages; a wrapped class is returned unchanged.
-
-    If ``allowed`` names message types, a browser may send only those, and each message needs a stamp. Any other message
-    closes the socket.
-    """
+def wrap_connection(base: C, context: StampingContext) -> C:
+    """Return a connection class that stamps its browser's messages; a wrapped class is returned unchanged."""
     if getattr(base, "app_meta_context", None) is not None:
         return base
     mixin = StampedChannels if issubclass(base, ZMQChannelsWebsocketConnection) else StampedFrames
-    return subclass(base, mixin, app_meta_context=context, app_meta_allowed=allowed)
+    return subclass(base, mixin, app_meta_context=context)
 
 
 class Stamped(Connection):
-    """A connection that has stamps. It knows its visitor, and notes when it is prepared, opened and closed."""
+    """A connection that has stamps. It knows its visitor, and notes when it is prepared, opened and closed.
+
+    If ``app_meta_allowed`` names message types, a browser may send only those, and each message needs a stamp. Any
+    other message closes the socket.
+    """
 
     app_meta_allowed: frozenset[str] | None = None
     app_meta_stamps: Stamps | None = None

@@ -43,6 +43,12 @@ class Session(Protocol):
         """Return a part of a message."""
 
 
+class Stream(Protocol):
+    """The stream of one channel, which has the channel's name."""
+
+    channel: str
+
+
 class Client(Protocol):
     """One of the server's own kernel clients."""
 
@@ -82,6 +88,14 @@ class Connection:
 
     def handle_incoming_message(self, incoming_msg: str | bytes) -> None:
         """Pass a frame of the browser on to the kernel."""
+        raise NotImplementedError
+
+    def handle_outgoing_message(self, stream: Stream | str, outgoing_msg: list[bytes]) -> None:
+        """Pass a message of the kernel on to the browser; the stream, or the name of its channel."""
+        raise NotImplementedError
+
+    def _on_zmq_reply(self, stream: Stream, msg_list: dict[str, Any] | list[bytes]) -> None:
+        """Send a message to the browser: unpacked, or its parts without the signature."""
         raise NotImplementedError
 
     async def _register_session(self) -> None:

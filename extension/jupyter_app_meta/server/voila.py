@@ -22,12 +22,10 @@ from traitlets import TraitError
 from .. import wire
 from ..errors import AppMetaError
 from .app import AppMetaExtension
-from .connections import StampedChannels
 from .context import StampingContext
 from .managers import wrap_kernel_manager
-from .messages.gate import Flights, Gate, stamp_size
-from .messages.incoming import ACCEPTED
-from .messages.outgoing import confine
+from .messages.gate import Flights
+from .page_connection import PageConnection
 from .reports.ears import listen
 from .reports.incidents import Incidents
 
@@ -82,15 +80,12 @@ def _incidents(manager: Any) -> Incidents:
     return Incidents(manager.log, shows=manager.parent.voila_configuration.show_tracebacks, find=notebook)
 
 
-class Connection(StampedChannels, ZMQChannelsWebsocketConnection):  # type: ignore[misc]  # typed apart, see protocols
+class Connection(PageConnection, ZMQChannelsWebsocketConnection):  # type: ignore[misc]  # typed apart, see protocols
     """Voila's connection of a page to its kernel.
 
     It sends a page only what visitors may see, in each of the three formats; Voila's own handler reads only one format.
     As on dashboards, it bounds the messages that the page sends and the output that the page does not read.
     """
-
-    app_meta_allowed = ACCEPTED["shell"]
-    _gate: Gate | None = None
 
     @property
     def app_meta_context(self) -> StampingContext:
@@ -101,32 +96,25 @@ class Connection(StampedChannels, ZMQChannelsWebsocketConnection):  # type: igno
         return context
 
     @property
+    def app_meta_incidents(self) -> Incidents:
+        """Where errors of this server's kernels are reported."""
+        incidents: Incidents = self.multi_kernel_manager.app_meta_incidents
+        return incidents
+
+    @property
     def write_message(self) -> Callable[..., Any]:
         """The function with which jupyter_server writes a message to a browser."""
         write = partial(KernelWebsocketHandler.write_message, self.websocket_handler)
-        return self._gate.writer(write) if self._gate else write
+        return self.app_meta_gate.writer(write) if self.app_meta_gate else write
 
     async def prepare(self) -> None:
         """Prepare the connection and the gate that bounds its messages."""
         await super().prepare()
-        confine(self, self.multi_kernel_manager.app_meta_incidents)
-        handler, flights = self.websocket_handler, self.multi_kernel_manager.app_meta_flights
-        flight = flights.of(self.kernel_id, self.app_meta_visitor.key, handler.max_message_size)
-        self._gate = Gate(handler, self, flight, stamp_size(self))
+        flights: Flights = self.multi_kernel_manager.app_meta_flights
+        largest = self.websocket_handler.max_message_size
+        self.bounded_by(flights.of(self.kernel_id, self.app_meta_visitor.key, largest))
 
     def handle_incoming_message(self, incoming_msg: Any) -> None:
         """Pass a message on if a page may send it."""
-        if self._gate and self._gate.admits(incoming_msg):
+        if self.app_meta_gate and self.app_meta_gate.admits(incoming_msg):
             super().handle_incoming_message(incoming_msg)
-
-    def handle_outgoing_message(self, stream: Any, outgoing_msg: list[Any]) -> None:
-        """Pass on what the kernel publishes."""
-        if self._gate:
-            self._gate.heard(stream if isinstance(stream, str) else getattr(stream, "channel", None), outgoing_msg)
-        super().handle_outgoing_message(stream, outgoing_msg)
-
-    def disconnect(self) -> Any:
-        """Close the connection."""
-        if self._gate:
-            self._gate.leave()
-        return super().disconnect()

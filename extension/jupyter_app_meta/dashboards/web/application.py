@@ -23,8 +23,7 @@ from voila.paths import collect_static_paths
 from voila.static_file_handler import MultiStaticFileHandler, TemplateStaticFileHandler
 from voila.utils import get_data_dir, get_voila_labextensions_path
 
-from ...server.connections import wrap_connection
-from ...server.messages.incoming import ACCEPTED
+from ...server.page_connection import page_connection
 from .. import paths
 from ..hub import service
 from ..services import Services
@@ -141,7 +140,7 @@ def _own_settings(site: Site) -> dict[str, Any]:
 def _server_settings(site: Site, face: Face) -> dict[str, Any]:
     """Return the settings that tornado's and jupyter_server's handlers read."""
     plan, services, provider = site.plan, site.services, face.provider
-    connection = wrap_connection(ZMQChannelsWebsocketConnection, services.context, allowed=ACCEPTED["shell"])
+    connection = page_connection(ZMQChannelsWebsocketConnection, services.context, services.incidents)
     return {
         "base_url": plan.base_url,
         "config": plan.config,

@@ -14,8 +14,8 @@ from jupyter_server.services.kernels.websocket import KernelWebsocketHandler
 from tornado import web
 
 from ...server import identity
-from ...server.messages.gate import Gate, stamp_size
-from ...server.messages.outgoing import confine
+from ...server.messages.gate import Gate
+from ...server.page_connection import PageConnection
 from .. import admission
 from ..admission import Refused
 from ..visits import Visit
@@ -87,6 +87,7 @@ class ShutdownHandler(KernelRoute):
 class ChannelsHandler(Limited, KernelWebsocketHandler, KernelRoute):
     """The WebSocket between a page and its kernel."""
 
+    connection: PageConnection
     _visit: Visit | None = None
     _gate: Gate | None = None
 
@@ -101,22 +102,14 @@ class ChannelsHandler(Limited, KernelWebsocketHandler, KernelRoute):
             await super().pre_get()  # type: ignore[no-untyped-call]  # jupyter_server's own
         if self.services.visits.get(self.kernel_id) is not visit:
             raise web.HTTPError(403)  # the page has ended meanwhile
-        self._confine(visit)
+        self._bound(visit)
         self._visit = visit
 
-    def _confine(self, visit: Visit) -> None:
-        """Show the page what is for visitors, and judge and count what goes in and out."""
-        confine(self.connection, self.services.incidents)
-        connection, services = self.connection, self.services
-        flight = visit.flight = visit.flight or services.accounts.flight(visit.visitor.key, self.max_message_size)
-        gate = self._gate = Gate(self, connection, flight, stamp_size(connection))
-        passed_on = connection.handle_outgoing_message
-
-        def heard(stream: Any, parts: list[Any]) -> None:
-            gate.heard(stream if isinstance(stream, str) else getattr(stream, "channel", None), parts)
-            passed_on(stream, parts)
-
-        connection.handle_outgoing_message = heard
+    def _bound(self, visit: Visit) -> None:
+        """Count what goes in and out for the page."""
+        accounts = self.services.accounts
+        visit.flight = visit.flight or accounts.flight(visit.visitor.key, self.max_message_size)
+        self._gate = self.connection.bounded_by(visit.flight)
 
     async def open(self, kernel_id: str) -> None:
         """Count the socket as the page's."""
@@ -156,8 +149,6 @@ class ChannelsHandler(Limited, KernelWebsocketHandler, KernelRoute):
     def on_close(self) -> None:
         """Note since when the page is away; one that has ended does not come back for what its kernel says."""
         visit, services = self._visit, self.services
-        if self._gate:
-            self._gate.leave()
         if visit:
             visit.presence.leave(self)
         super().on_close()  # type: ignore[no-untyped-call]  # as above

@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 from .flights import Account, Flight, Limits
 from .heard import note
 from .incoming import Envelope, Lost, Refused, judge
+from .stamps import Stamps
 
 UNREAD = 64 * 1024 * 1024
 """How many bytes may wait for one browser."""
@@ -142,8 +143,7 @@ class Gate:
         return log
 
 
-def stamp_size(connection: Any) -> int:
+def stamp_size(stamps: Stamps | None) -> int:
     """Return roughly how many bytes the stamp of a connection's messages has; 0 if they get no stamp."""
-    stamps = getattr(connection, "app_meta_stamps", None)
     signer = stamps.signer() if stamps else None
     return len(signer.payload) + STAMP_COST if signer else 0

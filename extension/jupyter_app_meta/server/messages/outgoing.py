@@ -151,27 +151,6 @@ def _is_masked(output: Json) -> bool:
     return bool(is_ours) and output.get("traceback") in ([text], [advised(text)])
 
 
-def confine(connection: Any, incidents: Incidents) -> None:
-    """Make a prepared connection send its page only what visitors may see."""
-    outgoing = Outgoing(connection.kernel_id, incidents, connection.session)
-    reply, log = connection._on_zmq_reply, connection.log
-
-    def shown(stream: Any, message: Any) -> None:
-        try:
-            seen = outgoing.message(message) if isinstance(message, dict) else outgoing.parts(message)
-        except Exception as error:
-            log.warning("A kernel's message was not shown: it cannot be read (%s).", type(error).__name__)
-            return
-        if seen is not None:
-            reply(stream, seen)
-
-    def write_stderr(text: str, parent_header: Json) -> None:
-        log.warning("A page does not get all of its kernel's output: %s", text.partition("\n")[0])
-
-    connection._on_zmq_reply, connection.write_stderr = shown, write_stderr
-    connection._on_error = lambda *message: None  # it would remove the traceback, which the author needs
-
-
 def _header(header: Json, msg_type: str | None = None) -> Json:
     kept = {name: header[name] for name in HEADER if name in header}
     if kept:
