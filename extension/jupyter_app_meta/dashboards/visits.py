@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from ..policy import Page, RawRequest
 from ..server.identity import Visitor
@@ -173,7 +173,7 @@ class Visits:
             socket.close(*ending)
         return visit
 
-    def heard(self, kernel_id: str, channel: str, parts: list[Any]) -> None:
+    def heard(self, kernel_id: str, channel: str, parts: list[bytes]) -> None:
         """Note what a kernel publishes while its page is away: a message that the page sent may be answered by it."""
         visit = self.get(kernel_id)
         if visit and visit.flight and channel == "iopub":

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
@@ -17,11 +16,13 @@ from traitlets import Unicode, default
 from traitlets.config import Config
 from voila.execute import VoilaExecutor
 
+from ...server.messages.objects import Json
 from ...server.messages.outgoing import advised, masked
 from ...server.reports.complaints import is_for_author
 from ...server.reports.incidents import Incidents, told
 from .displays import Displays
 from .kernel import Kernel
+from .protocols import Client
 
 LATE = 12
 """Seconds for which the executor waits for outputs after a cell's reply. Less than the watch waits for a reply."""
@@ -54,17 +55,20 @@ class Executor(VoilaExecutor):  # type: ignore[misc]  # Voila has no types
         self._is_reported = False
         self._connect(kernel.client)
 
-    def _connect(self, client: Any) -> None:
+    def _connect(self, client: Client) -> None:
         """Run cells by this client, and notice displays that a task or a thread of an earlier cell changes."""
-        get_msg = client.iopub_channel.get_msg
+        channel = client.iopub_channel
+        get_msg = channel.get_msg
 
-        async def heard(timeout: float | None = None) -> Any:
+        async def heard(timeout: float | None = None) -> Json:
             message = await get_msg(timeout=timeout)
             if message["msg_type"] == "update_display_data":
-                self._update_display_id(message["content"].get("transient", {}).get("display_id"), message)
+                content: Json = message["content"]
+                transient: Json = content.get("transient", {})
+                self._update_display_id(transient.get("display_id"), message)
             return message
 
-        client.iopub_channel.get_msg = heard
+        channel.get_msg = heard
         self.kc = client
 
     async def run(self, cell: NotebookNode, index: int, number: int) -> None:
@@ -73,19 +77,27 @@ class Executor(VoilaExecutor):  # type: ignore[misc]  # Voila has no types
         self._incidents.at(self.page_kernel.id, number)
         await self.async_execute_cell(cell, index)  # nbclient's default stores history, and so does Voila
 
-    def process_message(self, msg: dict[str, Any], cell: NotebookNode, cell_index: int) -> Any:
+    def process_message(self, msg: Json, cell: NotebookNode, cell_index: int) -> object:
         """Take in a message that a cell caused: all of it, what visitors may know of it, or nothing."""
-        if is_for_author(msg["msg_type"], msg["content"]):
-            self._is_reported = self._is_reported or msg["msg_type"] == "error"
-            incident = self._incidents.hear(self.page_kernel.id, msg["header"], msg["parent_header"], msg["content"])
-            if msg["msg_type"] == "error":
-                self._asks_for_login = incident.reach == "login"  # a subclass of NotAuthenticated, too
-            if not self._incidents.shows:
-                if incident.reach == "author":
-                    return None
-                header = {**msg["header"], "msg_type": "error"}
-                msg = {**msg, "msg_type": "error", "header": header, "content": masked(incident)}
-        return super().process_message(msg, cell, cell_index)
+        shown = self._shown(msg)
+        return None if shown is None else super().process_message(shown, cell, cell_index)
+
+    def _shown(self, msg: Json) -> Json | None:
+        """Return what visitors may know of a message; None for nothing. Report one that is for its author."""
+        kind: str = msg["msg_type"]
+        header: Json = msg["header"]
+        content: Json = msg["content"]
+        if not is_for_author(kind, content):
+            return msg
+        incident = self._incidents.hear(self.page_kernel.id, header, msg["parent_header"], content)
+        if kind == "error":
+            self._is_reported = True
+            self._asks_for_login = incident.reach == "login"  # a subclass of NotAuthenticated, too
+        if self._incidents.shows:
+            return msg
+        if incident.reach == "author":
+            return None
+        return {**msg, "msg_type": "error", "header": {**header, "msg_type": "error"}, "content": masked(incident)}
 
     def fail(self, cell: NotebookNode, error: Exception, advice: str = "") -> None:
         """Show below a cell that it failed, and report why unless the kernel already has."""
@@ -98,7 +110,9 @@ class Executor(VoilaExecutor):  # type: ignore[misc]  # Voila has no types
         output = new_output("error", ename="Error", evalue=text, traceback=[advised(text, advice)])
         cell["outputs"] = [*cell.get("outputs", []), output]
 
-    def output(self, outs: Any, msg: Any, display_id: str | None, cell_index: int) -> NotebookNode | None:
+    def output(
+        self, outs: list[NotebookNode], msg: Json, display_id: str | None, cell_index: int
+    ) -> NotebookNode | None:
         """Add an output to a cell, and note where its display is."""
         made: NotebookNode | None = super().output(outs, msg, display_id, cell_index)
         if display_id and made is not None:
@@ -110,9 +124,10 @@ class Executor(VoilaExecutor):  # type: ignore[misc]  # Voila has no types
         super().clear_display_id_mapping(cell_index)
         self._displays.clear(cell_index)
 
-    def _update_display_id(self, display_id: str, msg: Any) -> None:
+    def _update_display_id(self, display_id: str | None, msg: Json) -> None:
         """Change a display. nbclient finds it by counting outputs, which is wrong once they are joined or masked."""
-        self._displays.update(display_id, msg["content"])
+        if display_id is not None:
+            self._displays.update(display_id, msg["content"])
 
 
 def startup_timeout(config: Config) -> float:

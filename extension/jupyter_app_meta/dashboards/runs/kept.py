@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
+
+from .protocols import Buffer, Stream
 
 KEPT = 64 * 1024 * 1024
 """The most bytes that are buffered for one page. A page that loses messages has to be reloaded."""
@@ -17,7 +20,7 @@ MESSAGE_COST = 1024
 class Keeper(Protocol):
     """Learns what happens to the messages of a kernel whose page is disconnected."""
 
-    def heard(self, kernel_id: str, channel: str, parts: list[Any]) -> None:
+    def heard(self, kernel_id: str, channel: str, parts: list[bytes]) -> None:
         """Note that a packed message is buffered for the page."""
 
     def lost(self, kernel_id: str) -> None:
@@ -27,25 +30,25 @@ class Keeper(Protocol):
 class Kernels(AsyncMappingKernelManager):
     """jupyter_server's manager with a limit: its own buffer for a disconnected page has none."""
 
-    def __init__(self, keeper: Keeper, **options: Any) -> None:
+    def __init__(self, keeper: Keeper, **options: object) -> None:
         super().__init__(**options)  # type: ignore[no-untyped-call]  # jupyter_server's own
         self._keeper = keeper
 
-    def start_buffering(self, kernel_id: str, session_key: str, channels: Any) -> None:
+    def start_buffering(self, kernel_id: str, session_key: str, channels: Mapping[str, Stream]) -> None:
         """Buffer what a kernel publishes, up to the limit."""
         super().start_buffering(kernel_id, session_key, channels)  # type: ignore[no-untyped-call]  # as above
         if not self.buffer_offline_messages:
             return
-        info = self._kernel_buffers[kernel_id]
-        info["bytes"] = 0
+        kept: Buffer = self._kernel_buffers[kernel_id]
+        kept["bytes"] = 0
         for channel, stream in channels.items():
-            stream.on_recv(partial(self._keep, kernel_id, info, channel))
+            stream.on_recv(partial(self._keep, kernel_id, kept, channel))
 
-    def _keep(self, kernel_id: str, info: dict[str, Any], channel: str, parts: list[Any]) -> None:
+    def _keep(self, kernel_id: str, kept: Buffer, channel: str, parts: list[bytes]) -> None:
         self._keeper.heard(kernel_id, channel, parts)
-        info["buffer"].append((channel, parts))
-        info["bytes"] += sum(map(len, parts)) + MESSAGE_COST
-        if info["bytes"] > KEPT and kernel_id in self:
+        kept["buffer"].append((channel, parts))
+        kept["bytes"] += sum(map(len, parts)) + MESSAGE_COST
+        if kept["bytes"] > KEPT and kernel_id in self:
             self.log.warning("Discarded a disconnected page's output: its kernel published more than %s bytes.", KEPT)
             self._keeper.lost(kernel_id)
             self.stop_buffering(kernel_id)  # type: ignore[no-untyped-call]  # as above

@@ -10,9 +10,8 @@ import asyncio
 import os
 from pathlib import Path
 from queue import Empty
-from typing import Any, cast
+from typing import cast
 
-from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.session import new_id
 from jupyter_core.utils import ensure_async
 
@@ -25,6 +24,7 @@ from ...server.messages.stamps import Stamps
 from ..services import Services
 from ..visits import Visit
 from . import priority
+from .protocols import Channel, Client, Manager
 
 LOAD = '__import__("jupyter_app_meta.kernel.extension").kernel.extension.load_page(get_ipython()) or True'
 """Makes a Python kernel listen for its claim, follow threads, offer ``%app_meta`` and lose no output."""
@@ -62,11 +62,11 @@ class Kernel:
 
     def __init__(self, services: Services, kernel_id: str, *, ahead: bool) -> None:
         self.id = kernel_id
-        self.manager = cast(Any, services.kernels.get_kernel(kernel_id))
+        self.manager = cast(Manager, services.kernels.get_kernel(kernel_id))
         self._services = services
         self._ahead = ahead
         # jupyter_server reads this text from each kernel, but sets it on the manager of all kernels only.
-        self.manager.traceback_replacement_message = cast(Any, services.kernels).traceback_replacement_message
+        self.manager.traceback_replacement_message = services.kernels.traceback_replacement_message
         self._key = wire.derive_key(self.manager.session.key)
         self._stamps = Stamps(services.context, self._key, None, "", SessionInfo(kernel_id=kernel_id))
         self.client = self._connect()
@@ -92,8 +92,8 @@ class Kernel:
         """Whether the kernelspec says that the kernel speaks Python."""
         return (self.manager.kernel_spec.language or "").lower() == "python"
 
-    def _connect(self) -> AsyncKernelClient:
-        client: AsyncKernelClient = wrap_client(self.manager.client(context=self._services.sockets), self)
+    def _connect(self) -> Client:
+        client = wrap_client(self.manager.client(context=self._services.sockets), self)
         client.allow_stdin = False
         client.start_channels(stdin=False, hb=False)
         return client
@@ -120,7 +120,7 @@ class Kernel:
         try:
             while True:
                 message = await self.client.get_iopub_msg(timeout=0.05)
-                if message["parent_header"].get("msg_id") == msg_id and message["msg_type"] == "status":
+                if _answers(message, msg_id) and message["msg_type"] == "status":
                     return True
         except Empty:
             return False
@@ -128,12 +128,12 @@ class Kernel:
     async def _reply(self, msg_id: str) -> Json:
         while True:
             try:
-                message: Json = await self.client.get_shell_msg(timeout=1)
+                message = await self.client.get_shell_msg(timeout=1)
             except Empty:
                 if not await self.is_alive():
                     raise KernelFailed("The kernel ended before it answered.") from None
             else:
-                if message["parent_header"].get("msg_id") == msg_id:
+                if _answers(message, msg_id):
                     return message
 
     async def is_alive(self) -> bool:
@@ -151,9 +151,10 @@ class Kernel:
         client.session = client.session.clone()
         client.session.session = new_id()  # with the same id it would receive the replies of the page's own client
         make_patient(client)
-        on = {"shell": channel == "shell", "control": channel == "control"}
-        client.start_channels(iopub=False, stdin=False, hb=False, **on)
-        asked = getattr(client, f"{channel}_channel")
+        client.start_channels(
+            shell=channel == "shell", control=channel == "control", iopub=False, stdin=False, hb=False
+        )
+        asked: Channel = getattr(client, f"{channel}_channel")
         try:
             asked.send(client.session.msg("kernel_info_request"))
             await asked.get_msg()
@@ -217,3 +218,9 @@ class Kernel:
             await asyncio.sleep(LAST_WORDS)
         if self.id in self._services.kernels:
             await ensure_async(self._services.kernels.shutdown_kernel(self.id, now=not self._is_ready))
+
+
+def _answers(message: Json, msg_id: str) -> bool:
+    """Whether a message was caused by the request of this id."""
+    parent: Json = message["parent_header"]
+    return parent.get("msg_id") == msg_id

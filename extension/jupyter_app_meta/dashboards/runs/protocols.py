@@ -1,0 +1,119 @@
+"""What a run uses of jupyter_client's and jupyter_server's objects, as types.
+
+Many of their attributes are not typed, or are typed as traits. Each name here is one that our code relies on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol, TypedDict
+
+import zmq.asyncio
+
+from ...server import protocols
+from ...server.messages.objects import Json
+
+
+class Receive(Protocol):
+    """A channel's ``get_msg``."""
+
+    async def __call__(self, timeout: float | None = None) -> Json:
+        """Return the next message; raises Empty if none came in time."""
+
+
+class Channel(Protocol):
+    """One channel of a client."""
+
+    socket: zmq.asyncio.Socket
+    get_msg: Receive
+
+    def send(self, msg: Json) -> None:
+        """Send a message."""
+
+
+class Session(protocols.Session, Protocol):
+    """jupyter_client's Session: it makes messages, too."""
+
+    def clone(self) -> Session:
+        """Return a Session of the same key and name."""
+
+    def msg(self, msg_type: str) -> Json:
+        """Return a new message of this type."""
+
+
+class Client(Protocol):
+    """jupyter_client's asynchronous client of one kernel."""
+
+    session: Session
+    allow_stdin: bool
+
+    @property
+    def shell_channel(self) -> Channel:
+        """The channel of cells and of messages of widgets."""
+
+    @property
+    def iopub_channel(self) -> Channel:
+        """The channel of what the kernel publishes."""
+
+    @property
+    def control_channel(self) -> Channel:
+        """The channel that the kernel reads even while a cell runs."""
+
+    def start_channels(
+        self, *, shell: bool = True, iopub: bool = True, stdin: bool = True, hb: bool = True, control: bool = True
+    ) -> None:
+        """Connect the channels."""
+
+    def stop_channels(self) -> None:
+        """Close the channels."""
+
+    def kernel_info(self) -> str:
+        """Ask the kernel what it is; return the id of the request."""
+
+    def execute(self, code: str, *, silent: bool, store_history: bool, user_expressions: Mapping[str, str]) -> str:
+        """Ask the kernel to run code; return the id of the request."""
+
+    async def get_shell_msg(self, *, timeout: float) -> Json:
+        """Return the next reply; raises Empty if none came in time."""
+
+    async def get_iopub_msg(self, *, timeout: float) -> Json:
+        """Return the next message that the kernel publishes; raises Empty if none came in time."""
+
+
+class Spec(Protocol):
+    """A kernelspec."""
+
+    language: str | None
+
+
+class Manager(Protocol):
+    """jupyter_server's manager of one kernel."""
+
+    session: Session
+    kernel_spec: Spec
+    provisioner: object
+    execution_state: str
+    traceback_replacement_message: str
+
+    def client(self, *, context: zmq.asyncio.Context) -> Client:
+        """Return a client of the kernel."""
+
+    async def is_alive(self) -> bool:
+        """Whether the kernel's process runs."""
+
+    async def interrupt_kernel(self) -> None:
+        """Interrupt what the kernel runs."""
+
+
+class Stream(Protocol):
+    """The server's stream of one channel of a kernel."""
+
+    def on_recv(self, callback: Callable[[list[bytes]], object]) -> object:
+        """Call this with each message, in parts."""
+
+
+class Buffer(TypedDict):
+    """What jupyter_server keeps for a page that is disconnected, and how many bytes that is."""
+
+    buffer: list[tuple[str, list[bytes]]]
+    bytes: int
