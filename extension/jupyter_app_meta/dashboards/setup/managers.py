@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import zmq.asyncio
+from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvider
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from traitlets.config import Application, Config
@@ -45,25 +46,14 @@ def services(
     check(extension)
     logs.guard(log, Application.instance().log if Application.initialized() else None)
     hook = extension.meta()  # a wrong option is refused before anything is opened
-    voila = looks_of(config)
-    specs = voila.kernel_spec_manager_class(config=config, log=log)
-    visits = Visits()
-    kernels = Kernels(
-        visits,
-        config=_kernels_config(config, folder),
-        log=log,
-        connection_dir=str(folder),
-        kernel_spec_manager=specs,
-        allowed_message_types=list(ALLOWED),
-        allow_tracebacks=voila.show_tracebacks,
-    )
-    incidents = Incidents(log, shows=voila.show_tracebacks)
-    ears.listen(kernels, incidents)
-    sockets = zmq.asyncio.Context()
+    options, visits = Options(config, base_url, looks_of(config), limits.found(), hook), Visits()
+    specs: KernelSpecManager = options.voila.kernel_spec_manager_class(config=config, log=log)
+    kernels, sockets = _kernels(options, specs, visits, folder, log), zmq.asyncio.Context()
     sockets.setsockopt(zmq.RECONNECT_IVL, RECONNECT)
     for context in (sockets, kernels.context):
         context.setsockopt(zmq.RCVHWM, 0)  # from its limit on ZeroMQ drops what kernels publish, in silence
-    options = Options(config, base_url, voila, limits.found(), hook)
+    incidents = Incidents(log, shows=options.voila.show_tracebacks)
+    ears.listen(kernels, incidents)
     return Services(
         options=options,
         log=log,
@@ -75,6 +65,19 @@ def services(
         incidents=incidents,
         occupancy=Occupancy(options.limits, visits, log),
         tasks=Tasks(log),
+    )
+
+
+def _kernels(options: Options, specs: KernelSpecManager, visits: Visits, folder: Path, log: logging.Logger) -> Kernels:
+    """Return the manager of kernels, whose connection files are in ``folder``."""
+    return Kernels(
+        visits,
+        config=_kernels_config(options.config, folder),
+        log=log,
+        connection_dir=str(folder),
+        kernel_spec_manager=specs,
+        allowed_message_types=list(ALLOWED),
+        allow_tracebacks=options.voila.show_tracebacks,
     )
 
 
