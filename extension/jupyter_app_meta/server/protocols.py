@@ -36,6 +36,9 @@ class Session(Protocol):
     def clone(self) -> Session:
         """Return a Session of the same key and name."""
 
+    def msg(self, msg_type: str) -> dict[str, Any]:
+        """Return a new message of this type."""
+
     def feed_identities(self, msg_list: list[bytes]) -> tuple[list[bytes], list[bytes]]:
         """Return a message's identities and its other parts, the first of which is its signature."""
 

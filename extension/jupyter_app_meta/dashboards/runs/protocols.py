@@ -30,21 +30,13 @@ class Channel(Protocol):
     def send(self, msg: Json) -> None:
         """Send a message."""
 
-
-class Session(protocols.Session, Protocol):
-    """jupyter_client's Session: it makes messages, too."""
-
-    def clone(self) -> Session:
-        """Return a Session of the same key and name."""
-
-    def msg(self, msg_type: str) -> Json:
-        """Return a new message of this type."""
+    def is_alive(self) -> bool:
+        """Whether the channel is open."""
 
 
-class Client(Protocol):
+class Client(protocols.Client, Protocol):
     """jupyter_client's asynchronous client of one kernel."""
 
-    session: Session
     allow_stdin: bool
 
     @property
@@ -89,7 +81,7 @@ class Spec(Protocol):
 class Manager(Protocol):
     """jupyter_server's manager of one kernel."""
 
-    session: Session
+    session: protocols.Session
     kernel_spec: Spec
     provisioner: object
     execution_state: str
