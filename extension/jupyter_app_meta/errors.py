@@ -14,7 +14,8 @@ The tree::
     ├── RequirementMissing    a package that dashboards need is missing or too old
     ├── LifespanError         a lifespan, or the factory of an application, cannot be entered
     └── DashboardError        ``create_app()`` or ``serve`` was given something that it cannot serve
-        └── KernelMissing     ... because a notebook's kernel is not installed
+        ├── KernelMissing     ... because a notebook's kernel is not installed
+        └── BadNotebook       ... because a notebook in text cannot be read
 
 Errors that one package raises for another to catch (a refused message, a page too many, a kernel that failed) are not
 in the tree, because no author or deployer meets them. Their classes are defined beside the code that raises them.
@@ -103,3 +104,7 @@ class DashboardError(AppMetaError, ValueError):
 
 class KernelMissing(DashboardError):
     """A notebook names a kernel that is not installed."""
+
+
+class BadNotebook(DashboardError):
+    """A notebook in text (.py, .md) cannot be read; the message says why, and what to do."""

@@ -96,7 +96,7 @@ def test_refusal_is_one_line(site: Site) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["gone"], r"^gone is neither a notebook \(\.ipynb\) nor a folder\.$"),
+        (["gone"], r"^gone is neither a notebook \(\.ipynb, \.py, \.md\) nor a folder\.$"),
         (["gone.ipynb"], r"^gone\.ipynb is neither"),
         (["text.txt"], r"^text\.txt is neither a notebook"),
         (["pages", "here.ipynb"], r"^Name one notebook or folder, not 2\.$"),
@@ -134,7 +134,8 @@ def test_failure_is_one_line(site: Site) -> None:
     """A place that cannot be served is an error of one line, with exit status 1."""
     result = site.run("serve", str(site.root / "gone"), "--no-browser")
     assert result.returncode == 1
-    assert result.stderr.count("\n") == 1 and "gone is neither a notebook (.ipynb) nor a folder." in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert "gone is neither a notebook (.ipynb, .py, .md) nor a folder." in result.stderr
 
 
 def test_unknown_option_of_the_policy_is_refused(site: Site) -> None:

@@ -182,7 +182,7 @@ REFUSED: dict[str, tuple[Made, str]] = {
     ),
     "not a notebook": (
         lambda app, at: app.with_app(path="/x", root=at / "text.txt"),
-        r"text\.txt is not a notebook \(\.ipynb\): /x cannot be served\.$",
+        r"text\.txt is not a notebook \(\.ipynb, \.py, \.md\): /x cannot be served\.$",
     ),
     "a directory for a notebook": (
         lambda app, at: app.with_app(path="/x", root=at / "deep"),

@@ -10,7 +10,7 @@ from pathlib import Path
 from jupyter_core.application import base_aliases, base_flags
 from traitlets.config import Config
 
-from ..dashboards.paths import SUFFIX
+from ..dashboards.paths import SUFFIXES
 from ..dashboards.setup.ports import authority
 from ..errors import DashboardError
 from .options import Refused, nearest
@@ -71,8 +71,8 @@ def place(given: Sequence[str]) -> Path:
     if len(given) > 1:
         raise DashboardError(f"Name one notebook or folder, not {len(given)}.")
     found = Path(given[0] if given else ".")
-    if not found.is_dir() and not (found.is_file() and found.suffix == SUFFIX):
-        raise DashboardError(f"{found} is neither a notebook ({SUFFIX}) nor a folder.")
+    if not found.is_dir() and not (found.is_file() and found.suffix in SUFFIXES):
+        raise DashboardError(f"{found} is neither a notebook ({', '.join(SUFFIXES)}) nor a folder.")
     return found
 
 

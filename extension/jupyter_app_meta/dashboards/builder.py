@@ -161,6 +161,8 @@ class Builder:
         Rules.of(VoilaConfiguration(config=self.config), self.options["files"])
         for mount in self.mounts:
             check_place(mount)
+            if not mount.dynamic:
+                checks.readable(mount.place)
             expect("validate" if mount.dynamic else "authorize", mount.settings.authorize, mount.route)
             expect("meta", mount.settings.meta, mount.route)
             expect("warm", mount.settings.warm, mount.route)

@@ -8,7 +8,7 @@ from itertools import product
 from pathlib import Path
 
 from ..errors import DashboardError
-from .paths import SUFFIX, Route
+from .paths import SUFFIXES, Route
 from .settings import Settings
 
 
@@ -62,5 +62,6 @@ def check_place(mount: Mount) -> None:
     if not mount.dynamic and not mount.place.is_file():
         what = "is a directory: use with_dynamic_directory" if mount.place.is_dir() else "does not exist"
         raise DashboardError(f"{mount.place} {what}: {mount.route.path} cannot be served.")
-    if not mount.dynamic and mount.place.suffix != SUFFIX:
-        raise DashboardError(f"{mount.place} is not a notebook ({SUFFIX}): {mount.route.path} cannot be served.")
+    if not mount.dynamic and mount.place.suffix not in SUFFIXES:
+        kinds = ", ".join(SUFFIXES)
+        raise DashboardError(f"{mount.place} is not a notebook ({kinds}): {mount.route.path} cannot be served.")

@@ -18,6 +18,9 @@ from ..errors import DashboardError
 
 RESERVED = ("api", "login", "logout", "static", "voila")
 SUFFIX = ".ipynb"
+TEXTS = (".py", ".md")
+"""The suffixes of notebooks in text. Of notebooks with one name the first in ``SUFFIXES`` is served."""
+SUFFIXES = (SUFFIX, *TEXTS)
 
 _parameter = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _segment = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@-]+")
@@ -115,18 +118,18 @@ def is_plain(name: str) -> bool:
     return not any(part == "" or part[0] in "._" or "\\" in part or "\0" in part for part in name.split("/"))
 
 
-def find(directory: Path, name: str) -> Path | None:
-    """Return the notebook of this name in a directory; None if no such notebook may be served."""
-    parts = name.removesuffix(SUFFIX).split("/")
+def find(directory: Path, name: str, suffix: str = SUFFIX) -> Path | None:
+    """Return the file of this name and suffix in a directory; None if no such file may be served as a notebook."""
+    parts = (name.removesuffix(SUFFIX) if suffix == SUFFIX else name).split("/")
     if not is_plain(name):
         return None
     try:
-        path = directory.joinpath(*parts[:-1], parts[-1] + SUFFIX).resolve(strict=True)
+        path = directory.joinpath(*parts[:-1], parts[-1] + suffix).resolve(strict=True)
         inside = path.relative_to(directory.resolve())
     except (OSError, ValueError, RuntimeError):
         return None
     hidden = any(part[0] in "._" for part in inside.parts)
-    return path if path.is_file() and path.suffix == SUFFIX and not hidden else None
+    return path if path.is_file() and path.suffix == suffix and not hidden else None
 
 
 def short(name: str) -> str:

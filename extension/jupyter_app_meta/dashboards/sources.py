@@ -53,6 +53,13 @@ class Fixed:
         """Start the warm kernels."""
         self.dashboard.start()
 
+    def is_source(self, file: Path) -> bool:
+        """Whether this file is the notebook, also under another name of it."""
+        try:
+            return self.dashboard.notebook.samefile(file)
+        except OSError:
+            return False
+
     def find(self, params: Mapping[str, str]) -> Dashboard | None:
         """Return the dashboard, while its notebook exists."""
         return self.dashboard if self.dashboard.notebook.is_file() else None
@@ -102,7 +109,7 @@ class Folder:
 
     def find(self, params: Mapping[str, str]) -> Dashboard | None:
         """Return the dashboard of a name."""
-        notebook = paths.find(self.directory, params["name"])
+        notebook = listing.find(self.directory, params["name"])
         if notebook is None:
             return None
         if notebook not in self._dashboards:
@@ -124,9 +131,12 @@ class Folder:
         """List the notebooks that can be shown, unless their path has parameters."""
         if self.route.has_parameters:
             return []
-        found = [(name, paths.find(self.directory, name)) for name in await self._names()]
-        base, kernels = self.route.path.rstrip("/"), specs.installed(self._services.specs)
-        mapping = self._services.options.voila.language_kernel_mapping
+        return await asyncio.to_thread(self._shown, specs.installed(self._services.specs))
+
+    def _shown(self, kernels: Mapping[str, str]) -> list[Entry]:
+        """Return the entries of the notebooks that run on one of these kernels; reading new ones takes time."""
+        found = [(name, listing.find(self.directory, name)) for name in listing.names(self.directory)]
+        base, mapping = self.route.path.rstrip("/"), self._services.options.voila.language_kernel_mapping
         return [
             Entry(f"{base}/{name}", {"name": name}, path, self.settings)
             for name, path in found
@@ -137,7 +147,11 @@ class Folder:
         """Whether a notebook of the directory is at this address."""
         below = f"{self.route.path.rstrip('/')}/"
         name = unquote(path.removeprefix(below)) if path.startswith(below) else ""
-        return bool(name) and paths.find(self.directory, name) is not None
+        return bool(name) and listing.find(self.directory, name) is not None
+
+    def is_source(self, file: Path) -> bool:
+        """Return False: the notebooks of a directory look like notebooks."""
+        return False
 
     async def sweep(self) -> None:
         """Drop the dashboards whose notebooks have vanished."""

@@ -3,15 +3,15 @@
 1. A file's address is relative to that of its page, as in ``<img src="logo.png">``. ``voila/files/…`` works too.
 2. A file belongs to the notebooks in its folder, or in the nearest folder above it that has notebooks. A visitor who
    may see the page of one of them may have the file.
-3. These are never served, even if the rules name them: hidden files, files whose names begin with ``_``, notebooks,
-   configuration files, and the targets of links that lead outside.
+3. These are never served, even if the rules name them: hidden files, files whose names begin with ``_``, notebooks
+   (those in text, too), configuration files, and the targets of links that lead outside.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -21,11 +21,9 @@ from jupyter_server import DEFAULT_STATIC_FILES_PATH
 from voila.configuration import VoilaConfiguration
 
 from ...errors import DashboardError
-from ..paths import RESERVED, SUFFIX, Route, find, is_devious, is_plain, is_segment, short
+from ..paths import RESERVED, SUFFIX, Route, is_devious, is_plain, is_segment
 from ..settings import Settings
-
-CONFIGURATION = re.compile(r"(?:jupyter_.*config|voila)\.(?:py|json)", re.IGNORECASE)
-"""Files that configure a server. They may have its secrets."""
+from . import listing, texts
 
 VOILA = ("voila", "files")
 """The path under which Voila itself serves such files."""
@@ -56,6 +54,9 @@ class Place(Protocol):
     def shows(self, path: str) -> bool:
         """Whether a notebook is at this address, which may look like a file's."""
 
+    def is_source(self, file: Path) -> bool:
+        """Whether this file is the notebook of the route, even if it does not look like one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -79,7 +80,11 @@ class Rules:
 
     def let_through(self, path: str) -> bool:
         """Whether a file at this path, relative to the folder that is served, may be served."""
-        if not is_plain(path) or path.lower().endswith(SUFFIX) or CONFIGURATION.fullmatch(path.rpartition("/")[2]):
+        if (
+            not is_plain(path)
+            or path.lower().endswith(SUFFIX)
+            or listing.CONFIGURATION.fullmatch(path.rpartition("/")[2])
+        ):
             return False
         is_denied = any(rule.fullmatch(path) for rule in self.deny)
         if any(rule.match(path) for rule in self.named):
@@ -102,7 +107,7 @@ class Found(NamedTuple):
     pages: tuple[Page, ...]
 
 
-def search(path: str, referer: str, places: Iterable[Place], rules: Rules) -> Iterator[Found]:
+def search(path: str, referer: str, places: Collection[Place], rules: Rules) -> Iterator[Found]:
     """Yield the files that an undecoded path below the base URL means; ``referer`` is the page's path, or empty."""
     segments = _segments(path)
     if not segments or _is_servers_own(segments):
@@ -110,7 +115,7 @@ def search(path: str, referer: str, places: Iterable[Place], rules: Rules) -> It
     for place in places:
         for params, rest in _below(place, segments):
             file = rules.let_through(rest) and locate(place.directory, rest, rules)
-            if file:
+            if file and not any(each.is_source(file) for each in places):
                 yield Found(file, place.settings, tuple(_pages(place, params, rest, file, referer)))
                 break
 
@@ -123,7 +128,15 @@ def locate(directory: Path, relative: str, rules: Rules) -> Path | None:
         inside = path.relative_to(root).as_posix()
     except (OSError, ValueError, RuntimeError):
         return None
-    return path if path.is_file() and rules.let_through(inside) else None
+    return path if path.is_file() and rules.let_through(inside) and not _is_notebook(path) else None
+
+
+def _is_notebook(path: Path) -> bool:
+    """Whether a file is a notebook in text. In doubt it is: it is not served then."""
+    try:
+        return texts.is_text(path) and texts.looks(path)
+    except OSError:
+        return True
 
 
 def _segments(path: str) -> tuple[str, ...]:
@@ -192,9 +205,7 @@ def _pages(place: Place, params: dict[str, str] | None, rest: str, file: Path, r
 def _beside(directory: Path, folder: Path) -> Iterator[str]:
     """Yield the notebooks of a file's folder, or of the nearest folder above it that has notebooks."""
     for below in (folder, *folder.parents):
-        found = sorted((directory / below).glob(f"*{SUFFIX}"))
-        names = [short((below / path.name).as_posix()) for path in found]
-        if shown := [name for name in names if find(directory, name)]:
+        if shown := listing.of_folder(directory, below):
             yield from shown[:MOST_PAGES]
             return
 

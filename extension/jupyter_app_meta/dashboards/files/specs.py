@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +14,8 @@ from typing import Any, NamedTuple
 
 from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpecManager
 
-from ...errors import KernelMissing
+from ...errors import BadNotebook, KernelMissing
+from . import content
 
 
 class Named(NamedTuple):
@@ -58,10 +58,10 @@ def installed(specs: KernelSpecManager) -> dict[str, str]:
 
 
 def missing(notebook: Path, kernels: Mapping[str, str], mapping: Mapping[str, str]) -> str | None:
-    """Return a sentence that says which kernel is missing; None if none is, or if the notebook cannot be read."""
+    """Return a sentence that says why a notebook cannot run: its kernel is missing, or its text is broken; or None."""
     try:
         kernel_of(notebook, kernels, mapping)
-    except KernelMissing as error:
+    except (KernelMissing, BadNotebook) as error:
         return str(error)
     except OSError:
         return None
@@ -72,19 +72,21 @@ def runnable(notebook: Path, kernels: Mapping[str, str], mapping: Mapping[str, s
     """Return the kernel that a notebook runs on; None if it is missing, or the notebook cannot be read."""
     try:
         return kernel_of(notebook, kernels, mapping)
-    except (KernelMissing, OSError):
+    except (KernelMissing, BadNotebook, OSError):
         return None
 
 
 def kernel_of(notebook: Path, kernels: Mapping[str, str], mapping: Mapping[str, str]) -> str:
-    """Return the kernel that a notebook runs on; raises KernelMissing, or OSError if the notebook cannot be read."""
+    """Return the kernel that a notebook runs on; raises KernelMissing, and BadNotebook or OSError for a broken file."""
     return chosen(notebook.name, _read(notebook, notebook.stat().st_mtime_ns), kernels, mapping)
 
 
 @lru_cache(maxsize=1000)
 def _read(notebook: Path, changed: int) -> Named:
     try:
-        return named(_mapping(json.loads(notebook.read_text("utf-8")).get("metadata")))
+        return named(_mapping(content.read(notebook).get("metadata")))
+    except BadNotebook:
+        raise
     except (ValueError, AttributeError, RecursionError):  # its page will say that the notebook is broken
         return Named("", "")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from voila.notebook_renderer import NotebookRenderer
 from voila.paths import collect_template_paths
 from voila.utils import get_page_config
 
-from ..files import specs
+from ..files import specs, texts
 from ..services import Services
 from . import displays
 from .titles import title
@@ -55,6 +56,14 @@ class Renderer(NotebookRenderer):  # type: ignore[misc]  # Voila has no types
     resources: dict[str, object]
     page_config: dict[str, object]
     kernel_spec_manager: KernelSpecManager
+    contents_manager: LargeFileManager
+
+    async def load_notebook(self, path: str) -> NotebookNode:
+        """Return the notebook of a file; a text is read in a thread, because jupytext is slow."""
+        if not texts.is_text(Path(path)):
+            return cast(NotebookNode, await super().load_notebook(path))
+        folder = Path(self.contents_manager.root_dir)
+        return await self.fix_notebook(await asyncio.to_thread(texts.load, folder / path))
 
     async def fix_notebook(self, notebook: NotebookNode) -> NotebookNode:
         """Write the kernel that the notebook runs on into its metadata; raises KernelMissing."""
@@ -73,6 +82,7 @@ class Blueprint:
     """A notebook as Voila renders it, with the name, folder and version of its file."""
 
     name: str
+    file: str
     notebook: NotebookNode
     exporter: Exporter
     resources: dict[str, object]
@@ -99,10 +109,13 @@ async def read(services: Services, path: Path, seen: Version) -> Blueprint:
     _reset(notebook)
     displays.prepare(renderer.exporter)
     metadata = cast(dict[str, object], renderer.resources["metadata"])
-    metadata["name"] = title(path)  # templates show this as the title, and the index shows the same
+    metadata["name"] = await asyncio.to_thread(
+        title, path
+    )  # templates show this as the title, and the index shows the same
     kernel: NotebookNode = notebook["metadata"]["kernelspec"]
     return Blueprint(
         name=path.stem,
+        file=path.name,
         notebook=notebook,
         exporter=renderer.exporter,
         resources=renderer.resources,

@@ -7,9 +7,13 @@ import traceback
 from jinja2 import TemplateNotFound
 from jupyter_client.kernelspec import NoSuchKernel
 
+from ...errors import BadNotebook
+
 
 def reason(error: BaseException) -> str:
-    """Return the traceback, after a sentence with the fix if the cause is known."""
+    """Return the traceback, after a sentence with the fix if the cause is known. A bad notebook's sentence says all."""
+    if isinstance(error, BadNotebook):
+        return str(error)
     hint = _hint(error.__cause__ or error) or _hint(error)
     return "\n".join(filter(None, (hint, "".join(traceback.format_exception(error)).rstrip())))
 

@@ -25,7 +25,6 @@ from urllib.parse import urlsplit
 from nbformat import NotebookNode
 
 from ...server.reports.incidents import told
-from ..paths import SUFFIX
 from ..services import Services
 from ..visits import CLOSING, ENDED, Visit
 from . import executor
@@ -134,7 +133,7 @@ class Run:
         services, blueprint = self._services, self.blueprint
         ahead = ahead and self._visit is None
         self.kernel = kernel = await Kernel.start(services, blueprint.kernel_name, blueprint.folder, ahead=ahead)
-        services.incidents.begin(kernel.id, f"{blueprint.name}{SUFFIX}", python=kernel.is_python)
+        services.incidents.begin(kernel.id, blueprint.file, python=kernel.is_python)
         if self._visit:
             self._give_kernel(kernel, self._visit)
         self._spawned.set()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from functools import lru_cache
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import mistune
+
+from ..files import content
 
 LONGEST = 20_000
 """How many characters of a text are parsed. More of them could keep all visitors waiting."""
@@ -30,7 +31,7 @@ def title(path: Path) -> str:
 @lru_cache(maxsize=1000)
 def _title(path: Path, changed: int) -> str:
     try:
-        notebook = json.loads(path.read_text(encoding="utf-8"))
+        notebook = content.read(path)
         found = _stated(notebook) or _first_heading(notebook)
     except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
         found = ""

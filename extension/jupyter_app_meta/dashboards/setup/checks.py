@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...errors import DashboardError
 from .. import paths
-from ..files import listing, specs
+from ..files import listing, specs, texts
 from ..runs.kernel import Kernel
 from ..services import Services
 
@@ -20,14 +20,22 @@ TRIAL = 60
 
 
 def warnings(places: Iterable[Place], kernels: Mapping[str, str], mapping: Mapping[str, str]) -> Iterator[str]:
-    """Yield a sentence for each notebook that cannot be opened: its name is reserved, or its kernel is missing."""
+    """Yield a sentence for each notebook that cannot be opened: its name is reserved, or it cannot run."""
     for route, place in places:
+        if place.is_dir():
+            yield from (f"Not served below {route.path}: {problem}" for problem in listing.unshown(place))
         for name, notebook in _notebooks(place):
             path = f"{route.path.rstrip('/')}/{name}"
             if place.is_dir() and paths.is_reserved(path):
                 yield f"{notebook.name} is not served: {path} is an address of the server's own. Rename the notebook."
             elif problem := specs.missing(notebook, kernels, mapping):
                 yield f"{path if place.is_dir() else route.path} cannot be shown: {problem}"
+
+
+def readable(notebook: Path) -> None:
+    """Raise BadNotebook for a text that cannot be read as a notebook. An .ipynb file is read when it is opened."""
+    if texts.is_text(notebook):
+        texts.load(notebook)
 
 
 def announce(places: Iterable[Place], services: Services) -> None:
@@ -86,5 +94,5 @@ def _notebooks(place: Path) -> Iterator[tuple[str, Path]]:
         yield place.stem, place
         return
     for name in listing.names(place):
-        if notebook := paths.find(place, name):
+        if notebook := listing.find(place, name):
             yield name, notebook

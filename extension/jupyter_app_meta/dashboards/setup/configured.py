@@ -48,7 +48,7 @@ REFUSED: dict[type[Configurable], dict[str, str]] = {
         "attempt_fix_notebook": "a notebook never runs on a kernel other than its own",
         "classic_tree": "leave it out: this server has its own index page",
         "default_pool_size": "use warm",
-        "extension_language_mapping": "serve notebooks (.ipynb)",
+        "extension_language_mapping": "leave it out: .ipynb, .py and .md files are served",
         "file_blacklist": "use VoilaConfiguration.file_denylist",
         "file_whitelist": "use VoilaConfiguration.file_allowlist",
         "http_header_envs": "use AppMetaExtension.headers_allow; cells read app_meta().request.headers",

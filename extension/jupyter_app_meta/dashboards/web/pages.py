@@ -166,13 +166,10 @@ class IndexHandler(Handler):
         """Show the list."""
         found = [(entry, self.url_of(quote(entry.path))) for entry in await self._entries()]
         seen = await admission.listed(self.services, self.raw_request(), found)
+        titles = await asyncio.to_thread(lambda: [title(entry.notebook) for entry, _ in seen])
         shown = [
-            {
-                "url": url_path_join(self.base_url, quote(entry.path)),
-                "title": title(entry.notebook),
-                "path": entry.path.strip("/"),
-            }
-            for entry, _ in seen
+            {"url": url_path_join(self.base_url, quote(entry.path)), "title": name, "path": entry.path.strip("/")}
+            for (entry, _), name in zip(seen, titles, strict=True)
         ]
         self.set_header("Cache-Control", "no-store")
         await self.finish(render("index.html", dashboards=shown, base_url=self.base_url, user=self._name()))
