@@ -192,7 +192,9 @@ def test_unknown_envelope_fields_are_ignored() -> None:
 @pytest.mark.parametrize("version", ["2.0", "2", "10.1.7", "0.9"])
 def test_unknown_major_version_is_refused_by_name(version: str) -> None:
     """The message says which side is newer and what to do."""
-    with pytest.raises(UnknownVersion, match=rf"version {version}, this kernel's reads 1\.0: install the same release"):
+    with pytest.raises(
+        UnknownVersion, match=rf"version {version}, but this kernel's reads 1\.0: install the same release"
+    ):
         wire.verify(KEY, "id", "execute_request", {**signed(), "v": version})
 
 

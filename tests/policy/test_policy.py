@@ -519,7 +519,7 @@ def test_proxies_are_known_by_network(peer: str, trusted: bool) -> None:
     [
         ({"user_fields": ["usrname"]}, "user_fields: unknown field 'usrname'"),
         ({"headers_allow": [""]}, "headers_allow: an empty name"),
-        ({"headers_allow": "referer"}, "headers_allow: a list"),
+        ({"headers_allow": "referer"}, "headers_allow: must be a list of names"),
         ({"cookies_allow": [" "]}, "cookies_allow: an empty name"),
         ({"unsafe_headers": ["x-*"]}, "unsafe_headers: 'x-\\*' is a pattern"),
         ({"unsafe_cookies": ["sess?"]}, "unsafe_cookies: .*pattern"),

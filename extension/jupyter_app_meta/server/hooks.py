@@ -95,7 +95,9 @@ def load(option: str, given: object) -> Callable[..., Any] | None:
         return None
     function = _import(option, given) if isinstance(given, str) else given
     if not callable(function):
-        raise PolicyError(option, f"must be a function, or its name such as 'our_module:our_function', not {given!r}.")
+        raise PolicyError(
+            option, f"{given!r} is not a function: give a function, or its name such as 'our_module:our_function'."
+        )
     return function
 
 
