@@ -360,7 +360,7 @@ def test_next_port_is_taken_where_one_is_in_use(place: Path) -> None:
             assert f"Port {port} is in use, trying {port + 1}." in said
         with serving(place, "pages", f"--port={port}", "--ip=127.0.0.1", "--Serve.port_retries=0") as server:
             said = answered(server, "Cannot listen on")
-            assert f"127.0.0.1:{port} (Address already in use): choose another one (--port), or 0" in said
+            assert f"127.0.0.1:{port} (Address already in use): choose another port (--port), or 0" in said
             assert server.wait(60) == 1
 
 
@@ -381,7 +381,7 @@ def test_configuration_beside_the_notebooks_is_not_passed_over_in_silence(place:
     with serving(place, "pages", "--port=0") as server:
         said = answered(server, "are served at")
     for path in ("pages/jupyter_app_meta_config.py", "voila.json"):
-        assert f"{path} is not read: it lies beside the notebooks. Name it with --config={path}." in said
+        assert f"{path} is not read: it is beside the notebooks. Name it with --config={path}." in said
     own = place / "pages" / "jupyter_app_meta_config.py"
     with serving(place, "pages", "--port=0", f"--config={own}") as server:
         said = answered(server, "are served at")

@@ -309,7 +309,7 @@ def test_what_is_no_path_is_refused_where_it_is_given(folder: Path) -> None:
 @pytest.mark.parametrize("path", ["/", "/list"])
 def test_second_index_is_refused(path: str) -> None:
     """There is one index: another one, also at the same path, is refused with both paths."""
-    with pytest.raises(DashboardError, match=rf"^The index is at / already: leave out the one at {path}\.$"):
+    with pytest.raises(DashboardError, match=rf"^The index is already at /: leave out the one at {path}\.$"):
         create_app().with_index().with_index(path=path)
 
 

@@ -122,7 +122,7 @@ def test_header_of_names_needs_its_proxies(tmp_path: Path) -> None:
     """A header that every client could write is not what names people."""
     notebook = write(tmp_path / "a.ipynb", "1")
     config = {"AppMetaExtension": {"user_header": "X-Forwarded-User"}}
-    with pytest.raises(DashboardError, match=r"user_header names people, so it needs .*trusted_proxies"):
+    with pytest.raises(DashboardError, match=r"user_header names visitors, so it needs .*trusted_proxies"):
         create_app(config=config).with_app(path="/", root=notebook).build()
 
 

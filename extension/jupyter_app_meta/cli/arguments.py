@@ -28,7 +28,7 @@ ALIASES = {
     "warm": "Serve.warm",
     "files": "Serve.files",
 }
-"""Short forms of options that have a value."""
+"""The short forms of options that take a value."""
 
 FLAGS = {
     **base_flags,
@@ -39,7 +39,7 @@ FLAGS = {
     "no-browser": ({"Serve": {"open_browser": False}}, "Do not open a browser."),
     "token": ({"Serve": {"auto_token": True}}, "Generate a token and print it."),
 }
-"""Short forms that have none."""
+"""The short forms that take no value."""
 
 HELP = {"-h", "--help", "--help-all", "--version"}
 
@@ -56,7 +56,7 @@ def refuse_misspelt(given: Sequence[str]) -> None:
 
 
 def refuse_unknown(config: Config, known: Collection[str]) -> None:
-    """Raise DashboardError for what traitlets leaves out with a warning at most: a misspelt rule would be no rule."""
+    """Raise DashboardError for unknown options. traitlets at most warns, and a misspelt rule would not be applied."""
     for section in get_close_matches("Serve", config.keys() - KNOWN, 1, 0.8):
         raise DashboardError(f"{section}: the configuration has no such section; did you mean 'Serve'?")
     for name in config.get("Serve", {}):
@@ -67,7 +67,7 @@ def refuse_unknown(config: Config, known: Collection[str]) -> None:
 
 
 def place(given: Sequence[str]) -> Path:
-    """Return the notebook or folder that is to be served, by default the current folder; raises DashboardError."""
+    """Return the notebook or folder to serve, by default the current folder; raises DashboardError."""
     if len(given) > 1:
         raise DashboardError(f"Name one notebook or folder, not {len(given)}.")
     found = Path(given[0] if given else ".")
@@ -86,7 +86,7 @@ def unread(place: Path, loaded: Iterable[str]) -> Iterator[Path]:
 
 
 def with_token(arguments: Sequence[str]) -> Iterator[str]:
-    """Yield the arguments with ``--token`` as what it means: an own one follows it, or the place, or nothing."""
+    """Yield the arguments with the meaning of ``--token`` made plain: a token, the place or nothing may follow it."""
     rest = list(arguments)
     while rest:
         argument = rest.pop(0)
@@ -100,5 +100,5 @@ def with_token(arguments: Sequence[str]) -> Iterator[str]:
 
 def not_bound(ip: str, port: int, error: OSError) -> str:
     """Return why a server cannot listen, and which option helps."""
-    hint = "choose another one (--port), or 0 for any free one" if error.errno == EADDRINUSE else "see --ip and --port"
+    hint = "choose another port (--port), or 0 for any free one" if error.errno == EADDRINUSE else "see --ip and --port"
     return f"Cannot listen on {authority(ip, port)} ({error.strerror or error}): {hint}."

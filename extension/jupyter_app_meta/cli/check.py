@@ -32,7 +32,7 @@ REMEDIES = {
 def report(config: str | None, options: list[str], notebooks: str | None = None) -> Report:
     """Return the report on what this file and these options of ``jupyter server`` configure.
 
-    ``notebooks`` is a notebook or folder that ``jupyter app-meta serve`` is to serve.
+    ``notebooks`` is a notebook or folder that ``jupyter app-meta serve`` would serve.
     """
     try:
         from . import configuration
@@ -67,7 +67,7 @@ def _files_read(configured: Configuration) -> Iterator[Row]:
 
 
 def _dashboard_rows(place: str | None, config: str | None, options: list[str], *, wanted: bool) -> Iterator[Row]:
-    """Yield what keeps ``serve`` from serving, and which notebooks of a place could not be opened."""
+    """Yield what would keep ``serve`` from serving, and which notebooks of a place could not be opened."""
     faults = list(requirements.problems())
     for problem in faults:
         is_idle = problem.is_missing and not wanted
@@ -140,7 +140,7 @@ def _plain(value: object) -> str:
 
 
 def _risks(extension: AppMetaExtension) -> Iterator[Row]:
-    """Yield what is risky in our own options; each of the extension's sentences begins with its option."""
+    """Yield the risks in our own options. Each of the extension's sentences begins with the option's name."""
     for sentence in extension.warnings():
         option = sentence.partition(" ")[0]
         yield Row(Status.FAULT if sentence.startswith(FAULTS) else Status.RISK, _short(option), sentence)
@@ -161,7 +161,7 @@ def _short(option: str) -> str:
 
 
 def _server_risks(configured: Configuration) -> Iterator[Row]:
-    """Yield what is risky in the server's own options, for any visitor."""
+    """Yield the risks in the server's own options."""
     from .configuration import authenticates
 
     app = configured.app

@@ -1,4 +1,4 @@
-"""What ``serve`` would say of its configuration and of a notebook or folder; nothing is started."""
+"""What ``serve`` would say about its configuration and about a notebook or folder. Nothing is started."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .serve import Serve
 
 
 def problems(place: str | None, config: str | None, options: list[str]) -> Iterator[str]:
-    """Yield why this cannot be served, or a sentence for each notebook that no visitor could see."""
+    """Yield why this cannot be served, or else a sentence for each notebook that no visitor could see."""
     with tempfile.TemporaryDirectory() as empty, quiet() as records:
         try:
             builder = _builder(place or empty, config, options)

@@ -86,31 +86,32 @@ class Serve(Program):
     max_pages = count(
         PAGES,
         "How many pages may be open at the same time; the next visitor gets 503. By default one for each 128 MiB of "
-        "memory, at most 500. 0 is no limit.",
+        "memory, at most 500. 0 means no limit.",
     )
     max_pages_per_visitor = limit(
-        "How many of them one visitor may have open (429). By default half of max_pages, at most 20. 0: no limit."
+        "How many of them one visitor may have open (429). By default half of max_pages, at most 20. 0 means no limit."
     )
     max_pages_per_address = limit(
         "How many of them visitors from one address may have open, if no identity provider names them (429). By "
-        "default three quarters of max_pages. Behind a proxy it needs AppMetaExtension.trusted_proxies. 0 is no limit."
+        "default three quarters of max_pages. Behind a proxy it needs AppMetaExtension.trusted_proxies. "
+        "0 means no limit."
     )
     max_connections = limit(
         "How many connections may be open at the same time, half of them from one address (503). By default half "
-        "of the process's limit of open files. 0 is no limit."
+        "of the process's limit of open files. 0 means no limit."
     )
     quiet_timeout = seconds(
-        86_400, "Seconds after which the kernel of a page whose visitor sends nothing is shut down. 0: never.", least=0
+        86_400, "Seconds after which a page's kernel is shut down if its visitor sends nothing; 0 means never.", least=0
     )
     max_upload = count(
         DEFAULT_LIMIT,
-        "How many bytes a page may send in one message, as a FileUpload does. A larger one closes its connection.",
+        "How many bytes a page may send in one message, such as a FileUpload's. A larger one closes its connection.",
         least=1,
     )
     files = List(
         Unicode(),
-        help="Patterns of files beside notebooks that visitors of their pages may have too, such as '*.csv' or "
-        "'data/*.json'. Pictures are served anyway (VoilaConfiguration.file_allowlist), hidden files never.",
+        help="Patterns of further files beside notebooks that visitors of their pages may have, such as '*.csv' or "
+        "'data/*.json'. Pictures are served anyway (VoilaConfiguration.file_allowlist); hidden files never are.",
     ).tag(config=True)
     trust_xheaders = switch("Believe X-Scheme and X-Forwarded-Proto: only behind a proxy that sets them.")
     hub = switch("Run as a service of JupyterHub, which starts this command and authenticates visitors.")
@@ -118,24 +119,24 @@ class Serve(Program):
         [Callable(), Unicode()],
         default_value="",
         help="The rule for who may see a page: a function, or its name ('our_module:our_function'), that takes the "
-        "user and the request and returns True, False or a URL to go to. It may be async.",
+        "user and the request and returns True, False or a URL to redirect to. It may be async.",
     ).tag(config=True)
     public_url = text(
-        "The address of the start page as visitors see it, such as https://example.org/apps/: where a proxy changes "
-        "the Host and does not say so (X-Forwarded-Host is believed from AppMetaExtension.trusted_proxies)."
+        "The address of the start page as visitors see it, such as https://example.org/apps/. Set it if a proxy "
+        "changes the Host and does not say so (X-Forwarded-Host is believed from AppMetaExtension.trusted_proxies)."
     )
     allow_origin = text(
         "Another origin whose scripts may use pages, such as https://portal.example.org, as in jupyter_server."
     )
     allow_origin_pat = text("Like allow_origin, as a regular expression that matches whole origins.")
     frame_ancestors = text(
-        "The sites that may show pages in a frame, such as \"'self' https://portal.example.org\". With another site "
+        "The sites that may show pages in a frame, such as \"'self' https://portal.example.org\". For a site other "
         "than our own, cookies are SameSite=None, Secure and Partitioned, which needs https.",
         "'self'",
     )
     cookie_secret = Bytes(
         help="The secret that signs cookies. By default it is kept beside Jupyter's data, readable only by this "
-        "account; several servers behind one address need the same one."
+        "account. Several servers behind one address need the same secret."
     ).tag(config=True)
     cookie_secret_file = text(
         "A file with the secret that signs cookies, at least 32 bytes; it is created if it does not exist."
@@ -174,7 +175,7 @@ class Serve(Program):
             raise DashboardError(f"The configuration file {self.config_file} does not exist.")
         place = arguments.place(self.extra_args)
         for path in arguments.unread(place, self.loaded_config_files):
-            self.log.warning("%s is not read: it lies beside the notebooks. Name it with --config=%s.", path, path)
+            self.log.warning("%s is not read: it is beside the notebooks. Name it with --config=%s.", path, path)
         read = {*configured.read(self._provider(), self.config), *configured.OWN, "GatewayClient"}
         builder = create_app(
             identity_provider=self._provider(),
@@ -196,9 +197,9 @@ class Serve(Program):
         names = self.config.get("AppMetaExtension", {}).get("user_header")
         refuse_others(login=bool(self.token) or self._provider() is not None, user_header=bool(names))
         self.ip, self.port, self.base_url = service()
-        self.port_retries = 0  # the Hub's proxy knows this port only
+        self.port_retries = 0  # the Hub's proxy knows only this port
         self.identity_provider_class = identity_provider()
-        self.trust_xheaders = True  # else links of pages behind a proxy with TLS would be plain http
+        self.trust_xheaders = True  # otherwise links of pages behind a proxy with TLS would be plain http
 
     def _authorize(self) -> Authorize | None:
         try:
@@ -231,6 +232,6 @@ class Serve(Program):
 def main(given: Sequence[str]) -> int:
     """Run the command and return its exit status."""
     arguments.refuse_misspelt(given)
-    sys.path.append(str(Path.cwd()))  # where our_login.Provider is
+    sys.path.append(str(Path.cwd()))  # our_login.Provider is there
     found: Any = Serve.launch_instance(list(arguments.with_token(given)))
     return int(found or 0)

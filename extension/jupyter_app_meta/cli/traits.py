@@ -1,4 +1,4 @@
-"""Options of a command, as traits with a help text: one function for each kind of value."""
+"""A command's options as traits with a help text: one function for each kind of value."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from traitlets import Bool, Float, Integer, Unicode
 
 
 def text(help: str, default: str = "") -> Unicode[str, str | bytes]:
-    """Return an option that is a text."""
+    """Return an option whose value is a text."""
     return Unicode(default, help=help).tag(config=True)
 
 
@@ -18,15 +18,15 @@ def switch(help: str, *, default: bool = False) -> Bool[bool, bool | int]:
 
 
 def seconds(default: float, help: str, *, least: float = -math.inf) -> Float[float, int | float]:
-    """Return an option that is a time."""
+    """Return an option whose value is a time in seconds."""
     return Float(default, min=least, help=help).tag(config=True)
 
 
 def count(default: int, help: str, *, least: int = 0, most: int | None = None) -> Integer[int, int]:
-    """Return an option that is a whole number."""
+    """Return an option whose value is a whole number."""
     return Integer(default, min=least, max=most, help=help).tag(config=True)
 
 
 def limit(help: str) -> Integer[int | None, int | None]:
-    """Return an option that counts; None is found from the machine."""
+    """Return an option whose value is a limit; None means that the machine decides."""
     return Integer(None, allow_none=True, min=0, help=help).tag(config=True)

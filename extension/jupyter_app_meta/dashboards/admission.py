@@ -1,10 +1,10 @@
-"""Who may see a page: the decision, as a value. Whatever host serves the page asks here, and answers by itself.
+"""Who may see a page: the decision, as a value. The host that serves the page asks here, and sends the answer itself.
 
-1. The deployer's verdict comes first, and the notebook is looked up only for a visitor who passed. So a visitor who is
-   refused gets 403 whether or not there is such a notebook: the answer does not tell.
-2. Only a path that could never mean a notebook is refused earlier, with 404: it says nothing about any notebook.
-3. A kernel belongs to the visitor who opened its page. Each later request for it gets a verdict of its own. To any
-   other visitor a kernel that exists and one that does not are the same: 403.
+1. The deployer's verdict comes first, and the notebook is looked up only for a visitor who passed. So a refused visitor
+   gets 403 whether or not the notebook exists, and the answer does not tell which.
+2. Only a path that could never mean a notebook is refused earlier, with 404, which says nothing about any notebook.
+3. A kernel belongs to the visitor who opened its page. Each later request for it gets a verdict of its own. Any other
+   visitor gets 403, whether or not the kernel exists.
 4. In doubt the visitor is refused. Nothing here starts a kernel or writes an answer.
 """
 
@@ -24,7 +24,7 @@ from .sources import Entry, Source
 from .visits import Asked, Visit
 
 RETRY_AFTER = 10
-"""Seconds after which a visitor who came when there were too many pages may try again."""
+"""After this many seconds, a visitor for whom there was no room may try again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The visitor gets an error page with this status, and may try again after so many seconds, if there are any."""
+    """The visitor gets an error page with this status, and may try again after ``retry_after`` seconds, if not None."""
 
     status: int
     retry_after: int | None = None
@@ -53,7 +53,7 @@ class Redirect:
 async def admit(
     services: Services, source: Source, params: dict[str, str], asked: Asked
 ) -> Admitted | Refused | Redirect:
-    """Return whether a visitor may see the page of these parameters of a URL."""
+    """Return whether a visitor may see the page with these parameters."""
     params, settings = source.canonical(params), source.settings
     if not source.is_plain(params):
         return Refused(404)
@@ -64,7 +64,7 @@ async def admit(
         return Redirect(verdict)
     if not verdict:
         return Refused(403)
-    dashboard = source.find(params)  # not earlier: 403 must not depend on it
+    dashboard = source.find(params)  # it cannot be earlier, because 403 must not depend on it
     if dashboard is None:
         return Refused(404)
     raw = replace(asked.raw, meta=await hooks.meta_of(settings.meta, request, services.log))
@@ -106,7 +106,7 @@ async def may_see_one(
 
 
 async def listed(services: Services, raw: RawRequest, found: Iterable[tuple[Entry, str]]) -> list[tuple[Entry, str]]:
-    """Return those of the entries of an index, each with its URL, that a visitor may see."""
+    """Return the entries of an index (each with its URL) that a visitor may see."""
     return [
         (entry, url)
         for entry, url in found

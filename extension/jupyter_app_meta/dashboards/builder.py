@@ -5,7 +5,7 @@
            .with_dynamic_directory(path="/reports", directory="reports"))
     app.run(port=8866)
 
-A builder is a value: each ``with_…`` returns another one.
+A builder is a value: each ``with_…`` method returns a new one.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ from .web.application import Application
 
 @dataclass(frozen=True, slots=True)
 class Builder:
-    """What a server is to serve, and how. See ``create_app``."""
+    """What a server will serve, and how. See ``create_app``."""
 
-    options: Mapping[str, Any] = field(repr=False)  # they have secrets, and so has the configuration
+    options: Mapping[str, Any] = field(repr=False)  # the options and the configuration contain secrets
     defaults: Settings
     base_url: str
     config: Config = field(repr=False)
@@ -61,8 +61,8 @@ class Builder:
         """Serve the notebook ``root`` at ``path``.
 
         Parameters such as ``/customers/{customer_id}`` reach ``request.path_params``.
-        ``authorize(user, request)`` answers True, False or a URL to go to; ``meta(request)``
-        answers a dict for ``request.meta``; both may be async. ``warm`` kernels are kept ahead.
+        ``authorize(user, request)`` returns True, False or a URL to redirect to. ``meta(request)``
+        returns a dict for ``request.meta``. Both may be async. ``warm`` is the number of warm kernels.
         """
         return self._with(path, root, self._settings(authorize, meta, warm), dynamic=False)
 
@@ -75,9 +75,9 @@ class Builder:
         meta: Meta | None = None,
         warm: int | None = None,
     ) -> Builder:
-        """Serve the notebooks of a directory below ``path``, as they appear, change and vanish.
+        """Serve the notebooks of a directory below ``path``. They may appear, change and vanish.
 
-        ``validate(user, request)`` is asked as ``authorize`` is; ``request.path_params["name"]``
+        ``validate(user, request)`` is called like ``authorize``. ``request.path_params["name"]``
         is the notebook's name, without its suffix.
         """
         return self._with(path, directory, self._settings(validate, meta, warm), dynamic=True)
@@ -85,11 +85,11 @@ class Builder:
     def with_index(self, *, path: str = "/") -> Builder:
         """Show a list of the dashboards that a visitor may see at ``path``."""
         if self.index:
-            raise DashboardError(f"The index is at {self.index.path} already: leave out the one at {path}.")
+            raise DashboardError(f"The index is already at {self.index.path}: leave out the one at {path}.")
         return self._and(index=Route.of(path))
 
     def build(self) -> Application:
-        """Return the application, a ``tornado.web.Application``; raises DashboardError for what cannot be served."""
+        """Return the application, a ``tornado.web.Application``; raises DashboardError if it cannot be served."""
         self.check()
         application = Application(self._plan())
         checks.announce(self._places(), application.services)
@@ -148,11 +148,11 @@ class Builder:
         return self._and(mounts=(*self.mounts, Mount(route, Path(place).absolute(), settings, dynamic)))
 
     def _and(self, **changes: Any) -> Builder:
-        """Return another builder, which has nothing in common with this one that could be changed."""
+        """Return a new builder that shares no mutable value with this one."""
         return replace(self, config=deepcopy(self.config), **changes)
 
     def check(self) -> None:
-        """Raise DashboardError for what cannot be served; nothing is made."""
+        """Raise DashboardError if the application cannot be served. Nothing is made."""
         for option, given in {**self.options, "meta": self.defaults.meta, "max_age": self.defaults.max_age}.items():
             expect(option, given)
         if self.options["token"] and isinstance(self.options["identity_provider"], IdentityProvider):
@@ -170,7 +170,7 @@ class Builder:
 
 
 APART = ("meta", "warm", "max_age", "base_url", "config", "log")
-"""Options that have a field of their own in a builder."""
+"""The options that are fields of a builder."""
 
 
 def create_app(
@@ -201,7 +201,7 @@ def create_app(
     config: Config | Mapping[str, Any] | None = None,
     log: logging.Logger | None = None,
 ) -> Builder:
-    """Return a builder of a server of dashboards.
+    """Return a builder for a server of dashboards.
 
     ``identity_provider`` is one of jupyter_server: a class, its name (``package.module.Provider``) or an instance.
     Without it and without a ``token`` every visitor is anonymous. ``on_error(status, request)`` returns the HTML of an
@@ -211,11 +211,11 @@ def create_app(
 
     A page that has lost its connection for ``idle_timeout`` seconds, or has not connected within ``connect_timeout``,
     loses its kernel, and so does a page whose visitor sends nothing for ``quiet_timeout`` seconds (0: never). If
-    ``max_pages`` are open, the next visitor is told to try again (503). The limits of one visitor
-    (``max_pages_per_visitor``) and of one address (``max_pages_per_address``) answer 429. None is found from the
-    machine's memory, 0 is no limit. ``max_upload`` is how many bytes a page may send in one message.
+    ``max_pages`` are open, the next visitor is told to try again (503). Beyond the limits of one visitor
+    (``max_pages_per_visitor``) and of one address (``max_pages_per_address``) the answer is 429. None means that the
+    machine decides, 0 means no limit. ``max_upload`` is how many bytes a page may send in one message.
 
-    ``files`` are patterns, such as ``*.csv``, of files beside notebooks that are served as pictures are. ``public_url``
+    ``files`` are patterns, such as ``*.csv``, of further files beside notebooks that are served. ``public_url``
     is the address that visitors see, if a proxy does not tell it. ``allow_origin`` (or a regular expression,
     ``allow_origin_pat``) is another origin whose scripts may use pages. ``frame_ancestors`` are the sites that may show
     pages in a frame. ``config`` is a traitlets Config, such as ``{"AppMetaExtension": {"cookies_allow": ["theme"]}}``.

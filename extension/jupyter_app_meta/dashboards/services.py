@@ -1,4 +1,4 @@
-"""What all dashboards of one server share."""
+"""The objects that all dashboards of one server share."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Tasks:
-    """The tasks of a server. The event loop itself would lose a task that nothing else holds."""
+    """The tasks of a server. They are kept here, because the event loop does not keep a task alive."""
 
     log: logging.Logger
     _running: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Run this in a task of its own, which inherits no context from the request that is being served."""
+        """Run this in its own task, which inherits no context from the request that is being served."""
         task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
         self._running.add(task)
         task.add_done_callback(self._done)
         return task
 
     def cancel(self) -> None:
-        """Cancel all of them."""
+        """Cancel all tasks."""
         for task in tuple(self._running):
             task.cancel()
 
@@ -72,8 +72,8 @@ class Tasks:
 class Services:
     """The options, the managers, the stamping context and the open pages of a server.
 
-    ``sockets`` is the ZeroMQ context of the clients that run pages; ``occupancy`` says whether there is room for one
-    more page, and ``accounts`` what the messages of each visitor's pages take.
+    ``sockets`` is the ZeroMQ context of the clients that run pages. ``occupancy`` says whether there is room for one
+    more page. ``accounts`` counts the messages of each visitor's pages.
     """
 
     options: Options
@@ -90,5 +90,5 @@ class Services:
     traffic: Traffic = field(default_factory=Traffic)
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Run this in a task of its own (``Tasks.spawn``)."""
+        """Run this in its own task (``Tasks.spawn``)."""
         return self.tasks.spawn(work)

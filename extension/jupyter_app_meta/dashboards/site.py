@@ -1,7 +1,8 @@
 """What one server serves, from the first kernel that runs ahead to the end of the last one.
 
-``open`` makes all that needs to be closed, ``start`` begins to run ahead and to look after pages, ``close`` ends every
-kernel. It knows no web framework: a host asks ``admission`` who may see a page, and sends what the page's run yields.
+``open`` makes everything that must be closed, ``start`` begins to run ahead and to look after pages, and ``close`` ends
+every kernel. A site knows no web framework: a host asks ``admission`` who may see a page, and sends what the page's run
+yields.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ from .sources import Entry, Source, opened
 from .visits import DIED, ENDED
 
 SWEEP = 5.0
-"""Seconds between two looks at the notebooks that came and vanished, and at most between two looks at the pages."""
+"""Seconds between two checks for new and vanished notebooks, and the most seconds between two checks of the pages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a server is to serve, and how: options that have been checked. Nothing is open yet."""
+    """What a server will serve, and how: options that have been checked. Nothing is open yet."""
 
     mounts: tuple[Mount, ...]
     index: Route | None
@@ -59,7 +60,7 @@ class Site:
 
     @classmethod
     def open(cls, plan: Plan, secret: bytes) -> Site:
-        """Open what a plan needs; ``secret`` is what names of browser tabs are made from."""
+        """Open what a plan needs. The names of browser tabs are made from ``secret``."""
         with ExitStack() as undo:
             folder = undo.enter_context(runtime.folder(plan.log))
             services = managers.services(plan.config, plan.log, plan.base_url, folder, secret, plan.limits)
@@ -70,7 +71,7 @@ class Site:
         return [entry for source in self.sources for entry in await source.entries()]
 
     def start(self) -> bool:
-        """Start the warm kernels, and look after pages. Idempotent: return whether this call started them."""
+        """Start the warm kernels, and look after pages. Idempotent. Return whether this call started them."""
         if self._running is not None or self._is_closed:
             return False
         self._running = self.services.spawn(self._look_after())
@@ -89,7 +90,7 @@ class Site:
                 if time.monotonic() - swept >= SWEEP:
                     swept = time.monotonic()
                     await self._sweep()
-            except Exception as error:  # a disk may be away for a moment; pages must end all the same
+            except Exception as error:  # a disk may be unavailable for a moment, but abandoned pages must still end
                 self.services.log.warning("Could not look after the dashboards (%s).", type(error).__name__)
 
     async def _sweep(self) -> None:
@@ -121,7 +122,7 @@ class Site:
         self._resources.close()
 
     async def _shut_down_kernels(self) -> None:
-        """Shut down the kernels that are left; one that never came up does not keep the others."""
+        """Shut down the remaining kernels. A kernel that never came up does not hold up the others."""
         kernels = self.services.kernels
         ends = (ensure_async(kernels.shutdown_kernel(kernel_id, now=True)) for kernel_id in kernels.list_kernel_ids())
         await asyncio.gather(*ends, return_exceptions=True)

@@ -1,12 +1,12 @@
-"""Where a route's dashboards come from: one notebook, or a directory of them.
+"""Where a route's dashboards come from: one notebook, or a directory of notebooks.
 
-start()           start the warm kernels
-canonical(params) the same, in the one way in which hooks and cells are told them
-is_plain(params)  could these parameters of a URL mean a dashboard at all?
-find(params)      the dashboard of these parameters, or None
-entries()         what can be opened without knowing a parameter
-sweep()           notice what has come and gone
-close()           end the runs that have no visitor
+start()           starts the warm kernels
+canonical(params) returns the parameters in the one form that hooks and cells get
+is_plain(params)  says whether these parameters of a URL could mean a dashboard at all
+find(params)      returns the dashboard with these parameters, or None
+entries()         lists the dashboards that can be opened without knowing a parameter
+sweep()           notices new and vanished notebooks
+close()           ends the runs that have no visitor
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Fixed:
         self.dashboard = Dashboard(services, notebook, settings)
 
     def shows(self, path: str) -> bool:
-        """Whether the notebook is at this address: those that have parameters are not told from files."""
+        """Whether the notebook is at this address. A path with parameters cannot be told from a file's."""
         return path.rstrip("/") == self.route.path
 
     async def start(self) -> None:
@@ -65,7 +65,7 @@ class Fixed:
         return self.dashboard if self.dashboard.notebook.is_file() else None
 
     def canonical(self, params: dict[str, str]) -> dict[str, str]:
-        """Return the parameters as they are."""
+        """Return the parameters unchanged."""
         return params
 
     def is_plain(self, params: Mapping[str, str]) -> bool:
@@ -87,7 +87,7 @@ class Fixed:
 
 
 class Folder:
-    """The dashboards of a directory, as they appear, change and vanish."""
+    """The dashboards of a directory. They may appear, change and vanish."""
 
     is_folder = True
 
@@ -119,7 +119,7 @@ class Folder:
         return self._dashboards[notebook]
 
     def canonical(self, params: dict[str, str]) -> dict[str, str]:
-        """Return the parameters with the notebook's one name: a rule about it cannot be got around by the suffix."""
+        """Return the parameters with the notebook's one name, so that a suffix cannot evade a rule about names."""
         return {**params, "name": paths.short(params["name"])}
 
     def is_plain(self, params: Mapping[str, str]) -> bool:
@@ -169,7 +169,7 @@ Source = Fixed | Folder
 
 
 def opened(services: Services, mount: Mount) -> Source:
-    """Return the dashboards of a mount; fields of requests are the mount's own, or else the server's."""
+    """Return the dashboards of a mount. Its own ``meta`` adds fields to requests, or else the server's does."""
     meta = services.options.request_hook if mount.settings.meta is None else mount.settings.meta
     settings = replace(mount.settings, meta=meta)
     return (Folder if mount.dynamic else Fixed)(services, mount.route, mount.place, settings)

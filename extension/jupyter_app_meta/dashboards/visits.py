@@ -1,7 +1,7 @@
 """Which visitor has which page: a kernel belongs to the identity that opened its page, and ends with the page.
 
-1. A visit begins with its kernel and ends when its page closes, or is away for too long.
-2. A kernel without a visit belongs to no visitor: a warm kernel cannot be reached.
+1. A visit begins with its kernel. It ends when its page is closed, or has been without a connection for too long.
+2. A kernel without a visit belongs to no visitor, so a warm kernel cannot be reached.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .settings import Settings
 
 
 class Ending(NamedTuple):
-    """How a page's sockets are closed: the page's script tells its visitor, and comes back unless it was ``ENDED``."""
+    """How a page's sockets are closed. The page's script tells its visitor, and reconnects unless it was ``ENDED``."""
 
     code: int
     reason: str
@@ -33,29 +33,29 @@ CLOSING = Ending(1012, "the server ends")
 
 
 class Socket(Protocol):
-    """A page's connection, of any host."""
+    """A page's connection, on any host."""
 
     def close(self, code: int | None = None, reason: str | None = None) -> None:
         """Close the connection, with a code and a reason that the page's script reads."""
 
 
 class RunHandle(Protocol):
-    """The run of a page, as far as its visit and the site need it."""
+    """The run of a page: the parts that its visit and the site need."""
 
     @property
     def has_visitor(self) -> bool:
-        """Whether it counts as an open page: a kernel that runs ahead has no visitor yet."""
+        """Whether the run counts as an open page. A kernel that runs ahead has no visitor yet."""
 
     async def is_alive(self) -> bool:
-        """Whether its kernel lives."""
+        """Whether its kernel is alive."""
 
     async def close(self) -> None:
-        """End it, and its kernel."""
+        """End the run and its kernel."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A page request, as a host read it. ``address`` counts for limits; ``login`` is where the visitor logs in."""
+    """A page request, as a host has read it. ``address`` counts for limits; ``login`` is where the visitor logs in."""
 
     visitor: Visitor
     raw: RawRequest
@@ -66,7 +66,7 @@ class Asked:
 
 @dataclass(slots=True, eq=False)
 class Presence:
-    """Whether a page is there: while it is rendered, while it has a live socket, and for how long it has had none."""
+    """Whether a page is present: it is being rendered, or has a live socket; and for how long it has had none."""
 
     sockets: set[Socket] = field(default_factory=set)
     pending: int = 0
@@ -84,7 +84,7 @@ class Presence:
         return 0 if self.is_rendering else time.monotonic() - self._heard
 
     def rendered(self) -> None:
-        """Note that the page is rendered: from now on it is to connect."""
+        """Note that the page is rendered. From now on it is expected to connect."""
         self.is_rendering = False
         self._since = self._heard = time.monotonic()
 
@@ -102,7 +102,7 @@ class Presence:
         self._heard = time.monotonic()
 
     def leave(self, socket: Socket) -> None:
-        """Note that a socket is closed: the page was connected until now."""
+        """Note that a socket is closed. The page was connected until now."""
         self.sockets.discard(socket)
         self.was_connected = True
         self._since = time.monotonic()
@@ -144,14 +144,14 @@ class Visits:
         self._visits: dict[str, Visit] = {}
 
     def items(self) -> tuple[tuple[str, Visit], ...]:
-        """The kernel ids and their visits of this moment."""
+        """The present kernel ids and their visits."""
         return tuple(self._visits.items())
 
     def __len__(self) -> int:
         return len(self._visits)
 
     def begin(self, visit: Visit, kernel_id: str, run: RunHandle) -> None:
-        """Give a kernel, and the run that it is for, to a visit."""
+        """Give a kernel and its run to a visit."""
         visit.run = run
         self._visits[kernel_id] = visit
 
@@ -160,12 +160,12 @@ class Visits:
         return self._visits.get(kernel_id)
 
     def of(self, kernel_id: str, visitor: Visitor) -> Visit | None:
-        """Return the visit that has this kernel, where it is this visitor's own."""
+        """Return the visit that has this kernel, if it is this visitor's own."""
         visit = self.get(kernel_id)
         return visit if visit and visit.belongs_to(visitor) else None
 
     def forget(self, kernel_id: str, ending: Ending = ENDED) -> Visit | None:
-        """Forget a visit and close its sockets: from now on no visitor reaches the kernel."""
+        """Forget a visit and close its sockets. From now on no visitor can reach the kernel."""
         visit = self._visits.pop(kernel_id, None)
         if visit and visit.flight:
             visit.flight.close()
@@ -174,13 +174,13 @@ class Visits:
         return visit
 
     def heard(self, kernel_id: str, channel: str, parts: list[bytes]) -> None:
-        """Note what a kernel publishes while its page is away: a message that the page sent may be answered by it."""
+        """Note what a kernel publishes while its page is away, because it may answer a message that the page sent."""
         visit = self.get(kernel_id)
         if visit and visit.flight and channel == "iopub":
             note(visit.flight, parts, None)
 
     def lost(self, kernel_id: str) -> None:
-        """Note that what a kernel published for its page was thrown away."""
+        """Note that the output which a kernel published for its page was discarded."""
         if visit := self.get(kernel_id):
             visit.has_lost = True
 

@@ -1,7 +1,7 @@
 """Fake requests: what ``jupyter_app_meta.testing`` gives to authors, and ``%%app_meta`` to a cell.
 
 1. A fake may be entered several times: nested, and by several tasks at a time.
-2. What it decorates keeps its kind: a plain function, ``async def`` or a generator.
+2. A decorated function keeps its kind: a plain function, ``async def`` or a generator.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The connection of a page whose visitor may not execute: it judges what the page sends, and what the page is shown.
+"""The connection of a page whose visitor may not execute code. It judges what the page sends and what it is shown.
 
 1. A page may send messages of a few types, each with a stamp. Any other message closes its socket.
-2. A page is shown what ``Outgoing`` lets through. A message that cannot be read is not shown, and before the connection
-   is prepared none is.
-3. What is under way is counted by a gate, which the server makes for the page (``bounded_by``).
+2. A page is shown what ``Outgoing`` lets through. A message that cannot be read is not shown. Before the connection is
+   prepared, no message is shown.
+3. A gate, which the server makes for the page (``bounded_by``), counts the messages that are under way.
 """
 
 from __future__ import annotations
@@ -38,28 +38,28 @@ class PageConnection(StampedChannels):
 
     @property
     def app_meta_incidents(self) -> Incidents:
-        """Where errors are reported that the visitor is not shown."""
+        """The record of errors, which the visitor is not shown."""
         raise NotImplementedError
 
     async def prepare(self) -> None:
-        """Prepare the connection, and what decides about the kernel's messages."""
+        """Prepare the connection, and the object that decides about the kernel's messages."""
         await super().prepare()
         self._app_meta_outgoing = Outgoing(self.kernel_id, self.app_meta_incidents, self.session)
 
     def bounded_by(self, flight: Flight) -> Gate:
-        """Return the gate that counts the messages of this connection among those that its page has under way."""
+        """Return the gate that counts this connection's messages among its page's messages under way."""
         self.app_meta_gate = gate = Gate(self.websocket_handler, self, flight, stamp_size(self.app_meta_stamps))
         return gate
 
     def handle_outgoing_message(self, stream: Stream | str, outgoing_msg: list[bytes]) -> None:
-        """Pass on what the kernel publishes, and note what it answers."""
+        """Pass on what the kernel publishes, and note which messages it answers."""
         if self.app_meta_gate:
             channel: str | None = stream if isinstance(stream, str) else getattr(stream, "channel", None)
             self.app_meta_gate.heard(channel, outgoing_msg)
         super().handle_outgoing_message(stream, outgoing_msg)
 
     def _on_zmq_reply(self, stream: Stream, msg_list: Json | list[bytes]) -> None:
-        """Send the page what visitors may see of a message, which is unpacked or in parts."""
+        """Send the page what visitors may see of a message, which is given unpacked or in parts."""
         outgoing = self._app_meta_outgoing
         if outgoing is None:
             return
@@ -72,14 +72,14 @@ class PageConnection(StampedChannels):
             super()._on_zmq_reply(stream, shown)
 
     def write_stderr(self, error_message: str, parent_header: object) -> None:
-        """Log a warning that jupyter_server would write into the page."""
+        """Log the warning that jupyter_server would write into the page."""
         self.log.warning("A page does not get all of its kernel's output: %s", error_message.partition("\n")[0])
 
     def _on_error(self, *message: object) -> None:
-        """Leave an error as it is: jupyter_server would remove the traceback, which the author is to find."""
+        """Leave an error unchanged. jupyter_server would remove the traceback, which the author needs."""
 
     def disconnect(self) -> object:
-        """Disconnect; what the page has under way is counted still."""
+        """Disconnect. The page's messages under way are still counted."""
         if self.app_meta_gate:
             self.app_meta_gate.leave()
         return super().disconnect()

@@ -1,1 +1,1 @@
-"""How much a server takes on: the limits, the pages that count against them, and who comes first when it is busy."""
+"""How much a server takes on: the limits, the pages that count against them, and the order of work on a busy server."""

@@ -1,8 +1,8 @@
 """How many pages are open, or about to be, and whether there is room for one more of this visitor.
 
-1. A run ahead takes no room: only pages that have a visitor are counted.
-2. A visitor who is known by name is counted by name. Other visitors can have many identities, so they are counted by
-   address too.
+1. A run ahead of its visitor takes no room: only pages that have a visitor are counted.
+2. A visitor who is known by name is counted by that name. Other visitors can have many identities, so they are also
+   counted by address.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..visits import RunHandle, Visit, Visits
 from .limits import Limits, reaches
 
 NAMED = ("provider", "hub")
-"""Assurances with one identity for each visitor."""
+"""The assurances under which each visitor has only one identity."""
 
 
 class TooManyPages(Exception):
@@ -31,7 +31,7 @@ class TooManyPages(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Occupancy:
-    """The pages of a server: ``runs`` that have not ended, and ``arrivals``, which are visits that have no run yet."""
+    """The pages of a server: ``runs`` that have not ended, and ``arrivals``, which are visits without a run so far."""
 
     limits: Limits
     visits: Visits
@@ -41,7 +41,7 @@ class Occupancy:
     allowance: Allowance = field(default_factory=lambda: Allowance(1, 1 / 60))
 
     def refusal(self, visit: Visit) -> int | None:
-        """Return the status of a visit that has no room: 503 if the server is full, 429 if the visitor's share is."""
+        """Return the status for a visit without room: 503 if the server is full, 429 if the visitor's share is."""
         pages = {*self.arrivals, *(open_one for _, open_one in self.visits.items())}
         if reaches(sum(run.has_visitor for run in self.runs) + len(self.arrivals), self.limits.max_pages):
             return 503
@@ -57,7 +57,7 @@ class Occupancy:
         return 429
 
     def _say_full(self, address: str, pages: int) -> None:
-        """Log, once in a while, that an address has its share: it may be a proxy that this server does not know."""
+        """Log, not too often, that an address has used up its share. It may be a proxy that we do not know."""
         if self.allowance.left():
             self.allowance.take(1)
             self.log.warning(

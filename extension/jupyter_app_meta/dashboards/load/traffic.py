@@ -1,4 +1,4 @@
-"""Priorities: visitors who wait for their page come before kernels that run ahead."""
+"""Priorities: visitors who wait for their pages come before kernels that run ahead."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 SETTLE = 0.25
-"""Seconds without a page being rendered, after which no visitor is taken to be waiting."""
+"""After this many seconds in which no page is rendered, the server assumes that no visitor is waiting."""
 
 PATIENCE = 15
-"""Seconds after which work ahead goes on even if visitors keep coming: its process has a low priority anyway."""
+"""After this many seconds, work ahead goes on even if visitors keep coming. Its process has a low priority anyway."""
 
 
 class Traffic:
@@ -23,7 +23,7 @@ class Traffic:
         self._free = asyncio.Event()
         self._free.set()
         self._ahead = asyncio.Lock()
-        # More at once than there are processors makes every one of them late, and none early.
+        # If more kernels start at once than there are processors, all of them are late and none is early.
         self._starts = asyncio.Semaphore(max(2, os.cpu_count() or 1))
 
     @property
@@ -44,7 +44,7 @@ class Traffic:
                 self._free.set()
 
     async def quiet(self) -> None:
-        """Wait until no page is being rendered, nor was a moment ago."""
+        """Wait until no page is being rendered, and none was a moment ago."""
         try:
             async with asyncio.timeout(PATIENCE):
                 while True:
@@ -66,13 +66,13 @@ class Traffic:
 
     @asynccontextmanager
     async def ahead(self) -> AsyncIterator[None]:
-        """Start one kernel ahead of its visitor, when it is quiet, and no other at the same time."""
+        """Start a kernel ahead of its visitor: when the server is quiet, and one at a time."""
         async with self._ahead:
             await self.quiet()
             yield
 
     @asynccontextmanager
     async def start(self) -> AsyncIterator[None]:
-        """Start a kernel for a visitor, when it is their turn."""
+        """Start a kernel for a visitor, when it is the visitor's turn."""
         async with self._starts:
             yield

@@ -91,7 +91,7 @@ class Displays:
             places[:] = [shown for shown in places if shown.cell != cell]
 
     def update(self, display_id: str, content: dict[str, Any]) -> None:
-        """Change a display wherever it is shown."""
+        """Change a display in every place where it is shown."""
         for shown in self._shown.get(display_id, ()):
             shown.output["data"], shown.output["metadata"] = from_dict(content["data"]), from_dict(content["metadata"])
             if shown.cell < self._rendered:

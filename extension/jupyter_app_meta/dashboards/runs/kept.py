@@ -11,7 +11,7 @@ from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelMana
 from .protocols import Buffer, Stream
 
 KEPT = 64 * 1024 * 1024
-"""The most bytes that are buffered for one page. A page that loses messages has to be reloaded."""
+"""How many bytes are buffered for one page. A page that loses messages must be reloaded."""
 
 MESSAGE_COST = 1024
 """Approximate bytes of memory that a buffered message takes in addition to its content."""

@@ -167,7 +167,7 @@ class Kernel:
         self._is_loading = True  # this message prepares the kernel; it belongs to no visitor, so it gets no stamp
         msg_id = self.client.execute("", silent=True, store_history=False, user_expressions={"aware": LOAD})
         self._is_loading = False
-        if self._ahead:  # no wait if a visitor is there: the kernel runs in order what it is sent
+        if self._ahead:  # with a visitor there is no need to wait, because the kernel runs messages in order
             content = (await self._reply(msg_id))["content"]
             self.aware = content.get("user_expressions", {}).get("aware", {}).get("status") == "ok"
 

@@ -30,7 +30,7 @@ _log.setLevel(logging.ERROR)  # whether a notebook is trusted does not matter he
 
 
 class Exporter(Protocol):
-    """Voila's exporter, as far as a page needs it."""
+    """Voila's exporter: the parts that a page needs."""
 
     template_file: str
     raw_template: str
@@ -49,7 +49,7 @@ class Exporter(Protocol):
 class Renderer(NotebookRenderer):  # type: ignore[misc]  # Voila has no types
     """Voila's renderer, for a notebook that runs on the kernel that it names."""
 
-    # What ``initialize`` sets, and what it is given; Voila does not say of which types.
+    # ``initialize`` sets these, or gets them as arguments. Voila does not state their types.
     notebook: NotebookNode
     notebook_path: str
     exporter: Exporter
@@ -102,7 +102,7 @@ def version(path: Path) -> Version | None:
 
 
 async def read(services: Services, path: Path, seen: Version) -> Blueprint:
-    """Return the blueprint of a notebook; raises what its contents manager raises for one that is broken."""
+    """Return the blueprint of a notebook; raises the contents manager's error if the notebook is broken."""
     renderer = _renderer(services, path)
     await renderer.initialize()
     notebook = renderer.notebook
@@ -145,7 +145,7 @@ def _renderer(services: Services, path: Path) -> Renderer:
 
 
 def _page_config(services: Services, path: Path) -> dict[str, object]:
-    """Return what the page's scripts read, as Voila makes it and the deployer's hook changes it."""
+    """Return the configuration that the page's scripts read: Voila makes it, and the deployer's hook may change it."""
     config: dict[str, object] = {
         "base_url": services.options.base_url,
         "voila_configuration": services.options.voila,

@@ -53,7 +53,7 @@ class PageBuffer:
         self._more = asyncio.Event()
 
     def add(self, piece: str) -> None:
-        """Add a piece; what it changes in pieces that still wait is changed in them."""
+        """Add a piece. The changes that it makes to pieces that still wait are made in those."""
         self._pieces = self._displays.added(self._pieces, piece)
         self._more.set()
 

@@ -51,7 +51,7 @@ class Pool:
             self._keeper = self._services.spawn(self._keep())
 
     async def take(self) -> Run | None:
-        """Return the run that has done most cells, None if no run can be given to a visitor."""
+        """Return the run that has finished the most cells; None if no run can be given to a visitor."""
         await self._sweep()
         run = max((run for run in self._runs if run.is_usable), key=lambda run: run.cells.done, default=None)
         if run is not None:
@@ -113,7 +113,7 @@ class Pool:
         self._not_before = time.monotonic() + min(2**self._failures, LONGEST_PAUSE)
 
     async def _sweep(self) -> None:
-        """Give up the runs that no visitor should be given."""
+        """Give up the runs that should not be given to a visitor."""
         for run in tuple(self._runs):
             if run.failed:
                 self._pause()

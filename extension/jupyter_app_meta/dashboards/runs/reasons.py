@@ -21,8 +21,8 @@ def reason(error: BaseException) -> str:
 def _hint(error: BaseException) -> str:
     if isinstance(error, NoSuchKernel):
         return (
-            f"The kernel {error.name!r} is not installed. Install it, or choose one of those that `jupyter kernelspec "
-            "list` shows, in the notebook."
+            f"The kernel {error.name!r} is not installed. Install it, or choose in the notebook one of the kernels "
+            "that `jupyter kernelspec list` shows."
         )
     if isinstance(error, TemplateNotFound):
         return f"The template {error.name!r} is missing: install it, or choose another (VoilaConfiguration.template)."

@@ -7,10 +7,10 @@
        ├── the kernel or the template fails ───────┼────────────────────────────┘                     │
        └── close() ────────────────────────────────┴──────────────────────────────────────────────────┘
 
-1. A run only goes forward. ``close`` is idempotent; what was under way when it was called ends, and changes nothing.
+1. A run only goes forward. ``close`` is idempotent. Work that is under way when it is called ends, and changes nothing.
 2. ``give_to`` gives the run to its visitor, once, in any state but CLOSED. A run that has no visitor yet is *ahead* of
-   its visitor: between its cells it lets pages pass for which a visitor waits.
-3. A run ahead that has failed, or is under suspicion of being stuck, is given to no visitor: the next run may succeed.
+   its visitor: between its cells, it lets pages go first for which a visitor waits.
+3. A run ahead that has failed, or may be stuck, is not given to a visitor, because the next run may succeed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from .reasons import reason
 class State(IntEnum):
     """How far a run is."""
 
-    STARTING = 1  #: The kernel starts. Its page begins meanwhile, up to where the template needs the kernel.
+    STARTING = 1  #: The kernel starts. Its page already begins, up to the point where the template needs the kernel.
     RUNNING = 2  #: The cells run, and the page is rendered.
     RENDERED = 3  #: The page has ended: whole, or ``failed``.
     CLOSED = 4  #: The kernel has ended, or is about to.
@@ -110,7 +110,7 @@ class Run:
         self._visitor.set()
 
     def _step_forward(self) -> None:
-        """Let runs ahead wait for this one until its page has ended, in whatever way."""
+        """Let runs ahead wait for this one until its page has ended, successfully or not."""
         waiting = ExitStack()
         waiting.enter_context(self._services.traffic.page())
         self._rendering.add_done_callback(lambda _: waiting.close())

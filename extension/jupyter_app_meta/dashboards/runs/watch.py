@@ -1,7 +1,7 @@
 """Ends a cell that would never end: its kernel is idle, but the reply does not arrive.
 
 1. A slow kernel is never ended. Only the time in which the kernel says "idle" counts, and the kernel must still answer.
-2. Time is counted in checks, not by the clock: a server that was suspended has checked nothing meanwhile.
+2. Time is counted in checks, not by the clock, because a server that was suspended did not check in that time.
 3. A run that is under suspicion is not given to a visitor.
 """
 
@@ -38,7 +38,7 @@ class NoAnswer(RuntimeError):
 
 
 class Watched(Protocol):
-    """A kernel, as far as a watch needs it."""
+    """A kernel: the parts that a watch needs."""
 
     @property
     def is_idle(self) -> bool:

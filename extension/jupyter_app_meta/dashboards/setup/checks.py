@@ -1,4 +1,4 @@
-"""Checks before a server listens: every notebook is checked by name, and one kernel is started for trial."""
+"""Checks before a server listens: every notebook is checked by name, and one kernel is started on trial."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Place = tuple[paths.Route, Path]
 """A route, and the notebook or directory that it serves."""
 
 TRIAL = 60
-"""Seconds in which the first kernel must answer."""
+"""Within this many seconds the first kernel must answer."""
 
 
 def warnings(places: Iterable[Place], kernels: Mapping[str, str], mapping: Mapping[str, str]) -> Iterator[str]:
@@ -56,18 +56,18 @@ async def try_kernels(places: Iterable[Place], services: Services) -> None:
     else:
         if problems:
             raise DashboardError(" ".join(problems))
-    for problem in problems:  # the others can be served
+    for problem in problems:  # notebooks with other kernels can be served
         services.log.error("%s", problem)
 
 
 async def _try_kernel(name: str, folder: Path, services: Services) -> str | None:
-    """Return why a kernel does not start, in a sentence; None where it does."""
+    """Return a sentence that says why a kernel does not start; None if it starts."""
     kernel = None
     try:
         async with asyncio.timeout(TRIAL):
             kernel = await Kernel.start(services, name, folder, ahead=False)
             await kernel.ready(TRIAL)
-            await kernel.answer("shell")  # a kernel that ends at work complains about it
+            await kernel.answer("shell")  # a kernel that is ended while it works writes a complaint
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         return f"The kernel {name} does not start ({reason}). To see why: jupyter console --kernel {name}"

@@ -1,4 +1,4 @@
-"""What a server is made of: its managers, its stamping context, its identity provider."""
+"""The parts of a server: its managers, its stamping context and its identity provider."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from ..visits import Visits
 from .runtime import LONGEST
 
 ALLOWED = tuple(sorted(ACCEPTED["shell"]))
-"""What a visitor's browser may say to a kernel, on whatever channel."""
+"""The types of messages that a visitor's browser may send to a kernel, on any channel."""
 
 RECONNECT = 20
-"""Milliseconds between two attempts to reach a kernel that is just starting; ZeroMQ's own 100 are felt."""
+"""Milliseconds between two attempts to reach a kernel that is starting. Visitors would notice ZeroMQ's default, 100."""
 
 
 def services(
@@ -51,7 +51,7 @@ def services(
     kernels, sockets = _kernels(options, specs, visits, folder, log), zmq.asyncio.Context()
     sockets.setsockopt(zmq.RECONNECT_IVL, RECONNECT)
     for context in (sockets, kernels.context):
-        context.setsockopt(zmq.RCVHWM, 0)  # from its limit on ZeroMQ drops what kernels publish, in silence
+        context.setsockopt(zmq.RCVHWM, 0)  # beyond a limit, ZeroMQ would silently drop what kernels publish
     incidents = Incidents(log, shows=options.voila.show_tracebacks)
     ears.listen(kernels, incidents)
     return Services(
@@ -82,23 +82,23 @@ def _kernels(options: Options, specs: KernelSpecManager, visits: Visits, folder:
 
 
 def check(extension: AppMetaExtension) -> None:
-    """Raise DashboardError if any client could write the header that names people."""
+    """Raise DashboardError if any client could write the header that names visitors."""
     if extension.user_header and not extension.trusted_proxies:
         raise DashboardError(
-            "AppMetaExtension.user_header names people, so it needs AppMetaExtension.trusted_proxies: the networks of "
-            "the proxies that set it, such as ['10.0.0.0/8']."
+            "AppMetaExtension.user_header names visitors, so it needs AppMetaExtension.trusted_proxies: the networks "
+            "of the proxies that set it, such as ['10.0.0.0/8']."
         )
 
 
 def looks_of(config: Config) -> VoilaConfiguration:
-    """Return how pages look; raises DashboardError for a template or theme that is not installed."""
+    """Return Voila's options for pages; raises DashboardError for a template or theme that is not installed."""
     voila = VoilaConfiguration(config=_voila_config(config))
     looks.check(voila)
     return voila
 
 
 def _voila_config(config: Config) -> Config:
-    """Return Voila's configuration with our own defaults: ``?theme=`` and ``?template=`` are the author's own."""
+    """Return Voila's configuration with our own defaults, which leave ``?theme=`` and ``?template=`` to the author."""
     defaults = {
         "allow_theme_override": "NOTEBOOK",
         "allow_template_override": "NOTEBOOK",
@@ -108,7 +108,7 @@ def _voila_config(config: Config) -> Config:
 
 
 def _kernels_config(config: Config, folder: Path) -> Config:
-    """Return the configuration of kernels: a crashed one stays dead, its page cannot come back; no port is opened."""
+    """Return the configuration of kernels. They open no port. A crashed kernel stays dead, like its page."""
     own = dict(config.get("KernelManager", {}))
     if os.name == "posix" and len(str(folder)) < LONGEST:
         own.setdefault("transport", "ipc")
@@ -138,10 +138,10 @@ def provider(
         return given
     options: dict[str, Any] = {} if token is None else {"token": token}
     if given is None and token is None and not has_secret(config):
-        options["token"] = ""  # every visitor is admitted, which is the default of a dashboard server
+        options["token"] = ""  # by default a dashboard server admits every visitor
     made = (given or PasswordIdentityProvider)(config=config, log=log, **options)
     if made.has_trait("allow_password_change"):
-        made.set_trait("allow_password_change", False)  # it would be written into a configuration file
+        made.set_trait("allow_password_change", False)  # a new password would be written into a configuration file
     return made
 
 

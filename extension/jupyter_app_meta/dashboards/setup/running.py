@@ -1,4 +1,4 @@
-"""Runs a server until Ctrl-C or SIGTERM, and then ends its kernels: first a kernel for trial, then the port."""
+"""Runs a server: starts a kernel on trial, listens on the port until Ctrl-C or SIGTERM, and then ends all kernels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from . import checks, ports
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a server listens: on this port, or on one of the next ``retries`` if it is in use. Port 0 is any."""
+    """Where a server listens: on this port, or on one of the next ``retries`` if it is in use; 0 is any free port."""
 
     ip: str
     port: int
@@ -24,7 +24,7 @@ class Address:
 
 
 class Server(ports.Listening, Protocol):
-    """An application that listens, and is closed in the end."""
+    """An application that can listen, and that is closed in the end."""
 
     services: Services
 
@@ -72,7 +72,7 @@ async def _listen(application: Server, at: Address, listening: Callable[[int], N
 
 
 async def _until(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
-    """Wait for this work, but not longer than until the server is to stop; raises what the work raises."""
+    """Wait until this work is done or the server must stop; raises what the work raises."""
     working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
     await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()

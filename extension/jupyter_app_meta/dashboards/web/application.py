@@ -1,4 +1,4 @@
-"""The web application: which route leads where, and with which settings a site is served."""
+"""The web application: where each route leads, and with which settings a site is served."""
 
 from __future__ import annotations
 
@@ -44,14 +44,13 @@ from .pages import IndexHandler, PageHandler
 KERNEL = r"(?P<kernel_id>\w+-\w+-\w+-\w+-\w+)"
 
 LIMITS = {"max_body_size": 64 * 1024, "body_timeout": 30, "idle_connection_timeout": 120}
-"""Limits for strangers: no route needs a larger body than a login form."""
+"""Limits for strangers. No route needs a larger body than a login form."""
 
 
 class Application(web.Application):
-    """A server of dashboards; add handlers to it as to any other. ``close`` ends its kernels.
+    """A server of dashboards. You can add handlers to it as to any other application. ``close`` ends its kernels.
 
-    It starts its warm kernels when it listens, or with its first request where another server
-    hands it that.
+    It starts its warm kernels when it begins to listen, or at its first request if another server hands requests to it.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -73,7 +72,7 @@ class Application(web.Application):
             **_own_settings(site),
             **_server_settings(site, face),
         )
-        # Not earlier: tornado would serve these files itself, and a favicon and robots.txt at the root of the host.
+        # If this were set earlier, tornado itself would serve these files, and favicon.ico and robots.txt at the root.
         self.settings["static_path"] = DEFAULT_STATIC_FILES_PATH
         self.settings["static_url_prefix"] = url_path_join(plan.base_url, "static/")
 
@@ -98,7 +97,7 @@ class Application(web.Application):
             logins.announce(self.settings["identity_provider"], self.services)
 
     def find_handler(self, request: Any, **options: Any) -> Any:
-        """Start with the first request, where another server hands it in."""
+        """Start at the first request, if another server hands requests in."""
         self.start()
         if status := self._front.receive(request):
             return self.get_handler_delegate(request, RefusalHandler, {"status": status})
@@ -111,7 +110,7 @@ class Application(web.Application):
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """How a server meets browsers. It is made, or refused, before anything is opened."""
+    """What browsers meet of a server. It is made, or refused, before anything is opened."""
 
     provider: IdentityProvider
     cookies: Cookies
@@ -191,7 +190,7 @@ def _identity_routes(provider: IdentityProvider, base_url: str) -> list[Any]:
 
 
 def _file_routes(services: Services) -> list[Any]:
-    """Return the routes of Voila's own files (scripts, styles, themes, widgets) and of those of the login page."""
+    """Return the routes of Voila's own files (scripts, styles, themes, widgets) and of the login page's files."""
     base = re.escape(url_path_join(services.options.base_url, "voila"))
     login = re.escape(url_path_join(services.options.base_url, "static"))
     labextensions = get_voila_labextensions_path(services.options.voila.extra_labextensions_path)

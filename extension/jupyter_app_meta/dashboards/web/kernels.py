@@ -1,7 +1,7 @@
 """The routes of a page's script: its kernel's model, channels and end.
 
-Each route first checks that the kernel is this visitor's, and that the visitor may still see its page. To any
-other visitor it answers as if there were no such kernel: 403, with the same body.
+Each route first checks that the kernel belongs to this visitor, and that the visitor may still see its page. It answers
+any other visitor as if the kernel did not exist: 403, with the same body.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from .base import Handler
 from .uploads import Limited
 
 SOCKETS = 8
-"""The most sockets of one page: it needs one, and two for a moment when it reconnects."""
+"""How many sockets one page may have. It needs one, and two for a moment when it reconnects."""
 
 MODEL = ("id", "name", "last_activity", "execution_state", "connections")
-"""What a page may know of its kernel: why it ended is the author's."""
+"""What a page may know of its kernel. Why the kernel ended is for its author."""
 
 
 class KernelRoute(Handler):
-    """A route of one kernel: only for the visitor whose page it runs."""
+    """A route of one kernel, for the visitor whose page it runs."""
 
     unnamed_status = 403
 
     async def prepare(self, *, _redirect_to_login: bool = False) -> None:
-        """Do not redirect to the login: a script cannot use it, and its URL would show the kernel's id."""
+        """Do not redirect to the login: a script cannot use it, and the login's URL would show the kernel's id."""
         await super().prepare(_redirect_to_login=False)
 
     async def visit(self, kernel_id: str) -> Visit:
@@ -49,11 +49,11 @@ class KernelRoute(Handler):
 
 
 class KernelHandler(KernelRoute):
-    """What a page's script asks of its kernel before it connects, and how it ends it."""
+    """What a page's script asks about its kernel before it connects, and how it ends the kernel."""
 
     @web.authenticated
     async def get(self, kernel_id: str) -> None:
-        """Return the kernel's model, as jupyter_server has it."""
+        """Return the kernel's model in jupyter_server's form."""
         await self.visit(kernel_id)
         self.set_header("Content-Type", "application/json")
         model = self.services.kernels.kernel_model(kernel_id)
@@ -69,15 +69,15 @@ class KernelHandler(KernelRoute):
 
 
 class ShutdownHandler(KernelRoute):
-    """What a page's script posts as the page closes."""
+    """The request that a page's script posts when the page is closed."""
 
     def check_xsrf_cookie(self) -> None:
-        """A closing page may send an old token: that it comes from here is enough, and that the kernel is its own."""
+        """Accept an old token from a closing page. Its origin and its own kernel are proof enough."""
 
     @web.authenticated
     async def post(self, kernel_id: str) -> None:
         """End the kernel."""
-        if not self.check_origin():  # not earlier: it needs to know the user
+        if not self.check_origin():  # the check needs to know the user, so it cannot be earlier
             raise web.HTTPError(403)
         await self.visit(kernel_id)
         self.services.spawn(self.services.visits.end(kernel_id))
@@ -101,12 +101,12 @@ class ChannelsHandler(Limited, KernelWebsocketHandler, KernelRoute):
         with visit.presence.joining():
             await super().pre_get()  # type: ignore[no-untyped-call]  # jupyter_server's own
         if self.services.visits.get(self.kernel_id) is not visit:
-            raise web.HTTPError(403)  # the page has ended meanwhile
+            raise web.HTTPError(403)  # the page has ended in the meantime
         self._bound(visit)
         self._visit = visit
 
     def _bound(self, visit: Visit) -> None:
-        """Count what goes in and out for the page."""
+        """Count the page's messages in both directions."""
         accounts = self.services.accounts
         visit.flight = visit.flight or accounts.flight(visit.visitor.key, self.max_message_size)
         self._gate = self.connection.bounded_by(visit.flight)
@@ -123,7 +123,7 @@ class ChannelsHandler(Limited, KernelWebsocketHandler, KernelRoute):
         await super().open(kernel_id)  # type: ignore[no-untyped-call]  # as above
 
     def on_message(self, ws_message: str | bytes) -> None:
-        """Pass a message on. One that cannot be read ends the connection, and its request stays out of the log."""
+        """Pass a message on. An unreadable message ends the connection; the connection's URL stays out of the log."""
         if not self._gate or not self._gate.admits(ws_message):
             return
         if self._visit:
@@ -135,7 +135,7 @@ class ChannelsHandler(Limited, KernelWebsocketHandler, KernelRoute):
             self.close(1007, "a message could not be read")
 
     def on_too_big(self) -> None:
-        """Name the option that allows larger messages: the visitor's upload is lost."""
+        """Log the option that allows larger messages, because the visitor's upload is lost."""
         self.log.warning(
             "%s: a message of more than %d bytes was refused; max_upload allows more.",
             self._visit.notebook.name if self._visit else "A page",
@@ -143,11 +143,11 @@ class ChannelsHandler(Limited, KernelWebsocketHandler, KernelRoute):
         )
 
     def write_message(self, message: Any, binary: bool = False) -> Any:
-        """Send a message to the browser, unless it does not read."""
+        """Send a message to the browser, unless the browser does not read."""
         return self._gate.writer(super().write_message)(message, binary) if self._gate else None
 
     def on_close(self) -> None:
-        """Note since when the page is away; one that has ended does not come back for what its kernel says."""
+        """Note since when the page is away. A page that has ended will not come back for its kernel's output."""
         visit, services = self._visit, self.services
         if visit:
             visit.presence.leave(self)

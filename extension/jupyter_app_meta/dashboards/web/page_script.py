@@ -1,6 +1,6 @@
-"""The first script of each page: when it ends (``templates/page.js``), and what it says when it is lost (``bar.js``).
+"""The first script of each page: it ends and reconnects the page (``page.js``), and tells the visitor (``bar.js``).
 
-It is written into the page: it must be there before any other script, and costs no request.
+It is written into the page, so that it runs before any other script and costs no request.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ async def added(pieces: AsyncIterator[str], upload: int) -> AsyncIterator[str]:
     async for piece in pieces:
         top, body, _ = piece.partition("<body")
         head = _head.search(top) if sought else None
-        sought = sought and not head and not body  # what looks like one later on is the author's
+        sought = sought and not head and not body  # a later text that looks like a head is the author's
         if head:
             yield f"{piece[: head.end()]}\n{script(upload)}{piece[head.end() :]}"
         else:

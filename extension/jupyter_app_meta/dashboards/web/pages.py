@@ -1,6 +1,6 @@
 """The routes that visitors open: a dashboard's page, and the list of dashboards.
 
-Admission decides before anything is started.
+``admission`` decides before anything is started.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from .arrivals.purpose import Purpose, purpose
 from .base import Handler, render
 
 PATIENCE = 10
-"""Seconds without anything to send, after which a page gets a sign of life: proxies give up on silence."""
+"""After this many seconds without output, a page gets a heartbeat, because proxies time out silent connections."""
 
 STALLED = 30
-"""Seconds after which a browser that takes nothing of its page is given up."""
+"""After this many seconds, the server gives up a browser that reads nothing of its page."""
 
 
 class PageHandler(Handler):
     """A dashboard's page."""
 
     def initialize(self, source: Source) -> None:
-        """Take what finds the dashboard of a URL's parameters."""
+        """Take the object that finds the dashboard with a URL's parameters."""
         self._source = source
         self._visit: Visit | None = None
         self._run: Run | None = None
@@ -46,12 +46,12 @@ class PageHandler(Handler):
 
     @web.authenticated
     async def get(self, **params: str) -> None:
-        """Show the dashboard, as it comes; a request that shows no page starts nothing."""
+        """Send the dashboard's page piece by piece. A request that will not show a page starts nothing."""
         wanted = purpose(self.request, framed=self.settings["dashboard_framed"])
         admitted = await self._admitted(params)
         if admitted is None:
             return
-        if wanted is Purpose.AHEAD:  # browsers forget a 503, and ask again when the page is wanted
+        if wanted is Purpose.AHEAD:  # browsers do not keep a 503, and ask again when the visitor wants the page
             await self.refuse(admission.for_now(503))
         elif wanted is Purpose.GLANCE:
             self._set_headers()
@@ -72,7 +72,7 @@ class PageHandler(Handler):
             self._set_headers()
 
     async def _admitted(self, params: dict[str, str]) -> Admitted | None:
-        """Return what may be shown; None if the visitor may not see it, and has the answer already."""
+        """Return what may be shown; None if the visitor may not see it, and has already been answered."""
         verdict = await admission.admit(self.services, self._source, params, self._asked())
         if isinstance(verdict, Redirect):
             self.set_header("Cache-Control", "no-store")
@@ -107,10 +107,10 @@ class PageHandler(Handler):
                 await asyncio.wait_for(self.flush(), STALLED)
         except (StreamClosedError, TimeoutError):
             self.services.spawn(run.close())
-            self.detach().close()  # it may still be there, and takes nothing
+            self.detach().close()  # the browser may still be connected, but reads nothing
 
     async def _opened(self, dashboard: Dashboard, visit: Visit) -> Run | None:
-        """Return the run of a page; None if there is none, and the visitor has the answer already."""
+        """Return the run of a page; None if it could not begin, and the visitor has already been answered."""
         try:
             with self.services.occupancy.arriving(visit):
                 self._run = run = await dashboard.open(visit)
@@ -124,16 +124,16 @@ class PageHandler(Handler):
         return None
 
     async def _report(self, visit: Visit, error: Exception) -> None:
-        """End a run that could not begin, and tell the visitor under which id the log says why."""
+        """End a run that could not begin, and tell the visitor the id under which the log says why."""
         if self._run:
-            self.services.spawn(self._run.close())  # else it would count as an open page for ever
+            self.services.spawn(self._run.close())  # otherwise it would count as an open page for ever
         if self._has_left:
             return
         place = f"{visit.notebook}, for {visit.who}: it could not be opened"
         await self.fail(500, self.services.incidents.failed(place, error, text=reason(error)))
 
     async def _pieces(self, run: Run, visit: Visit) -> AsyncIterator[str]:
-        """Yield the page with our script, and what covers it if one of its cells needs a login."""
+        """Yield the page with our script, and with the HTML that covers it if one of its cells needs a login."""
         pieces = run.html(self.services.options.voila.http_keep_alive_timeout)
         async for piece in page_script.added(pieces, self.services.options.limits.max_upload):
             yield piece
@@ -145,7 +145,7 @@ class PageHandler(Handler):
         self.set_header("Cache-Control", "no-store")
         self.set_header("Referrer-Policy", "same-origin")
         if not self.settings["xsrf_cookies"]:
-            _ = self.xsrf_token  # a Hub wants it of a page's script, with its first request
+            _ = self.xsrf_token  # a Hub expects it in the first request of a page's script
 
     def on_connection_close(self) -> None:
         """End the visit of a visitor who left before the page was complete."""
@@ -158,7 +158,7 @@ class IndexHandler(Handler):
     """The dashboards that a visitor may see."""
 
     def initialize(self, entries: Callable[[], Awaitable[list[Entry]]]) -> None:
-        """Take the function that lists what there is."""
+        """Take the function that lists the dashboards."""
         self._entries = entries
 
     @web.authenticated
@@ -174,7 +174,7 @@ class IndexHandler(Handler):
         self.set_header("Cache-Control", "no-store")
         await self.finish(render("index.html", dashboards=shown, base_url=self.base_url, user=self._name()))
 
-    head = get  # load balancers ask so; tornado sends what it answers without its body
+    head = get  # load balancers use HEAD; tornado sends the answer without its body
 
     def _name(self) -> str | None:
         user = admission.view(self.services, self.raw_request()).user

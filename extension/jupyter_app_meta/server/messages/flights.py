@@ -1,4 +1,4 @@
-"""Flights: messages that pages have sent and kernels have not answered yet, bounded by page and visitor. Pure, no I/O.
+"""Flights: messages that pages have sent and kernels have not answered, bounded by page and visitor. Pure, no I/O.
 
 1. A busy kernel keeps messages in its own memory and the server's. Its status "idle" names a message that is done.
 2. A kernel takes the messages of one socket and channel in order. So "idle" also answers those before it: while an
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from .incoming import Envelope, Refused
 
 SPARE = 1024 * 1024
-"""Extra bytes for the requests that a page sends as it connects, so that it can reconnect to a busy kernel."""
+"""Extra bytes for the requests with which a page connects, so that it can reconnect to a busy kernel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Limits:
 
     @classmethod
     def of(cls, largest: int) -> Limits:
-        """Return the limits for a server whose largest message has so many bytes."""
+        """Return the limits for a server whose largest message has ``largest`` bytes."""
         page = 2 * largest + 16 * 1024 * 1024
         return cls(page, 4 * page)
 
@@ -63,7 +63,7 @@ class Flight:
         self.bytes = 0
 
     def begin(self, socket: object, envelope: Envelope, more: int = 0) -> None:
-        """Note a message that is sent on; ``more`` is the size of its stamp. Raises Refused beyond a limit."""
+        """Note a message that is passed on; ``more`` is the size of its stamp. Raises Refused beyond a limit."""
         self._take_token()
         cost = envelope.cost + more
         if envelope.msg_id in self._found:

@@ -30,10 +30,10 @@ COMMS = ("comm_open", "comm_msg", "comm_close")
 MAX_PARTS = 4096
 MAX_HEADER = 2048
 PART_COST = 512
-"""The bytes that a part costs the server and the kernel in addition to its own."""
+"""How many bytes a part costs the server and the kernel in addition to its own."""
 
 MAX_NAME = 128
-"""Characters of a comm's id or target."""
+"""How many characters a comm's id or target may have."""
 
 _id = re.compile(r"[!-~]{1,128}")
 _version = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){0,3}")
@@ -110,7 +110,7 @@ _NAMES = ("header", "parent_header", "metadata", "content")
 
 
 def _check_order(offsets: tuple[int, ...], length: int) -> None:
-    """Raise Refused if parts overlap: a few bytes would be copied many times."""
+    """Raise Refused if parts overlap, because a few bytes would be copied many times."""
     if any(start > end for start, end in pairwise(offsets)) or offsets[-1] > length:
         raise _unreadable()
 

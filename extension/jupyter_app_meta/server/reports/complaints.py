@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 LONGEST = 100_000
-"""The most characters of a complaint that are read."""
+"""How many characters of a complaint are read."""
 
 STDERR = "stderr"
 

@@ -19,10 +19,10 @@ from typing import Any
 from ...policy import urls
 
 LIMIT = 4_000
-"""The most characters of one record's message."""
+"""How many characters of one record's message are logged."""
 
 LONGEST = 40_000
-"""The most characters of a traceback."""
+"""How many characters of a traceback are logged."""
 
 AS_IT_IS: Mapping[str, bool] = {"app_meta_as_it_is": True}
 """The ``extra`` of the one record that shows the deployer a credential on purpose."""
@@ -38,7 +38,7 @@ _line_break = re.compile(r"\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 
 
 class Lines(str):
-    """A text of our own whose line breaks are kept, such as a traceback."""
+    """One of our own texts whose line breaks are kept, such as a traceback."""
 
     __slots__ = ()
 
@@ -52,7 +52,7 @@ def printable(text: object, limit: int = 200) -> str:
 
 
 def paragraph(text: object, limit: int = LONGEST) -> str:
-    """Return a text with its line breaks, the further lines indented, and otherwise as ``printable`` does."""
+    """Return a text with its line breaks and its further lines indented; otherwise like ``printable``."""
     lines = _line_break.split(_text(text)[:limit].rstrip())
     return INDENT.join(without_secrets(_escaped(line)) for line in lines)
 

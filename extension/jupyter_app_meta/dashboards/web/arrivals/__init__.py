@@ -1,4 +1,4 @@
-"""What arrives, before any route sees it: connections, the address that a visitor sees, and what a request is for.
+"""What happens before any route sees a request: connections, the address that a visitor sees, and a request's purpose.
 
-No visitor is known here yet. A request that cannot be read, or for which there is no room, gets no further.
+No visitor is known here yet. A request that cannot be read, or for which there is no room, does not get further.
 """

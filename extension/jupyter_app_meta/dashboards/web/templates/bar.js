@@ -41,7 +41,7 @@ const bar = {
     if (this.words.textContent !== text) this.words.textContent = text;
   },
 
-  // Hide this text, or whatever is shown.
+  // Hide this text, or by default the text that is shown.
   hide(text = this.text) {
     if (!this.box || this.text !== text) return;
     this.text = null;
