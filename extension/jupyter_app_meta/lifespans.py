@@ -1,9 +1,9 @@
-"""The deployer's lifespan: what a server enters before it serves and leaves when all is over, and what it sets.
+"""The deployer's lifespan: a context that a server enters before it serves and leaves at the end, and its variables.
 
-1. A lifespan is entered and left in one task, by ``async with``: anyio refuses any other way.
-2. Its ContextVars are noted once it is entered. They are set anew in each request, so that what one request makes of
-   them reaches no other one.
-3. Work of the server itself runs in a copy of the lifespan's context. Nothing of a visitor is in it.
+1. A lifespan is entered and left in one task, with ``async with``, because anyio refuses any other way.
+2. Its ContextVars are noted once it is entered. They are set again in each request, so that a value that one request
+   sets does not reach another request.
+3. The server's own work runs in a copy of the lifespan's context, which has nothing of a visitor.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ import anyio
 from .errors import LifespanError
 
 Lifespan = Callable[..., AbstractAsyncContextManager[Mapping[str, Any] | None]]
-"""A function of the application, as FastAPI's ``lifespan=``, or of nothing."""
+"""A function that takes the application, as FastAPI's ``lifespan=`` does, or that takes nothing."""
 
 T = TypeVar("T")
 
 ABSENT = object()
-"""What a ContextVar that is not set is compared with."""
+"""Stands for the value of a ContextVar that is not set."""
 
 MARK = "jupyter_app_meta_request"
-"""Name of the ContextVar that tells contexts of one request from those of another."""
+"""The name of the ContextVar that tells the contexts of one request from those of another."""
 
 NEVER = frozenset({MARK, "_name_value_map"})
-"""Names of ContextVars that are never carried. jupyter_server's CallContext, the second, knows a visitor's handler."""
+"""Names of ContextVars that are never carried. The second, jupyter_server's CallContext, has a visitor's handler."""
 
 
 def changed(before: Context, after: Context) -> dict[ContextVar[Any], Any]:
-    """Return the variables that have another value in the second context than in the first, with that value."""
+    """Return the variables whose value differs in the second context, with that value."""
     return {
         variable: value
         for variable, value in after.items()
@@ -52,17 +52,17 @@ class Variables:
 
     @classmethod
     def since(cls, before: Context) -> Variables:
-        """Return what has been set in the current context since this copy of it was made."""
+        """Return the variables that were set in the current context since this copy of it was made."""
         return cls(changed(before, copy_context()))
 
     def bind(self) -> None:
-        """Set them in the current context."""
+        """Set these variables in the current context."""
         for variable, value in self.values.items():
             variable.set(value)
 
 
 class Ambient:
-    """The context in which a server works for itself, and the ContextVars that each request is to see."""
+    """The context of a server's own work, and the ContextVars that each request must see."""
 
     def __init__(self) -> None:
         self.variables = Variables()
@@ -80,10 +80,10 @@ class Ambient:
 
 @asynccontextmanager
 async def entered(lifespan: Lifespan | None, app: object) -> AsyncIterator[Mapping[str, Any]]:
-    """Enter a lifespan of this application, and give what it yields as a mapping.
+    """Enter a lifespan of this application, and yield its state as a mapping.
 
-    Raises LifespanError for a function that returns no asynchronous context manager, or yields something else than a
-    mapping or None.
+    Raises LifespanError for a function that returns no asynchronous context manager, or that yields something other
+    than a mapping or None.
     """
     if lifespan is None:
         yield {}
@@ -102,14 +102,14 @@ async def entered(lifespan: Lifespan | None, app: object) -> AsyncIterator[Mappi
 
 
 def takes(function: object, count: int) -> bool:
-    """Whether a function can be called with so many positional arguments; False for what is not a function."""
+    """Whether a function can be called with this number of positional arguments; False for any other object."""
     if not callable(function):
         return False
     try:
         inspect.signature(function).bind(*[None] * count)
     except TypeError:
         return False
-    except ValueError:  # a builtin does not tell
+    except ValueError:  # a builtin has no signature
         return True
     return True
 
@@ -120,13 +120,13 @@ def _kind(value: object) -> str:
 
 def _close(value: object) -> None:
     if inspect.iscoroutine(value):
-        value.close()  # else Python warns that it was never awaited
+        value.close()  # otherwise Python warns that it was never awaited
 
 
 async def shielded(work: Coroutine[Any, Any, T]) -> T:
-    """Return what this work returns, after it has ended, however often the current task is cancelled meanwhile.
+    """Return what this work returns once it has ended, even if the current task is cancelled in the meantime.
 
-    A cancellation is raised once the work has ended. anyio cancels a task again and again, hence its own shield.
+    A cancellation is raised once the work has ended. anyio cancels a task again and again, so its own shield is used.
     """
     task = asyncio.get_running_loop().create_task(work)
     cancelled: asyncio.CancelledError | None = None

@@ -1,6 +1,6 @@
 """Dashboards inside an ASGI application: the tornado application behind ``scope``, ``receive`` and ``send``.
 
-``within``, ``run`` and ``transparent`` need no dashboard: a name is loaded when it is asked for, and nothing else is.
+``within``, ``run`` and ``transparent`` need no dashboard. Each name is loaded only when it is used.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""ContextVars that the code of a request sets, carried up to whatever called it.
+"""ContextVars that the code of a request sets, carried up to the code that called it.
 
-A ContextVar goes down by itself: a task has a copy of its creator's context. It does not come up. Here it does, at the
-start of a response and at its end, wherever the code below ran in another task:
+A ContextVar goes down by itself, because a task has a copy of its creator's context. It does not come up by itself. If
+the code below ran in another task, it is carried up here, at the start and at the end of a response:
 
-1. ``carry`` sets what differs between two copies of a context. Each value is carried once, so that what is set above
-   it afterwards stays.
-2. ``transparent`` makes a ``BaseHTTPMiddleware`` carry. It takes notes of the application below where that sends and
-   where it ends, and sets them after ``call_next`` and at its own end, also after an error.
-3. A context that does not descend from the very request is never carried, and jupyter_server's CallContext never is.
+1. ``carry`` sets the variables that differ between two copies of a context. Each value is carried once, so that a value
+   that is set above afterwards stays.
+2. ``transparent`` makes a ``BaseHTTPMiddleware`` carry. It notes the variables of the application below whenever that
+   sends and when it ends. It sets them after ``call_next`` and at its own end, even after an error.
+3. A context that does not descend from the same request is never carried. Nor is jupyter_server's CallContext.
 
 Nothing here says who a visitor is: identity is never read from a ContextVar.
 """
@@ -37,20 +37,20 @@ CARRIERS = "jupyter_app_meta.carriers"
 """Where a scope keeps the carrier of each transparent middleware that the request has passed."""
 
 REMEMBERED = 8
-"""How many values of one variable are known again, of those that one request has set."""
+"""How many values of one variable, set by one request, are remembered."""
 
 _request: ContextVar[object] = ContextVar(MARK, default=None)
 """A mark that only contexts of one request have. It does not outlive the outermost transparent middleware."""
 
 
 def carry(before: Context, after: Context) -> None:
-    """Set in the current context each variable whose value in ``after`` is not the one that it had in ``before``."""
+    """Set in the current context each variable whose value in ``after`` differs from that in ``before``."""
     for variable, value in changed(before, after).items():
         variable.set(value)
 
 
 class _Carrier:
-    """What the application below one middleware has set for one request."""
+    """The variables that the application below one middleware has set for one request."""
 
     def __init__(self, mark: object) -> None:
         self._mark = mark
@@ -64,9 +64,9 @@ class _Carrier:
         self._before = copy_context()
 
     def note(self) -> None:
-        """Note what is new in the current context, which is that of the application below.
+        """Note the new values in the current context, which is that of the application below.
 
-        A task that is new here may still have what another task has set anew: that value is known, and is no news.
+        A new task may still have a value that another task has set and replaced. That value is known, so it is not new.
         """
         if _request.get() is not self._mark:
             return
@@ -79,7 +79,7 @@ class _Carrier:
         self._noted[task] = now
 
     def restore(self) -> None:
-        """Set here what is new since the last time. Each task has its own last time: a middleware may wait in one."""
+        """Set the values that are new since the last time. Each task has its own last time."""
         restored = self._restored.setdefault(asyncio.current_task(), {})
         for variable, values in self._values.items():
             if restored.get(variable, ABSENT) is not values[-1]:
@@ -88,7 +88,7 @@ class _Carrier:
 
 
 class _Below:
-    """The application below a middleware. Its context is noted whenever it sends, and as it ends."""
+    """The application below a middleware. Its context is noted whenever it sends, and when it ends."""
 
     def __init__(self, app: ASGIApp, middleware: int) -> None:
         self.app, self._middleware = app, middleware
@@ -113,7 +113,7 @@ class _Below:
 def transparent(middleware: type[M]) -> type[M]:
     """Return a subclass of a ``BaseHTTPMiddleware`` that lets ContextVars through, down and up.
 
-    Anything else is returned as it is: other middleware lets them through already.
+    Any other class is returned unchanged, because other middleware already lets them through.
     """
     if not (isinstance(middleware, type) and issubclass(middleware, BaseHTTPMiddleware)):
         return middleware
@@ -127,7 +127,7 @@ def transparent(middleware: type[M]) -> type[M]:
 
 
 class _Transparent(BaseHTTPMiddleware):
-    """Goes before a class of middleware in the order of its methods."""
+    """Comes before a class of middleware in the order in which methods are looked up."""
 
     def __init__(self, app: ASGIApp, *arguments: Any, **options: Any) -> None:
         super().__init__(app, *arguments, **options)
@@ -139,7 +139,7 @@ class _Transparent(BaseHTTPMiddleware):
             await super().__call__(scope, receive, send)
             return
         mark, token = _request.get(), None
-        if mark is None or CARRIERS not in scope:  # else the mark of an earlier request of the connection would do
+        if mark is None or CARRIERS not in scope:  # the mark may be that of the connection's earlier request
             mark = object()
             token = _request.set(mark)
         carrier = _Carrier(mark)
@@ -165,7 +165,7 @@ class _Transparent(BaseHTTPMiddleware):
 
 
 def make_transparent(app: A) -> A:
-    """Make all middleware transparent that an application has so far, and return the application.
+    """Make transparent all middleware that an application has so far, and return the application.
 
     Call it after the last ``add_middleware``. Raises RuntimeError if the application has started.
     """

@@ -1,13 +1,13 @@
-"""From what a deployer calls a factory to an ASGI application that is entered.
+"""From a deployer's factory to an ASGI application whose context is entered.
 
-A factory is one of these, and is recognised in this order:
+A factory is one of these, and is recognized in this order:
 
 1. an object that is an asynchronous context manager, such as an instance of a FastAPI class with ``__aenter__``;
 2. an awaitable, which results in one of the others;
-3. a class or function that can be called without arguments: what it returns, or what that results in, is 1 or 4;
-4. an ASGI application: what can be called with ``scope``, ``receive`` and ``send``.
+3. a class or function that can be called without arguments; its result, or the awaited result, is 1 or 4;
+4. an ASGI application, which can be called with ``scope``, ``receive`` and ``send``.
 
-A context manager yields the application. If it yields None, it has to be the application itself.
+A context manager yields the application. If it yields None, it must be the application itself.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _begun: WeakSet[Any] = WeakSet()
 
 @asynccontextmanager
 async def entered(factory: AppFactory) -> AsyncIterator[ASGIApp]:
-    """Enter what a factory makes, and give the application. It is left in the same task.
+    """Enter the context that a factory makes, and yield the application. The context is left in the same task.
 
-    Raises LifespanError for what is not a factory, for a context manager that yields no application, and for a
-    generator's context manager that is entered twice.
+    Raises LifespanError for an object that is not a factory, for a context manager that yields no application, and for
+    a generator's context manager that is entered twice.
     """
     made = await _made(factory)
     if not _is_manager(made):
@@ -78,7 +78,7 @@ def _application(value: Any, factory: object) -> ASGIApp:
 
 
 def _refuse_second(manager: Any, factory: object) -> None:
-    """Refuse what a generator can do only once, before Python fails with an AttributeError."""
+    """Refuse to enter a generator's context a second time, before Python fails with an AttributeError."""
     if not inspect.isasyncgen(getattr(manager, "gen", None)):
         return
     if manager in _begun:

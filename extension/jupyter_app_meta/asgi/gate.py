@@ -1,9 +1,9 @@
-"""What lets requests through to an application while it is open, and knows those that are under way.
+"""A gate that passes requests to an application while it is open, and knows the requests that are under way.
 
-1. Each request sees the ContextVars of the lifespan, whatever the request before it made of them.
-2. From the first moment of the end, new requests get 503 and new sockets 1013.
-3. Sockets that are open get 1012, at once where they wait for a message, else before they read the next one.
-4. Requests may take some seconds to end. Those that do not are cancelled.
+1. Each request sees the ContextVars of the lifespan, even if the request before it has changed them.
+2. As soon as the end begins, new requests get 503 and new sockets 1013.
+3. An open socket gets 1012: at once if it waits for a message, otherwise before it reads the next one.
+4. Requests have some seconds to end. Requests that have not ended by then are cancelled.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..lifespans import Variables
 
 GRACE = 10.0
-"""Seconds that requests have to end, once the server stops."""
+"""How many seconds requests have to end, once the server stops."""
 
 LAST = 1.0
-"""Seconds that requests have after they were cancelled."""
+"""How many seconds requests have after they were cancelled."""
 
 RESTARTS, COME_AGAIN = 1012, 1013
-"""Codes of a closed socket: the service restarts; try again later."""
+"""Codes that close a socket: the service restarts; try again later."""
 
 TEXT = b"The server is starting or stopping. Try again in a few seconds."
 
@@ -47,7 +47,7 @@ class Gate:
         self._idle = asyncio.Event()
 
     def open(self, app: ASGIApp, variables: Variables, state: dict[str, Any] | None = None) -> None:
-        """Let requests through; ``state`` is added to that which the server gives to each request."""
+        """Let requests through; ``state`` is added to the state that the server gives to each request."""
         self._app, self._variables, self._state = app, variables, state or {}
 
     @property
@@ -64,7 +64,7 @@ class Gate:
         self._variables.bind()
         if self._state:
             scope["state"] = {**self._state, **scope.get("state", {})}
-        entry = object()  # not the task: a server may show one for all its requests
+        entry = object()  # the task would not do, because a server may run all its requests in one task
         self._passing[entry] = asyncio.current_task()
         self._idle.clear()
         try:
@@ -86,13 +86,13 @@ class Gate:
             self._sockets.discard(socket)
 
     def refuse(self) -> None:
-        """Let no other request through, and tell the open sockets that it is over."""
+        """Let no further request through, and tell the open sockets that the server stops."""
         self._app = None
         for socket in tuple(self._sockets):
             socket.end()
 
     async def close(self, grace: float = GRACE) -> None:
-        """Let no other request through, and return when those under way have ended. Idempotent."""
+        """Let no further request through, and return when those under way have ended. Idempotent."""
         self.refuse()
         if await self._is_idle(grace):
             return
@@ -111,7 +111,7 @@ class Gate:
 
 
 class _Socket:
-    """A socket whose application is told that the server stops, by a message that the browser never sent."""
+    """A socket that tells its application that the server stops, with a message that the browser never sent."""
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive, self._send = receive, send
@@ -119,7 +119,7 @@ class _Socket:
         self._is_ending = self._is_over = False
 
     def end(self) -> None:
-        """Wake the application if it waits for a message. Otherwise it hears of the end when it asks for the next."""
+        """Wake the application if it waits for a message. Otherwise it learns of the end when it asks for one."""
         if not self._is_ending and self._waiting is not None:
             self._waiting.cancel()
         self._is_ending = True
@@ -134,7 +134,7 @@ class _Socket:
         try:
             return await self._receive()
         except asyncio.CancelledError:
-            # `end` cancels this one wait only: no message costs a task for the sake of the last one.
+            # `end` cancels only this wait. A task for each message would be needed only for the last one.
             if not self._is_ending or task.uncancel() > cancellations:
                 raise
         finally:
@@ -149,13 +149,13 @@ class _Socket:
     async def _goodbye(self) -> Message:
         if not self._is_over:
             self._is_over = True
-            with suppress(Exception):  # the server may have closed it meanwhile
+            with suppress(Exception):  # the server may already have closed it
                 await self._send({"type": "websocket.close", "code": RESTARTS})
         return {"type": "websocket.disconnect", "code": RESTARTS}
 
 
 async def unavailable(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer 503 and when to come again; close a socket with 1013."""
+    """Answer 503 with a Retry-After; close a socket with 1013."""
     if scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.close", "code": COME_AGAIN})

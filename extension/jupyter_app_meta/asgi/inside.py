@@ -1,11 +1,12 @@
 """The application inside a context: its own lifespan is entered within that context, in the same task.
 
-The lifespan protocol is spoken with it by calls that return at the right moment. No task is made for it, so that
+We speak the lifespan protocol with the application, with calls that return at the right moment. No task is made for it,
+so that
 
-1. a task group of its lifespan that fails cancels the task in which the server's part waits;
-2. what its lifespan sets is seen where the server's part begins.
+1. a failing task group of its lifespan cancels the task in which the server's part waits;
+2. the server's part sees the variables that its lifespan sets.
 
-An application that raises, or returns, before it has said that it started has no lifespan of its own.
+An application that raises an error or returns before it has said that it started has no lifespan of its own.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from ..errors import LifespanError
 from ..lifespans import Variables
 
 Serve = Callable[[ASGIApp, Variables], Awaitable[None]]
-"""What happens between start and end: it returns when the server stops, and may be cancelled by what surrounds it."""
+"""What happens between start and end. It returns when the server stops; the surrounding context may cancel it."""
 
 
 def lifespan_scope() -> Scope:
@@ -31,7 +32,7 @@ def lifespan_scope() -> Scope:
 
 
 async def alive(surrounding: AbstractAsyncContextManager[ASGIApp], scope: Scope, serve: Serve) -> None:
-    """Enter a context that gives an application, then the application's lifespan; serve; leave both."""
+    """Enter a context that yields an application, then the application's lifespan; serve; leave both."""
     before = copy_context()
     async with surrounding as app:
         await _Inside(app, before, serve).run(scope)
@@ -74,7 +75,7 @@ class _Inside:
         if kind == "lifespan.startup.complete":
             self._variables = Variables.since(self._before)
         elif kind in ("lifespan.startup.failed", "lifespan.shutdown.failed"):
-            # Its text may be a traceback with values of the deployer's: the last line says enough.
+            # The text may be a traceback with values of the deployer's. Its last line says enough.
             self._failure = str(message.get("message", "")).strip().rpartition("\n")[2]
         elif kind == "lifespan.shutdown.complete":
             self._has_ended = True

@@ -5,10 +5,10 @@ end what serves them, leave. All of it is one task. Three ways lead there:
 
 1. The server speaks the lifespan protocol with us (``within(factory)`` at the top of a server).
 2. We are part of a host's lifespan (``around``).
-3. No part of the host runs our lifespan. Then the first request starts it, in a task of its own that has nothing of
-   that request. If it fails to start, requests get 503, and it is tried again after a pause.
+3. No part of the host runs our lifespan. Then the first request starts it, in its own task, which has nothing of that
+   request. If it fails to start, requests get 503, and it is tried again after a pause.
 
-Each event loop has its own start and end: nothing is made before a server runs, so an application may be built before
+Each event loop has its own start and end. Nothing is made before a server runs, so an application may be built before
 a fork.
 """
 
@@ -34,10 +34,10 @@ from .stopping import is_worker, stop_server
 __all__ = ["AppFactory", "Within", "entered", "needs_asyncio", "within"]
 
 PAUSE = 5.0
-"""Seconds after which a lifespan that did not start is tried again."""
+"""After this many seconds, a lifespan that did not start is tried again."""
 
 Enter = Callable[[object], AbstractAsyncContextManager[ASGIApp]]
-"""What is entered, for the host's application where it is known."""
+"""What is entered; it gets the host's application, if that is known."""
 
 
 def within(factory: AppFactory) -> Within:
@@ -58,7 +58,7 @@ class Within:
         self._lives: dict[asyncio.AbstractEventLoop, _Life] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request, or speak the lifespan protocol. Raises RuntimeError where there is no asyncio loop."""
+        """Serve a request, or speak the lifespan protocol. Raises RuntimeError if no asyncio loop runs."""
         life = self._life()
         if scope["type"] == "lifespan":
             await life.protocol(scope, receive, send)
@@ -70,7 +70,7 @@ class Within:
     async def around(self, app: object = None) -> AsyncIterator[None]:
         """Enter and leave as a part of a host's lifespan; ``app`` is the host's application.
 
-        Raises LifespanError if it is entered already.
+        Raises LifespanError if it is already entered.
         """
         life = self._life()
         before = copy_context()
@@ -83,7 +83,7 @@ class Within:
                     await shielded(life.gate.close())
 
     async def aclose(self) -> None:
-        """End what the first request has started, and answer 503 from now on. Idempotent."""
+        """End the lifespan that the first request has started, and answer 503 from now on. Idempotent."""
         await self._life().close()
 
     def _life(self) -> _Life:
@@ -101,7 +101,7 @@ def needs_asyncio() -> asyncio.AbstractEventLoop:
         return asyncio.get_running_loop()
     except RuntimeError:
         raise RuntimeError(
-            "jupyter_app_meta needs asyncio: run the server with it, as `hypercorn -k asyncio`."
+            "jupyter_app_meta needs asyncio: run the server with it, for example `hypercorn -k asyncio`."
         ) from None
 
 
@@ -119,7 +119,7 @@ class _Life:
 
     @contextmanager
     def once(self) -> Iterator[None]:
-        """Be the one that enters; raises LifespanError if another one has entered and not left."""
+        """Make sure that the lifespan is entered only once; raises LifespanError if it is entered and not left."""
         if self._is_taken:
             raise LifespanError("The lifespan is entered twice: leave out one of mount(), lifespan= and `async with`.")
         self._is_taken = True
@@ -127,7 +127,7 @@ class _Life:
             yield
         finally:
             self._is_taken = False
-            self._ending.set()  # what comes now, comes too late for the first request to start it
+            self._ending.set()  # from now on, no request starts the lifespan
 
     # The lifespan protocol
 
@@ -152,10 +152,10 @@ class _Life:
             raise
         await server.ended()
 
-    # Where no part of the host runs the lifespan
+    # If no part of the host runs the lifespan
 
     async def begun(self) -> None:
-        """Start what is within, where nothing else has or will; return when it has started or failed to."""
+        """Start the lifespan if nothing else has or will; return when it has started or failed."""
         if self._is_taken and self._own is None:
             return
         if self._own is None and not self._ending.is_set() and time.monotonic() >= self._not_before:
@@ -178,7 +178,7 @@ class _Life:
 
         try:
             await alive(self._enter(None), scope, serve)
-            if not self._ending.is_set():  # it failed, and the deployer's code has swallowed the error
+            if not self._ending.is_set():  # the lifespan failed, and the deployer's code has swallowed the error
                 self._stop(None)
         except Exception as error:
             self._has_failed(error, has_started=started.done())
@@ -201,7 +201,7 @@ class _Life:
             raise SystemExit(1) from error
 
     async def close(self) -> None:
-        """End what the first request has started; idempotent."""
+        """End the lifespan that the first request has started; idempotent."""
         self._ending.set()
         if self._own is not None:
             await asyncio.wait((self._own,))

@@ -1,13 +1,15 @@
 """Where a request is, below the place at which the application is mounted. Pure.
 
-1. The route stays as the browser wrote it, percent-encoded: handlers see what tornado's own server would show them.
-2. ``raw_path`` counts only where it decodes to ``path``. Middleware that rewrites a path leaves ``raw_path`` as it was.
-3. ``path`` begins with ``root_path``, but not where ``FastAPI(root_path=…)`` stands behind a proxy that strips its
-   prefix: the prefix is in ``root_path`` alone. Then the mounts' own part counts: what ``root_path`` has beyond
+1. The route stays as the browser wrote it, percent-encoded, so that handlers see what tornado's own server would show
+   them.
+2. ``raw_path`` counts only if it decodes to ``path``, because middleware that rewrites a path leaves ``raw_path`` as it
+   was.
+3. ``path`` begins with ``root_path``, with one exception: if ``FastAPI(root_path=…)`` is behind a proxy that strips its
+   prefix, only ``root_path`` has the prefix. Then the mounts' own part counts, which is the rest of ``root_path`` after
    ``app_root_path``.
-4. Pages, scripts and cookies hold the base, and a mount's parameters are the visitor's text. The base has no character
-   that means something there, and never begins with two slashes, which would name another host. However a browser
-   writes a mount (``/%64ash``), its base is the same.
+4. The base is written into pages, scripts and cookies, and a mount's parameters are the visitor's text. So the base has
+   no character that means something there, and never begins with two slashes, which would name another host. In every
+   spelling of a mount (``/%64ash``), its base is the same.
 """
 
 from __future__ import annotations
@@ -17,14 +19,14 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, unquote_to_bytes
 
 KEPT = "@:+=,!$*~"
-"""What a base may hold beside letters, digits, ``_``, ``.``, ``-`` and slashes: all are valid in a cookie's path."""
+"""The characters that a base may have in addition to letters, digits, ``_``, ``.``, ``-`` and slashes."""
 
 
 class Place(NamedTuple):
     """Where a request is: ``base`` begins and ends with a slash, ``route`` begins with one.
 
     ``base + route[1:]`` is the path that the browser asked for, with one spelling of its mount. ``route`` is empty only
-    for a mount's own path without its slash, which is to be redirected to the base.
+    for a mount's own path without its slash, which must be redirected to the base.
     """
 
     base: str
@@ -34,8 +36,8 @@ class Place(NamedTuple):
 def split(scope: Mapping[str, Any]) -> Place:
     """Return where the request of an ``http`` or ``websocket`` scope is. Never raises.
 
-    A mount's slash that is hidden (``/dash%2Fwho``) stays hidden in the route (``/%2Fwho``), so that no handler
-    takes it for another path.
+    If the slash behind a mount is encoded (``/dash%2Fwho``), it stays encoded in the route (``/%2Fwho``), so that no
+    handler takes it for another path.
     """
     root, own = _roots(scope)
     head, rest = _divided(str(scope.get("path") or "/"), root, own)
@@ -60,7 +62,7 @@ def _roots(scope: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _divided(path: str, root: str, own: str) -> tuple[str, str]:
-    """Return what of a path is the mount's, and the rest."""
+    """Return the mount's part of a path, and the rest."""
     for head in (root, own):
         if head and _is_within(path, head):
             return head, path[len(head) :]
@@ -80,7 +82,7 @@ def _raw(scope: Mapping[str, Any]) -> str | None:
 def _end(raw: str, length: int) -> int | None:
     """Return where the first ``length`` decoded characters end; None if the slash behind them is encoded.
 
-    In one pass: a path has as many slashes as a stranger likes.
+    It needs one pass, because a stranger may write a path with any number of slashes.
     """
     decoded = taken = -1
     for segment in raw.split("/"):
@@ -92,14 +94,14 @@ def _end(raw: str, length: int) -> int | None:
 
 
 def _told(raw: str, seen: str, root: str, own: str) -> str:
-    """Return the base as the browser writes it, where ``raw`` stands for what was seen of the root."""
+    """Return the base as the browser writes it; ``raw`` is the browser's spelling of the part ``seen``."""
     if seen == root:
         return raw
     return _quoted(root.removesuffix(own)) + raw if seen == own else _quoted(root)
 
 
 def _base(raw: str) -> str:
-    """Return the base of a path that is written by a browser. A slash that is encoded stays so."""
+    """Return the base of a path that a browser wrote. An encoded slash stays encoded."""
     decoded = (unquote_to_bytes(segment.encode("latin-1")) for segment in raw.strip("/").split("/"))
     inner = "/".join(quote(segment, safe=KEPT) for segment in decoded)
     return f"/{inner}/" if inner else "/"

@@ -1,8 +1,8 @@
 """The server, as the lifespan protocol shows it.
 
-If what surrounds the application fails while the server serves, the server is told to stop, and the failure waits
-until the server has let its clients go. The server hears of an error by its kind alone: its text may be more than a
-server's log should have. Our own log has it whole.
+If the surrounding context fails while the server serves, the server is told to stop, and the failure waits until the
+server has let its clients go. The server is told only the type of an error, because a server's log should not have its
+text. Our own log has the whole error.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Server:
         self._has_started = True
 
     async def until_it_stops(self, gate: Gate) -> None:
-        """Return when the server stops. If what surrounds us fails first, stop the server, then be cancelled."""
+        """Return when the server stops. If the surrounding context fails first, stop the server, then be cancelled."""
         try:
             await self._receive()
         except asyncio.CancelledError:
@@ -49,10 +49,10 @@ class Server:
             async with asyncio.timeout(GRACE):
                 await self._receive()
         except TimeoutError:
-            self._log.warning("The server was told to stop, and has not: leaving the lifespan all the same.")
+            self._log.warning("The server was told to stop, but has not stopped: leaving the lifespan anyway.")
 
     async def failed(self, error: BaseException) -> None:
-        """Log an error, and tell the server of its kind."""
+        """Log an error, and tell the server its type."""
         if isinstance(error, asyncio.CancelledError):
             return
         when = "failed" if self._has_started else "did not start"
@@ -62,11 +62,11 @@ class Server:
         await self._send({"type": kind, "message": f"{type(error).__name__} in the lifespan."})
 
     async def ended(self) -> None:
-        """Tell the server that all is over."""
+        """Tell the server that the lifespan has ended."""
         self._end_worker(None)
         await self._send({"type": "lifespan.shutdown.complete"})
 
     def _end_worker(self, error: BaseException | None) -> None:
-        """End a worker that no signal reaches, where the lifespan was over before the server stopped."""
+        """End a worker that no signal reaches, if the lifespan was over before the server stopped."""
         if self._was_cancelled and not self._is_told and is_worker():
             raise SystemExit(1) from error

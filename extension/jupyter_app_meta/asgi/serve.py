@@ -1,11 +1,11 @@
-"""``run()``: uvicorn as a true child of the context in which requests are served.
+"""``run()``: uvicorn runs inside the context in which requests are served.
 
 1. The context is entered before uvicorn starts, and left after it has stopped, in the main task.
-2. If the context fails, uvicorn stops as on any other day, and the error is raised here. If its error is swallowed,
-   ``run`` returns.
-3. SIGTERM and Ctrl-C stop uvicorn, then the context is left; then the signal is sent again, to whatever handled it
-   before. An error of the context takes its place. A signal that comes while the context is entered or left cancels
-   that.
+2. If the context fails, uvicorn stops as usual, and the error is raised here. If the error is swallowed, ``run``
+   returns.
+3. SIGTERM and Ctrl-C stop uvicorn. Then the context is left, and the signal is sent again to its former handler. If the
+   context raises an error, the error is raised instead. A signal that comes while the context is entered or left
+   cancels that.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ if TYPE_CHECKING:
 log = logging.getLogger("jupyter_app_meta")
 
 GRACEFUL = 10
-"""Seconds that open requests have to end, if the option does not say it."""
+"""How many seconds open requests have to end, unless the option says otherwise."""
 
 FIXED: Mapping[str, tuple[tuple[Any, ...], str]] = {
-    "workers": ((None, 1), "another process would not be within the factory's context: use within() for several"),
+    "workers": ((None, 1), "another process would not be within the factory's context: for several, use within()"),
     "reload": ((None, False), "only a new process can load the code again: use `uvicorn --reload` with within()"),
     "interface": ((None, "auto", "asgi3"), "requests arrive by ASGI 3: leave it out"),
     "lifespan": ((None, "auto"), "the application's own lifespan is run if it has one: leave it out"),
 }
-"""Options of uvicorn of which only these values have an effect here, and what to do about another one."""
+"""Options of uvicorn of which only these values have an effect here, and what to do instead of other values."""
 
 
 def run(factory: AppFactory, *, host: str = "127.0.0.1", port: int = 8000, **uvicorn_options: Any) -> None:
     """Serve with uvicorn within the factory's context, until a signal comes or the context fails.
 
-    The factory is one of those that ``within`` takes. The options are those of ``uvicorn.Config``. Requests have
+    ``within`` lists the kinds of factories. The options are those of ``uvicorn.Config``. Requests have
     ``timeout_graceful_shutdown`` seconds to end, by default 10. ContextVars are reset between the requests of one
-    connection. Raises what the factory's context raises, LifespanError for an option that cannot hold, and SystemExit
-    if the port cannot be taken.
+    connection. Raises what the factory's context raises, LifespanError for an option that would have no effect, and
+    SystemExit if the port cannot be taken.
     """
     import uvicorn
 
@@ -68,7 +68,7 @@ def _config(make: type[uvicorn.Config], options: dict[str, Any]) -> uvicorn.Conf
         if options.get(name) not in allowed:
             raise LifespanError(f"{name}={options[name]!r} has no effect in run(): {remedy}.")
     if "reset_contextvars" in inspect.signature(make).parameters:
-        options.setdefault("reset_contextvars", True)  # else one visitor's variables reach the next on a connection
+        options.setdefault("reset_contextvars", True)  # a connection's next request must not see these
     options.setdefault("timeout_graceful_shutdown", GRACEFUL)
     config = make(Gate(), **{**options, "lifespan": "off", "interface": "asgi3", "reload": False})
     if config.workers > 1:
@@ -98,7 +98,7 @@ def _run(serving: _Serving) -> None:
 
 
 class _Serving:
-    """One run: a server within a context."""
+    """One run of a server within a context."""
 
     def __init__(self, factory: AppFactory, server: uvicorn.Server) -> None:
         self._factory, self.server = factory, server
@@ -115,7 +115,7 @@ class _Serving:
         scope = lifespan_scope()
 
         async def serve(app: ASGIApp, variables: Variables) -> None:
-            gate: Gate = self.server.config.app  # type: ignore[assignment]  # it is the one of `_config`
+            gate: Gate = self.server.config.app  # type: ignore[assignment]  # `_config` has put it there
             gate.open(app, variables, scope["state"])
             await self._serve(gate)
 
@@ -134,7 +134,7 @@ class _Serving:
         self._is_serving = True
         try:
             await self.server.serve()
-        except SystemExit as error:  # the port is taken: uvicorn has said so
+        except SystemExit as error:  # the port is taken, and uvicorn has already said so
             self.status = error.code
         finally:
             self._is_serving = False
@@ -147,7 +147,7 @@ class _Serving:
 
     @contextmanager
     def signals(self) -> Iterator[None]:
-        """Catch signals, and send them again at the end; an error takes their place."""
+        """Catch signals, and send them again at the end, unless an error is raised instead."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -162,9 +162,9 @@ class _Serving:
             signal.raise_signal(caught)
 
     def _catch(self, number: int, _frame: object) -> None:
-        """Note a signal. uvicorn has its own handler while it serves, and sends here what it has caught."""
+        """Note a signal. uvicorn has its own handler while it serves, and passes on here the signals that it caught."""
         self.caught.append(number)
         if self._is_serving or self._main is None:
             return
-        with suppress(RuntimeError):  # the loop is closed: all is over
+        with suppress(RuntimeError):  # the loop is closed, so everything has ended
             self._main.get_loop().call_soon_threadsafe(self._main.cancel)

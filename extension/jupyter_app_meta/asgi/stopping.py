@@ -1,7 +1,7 @@
-"""How a server is stopped from within, when what its requests stand on has failed.
+"""How a server is stopped from within, when the lifespan that its requests need has failed.
 
-1. If this process listens to SIGTERM, it gets SIGTERM: uvicorn and granian then stop as they do on any other day.
-2. Otherwise, a worker process that multiprocessing started ends by SystemExit(1), once all requests have ended.
+1. If this process handles SIGTERM, it gets SIGTERM. uvicorn and granian then stop as usual.
+2. Otherwise, a worker process that multiprocessing started ends with SystemExit(1), once all requests have ended.
 3. Otherwise (a test, a notebook) the error is raised, requests get 503, and no process is ended.
 """
 

@@ -1,7 +1,7 @@
 """The cells of a notebook in text, as jupytext finds them.
 
-1. jupytext is imported when a file needs it. It is not asked for formats for which it starts a program.
-2. It is given a text with an empty header, so that it takes no line of the body for one (``frontmatter``).
+1. jupytext is imported when a file needs it. Formats for which it starts a program are not used.
+2. jupytext gets a text with an empty header, so that it does not take a line of the body for one (``frontmatter``).
 3. Each of its errors becomes a sentence. A text that would keep it busy for minutes is refused.
 """
 
@@ -23,7 +23,7 @@ OPTIONS = ("cell_markers", "comment_magics", "split_at_heading")
 """Options in a header that say how the text is divided into cells."""
 
 MOST_CELLS = 2000
-"""The most cells: two thousand take about a second."""
+"""How many cells a text may have. Two thousand take about a second."""
 
 MISSING = (
     "{} is a notebook in text, and jupytext, which reads it, is missing: install it with pip install "

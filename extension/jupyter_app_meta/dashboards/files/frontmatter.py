@@ -1,8 +1,8 @@
 """The YAML header of a notebook in text.
 
-1. The header stands first: between two lines ``---`` in a ``.md`` file, and the same behind ``#`` in a ``.py`` file,
+1. The header comes first: between two lines ``---`` in a ``.md`` file, and the same behind ``#`` in a ``.py`` file,
    after the lines ``#!…`` and ``# -*- coding: … -*-``.
-2. It is read here and nowhere else, so that the header that was checked is the one that holds.
+2. It is read only here, so that the header that was checked is the one that takes effect.
 3. It has plain values. Aliases are refused because a few lines of them expand to gigabytes, and deep nesting because
    reading it takes minutes.
 """
@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 LONGEST = 16 * 1024
-"""The most characters of a header, or of the options of a cell."""
+"""How many characters a header, or the options of a cell, may have."""
 
 DEEPEST = 20
 """How deep values may be nested."""
@@ -57,7 +57,7 @@ def check(text: str, what: str = "it") -> None:
 
 
 def _divided(text: str, *, script: bool) -> tuple[str, str]:
-    """Return the YAML of a header, empty where there is none, and the text after the header."""
+    """Return the YAML of a header (empty if there is none) and the text after the header."""
     if not script:
         match = _document.match(text) or _hidden.match(text)
         return (match[1], text[match.end() :]) if match else ("", text)

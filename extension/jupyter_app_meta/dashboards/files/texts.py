@@ -2,8 +2,8 @@
 
 1. The server never executes such a file. Its cells run in a kernel, as the cells of an .ipynb file do.
 2. In a directory a text is a notebook only if its header says so, or ``# %%`` marks its cells: helper modules and
-   READMEs lie beside notebooks. A text that the deployer names is always a notebook. A script without marks is one
-   cell.
+   READMEs are often beside notebooks. A text that the deployer names is always a notebook. A script without marks is
+   one cell.
 3. A text that cannot be read is refused with a sentence for its author.
 """
 
@@ -24,7 +24,7 @@ from . import frontmatter
 from .conversion import FORMATS, MISSING, Body, convert
 
 LARGEST = 512 * 1024
-"""The most bytes of a text: jupytext takes long over a large one."""
+"""How many bytes a text may have. jupytext takes long for a larger one."""
 
 _quoted = re.compile(
     r'"""(?:[^"\\]|\\.|"(?!""))*+(?:"""|\Z)'
@@ -172,7 +172,7 @@ def _format(metadata: dict[str, Any]) -> str:
 
 
 def _said(metadata: Any, *names: str) -> Any:
-    """Return an inner value of metadata of any form; None where it is missing."""
+    """Return an inner value of metadata of any form; None if it is missing."""
     for name in names:
         metadata = metadata.get(name) if isinstance(metadata, dict) else None
     return metadata

@@ -1,6 +1,6 @@
-"""What a run uses of jupyter_client's and jupyter_server's objects, as types.
+"""Types for the parts of jupyter_client's and jupyter_server's objects that a run uses.
 
-Many of their attributes are not typed, or are typed as traits. Each name here is one that our code relies on.
+Many of their attributes are not typed, or are typed as traits. Our code relies on each name here.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class Stream(Protocol):
 
 
 class Buffer(TypedDict):
-    """What jupyter_server keeps for a page that is disconnected, and how many bytes that is."""
+    """What jupyter_server keeps for a disconnected page, and how many bytes that is."""
 
     buffer: list[tuple[str, list[bytes]]]
     bytes: int
