@@ -56,7 +56,7 @@ def test_skips_pass_elsewhere(tmp_path: Path) -> None:
 
 
 def test_personal_settings_are_kept_out(tmp_path: Path) -> None:
-    """The tests see no Jupyter folder, token or Hub of whoever runs them."""
+    """The tests see no Jupyter folder, token or Hub of the developer who runs them."""
     for variable in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
         assert Path(os.environ[variable]).parent.name.startswith("app-meta-")
     assert "JUPYTER_TOKEN" not in os.environ

@@ -136,7 +136,7 @@ def revenue(region: str = "all", seller: str = "", year: str = "2025") -> str:
 
 
 def test_sales_of_one_person(pages: dict[str, Looked]) -> None:
-    """Who is in the group sees the own figures of the region in the address, and nobody else's."""
+    """A visitor in the group sees their own figures of the region in the address, and no one else's."""
     page = pages["alice's sales"]
     assert "Good to see you, Alice Andrews." in page.text and "The link asks for EMEA." in page.text
     assert revenue("emea", "alice") in page.text
@@ -145,7 +145,7 @@ def test_sales_of_one_person(pages: dict[str, Looked]) -> None:
 
 
 def test_sales_of_a_manager(pages: dict[str, Looked]) -> None:
-    """Managers see everybody's figures; a region that there is not means all of them."""
+    """Managers see all figures; an unknown region means all regions."""
     page = pages["bob's sales"]
     assert "Good to see you, Bob Brown." in page.text and "The link asks for all regions." in page.text
     assert [name for name in ("Alice Andrews", "Dora Diaz", "Your share", revenue()) if name not in page.text] == []
@@ -175,7 +175,7 @@ def test_customer_of_the_path(pages: dict[str, Looked]) -> None:
 
 
 def test_unknown_customer(pages: dict[str, Looked]) -> None:
-    """An id that nobody has is answered politely, and what was typed stays text."""
+    """An unknown id gets a polite answer, and what was typed stays text."""
     text = pages["nobody's customer"].text
     assert "We have not met" in text and "Blue Harbour" in text
     assert html.escape("<script>alert(1)") in text and "<script>alert" not in text
@@ -195,7 +195,7 @@ def test_live_plots_go_to_their_tabs(pages: dict[str, Looked]) -> None:
 
 
 def test_login_believes_its_own_buttons_alone(server: Server) -> None:
-    """A forged form, cookie or name lets nobody in; nobody is sent elsewhere, and who logs out is forgotten."""
+    """A forged form, cookie or name admits no visitor or redirects them elsewhere, and a logout forgets the visitor."""
     visitor = server.visitor()
     assert visitor.http.post("login", data={"person": "bob"}).status_code == 403
     assert log_in(visitor, "mallory").status_code == 401

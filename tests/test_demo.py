@@ -89,7 +89,7 @@ def assert_ctrl_c_stops(process: Process) -> None:
 
 
 def test_lab(taken_ports: None, start: Start, tmp_path: Path) -> None:
-    """The link, on a free port, opens JupyterLab on a copy of the notebooks; nobody enters without the token."""
+    """The link, on a free port, opens JupyterLab on a copy of the notebooks; no client enters without the token."""
     process, opened = start("lab")
     assert int(opened[1]) > FIRST["lab"]
     with urllib.request.urlopen(opened[0], timeout=60) as page:

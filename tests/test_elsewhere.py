@@ -1,4 +1,4 @@
-"""Without a server: nbconvert, papermill and pytest run the same code, and there is nobody."""
+"""Without a server: nbconvert, papermill and pytest run the same code, and there is no visitor."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def run(*command: str | Path, cwd: Path) -> str:
     ids=["nbconvert", "papermill"],
 )
 def test_notebook_runs_without_a_visitor(command: tuple[str | Path, ...], tmp_path: Path) -> None:
-    """A notebook that greets its visitor runs to its end without one, and greets nobody by name."""
+    """A notebook that greets its visitor runs to its end without one, and uses no name."""
     run(*command, cwd=tmp_path)
     assert "Welcome, whoever you are!" in (tmp_path / "out.ipynb").read_text()
 
 
 def test_pytest_runs_without_a_visitor(tmp_path: Path) -> None:
-    """Authors' tests see nobody, and whom they say with ``fake_request``."""
+    """Authors' tests see no user, or the user that they give to ``fake_request``."""
     (tmp_path / "test_author.py").write_text(TEST)
     assert "2 passed" in run("pytest", "-q", "test_author.py", cwd=tmp_path)

@@ -95,7 +95,7 @@ def test_unknown_item_is_a_key_error(value: Any) -> None:
 
 @pytest.mark.parametrize("value", [META, REQUEST, META.session, REQUEST.url, USER], ids=name_of)
 def test_records_are_mappings(value: Any) -> None:
-    """All that a mapping can be asked works, with names as keys; it is no sequence of its values."""
+    """Every operation of a mapping works, with names as keys; the value is not a sequence."""
     plain = dict(value)
     assert isinstance(value, Mapping)
     assert list(plain) == list(value) == list(value.keys())
@@ -255,7 +255,7 @@ def test_copy_of_the_user_can_be_changed() -> None:
 
 
 def test_pattern_tells_nobody_from_somebody() -> None:
-    """Where nobody is known the pattern for nobody matches, and not the one for everything else."""
+    """If no user is known, the pattern for no user matches, and not the one for everything else."""
     found = []
     for meta in (META, AppMeta()):
         match meta:
@@ -433,7 +433,7 @@ def test_unknown_owner_is_none() -> None:
     ],
 )
 def test_require_user_names_the_remedy(meta: AppMeta, remedies: tuple[str, ...]) -> None:
-    """Each reason for which there is nobody to trust has its own words and its own remedy."""
+    """Each reason for having no authenticated user has its own words and its own remedy."""
     with pytest.raises(NotAuthenticated) as caught:
         meta.require_user()
     assert isinstance(caught.value, PermissionError)
@@ -441,7 +441,7 @@ def test_require_user_names_the_remedy(meta: AppMeta, remedies: tuple[str, ...])
 
 
 def test_require_user_returns_the_user() -> None:
-    """Where somebody is authenticated, that is who is returned."""
+    """If a user is authenticated, that user is returned."""
     assert META.require_user() is USER
     with fake_request(user="bob") as meta:
         assert meta.require_user().username == "bob"

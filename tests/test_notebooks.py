@@ -205,7 +205,7 @@ async def test_widget_callback_sees_who_moved_it(opened: Callable[..., Opened]) 
 
 
 async def test_two_people_in_one_kernel(opened: Callable[..., Opened]) -> None:
-    """What the third notebook tells is true of real visitors: each cell sees who ran it, and nobody when unstamped."""
+    """The third notebook is right for real visitors: each cell sees who ran it, and no one if it is unstamped."""
     async with opened("03_shared_kernel", CAROL) as running:
         await running.run()
         for person, name in ((DAVE, "dave"), (CAROL, "carol"), (None, "nobody"), (DAVE, "dave")):

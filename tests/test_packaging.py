@@ -136,7 +136,7 @@ def test_an_import_that_a_kernel_may_lack_is_linted(file: str, line: str) -> Non
     ],
 )
 def test_the_import_contracts_are_linted(tmp_path: Path, file: str, line: str) -> None:
-    """An import across a boundary breaks a contract, whatever its form; so does a module that stands in no layer."""
+    """An import across a boundary breaks a contract, in any form; so does a module that is in no layer."""
     package = shutil.copytree(PACKAGE, tmp_path / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
     (package / file).write_text(line + "\n")
     shutil.copy(PROJECT / "pyproject.toml", tmp_path)

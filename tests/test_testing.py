@@ -21,7 +21,7 @@ BOB = fake_request(user="bob")
 
 
 def who() -> str | None:
-    """Return whom the running code sees."""
+    """Return the user whom the running code sees."""
     user = app_meta().user
     return user["username"] if user else None
 
@@ -30,7 +30,7 @@ def who() -> str | None:
 
 
 def test_username_makes_an_authenticated_user() -> None:
-    """A username is enough for a user whom code may trust; the mode says that it is a test."""
+    """A username is enough for an authenticated user; the mode says that it is a test."""
     with fake_request(user="alice") as meta:
         assert app_meta() is meta
         assert (meta.mode, meta.session.client_id) == ("test", "test")
@@ -48,7 +48,7 @@ def test_mapping_sets_user_fields() -> None:
 
 @pytest.mark.parametrize("field", [{"is_authenticated": False}, {"assurance": "none"}, {"kind": "anonymous"}])
 def test_user_without_authentication(field: dict[str, Any]) -> None:
-    """Either way of saying that nobody vouches makes a user who is not authenticated."""
+    """Each way of saying that the user is not vouched for makes a user who is not authenticated."""
     with fake_request(user={"username": "x", **field}) as meta:
         assert meta.user is not None
         assert (meta.user.is_authenticated, meta.user.kind, meta.user.assurance) == (False, "anonymous", "none")
@@ -189,7 +189,7 @@ def test_repr_shows_no_value() -> None:
 
 
 def test_block_ends_with_its_error() -> None:
-    """The fake holds for the block, also where an error ends it; outside there is nobody."""
+    """The fake holds for the block, even if an error ends it; outside there is no user."""
     with suppress(ZeroDivisionError), ALICE:
         assert who() == "alice"
         _ = 1 / 0

@@ -97,7 +97,7 @@ def signed(payload: str = "{}", msg_id: str = "id", msg_type: str = "execute_req
 
 @pytest.mark.parametrize("secret", [None, b""])
 def test_no_key_comes_of_an_empty_secret(secret: bytes | None) -> None:
-    """A kernel without a Session key, or with an empty one, believes nobody."""
+    """A kernel without a Session key, or with an empty one, believes no stamp."""
     assert wire.derive_key(secret) is None
     with pytest.raises(BadStamp, match="no key"):
         wire.verify(wire.derive_key(secret), "id", "execute_request", signed())
@@ -143,7 +143,7 @@ def test_no_two_lists_of_parts_have_the_same_bytes(parts: list[str], others: lis
 
 @given(payload=anything, msg_id=anything, other=anything)
 def test_copy_on_another_message_is_refused(payload: str, msg_id: str, other: str) -> None:
-    """A stamp that somebody saw is of no use on a message of their own."""
+    """A person who has seen a stamp cannot use it on a message of their own."""
     if other != msg_id:
         with pytest.raises(BadStamp):
             wire.verify(KEY, other, "execute_request", signed(payload, msg_id))
@@ -178,7 +178,7 @@ def test_verifier_raises_nothing_but_bad_stamp(stamp: object) -> None:
 
 @given(msg_id=json_values, msg_type=json_values)
 def test_verifier_takes_any_header(msg_id: Any, msg_type: Any) -> None:
-    """A message whose id or type is no text has no stamp that fits."""
+    """A message whose id or type is not a string has no stamp that fits."""
     if not (isinstance(msg_id, str) and isinstance(msg_type, str)):
         with pytest.raises(BadStamp):
             wire.verify(KEY, msg_id, msg_type, signed())
@@ -221,7 +221,7 @@ def test_spliced_metadata_is_the_json_of_the_stamp(metadata: dict[str, Any], pay
 
 @given(metas)
 def test_decode_undoes_encode(meta: AppMeta) -> None:
-    """A request that fits comes back as it was, whatever stands in it."""
+    """Any request that fits comes back unchanged."""
     assert same(through(meta, wire.MAX_LIMIT)) == same(meta)
 
 
@@ -259,7 +259,7 @@ def test_decoder_raises_nothing_but_bad_stamp(value: object) -> None:
 @example("9" * 10_000)
 @example("NaN")
 def test_decoder_takes_any_text(text: str) -> None:
-    """What is no JSON is refused as well."""
+    """A payload that is not JSON is refused as well."""
     with pytest.raises(BadStamp):
         wire.decode(text)
 
@@ -593,7 +593,7 @@ def test_request_is_no_claim(meta: AppMeta) -> None:
 @pytest.mark.parametrize("limit", LIMITS)
 @pytest.mark.parametrize("pose", POSES)
 def test_no_text_poses_as_a_claim(pose: str, limit: int) -> None:
-    """A visitor called ``,"claim":"given"}`` is a visitor like others, whatever field says so, in claims as well."""
+    """A visitor named ``,"claim":"given"}``, in any field, is a visitor like others, in claims as well."""
     meta = posed(pose)
     assert wire.claim(wire.encode(meta, limit)) is None
     assert wire.claim(wire.encode(AppMeta(None, "run", meta.session), limit)) is None

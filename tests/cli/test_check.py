@@ -207,13 +207,13 @@ def test_disabled_authentication_is_a_fault(site: Site, option: str) -> None:
 
 
 def test_an_empty_session_key_is_a_fault(site: Site) -> None:
-    """With an empty Session.key nothing can be signed, and nobody is known."""
+    """With an empty Session.key nothing can be signed, so no visitor is known."""
     status, rows = site.check("--Session.key=")
     assert (status, rows["Session.key"][0]) == (1, "fault")
 
 
 def test_a_user_header_needs_trusted_proxies(site: Site) -> None:
-    """A header that names the user is a fault while anybody may send it."""
+    """A header that names the user is a fault as long as any client may send it."""
     header = "--AppMetaExtension.user_header=X-Forwarded-User"
     status, rows = site.check(header)
     assert (status, rows["user_header"][0]) == (1, "fault")
@@ -249,7 +249,7 @@ def test_risks_are_listed_and_do_not_fail(site: Site) -> None:
 
 
 def test_functions_and_handlers_of_events_are_told_by_name(site: Site) -> None:
-    """A hook is listed by its name, and an audit with a handler is no risk."""
+    """A hook is listed by its name, and an audit with a handler is not a risk."""
     site.write(
         "jupyter_server_config.py",
         "import logging\ndef team(request):\n    return {}\n"

@@ -117,7 +117,7 @@ def test_install_replaces(site: Site) -> None:
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../x", "a b", "ä", "-x", "a/b", "Upper", "a\n"])
 def test_a_bad_name_is_refused(site: Site, name: str) -> None:
-    """A name that is no kernel name is refused in one line, and nothing is written."""
+    """A name that is not a valid kernel name is refused in one line, and nothing is written."""
     result = site.run("kernelspec", "install", "--prefix", str(site.root / "env"), f"--name={name}")
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.count("\n") == 1
@@ -161,7 +161,7 @@ def test_remove_undoes_install(site: Site) -> None:
 
 
 def test_remove_leaves_other_kernels_alone(site: Site) -> None:
-    """A kernel that does not load our extension is none of ours and stays."""
+    """A kernel that does not load our extension is not ours, so it stays."""
     folder = site.root / "share/jupyter/kernels/other"
     folder.mkdir(parents=True)
     (folder / "kernel.json").write_text('{"argv": ["python", "-m", "ipykernel"]}')
@@ -170,7 +170,7 @@ def test_remove_leaves_other_kernels_alone(site: Site) -> None:
 
 
 def test_kernel_of_another_package_is_replaced_only_if_told_to(site: Site, tmp_path: Path) -> None:
-    """``--name python3`` does not take the place of ipykernel's own kernel without a word."""
+    """``--name python3`` does not silently replace ipykernel's own kernel."""
     folder = tmp_path / "env" / "share" / "jupyter" / "kernels" / "python3"
     folder.mkdir(parents=True)
     (folder / "kernel.json").write_text('{"argv": ["python", "-m", "ipykernel_launcher"], "display_name": "theirs"}')

@@ -1,4 +1,4 @@
-"""What dashboards need beside this package: one sentence says what is missing, wherever it is missed."""
+"""The packages that dashboards need: one sentence says what is missing, in every command."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def told(*arguments: str) -> Builder:
     ],
 )
 def test_unknown_option_is_refused_with_the_nearest(option: str, hint: str) -> None:
-    """A misspelt option is refused before anything is read, whatever stands beside it."""
+    """A misspelt option is refused before anything is read, with any other options beside it."""
     with pytest.raises(Refused, match=re.escape(hint)) as caught:
         serve.main([".", "--port=1", option])
     assert caught.value.status == 2
@@ -118,7 +118,7 @@ def test_place_that_cannot_be_served_is_named(place: Path, arguments: list[str],
     ],
 )
 def test_misspelt_trait_is_refused(place: Path, arguments: list[str], said: str) -> None:
-    """Whoever wrote a rule under a wrong name does not serve everybody."""
+    """A rule under a misspelt name stops the server, which would otherwise admit every visitor."""
     with pytest.raises(DashboardError, match=said):
         told("pages", *arguments)
 
@@ -203,7 +203,7 @@ def test_token_can_be_made_up(place: Path) -> None:
 
 
 def test_place_is_not_taken_for_a_token(place: Path) -> None:
-    """``serve --token pages`` serves the folder behind a token that nobody knows."""
+    """``serve --token pages`` serves the folder behind a token that the server makes up."""
     builder = told("--token", "pages")
     assert builder.mounts[0].place == place / "pages"
     assert builder.options["token"] != "pages"
@@ -271,7 +271,7 @@ def test_server_behind_a_token(tmp_path: Path) -> None:
 
 
 def test_server_of_several_people_with_warm_kernels(tmp_path: Path) -> None:
-    """An identity provider says who comes; SIGTERM also ends kernels that wait for somebody."""
+    """An identity provider says who a visitor is; SIGTERM also ends kernels that wait for a visitor."""
     write(tmp_path / "root" / "who.ipynb", "import os; open(f'ran-{os.getpid()}', 'w').close()", WHO)
     with serving_folder(tmp_path, "who.ipynb", "--warm=1", "--identity-provider=providers.People") as server:
         assert "<alice|{'region': 'emea'}|{}|run>" in visit(server, "alice", region="emea").html
@@ -350,7 +350,7 @@ def test_free_port_and_configuration_are_said(place: Path) -> None:
 
 
 def test_next_port_is_taken_where_one_is_in_use(place: Path) -> None:
-    """A port in use is passed over with a word, or refused with a hint where the deployer insists on it."""
+    """A port in use is skipped with a warning, or refused with a hint if the deployer insists on it."""
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()

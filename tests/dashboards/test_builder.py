@@ -80,7 +80,7 @@ def test_builder_cannot_be_changed(folder: Path) -> None:
 
 
 def test_repr_has_no_secrets() -> None:
-    """What signs cookies, what lets people in and what else is configured is not shown."""
+    """The repr shows neither the secret of cookies, nor tokens, nor the configuration."""
     builder = create_app(token="CANARY", cookie_secret=b"CANARY", config={"IdentityProvider": {"token": "CANARY"}})
     assert "CANARY" not in repr(builder.with_index())
 
@@ -244,7 +244,7 @@ def test_what_cannot_be_served_is_refused_by_name(folder: Path, temporary: Path,
 
 @pytest.mark.parametrize("path", ["/api", "/login", "/logout/x", "/static", "/voila/render/a", "x", "/a b"])
 def test_refused_paths_are_refused_where_they_are_given(folder: Path, path: str) -> None:
-    """A path that cannot be is refused as it is written, for pages, directories and the index, before it is built."""
+    """An invalid path is refused when it is written (for a page, a directory, the index), before anything is built."""
     steps: list[Callable[[], Builder]] = [
         lambda: create_app().with_app(path=path, root=folder / "a.ipynb"),
         lambda: create_app().with_dynamic_directory(path=path, directory=folder),
@@ -343,7 +343,7 @@ def test_identity_provider_that_is_not_there_is_named(name: str) -> None:
 
 
 def test_fewer_than_no_kernels_for_all_are_refused(folder: Path) -> None:
-    """A negative number is refused where it comes from ``create_app`` too, and a page's own number mends it."""
+    """A negative number from ``create_app`` is refused too, unless the page has its own number."""
     app = create_app(warm=-2)
     with pytest.raises(DashboardError, match="warm is -2 for /x"):
         app.with_app(path="/x", root=folder / "a.ipynb").build()
@@ -351,7 +351,7 @@ def test_fewer_than_no_kernels_for_all_are_refused(folder: Path) -> None:
 
 @pytest.mark.parametrize(("option", "instead"), [("preheat_kernel", "warm"), ("prelaunch_hook", "authorize")])
 def test_options_of_voila_that_do_nothing_are_refused(folder: Path, option: str, instead: str) -> None:
-    """An option whose work is done in another way is refused with the name of that way."""
+    """An option whose work another option does is refused with the name of that option."""
     app = create_app(config={"VoilaConfiguration": {option: True}}).with_app(path="/x", root=folder / "a.ipynb")
     with pytest.raises(DashboardError, match=f"VoilaConfiguration.{option} has no effect here: use {instead}"):
         app.build()

@@ -119,7 +119,7 @@ def test_misspelt_looks_are_refused(tmp_path: Path, option: str, given: str, hin
 
 
 def test_header_of_names_needs_its_proxies(tmp_path: Path) -> None:
-    """A header that every client could write is not what names people."""
+    """A header that every client could write cannot name visitors."""
     notebook = write(tmp_path / "a.ipynb", "1")
     config = {"AppMetaExtension": {"user_header": "X-Forwarded-User"}}
     with pytest.raises(DashboardError, match=r"user_header names visitors, so it needs .*trusted_proxies"):

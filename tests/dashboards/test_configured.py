@@ -119,7 +119,7 @@ def test_gateway_is_refused(tmp_path: Path, option: str, monkeypatch: pytest.Mon
     ],
 )
 def test_default_values_and_known_sections_pass(config: dict[str, Any]) -> None:
-    """What is configured as it is anyway is no reason to refuse, nor are classes that Jupyter makes by itself."""
+    """An option with its default value is not refused, nor are classes that Jupyter makes by itself."""
     configured.check(Config(config))
 
 
@@ -157,7 +157,7 @@ def test_file_for_all_programs_may_say_more(tmp_path: Path, monkeypatch: pytest.
 
 
 async def test_token_in_a_file_is_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server whose token is in a file is not open to everybody."""
+    """A server whose token is in a file does not admit every visitor."""
     (tmp_path / "token").write_text("open-sesame")
     monkeypatch.setenv("JUPYTER_TOKEN_FILE", str(tmp_path / "token"))
     application = create_app().with_app(path="/", root=write(tmp_path / "a.ipynb", "1")).build()

@@ -57,7 +57,7 @@ def both(lab: Server, apps: Server) -> tuple[Visitor, Visitor]:
 
 
 def test_a_server_beside_lab_leaves_its_login_alone(lab: Server, apps: Server) -> None:
-    """Looking at a dashboard does not log out of Lab, and logging in to Lab makes no other visitor of anybody."""
+    """Looking at a dashboard does not log out of Lab, and logging in to Lab does not change the dashboard's visitor."""
     inside, outside = both(lab, apps)
     assert inside.get("api/sessions").status_code == 200
     first = browse(outside, "page")
@@ -70,7 +70,7 @@ def test_a_server_beside_lab_leaves_its_login_alone(lab: Server, apps: Server) -
 
 
 def test_form_of_a_server_beside_lab_is_believed(lab: Server, tmp_path: Path) -> None:
-    """Its XSRF cookie is not Lab's either: who has both can log in."""
+    """Its XSRF cookie is not Lab's either: a browser that has both can log in."""
     write(tmp_path / "root" / "page.ipynb", "1")
     with serving_folder(tmp_path, ".", "--base-url=/apps/", "--token=sesame", prefix="/apps/") as apps:
         inside, outside = both(lab, apps)
@@ -116,7 +116,7 @@ async def test_cookies_are_not_sent_from_other_sites(page: Path) -> None:
 
 
 async def test_a_login_is_worth_nothing_elsewhere(page: Path) -> None:
-    """A cookie of a server for everybody does not let in where a token is asked for, on the same machine."""
+    """The cookie of a server without a login is not accepted by a server with a token on the same machine."""
     open_app, closed = create_app().with_index(), create_app(token="sesame").with_index()
     async with served(open_app.with_app(path="/a", root=page)) as client:
         cookies = set_cookies(await client.get("/"))
@@ -128,7 +128,7 @@ async def test_a_login_is_worth_nothing_elsewhere(page: Path) -> None:
 
 
 async def test_servers_that_share_a_secret_know_each_others_visitors(tmp_path: Path, page: Path) -> None:
-    """A visitor of one is logged in to the other, by a file or by its bytes; with another secret not."""
+    """With one secret (as a file or as bytes) a visitor is logged in on both servers; with two secrets on one."""
     file = tmp_path / "shared" / "secret"
     app = create_app(token="sesame", cookie_secret_file=file).with_index().with_app(path="/a", root=page)
     async with served(app) as client:
@@ -140,7 +140,7 @@ async def test_servers_that_share_a_secret_know_each_others_visitors(tmp_path: P
 
 
 def test_secret_that_cannot_be(tmp_path: Path, page: Path) -> None:
-    """What the deployer named and cannot be used is refused by name."""
+    """A secret file that the deployer named and that cannot be used is refused by name."""
     (tmp_path / "short").write_bytes(b"short")
     with pytest.raises(DashboardError, match=r"^cookie_secret_file .*short has 5 bytes: it must have 32 or more"):
         kept_secret(tmp_path / "short", LOG)

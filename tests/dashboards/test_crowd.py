@@ -114,7 +114,7 @@ def at_rest(server: Server, timeout: float = 100) -> Figures:
 
 
 def test_fifty_visitors_within_one_second(server: Server) -> None:
-    """Each page has its own person and query and nobody else's, none is lost, and callbacks know who they are."""
+    """Each page has its own person and query and no other's, none is lost, and callbacks know their visitor."""
     at_rest(server)
     start = threading.Barrier(CROWD)
 
@@ -208,7 +208,7 @@ def test_visits_leave_nothing_behind(server: Server, before: Figures) -> None:
 
 
 def test_pages_end_when_nobody_looks_at_them(server: Server) -> None:
-    """One that never connects has its time, and one that lost its connection; a connected or a slow one goes on."""
+    """A page that never connects, or lost its connection, ends after its time; a connected or slow one goes on."""
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(visit, server, "carol", "/slow")
         lost = visit(server, "bob", "/cold")

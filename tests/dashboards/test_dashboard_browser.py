@@ -112,7 +112,7 @@ def test_slider_works_again_after_the_browser_was_offline(server: Server, browse
 
 
 def test_stranger_sees_the_error_page_and_reaches_no_kernel(server: Server, browser: Browser) -> None:
-    """Who may not see a dashboard gets the deployer's error page; their scripts, and other visitors', get no kernel."""
+    """A visitor who may not see a dashboard gets the deployer's error page, and no script reaches its kernel."""
     with (
         window(browser, server.url, "alice") as hers,
         window(browser, server.url, "bob") as his,

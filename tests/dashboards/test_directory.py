@@ -80,7 +80,7 @@ NOT_THERE = (
 
 @pytest.mark.parametrize("path", NOT_THERE, ids=lambda path: path[:40])
 def test_names_that_mean_no_notebook_are_not_found(server: Server, path: str) -> None:
-    """Whatever leads out, is hidden or does not exist has the same answer: 404, and no kernel is started."""
+    """A name that leads outside, is hidden or does not exist gets the same answer: 404, and no kernel is started."""
     before = len(kernels(server))
     status, body = fetch(server, f"/books/{path}")
     assert status == 404
@@ -89,13 +89,13 @@ def test_names_that_mean_no_notebook_are_not_found(server: Server, path: str) ->
 
 
 def test_bytes_that_are_no_text_are_refused(server: Server) -> None:
-    """A name that is no UTF-8 is an error of the client's."""
+    """A name that is not UTF-8 is the client's error."""
     assert fetch(server, "/books/%ff%fe")[0] in (400, 404)
 
 
 @pytest.mark.parametrize("name", ["sales", "deep/nested", "über/straße", "what #1? 100%", "a;b,c=d&e+f", "alias"])
 def test_hooks_are_told_one_name_of_each_notebook(server: Server, name: str) -> None:
-    """With and without suffix, however it is quoted, it is the same name: a rule about it cannot be got around."""
+    """With or without suffix, and in any quoting, it is the same name, so that a rule about it cannot be evaded."""
     for path in (name, f"{name}.ipynb"):
         for address in (quote(path), quote(path, safe="").replace("%2F", "/"), "".join(map(every_byte, path))):
             told = server.visitor(cookies={"person": "bob"}).http.get(f"told/{address}", follow_redirects=False)
@@ -164,7 +164,7 @@ def listed(visitor: Visitor) -> list[tuple[str, str]]:
 
 
 def test_index_lists_what_a_visitor_may_see(server: Server) -> None:
-    """Titles are the notebook's own, and text whatever they hold."""
+    """Titles are the notebook's own, and are shown as text."""
     alice, bob = (set(dict(listed(server.visitor(cookies={"person": name})))) for name in ("alice", "bob"))
     assert alice - bob == {"Secret"}
     assert {"Sales", "Nested", "Profit & <b>Loss</b>", "The first heading", "Broken"} <= bob

@@ -94,7 +94,7 @@ EXPECTED = ["last 19", "own last", "worked", "last 19", "instead of it"]
 
 
 def test_page_that_is_made_ahead_has_what_came_last(server: Server) -> None:
-    """Wherever a display is shown, its last content is; nothing older is in the page, and a cleared one stays away."""
+    """Each place of a display has its last content and nothing older, and a cleared display stays away."""
     eventually((server.home / "root" / "ready").exists, timeout=60)
     opened = visit(server, "alice", "/ahead")
     assert shown(opened.response.text) == EXPECTED and "onetwo" in opened.html.replace("\n", "")

@@ -1,4 +1,4 @@
-"""A task that loses a cancellation is ended all the same."""
+"""A task that loses a cancellation is nevertheless ended."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jupyter_app_meta.dashboards.runs import endings
 
 
 async def test_task_that_loses_cancellations_is_ended() -> None:
-    """As nbclient does where a cell's outputs are complete in that very moment."""
+    """nbclient loses a cancellation if a cell's outputs are complete at the same moment."""
     lost = 0
 
     async def work() -> None:

@@ -1,4 +1,4 @@
-"""What a kernel writes for its author stays with its author, whatever the route; a visitor is told an id."""
+"""What a kernel writes for its author does not reach a visitor by any route; the visitor is told an id."""
 
 from __future__ import annotations
 
@@ -316,7 +316,7 @@ def test_kernel_that_cannot_be_started_is_logged_whole(server: Server) -> None:
 
 
 def test_kernel_that_was_given_up_is_no_error(server: Server) -> None:
-    """What a kernel says as it is ended is nobody's error."""
+    """What a kernel says while it is shut down is not an error."""
     assert "gone.ipynb" not in server.log and "NotClaimed" not in server.log
 
 
@@ -330,7 +330,7 @@ def test_event_that_fails_prints_no_code(server: Server) -> None:
 
 @pytest.mark.parametrize("name", ROUTES)
 def test_no_way_of_showing_an_exception_leads_to_a_visitor(server: Server, name: str) -> None:
-    """Whatever shows the exceptions of a shell (rich, a custom handler), a visitor is told an id; the log has it."""
+    """If rich or a custom handler shows a shell's exceptions, a visitor is told an id, and the log has the error."""
     opened = visit(server, "alice", f"/{name}")
     found = re.findall(r"Something went wrong \((E-[0-9A-F]{4})\)", opened.html)
     assert found and SECRET not in opened.html and "Simple custom" not in opened.html

@@ -145,7 +145,7 @@ def test_files_that_are_served(server: Server, path: str) -> None:
     ],
 )
 def test_files_that_are_not_served(server: Server, path: str) -> None:
-    """Hidden ones, those of other kinds, and whatever a path or a link leads to outside."""
+    """Hidden files, files of other kinds, and files outside that a path or a link leads to."""
     for prefix in ("books/", "voila/files/"):
         assert status(server, "alice", prefix + path) in (400, 404), prefix
 

@@ -134,7 +134,7 @@ def test_page_and_socket_work(tmp_path: Path, name: str) -> None:
 
 
 def test_a_strangers_word_is_not_believed(tmp_path: Path) -> None:
-    """X-Forwarded-Host of a peer that is none of trusted_proxies changes nothing."""
+    """X-Forwarded-Host of a peer that is not one of trusted_proxies changes nothing."""
     with proxied(tmp_path, STRANGER) as server:
         opened = visit(server, "alice", "page")
         assert f"<{server.url}page>" not in opened.html
@@ -164,7 +164,7 @@ def test_a_strangers_word_is_not_believed(tmp_path: Path) -> None:
     ],
 )
 async def test_options_that_cannot_be(tmp_path: Path, options: dict[str, str], message: str | None) -> None:
-    """An address that is none is refused by name."""
+    """An address that is not valid is refused by name."""
     builder = create_app(**options).with_app(path="/a", root=write(tmp_path / "a.ipynb", "1"))  # type: ignore[arg-type]  # wrong on purpose
     if message is None:
         await builder.build().close()

@@ -1,4 +1,4 @@
-"""What a visitor sends that may not pass closes their socket, fills nothing, and has no text in the log."""
+"""A refused message closes its visitor's socket, fills nothing, and its text is not in the log."""
 
 from __future__ import annotations
 
@@ -297,7 +297,7 @@ def test_comms_have_an_end(server: Server) -> None:
 
 
 def test_page_that_does_not_read_is_told_to_load_again(server: Server) -> None:
-    """The socket of a browser that takes none of 200 MB is closed, once, when the limit of what waits is reached."""
+    """If a browser reads none of 200 MB, its socket is closed, once, when the limit of waiting bytes is reached."""
     opened = visit(server, "sloth", "/page")
     socket, before = opened.connect(), len(server.log)
     click(opened, socket, "stream")

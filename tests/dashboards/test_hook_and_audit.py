@@ -153,7 +153,7 @@ def test_page_and_callbacks_have_the_fields_and_are_written(app: Server) -> None
 
 
 def test_each_cell_of_a_page_is_one_event(app: Server) -> None:
-    """A page of two cells is two events of its visitor: what the server itself asks the kernel is none."""
+    """A page of two cells is two events of its visitor; the server's own requests to the kernel are not events."""
     opened = visit(app, "alice", "/folder/page", region="emea")
     assert rendered(opened) == ("alice", "run", {"hook": "alice", "region": "emea", "via": "page"})
     assert events(app, opened) == [CELL, CELL]
@@ -185,7 +185,7 @@ def test_hook_that_fails_costs_its_fields_alone(app: Server, do: str) -> None:
 
 
 def test_cells_ahead_of_their_visitor_are_nobodys(app: Server) -> None:
-    """What a warm kernel began for nobody is nobody's; the claim, and what runs after it, is the visitor's."""
+    """Cells that a warm kernel runs ahead have no visitor; the claim, and cells after it, have the visitor."""
     eventually((app.home / "root" / "warm" / "ran-ahead").exists, timeout=60)
     opened = visit(app, "alice", "/warm", region="emea")
     fields = {"hook": "alice", "region": "emea", "via": "page"}
@@ -196,7 +196,7 @@ def test_cells_ahead_of_their_visitor_are_nobodys(app: Server) -> None:
 
 
 def test_code_of_a_visitor_is_dropped_and_not_written(app: Server) -> None:
-    """What the server does not let through to a kernel is no event, in whatever format it comes."""
+    """A message that the server does not let through to a kernel is not an event, in any format."""
     opened = visit(app, "alice", "/own")
     before = events(app, opened)
     for number, format in enumerate(FORMATS, 1):
@@ -211,7 +211,7 @@ def test_code_of_a_visitor_is_dropped_and_not_written(app: Server) -> None:
 
 
 def test_page_that_is_refused_is_not_written(app: Server) -> None:
-    """Who may not see a page runs nothing."""
+    """A visitor who may not see a page runs nothing."""
     assert visit(app, "mallory", "/refused").response.status_code == 403
     assert "mallory" not in (app.home / "root" / "events.jsonl").read_text()
 
@@ -226,7 +226,7 @@ def test_wrong_hook_builds_no_server(tmp_path: Path, given: str) -> None:
 
 
 def test_command_takes_both_options(tmp_path: Path) -> None:
-    """``jupyter app-meta serve`` finds a named function in its folder, and everybody who is let in is anonymous."""
+    """``jupyter app-meta serve`` finds a named function in its folder, and admitted visitors are anonymous."""
     notebook(tmp_path)
     (tmp_path / "root" / "our_hooks.py").write_text(HOOK)
     (tmp_path / "config").mkdir()
@@ -242,7 +242,7 @@ def test_command_takes_both_options(tmp_path: Path) -> None:
 
 
 def test_command_refuses_what_is_no_function(tmp_path: Path) -> None:
-    """A value that is no function ends the command with the option's name, and without a traceback."""
+    """A value that is not a function ends the command with the option's name, and without a traceback."""
     notebook(tmp_path)
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "jupyter_app_meta_config.py").write_text("c.AppMetaExtension.request_hook = 7\n")

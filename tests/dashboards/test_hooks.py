@@ -1,4 +1,4 @@
-"""A deployer's own functions: what they may answer, and that nothing they do opens a page or fills a log."""
+"""A deployer's own functions: what they may return, and that no failure of theirs opens a page or fills a log."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ async def test_false_refuses_in_silence(kind: Callable[[Any], Any], caplog: pyte
 
 
 async def test_no_function_lets_everybody_in() -> None:
-    """A page without ``authorize`` is open to whoever the server lets in."""
+    """A page without ``authorize`` is open to every visitor whom the server admits."""
     assert await hooks.verdict(None, ALICE, LOG) is True
 
 
@@ -111,7 +111,7 @@ class Truth:
 @BOTH
 @pytest.mark.parametrize("answer", ["", None, 1, 1.0, b"/login", [True], {"user": SECRET}, Truth(), object, ALICE])
 async def test_other_answers_refuse(kind: Callable[[Any], Any], answer: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever else is answered, true or not, refuses, and the log says of which type it was."""
+    """Any other answer, truthy or not, refuses, and the log names its type."""
     function = kind(answer)
     assert await hooks.verdict(function, ALICE, LOG) is False
     (message,) = caplog.messages
@@ -122,7 +122,7 @@ async def test_other_answers_refuse(kind: Callable[[Any], Any], answer: Any, cap
 @given(anything)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_verdict_is_a_bool_or_a_url(answer: Any) -> None:
-    """Whatever is answered, the verdict is the very True, False, or a text that is not empty."""
+    """For any answer, the verdict is True, False, or a text that is not empty."""
     verdict = await hooks.verdict(answering(answer), ALICE, LOG)
     assert verdict is (answer is True) or (verdict == answer and isinstance(answer, str) and answer)
 
@@ -132,7 +132,7 @@ async def test_verdict_is_a_bool_or_a_url(answer: Any) -> None:
 async def test_error_refuses_and_its_text_is_not_logged(
     kind: Any, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Who raises admits nobody: the log names function and kind, and never has the text or the visitor."""
+    """A function that raises admits no visitor: the log names function and type, never the text or the visitor."""
     caplog.set_level(logging.INFO)
     function = kind(error)
     assert await hooks.verdict(function, ALICE, LOG) is False
@@ -142,7 +142,7 @@ async def test_error_refuses_and_its_text_is_not_logged(
 
 
 async def test_function_is_given_user_and_request() -> None:
-    """``authorize`` gets the user and the request; a request without a user has one who is nobody."""
+    """``authorize`` gets the user and the request; if the request has no user, it gets an anonymous one."""
     seen: list[Any] = []
 
     def authorize(user: User, request: HTTPRequest) -> bool:
@@ -156,7 +156,7 @@ async def test_function_is_given_user_and_request() -> None:
 
 @pytest.mark.parametrize("wrong", [lambda user: True, lambda: True, "not a function", 7])
 async def test_function_of_another_form_refuses(wrong: Any) -> None:
-    """A function that takes other arguments, or that is none, admits nobody."""
+    """A function that takes other arguments, or an object that is not a function, admits no visitor."""
     assert await hooks.verdict(wrong, ALICE, LOG) is False
 
 
@@ -173,7 +173,7 @@ async def test_callable_without_a_name_is_named_by_its_type(caplog: pytest.LogCa
 
 
 async def test_traceback_is_for_the_debug_log_alone(caplog: pytest.LogCaptureFixture) -> None:
-    """Who asks for the debug log is shown where it was raised."""
+    """The debug log shows where the error was raised."""
     caplog.set_level(logging.DEBUG)
     await hooks.verdict(raising(Refusal()), ALICE, LOG)
     assert [record.levelname for record in caplog.records if record.exc_info] == ["DEBUG"]
@@ -197,7 +197,7 @@ async def test_no_function_adds_nothing() -> None:
 
 
 async def test_later_changes_do_not_reach_the_notebook() -> None:
-    """What is answered is copied: who keeps it and changes it changes nobody's request."""
+    """The answer is copied, so that a function that keeps and changes it changes no request."""
     shared: dict[str, Any] = {"list": [1]}
     found = await hooks.meta_of(answering(shared), ALICE, LOG)
     shared["list"].append(2)
@@ -233,7 +233,7 @@ async def test_what_is_no_json_object_adds_nothing(
 
 
 async def test_endless_values_add_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """A dict that holds itself, or is nested without end, is none of JSON's."""
+    """A dict that holds itself, or is nested without end, is not JSON."""
     endless: dict[str, Any] = {}
     endless["self"] = endless
     deep: dict[str, Any] = {}
@@ -283,7 +283,7 @@ class Lazy(Mapping[str, Any]):
 
 
 async def test_mapping_that_fails_as_it_is_read_adds_nothing() -> None:
-    """A mapping whose values cannot be read is as good as none, and its error is not the page's."""
+    """A mapping whose values cannot be read counts as none, and its error does not break the page."""
     assert await hooks.meta_of(answering(Lazy()), ALICE, LOG) == {}
 
 

@@ -108,7 +108,7 @@ def status(server: Server, person: str | None, path: str, **query: str) -> int:
 
 
 def test_answers_of_authorize(server: Server) -> None:
-    """True admits, a URL redirects; False, an error and whatever else was not asked for refuse."""
+    """True admits, a URL redirects; False, an error and any other answer refuse."""
     paths = ("true", "false", "none", "one", "empty", "away", "broken", "later", "raises", "raises-later")
     answers = {path: status(server, "alice", path) for path in paths}
     assert answers == {**dict.fromkeys(paths, 403), "true": 200, "away": 302, "later": 200}
@@ -125,7 +125,7 @@ def test_redirect_leads_where_the_hook_says(server: Server) -> None:
 
 
 def test_nobody_is_sent_to_the_login_before_any_hook_is_asked(server: Server) -> None:
-    """Who is not logged in sees no page, whatever a hook would have answered."""
+    """A visitor who is not logged in sees no page, even if a hook would have admitted them."""
     for path in ("true", "false", "raises", "gone", "warm"):
         visitor = server.visitor()
         answer = visitor.http.get(path, follow_redirects=False)
@@ -142,7 +142,7 @@ def test_socket_is_authorized_for_its_page(server: Server) -> None:
 
 
 def test_withdrawn_authorization_closes_the_kernel_to_new_sockets(server: Server) -> None:
-    """Who may no longer see a page gets 403 on its socket, its model and its end, until they may again."""
+    """A visitor who may no longer see a page gets 403 on its socket, its model and its end, until they may again."""
     gate = server.home / "root" / "gate"
     gate.touch()
     opened = visit(server, "alice", "/gate")
@@ -194,7 +194,7 @@ def test_meta_reaches_cells_and_callbacks(server: Server, path: str) -> None:
 
 @pytest.mark.parametrize("path", ["raises", "list", "object", "nan", "big", "none"])
 def test_invalid_meta_is_empty_and_warned_of_once(server: Server, path: str) -> None:
-    """The page is given all the same, and the log names the function and says nothing of what it answered."""
+    """The page is still shown, and the log names the function and says nothing of its answer."""
     before = len(server.log)
     opened = visit(server, "alice", f"/meta-{path}")
     lines = [line for line in server.log[before:].splitlines() if "request.meta" in line or "raised" in line]
@@ -216,7 +216,7 @@ def test_error_page_is_the_deployers(server: Server, path: str, code: int) -> No
 
 
 def test_error_page_is_the_deployers_everywhere(server: Server) -> None:
-    """Also where there is no dashboard at all, and for a kernel that is somebody else's."""
+    """The same holds if there is no dashboard at all, and for another visitor's kernel."""
     for path, code in (("/no/such/page", 404), ("/api/kernels/00000000-0000-4000-8000-000000000000", 403)):
         opened = visit(server, "alice", path)
         assert (opened.response.status_code, opened.html[:9]) == (code, "<h1>ours:"), path

@@ -1,4 +1,4 @@
-"""What a visitor may send, open and not read: it costs nobody else anything, and tells nothing of the author's."""
+"""What a visitor may send, open and leave unread: it costs other visitors nothing, and reveals nothing."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_messages_with_buffers_come_in_each_format(server: Server, page: Opened,
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_sources_stay_with_the_author(server: Server, format: Format) -> None:
-    """Who connects while the page's cells run does not see what they are."""
+    """A client that connects while the page's cells run does not see their source."""
     visitor = server.visitor(cookies={"person": f"reader-{format}"})
     text = ""
     with visitor.http.stream("GET", "slow") as response:
@@ -135,7 +135,7 @@ def test_tracebacks_of_callbacks_stay_with_the_author(page: Opened) -> None:
 
 
 def test_one_page_has_a_few_sockets(server: Server, page: Opened) -> None:
-    """Nobody exhausts the server by connecting to their own page again and again."""
+    """No visitor exhausts the server by connecting to their own page again and again."""
     opened: list[Socket] = []
     refused = 0
     while len(opened) < 20:
@@ -181,7 +181,7 @@ def test_who_does_not_read_their_page_keeps_nothing(server: Server) -> None:
 
 
 def test_so_many_pages_and_no_more(server: Server) -> None:
-    """Where max_pages are open, who comes is told when to try again, and gets in when somebody has left."""
+    """If max_pages are open, a visitor is told when to try again, and gets in when another one has left."""
     pages = [visit(server, f"guest-{number}", "/page") for number in range(6)]
     refused = visit(server, "late", "/page").response
     assert (refused.status_code, refused.headers["Retry-After"]) == (503, "10")
@@ -192,7 +192,7 @@ def test_so_many_pages_and_no_more(server: Server) -> None:
 
 
 def test_simultaneous_visitors_are_not_more_than_may_be(server: Server) -> None:
-    """Who comes while another's page is only about to begin finds no place that is promised to them."""
+    """A visitor who arrives while another's page is about to begin does not get that visitor's place."""
     eventually(lambda: not kernels(server))
     with ThreadPoolExecutor(10) as pool:
         came = list(pool.map(lambda number: visit(server, f"guest-{number}", "/asked"), range(10)))
@@ -203,7 +203,7 @@ def test_simultaneous_visitors_are_not_more_than_may_be(server: Server) -> None:
 
 
 def test_pages_whose_kernels_do_not_start_leave_room(server: Server) -> None:
-    """A page that could not be opened is none of the pages that are open."""
+    """A page that could not be opened does not count as an open page."""
     comes_in(server).close()
     eventually(lambda: not kernels(server))
     for number in range(8):

@@ -42,7 +42,7 @@ def told(*arguments: str) -> tuple[serve.Serve, Builder]:
 
 
 def test_address_and_people_are_the_hubs() -> None:
-    """Address and prefix are the Hub's, whatever else is said, and so is the one who says who a visitor is."""
+    """Address, prefix and identity provider are the Hub's, even if other options say otherwise."""
     app, builder = told(".", "--hub", "--port=1", "--base-url=/elsewhere/")
     assert (app.ip, app.port, app.open_browser) == ("127.0.0.1", 10101, False)
     assert builder.base_url == "/services/dashboards/"
@@ -52,7 +52,7 @@ def test_address_and_people_are_the_hubs() -> None:
 
 @pytest.mark.parametrize("name", SERVICE)
 def test_it_is_refused_without_a_hub(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the Hub says too little, nothing is served: it would be open to everybody."""
+    """If the Hub says too little, nothing is served, because every visitor would be admitted."""
     monkeypatch.delenv(name)
     with pytest.raises(DashboardError, match=r"^--hub is for a service that JupyterHub starts: .*JupyterHub\.services"):
         told(".", "--hub")
@@ -79,7 +79,7 @@ def test_it_serves_plain_http_only(name: str, value: str, monkeypatch: pytest.Mo
     ],
 )
 def test_nobody_but_the_hub_says_who_a_visitor_is(option: str, named: str) -> None:
-    """A token, another provider or a proxy's header beside the Hub is refused: one of the two would not hold."""
+    """A token, another provider or a proxy's header beside the Hub is refused: one of the two would have no effect."""
     with pytest.raises(DashboardError, match=f"leave out {named}"):
         told(".", "--hub", option)
 
@@ -108,6 +108,6 @@ def test_who_may_see_is_a_named_function() -> None:
 
 @pytest.mark.parametrize("name", ["rules", "rules:gone", "gone:only_bob", ":only_bob"])
 def test_wrong_function_is_refused(name: str) -> None:
-    """One that cannot be found ends the command: without it everybody would be let in."""
+    """A rule that cannot be found ends the command, because every visitor would be admitted without it."""
     with pytest.raises(DashboardError, match=r"^Serve\.authorize: "):
         told(".", f"--Serve.authorize={name}")

@@ -1,4 +1,4 @@
-"""Nobody runs code, reaches another visitor's kernel, or finds out whether there is one."""
+"""No visitor runs code, reaches another visitor's kernel, or finds out whether there is one."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def _undated(headers: Any) -> dict[str, str]:
 def test_kernels_of_others_are_as_kernels_that_do_not_exist(
     server: Server, hers: Opened, unclaimed: str, person: str | None, method: str
 ) -> None:
-    """Another person and nobody get the same 403, byte for byte, for a visitor's, a warm and no kernel."""
+    """Another person, and a client without a login, get the same 403, byte for byte, for any kernel or none."""
     visitor = server.visitor(cookies={"person": person} if person else {})
     missing = attempt(visitor, method, NOBODYS)
     assert missing[0] == 403
@@ -299,7 +299,7 @@ def test_page_and_log_hold_no_cookie_header_or_token(server: Server) -> None:
 
 
 def test_unreadable_message_leaves_no_token_in_the_log(server: Server) -> None:
-    """What a visitor cannot have meant may cost them the connection, but is no error that shows its address."""
+    """A malformed message may cost a visitor the connection, but the log has no error that shows its address."""
     opened, before = visit(server, "alice", "/quiet"), len(server.log)
     socket = opened.connect(query=f"&token={CANARY}")
     socket.send_frame(frame(socket, socket.message("comm_msg", {}), b"[]"))
@@ -309,7 +309,7 @@ def test_unreadable_message_leaves_no_token_in_the_log(server: Server) -> None:
 
 
 def test_visitor_who_leaves_early_leaves_nothing_behind(server: Server) -> None:
-    """A page that nobody waits for any more ends its kernel, and is no error that shows what was asked for."""
+    """A page whose visitor has left ends its kernel, and the log has no error that shows the request."""
     visitor, before, logged = loaded(server), kernels(server).keys(), len(server.log)
     with visitor.http.stream("GET", "slow", params=query()) as response:
         begun = eventually(lambda: kernels(server).keys() - before)
@@ -319,7 +319,7 @@ def test_visitor_who_leaves_early_leaves_nothing_behind(server: Server) -> None:
 
 
 def test_anonymous_browsers_are_two_identities(tmp_path: Path) -> None:
-    """Where nobody logs in, each browser has its own kernels, and none of another's."""
+    """Without a login, each browser reaches its own kernels, and no other browser's."""
     write(tmp_path / "root" / "page.ipynb", WHO, SLIDER)
     with staging(tmp_path, "app = create_app().with_app(path='/', root='page.ipynb')") as server:
         first, second = visit(server, None), visit(server, None)

@@ -76,7 +76,7 @@ def test_an_address_leaves_room(tmp_path: Path) -> None:
 
 
 def test_an_unknown_proxy_is_an_address(tmp_path: Path) -> None:
-    """X-Forwarded-For of a peer that is no trusted proxy makes nobody another."""
+    """X-Forwarded-For of a peer that is not a trusted proxy does not change a visitor's address."""
     with staging(tmp_path, app(tmp_path, max_pages=2, max_pages_per_visitor=0)) as server:
         first = come(server, "10.0.0.1")
         assert (first.response.status_code, come(server, "10.0.0.2").response.status_code) == (200, 429)
@@ -108,7 +108,7 @@ def test_quiet_pages_end(tmp_path: Path) -> None:
 
 
 def test_defaults() -> None:
-    """They are found from the machine; none of them is no limit, and one visitor never has all."""
+    """The defaults are found from the machine; each is a limit, and one visitor never has all pages."""
     found = Limits().found()
     assert found.max_pages and 4 <= found.max_pages <= 500
     assert found.max_pages_per_visitor and 1 <= found.max_pages_per_visitor <= found.max_pages // 2
@@ -120,7 +120,7 @@ def test_defaults() -> None:
 
 
 async def test_connections(tmp_path: Path) -> None:
-    """A peer holds half of the connections; the next is told to come again, and comes in when another has left."""
+    """A peer holds half of the connections; its next one is told to try again, and gets in when another has left."""
     builder = create_app(max_connections=8).with_index().with_app(path="/a", root=write(tmp_path / "a.ipynb", "1"))
     application, port = builder.build(), free_port()
     server = application.listen(port, "127.0.0.1")

@@ -70,7 +70,7 @@ def test_server_without_a_login_says_so_at_its_start(server: Server) -> None:
 
 
 def test_page_that_needs_a_login_says_that_there_is_none(server: Server) -> None:
-    """It is no error of a cell, and the log has the reason under the id."""
+    """It is not reported as a cell's error, and the log has the reason under the id."""
     opened = visit(server, None, "/members")
     found = re.search(r"this server has no login.*?(E-[0-9A-F]{4})", opened.html, re.DOTALL)
     assert found and "Log in</a>" not in opened.html

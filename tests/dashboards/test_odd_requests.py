@@ -125,7 +125,7 @@ def check_log(text: str) -> None:
 
 
 def test_odd_paths(server: Server) -> None:
-    """No path is an error of the server, whatever is asked of it."""
+    """No path makes the server fail with 500."""
     before, wrong = len(server.log), []
     for path in PATHS:
         for method in ("GET", "HEAD", "POST"):
@@ -137,7 +137,7 @@ def test_odd_paths(server: Server) -> None:
 
 
 def test_odd_headers(server: Server) -> None:
-    """No header is either."""
+    """No header does either."""
     before, wrong = len(server.log), []
     for path in ("/", "/page", "/login", "/nosuch", f"{KERNEL}/channels", "/voila/static/x", "/voila/labextensions/x"):
         for header in HEADERS:
@@ -150,7 +150,7 @@ def test_odd_headers(server: Server) -> None:
 
 
 def test_odd_hosts_and_methods(server: Server) -> None:
-    """A Host that is none is refused; a method that no route has is, too."""
+    """An invalid Host is refused, and so is a method that no route has."""
     before = len(server.log)
     for path in ("/", "/login", "/page", f"{KERNEL}/channels"):
         assert {answer(server, "GET", path, host=host) for host in HOSTS[:6]} <= {400, 0}
@@ -160,7 +160,7 @@ def test_odd_hosts_and_methods(server: Server) -> None:
 
 
 def test_logged_in(server: Server) -> None:
-    """Who holds the token gets no error by what they write beside it, and it is in no line of the log."""
+    """A visitor with the token gets no error for odd parameters beside it, and no line of the log has the token."""
     before, wrong = len(server.log), []
     token = "Authorization: token sesame-CANARY"
     odd = [path for path in PATHS if not path.startswith(("/page", "/of/x", "/all/page", "/."))]

@@ -1,4 +1,4 @@
-"""A process that nobody waits for steps back, and comes forward again; a real one, with threads."""
+"""A process without a waiting visitor gets a lower priority, and then its old one; with a real process."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_asking_whether_it_can_be_taken_back_changes_nothing() -> None:
 
 @reversible
 def test_lowered_process_steps_back_and_comes_forward(child: int) -> None:
-    """Every thread has the lowest priority, and then that of the server again; twice is as once."""
+    """Every thread gets the lowest priority, and then the server's again. Idempotent."""
     for _ in range(2):
         priority.lower(child)
     assert niceness(child) == [priority.LOW, priority.LOW]

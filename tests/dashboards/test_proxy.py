@@ -141,7 +141,7 @@ def test_index_lists_no_name_that_is_the_servers_own(server: Server) -> None:
 
 
 def test_redirects_stay_below_the_prefix(server: Server) -> None:
-    """Who is not logged in is sent to the login of this server, and back."""
+    """A visitor who is not logged in is redirected to this server's login, and back."""
     visitor = server.visitor()
     for path in ("", "page", "page?region=emea"):
         answer = visitor.http.get(path, follow_redirects=False)

@@ -81,7 +81,7 @@ def test_no_kernel_for_a_probe_that_says_nothing(server: Server) -> None:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_pages_run(server: Server, name: str) -> None:
-    """What a person sees is run, whatever their browser is called."""
+    """A page that a person will see is run, even if the browser has an odd name."""
     answer = get(server, PAGES[name])
     assert answer.status_code == 200 and "it ran" in answer.text
     eventually(lambda: kernels(server))

@@ -141,7 +141,7 @@ def test_notebook_with_the_suffix_twice_is_itself(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["/a%2fb", "/a%2Fb", "/%5ca", "/%5C..%5C", "/a%00", "/%2e%2e%2fa", "/x%252f%2f"])
 def test_hidden_slashes_are_devious(path: str) -> None:
-    """An encoded slash, turned slash or NUL is devious wherever it stands."""
+    """An encoded slash, a backslash or a NUL is devious in any place."""
     assert is_devious(path)
 
 
@@ -215,7 +215,7 @@ def test_refused_path_is_named_with_its_remedy(path: str) -> None:
     ],
 )
 def test_path_has_segments_and_a_shape(path: str, segments: tuple[str, ...], shape: str) -> None:
-    """A closing slash is none; the shape is the path without its parameters' names."""
+    """A closing slash is ignored; the shape is the path without its parameters' names."""
     route = Route.of(path)
     assert (tuple(route), route.shape) == (segments, shape)
     assert Route.of(route.path) == route
@@ -261,7 +261,7 @@ async def lead(builder: Builder, *urls: str) -> list[str]:
 
 
 async def test_most_specific_page_is_found(folder: Path) -> None:
-    """Plain parts win over parameters, and pages over a directory, in whatever order they were given."""
+    """Plain parts win over parameters, and pages over a directory, in any order of definition."""
     app = create_app()
     for path in ("/{x}/{y}", "/{x}/b", "/a/{y}", "/a/b", "/"):
         app = app.with_app(path=path, root=folder / "a.ipynb", authorize=to(path))
@@ -317,7 +317,7 @@ async def test_page_stands_in_a_directory(folder: Path) -> None:
 async def test_redirect_that_cannot_be_sent_is_a_refusal(
     folder: Path, caplog: pytest.LogCaptureFixture, url: str
 ) -> None:
-    """An ``authorize`` whose URL would break its header admits nobody, and the log says so once."""
+    """An ``authorize`` whose URL would break its header admits no visitor, and the log says so once."""
     app = create_app().with_app(path="/x", root=folder / "a.ipynb", authorize=to(url))
     assert await lead(app, "/x") == ["403"]
     said = [record.message for record in caplog.records if "not a bool or URL" in record.message]

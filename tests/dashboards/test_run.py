@@ -200,7 +200,7 @@ async def test_run_ahead_is_given_when_it_is_rendered(stage: Stage) -> None:
 
 
 async def test_run_ahead_that_failed_is_not_usable(stage: Stage) -> None:
-    """No visitor is given a run of which a cell has failed."""
+    """No visitor gets a run in which a cell has failed."""
     run = await stage.run(BROKEN, ahead=True)
     await until(lambda: at(run) is State.RENDERED)
     assert run.failed and not run.is_usable
@@ -254,7 +254,7 @@ async def test_run_is_closed_when_it_is_rendered(stage: Stage) -> None:
 
 
 async def test_closing_is_idempotent(stage: Stage) -> None:
-    """CLOSED is the last state, whatever is called afterwards, and at the same time."""
+    """CLOSED is the last state, even if methods are called afterwards or at the same time."""
     run = await stage.run(WHO)
     run.give_to(stage.visit())
     await until(lambda: run.kernel)

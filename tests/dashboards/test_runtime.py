@@ -58,7 +58,7 @@ def short() -> Iterator[Path]:
 
 
 def test_long_tmpdir_is_not_used(tmp_path: Path) -> None:
-    """With a TMPDIR that is too long for sockets kernels are reached by sockets all the same."""
+    """If TMPDIR is too long for sockets, kernels are still reached by sockets."""
     long = tmp_path / ("x" * 60)
     long.mkdir()
     with runtime_env(tmp_path, "home", {"TMPDIR": str(long)}) as server:

@@ -97,7 +97,7 @@ def test_environment_passes_the_query_filter(server: Server) -> None:
 
 
 def test_another_persons_callback_has_no_page(server: Server) -> None:
-    """Voila lets whoever knows a kernel's id connect to it: they are themselves there, and have no page."""
+    """Voila lets every client that knows a kernel's id connect: the user is that client's, and the page is unknown."""
     opened = visit(server, "alice", PAGE, region="emea")
     seen = move(visit(server, "bob", PAGE).visitor.connect(opened.kernel_id), opened, 7)
     assert seen.startswith("bob|{}|")
@@ -121,7 +121,7 @@ def test_one_notebook_at_the_root(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("token", ["", "the-token"])
 def test_visitors_without_a_provider_keep_their_name(tmp_path: Path, token: str) -> None:
-    """Voila's default lets everybody in, or whoever has its token: the page's cookie keeps the name it gave."""
+    """By default Voila admits every visitor, or those with its token: the page's cookie keeps the visitor's name."""
     write(tmp_path / "root" / "page.ipynb", WHO, SLIDER)
     config = LINES + f"c.Voila.token = {token!r}\n"
     with standalone(tmp_path, config=config, provider="") as server:

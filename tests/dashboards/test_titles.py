@@ -73,14 +73,14 @@ def test_file_names_what_has_no_heading(tmp_path: Path, source: Any) -> None:
 
 
 def test_metadata_wins(tmp_path: Path) -> None:
-    """A title in the notebook's metadata comes first; one that is empty, or no text, is none."""
+    """A title in the notebook's metadata comes first, unless it is empty or not a string."""
     assert titled(tmp_path, "# Heading", title="  Stated ") == "Stated"
     for stated in ("", "  ", None, 7, ["x"], {"a": 1}):
         assert titled(tmp_path, "# Heading", title=stated) == "Heading"
 
 
 def test_code_and_later_cells_do_not_matter(tmp_path: Path) -> None:
-    """A comment in code is no heading; the heading of a later text is one."""
+    """A comment in code is not a heading; the heading of a later text cell is."""
     path = write(tmp_path / "a.ipynb", "# a comment", "%md no heading", "%md # Heading", "%md # Other")
     assert title(path) == "Heading"
 
@@ -99,7 +99,7 @@ def test_broken_notebook_has_its_files_name(tmp_path: Path, content: bytes) -> N
 
 @given(metadata=json_values, cells=st.lists(cells | json_values, max_size=3) | json_values)
 def test_any_json_has_a_title(tmp_path_factory: pytest.TempPathFactory, metadata: Any, cells: Any) -> None:
-    """Whatever stands in the place of metadata and cells, there is a title."""
+    """There is a title for any metadata and cells."""
     path = tmp_path_factory.getbasetemp() / "any.ipynb"
     path.write_text(json.dumps({"metadata": metadata, "cells": cells}))
     assert title(path).strip()
@@ -122,7 +122,7 @@ def test_heading_is_found_in_no_time(tmp_path: Path) -> None:
     ("source", "said"), [("#\n\nA paragraph.", "The file name"), ("# Use snake_case_names", "Use snake_case_names")]
 )
 def test_heading_is_what_a_reader_sees(tmp_path: Path, source: str, said: str) -> None:
-    """An empty heading is none, and an underscore within a word is a letter."""
+    """An empty heading does not count, and an underscore within a word is a letter."""
     assert titled(tmp_path, source) == said
 
 
@@ -168,7 +168,7 @@ async def test_index_shows_what_this_visitor_may_see(tmp_path: Path) -> None:
 
 
 async def test_index_escapes_titles(tmp_path: Path) -> None:
-    """A title is text, whatever it looks like."""
+    """A title is shown as text, even if it looks like markup."""
     title = "<script>alert('x')</script>\"&"
     page = write(tmp_path / "page.ipynb", "1", title=title, kernel=HERE)
     async with served(create_app().with_index().with_app(path="/page", root=page)) as client:
@@ -202,7 +202,7 @@ async def test_file_whose_name_is_no_text_does_not_cost_the_index(tmp_path: Path
 
 
 async def test_directory_with_a_parameter_is_not_listed(tmp_path: Path) -> None:
-    """A directory whose path has a parameter has no link: nobody knows its value."""
+    """A directory whose path has a parameter has no link, because the parameter's value is not known."""
     write(tmp_path / "page.ipynb", "1", kernel=HERE)
     app = create_app().with_index().with_dynamic_directory(path="/of/{tenant}", directory=tmp_path)
     async with served(app) as client:

@@ -1,4 +1,4 @@
-"""Who has the right of way: visitors first, and kernels ahead of them one after the other."""
+"""The order of work: visitors first, and kernels that run ahead one after the other."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def test_pages_that_overlap_are_counted() -> None:
 
 
 async def test_page_that_comes_within_the_moment_counts() -> None:
-    """Who is about to be let pass waits again where another visitor comes."""
+    """Work that is about to go on waits again if another visitor arrives."""
     roads = Traffic()
     waiting = asyncio.ensure_future(roads.quiet())
     await asyncio.sleep(0.02)
@@ -69,7 +69,7 @@ async def test_page_that_comes_within_the_moment_counts() -> None:
 
 
 async def test_page_that_fails_is_counted_off() -> None:
-    """A page that ends with an error, or is cancelled, no longer keeps anybody waiting."""
+    """A page that ends with an error, or is cancelled, no longer keeps others waiting."""
     roads = Traffic()
     with pytest.raises(RuntimeError), roads.page():
         raise RuntimeError
@@ -85,7 +85,7 @@ async def test_page_that_fails_is_counted_off() -> None:
 
 
 async def test_endless_visitors_are_not_waited_for_endlessly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a while work ahead goes on though pages never cease; who is cancelled meanwhile is cancelled."""
+    """After a while, work ahead goes on even if pages keep coming; a cancelled wait stays cancelled."""
     monkeypatch.setattr(traffic, "PATIENCE", 0.2)
     roads = Traffic()
     with roads.page():

@@ -89,7 +89,7 @@ def test_two_tabs_of_one_person_have_two_ids(server: Server) -> None:
 
 
 def test_notebook_under_two_paths_has_two_settings(tmp_path: Path) -> None:
-    """A path that nobody may see is refused, though the same notebook is open to all at another one."""
+    """A path that no visitor may see is refused, although the same notebook is open to all at another path."""
     write(tmp_path / "root" / "page.ipynb", WHO)
     app = """
 app = (create_app(identity_provider=People)

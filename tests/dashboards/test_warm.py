@@ -187,7 +187,7 @@ def test_cell_that_fails_ahead_costs_its_visitor_nothing(server: Server) -> None
 
 
 def test_threads_and_tasks_that_ask_early_wait_for_the_visitor(server: Server) -> None:
-    """What was started before anybody came sees who came."""
+    """Code that was started before the visitor arrived sees the visitor."""
     ahead(server, "threads")
     opened = visit(server, "alice", "/threads")
     assert "threads saw ['alice', 'alice']" in opened.html

@@ -1,4 +1,4 @@
-"""A page ends, whatever its kernel loses; a slow kernel is waited for."""
+"""A page ends even if its kernel loses a message; a slow kernel is waited for."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ async def test_kernel_that_answers_nothing_is_waited_for(monkeypatch: pytest.Mon
 
 @pytest.mark.usefixtures("hasty")
 async def test_error_of_the_cell_passes() -> None:
-    """What the cell raises is raised, also a limit of its own."""
+    """An error of the cell is raised, including one of its own timeouts."""
     with pytest.raises(TimeoutError):
         async with Watch().over(Kernel()):
             raise TimeoutError

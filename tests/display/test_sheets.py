@@ -143,7 +143,7 @@ def test_hostile_names_stay_text(name: str) -> None:
 
 @given(st.text(alphabet=st.characters(codec=None, exclude_characters="\t\n\r"), max_size=40))
 def test_any_name_stays_text(name: str) -> None:
-    """Whatever a name is made of, it is shown as harmless text."""
+    """Any name is shown as harmless text."""
     for value in hostile(name):
         assert_harmless(value)
 
@@ -217,7 +217,7 @@ def test_count_of_other_names_has_no_option() -> None:
 
 
 def test_connection_is_counted_and_not_listed() -> None:
-    """Headers of the connection itself are no loss: where all that is withheld is asked for, they are counted."""
+    """Headers of the connection itself are not listed; in the list of everything withheld they are counted."""
     names = ["headers.upgrade", "headers.sec-websocket-key", "headers.referer"]
     plain = bundle(Withheld(names))["text/plain"]
     assert "upgrade" not in plain
@@ -328,7 +328,7 @@ def test_colours_follow_the_theme() -> None:
 
 
 def test_nothing_comes_from_elsewhere() -> None:
-    """No script, no link, no image, no font: a saved output asks nobody for anything."""
+    """No script, no link, no image, no font: a saved output makes no request to any server."""
     assert not re.search(r"url\(|@import|http", html.STYLE)
 
 
@@ -347,13 +347,13 @@ def test_last_expression_has_the_rich_form() -> None:
 
 
 def test_url_is_shown_by_its_repr() -> None:
-    """A URL needs no table, and its query values are masked all the same."""
+    """A URL needs no table, and its query values are masked too."""
     formats, _ = DisplayFormatter().format(URL("http://hub/?region=VALUE"))
     assert formats == {"text/plain": "URL('http://hub/?region=***')"}
 
 
 def test_json_is_plain_data() -> None:
-    """The JSON form has mappings, whatever they are made of, and the address masked."""
+    """In the JSON form all mappings and the address are masked."""
     whole = replace(request(meta={"a": {"b": 1}}), client=Address("203.0.113.9", 1))
     plain = json.loads(sheets.as_json(AppMeta(whole, "run")))
     assert (plain["request"]["meta"], plain["request"]["client"]) == ({"a": "***"}, "***")

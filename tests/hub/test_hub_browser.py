@@ -333,7 +333,7 @@ def test_closed_dashboard_ends_its_kernel(hub: Hub, browser: Browser) -> None:
 
 
 def test_dashboard_is_for_its_group(hub: Hub, browser: Browser) -> None:
-    """Who is not in the group is led to the Hub's form and back, and gets the page that says 403."""
+    """A user who is not in the group is redirected to the Hub's form and back, and gets the page that says 403."""
     with window(browser) as context:
         dashboard = Dashboard(hub, context).open("carol", "sales")
         expect(dashboard.page.locator("h1")).to_have_text("403", timeout=PATIENCE)

@@ -68,7 +68,7 @@ def test_visitor_logs_in_at_the_hub(hub: Hub) -> None:
 
 
 def test_group_decides(hub: Hub) -> None:
-    """Who is in no group that may see a page does not see it, nor its link, nor the kernel of somebody who does."""
+    """A user without the right group sees neither a page, nor its link, nor the kernel of a user who may."""
     bob, carol = visitor(hub, "bob"), visitor(hub, "carol")
     opened = look(bob, "sales")
     assert look(carol, "sales").response.status_code == 403

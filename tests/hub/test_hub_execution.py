@@ -80,7 +80,7 @@ def test_cells_see_who_asked(hub: Hub, mode: str) -> None:
 
 
 def test_nobody_asks_without_the_hub(hub: Hub) -> None:
-    """A stranger, a token that the Hub does not know, and carol, with whom nothing is shared, are refused."""
+    """A stranger, a token that the Hub does not know, and carol, who has no share, are refused."""
     kernel_id = hub.browser("alice").visit("alice").start_kernel()
     for guest in (hub.script("made-up", "alice"), hub.browser().visit("alice"), hub.browser("carol").visit("alice")):
         assert post(guest, kernel_id).status_code == 403

@@ -1,4 +1,4 @@
-"""Whom a cell sees on a real JupyterHub, in both modes of its single-user servers."""
+"""Which user a cell sees on a real JupyterHub, in both modes of its single-user servers."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ EXPECTED: dict[str, Json] = {
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("who", EXPECTED)
 def test_everybody_is_themself(arrive: Callable[[str], Guest], kernel: str, who: str, way: str) -> None:
-    """Whoever the Hub lets in is seen as the one whom the Hub knows, with groups and nothing else of the Hub's."""
+    """A cell sees each admitted user as the Hub knows them, with groups and nothing else of the Hub's."""
     user = WAYS[way](arrive(who).connect(kernel))["user"]
     names = {name: user.pop(name) for name in ("name", "display_name", "initials", "color")}
     assert user == {**ANYBODY, **EXPECTED[who], "assurance": "hub", "is_authenticated": True}
@@ -231,7 +231,7 @@ def test_guest_forges_the_owner(arrive: Callable[[str], Guest], kernel: str) -> 
 @in_one_mode
 @pytest.mark.parametrize("newcomer", ["owner", "guest", "service of the owner's name"])
 def test_buffered_output_is_its_owners(hub: Hub, arrive: Callable[[str], Guest], tmp_path: Path, newcomer: str) -> None:
-    """What was printed while alice's connection was broken is for her alone, whoever presents her session_id."""
+    """What was printed while alice's connection was broken reaches only her, even if others present her session_id."""
     alice, session, go = arrive("owner"), "the-lost-session", tmp_path / "go"
     kernel = alice.start_kernel()
 

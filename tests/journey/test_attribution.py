@@ -1,4 +1,4 @@
-"""Whose request a cell sees on a real server, from the very first message, and when nobody is there."""
+"""Whose request a cell sees on a real server, from the very first message, and when there is no visitor."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_logged_out_visitor_does_not_keep_the_last_user(tmp_path: Path) -> None:
 
 
 def test_environment_says_nothing_of_the_visitor(tmp_path: Path) -> None:
-    """Trap: JUPYTERHUB_USER read as the visitor, and facts carried by the environment. It is nobody's carrier here."""
+    """Trap: JUPYTERHUB_USER read as the visitor, and facts carried by the environment. Here it carries nothing."""
     with serving(tmp_path, config=PEOPLE, token="", env={"JUPYTERHUB_USER": "owner"}) as server:
         visitor = server.visitor(cookies={"person": "alice-in-particular"})
         socket = visitor.connect(visitor.start_kernel())

@@ -187,7 +187,7 @@ ODD_METADATA = ("[]", "null", "7", '"app_meta"', '[{"app_meta": 1}]')
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_cell_that_travels_unstamped_is_written(server: Server, book: Book, kernel: str, format: Format) -> None:
-    """A message whose metadata is no object is passed on unstamped, and written."""
+    """A message whose metadata is not an object is passed on unstamped, and written."""
     socket, mark = person(server, "alice").connect(kernel, format=format), uuid.uuid4().hex
     for number, metadata in enumerate(ODD_METADATA):
         message = socket.message("execute_request", {**CELL, "code": "1"}, msg_id=f"{mark}-{number}")
@@ -229,7 +229,7 @@ def test_each_cell_is_its_own_persons(server: Server, book: Book, kernel: str) -
 
 
 def test_identity_of_unknown_form_is_null(server: Server, book: Book, kernel: str) -> None:
-    """A provider's answer that nobody understands makes a visitor without a name; their cells are written."""
+    """An unknown answer of a provider makes a visitor without a name, whose cells are written."""
     mark = uuid.uuid4().hex
     socket = person(server, "alice", form="int").connect(kernel)
     socket.run("1", msg_id=mark)
@@ -307,7 +307,7 @@ def incomplete(mark: str, left_out: str, format: Format, socket: Socket) -> str 
 
 
 def test_message_that_the_server_refuses_is_not_written(server: Server, book: Book) -> None:
-    """A message on a channel that is none, or that lacks a part, reaches no kernel, and there is no event of it."""
+    """A message on an unknown channel, or that lacks a part, reaches no kernel, and there is no event of it."""
     visitor, mark = person(server, "alice"), uuid.uuid4().hex
     kernel = visitor.start_kernel()
     for format in FORMATS:
@@ -337,7 +337,7 @@ def test_message_that_no_kernel_reads_is_not_written(server: Server, book: Book,
 
 
 def test_nobody_writes_an_event_by_hand(server: Server, book: Book, kernel: str) -> None:
-    """The server's events API lets whoever is logged in emit events: not those of who ran what."""
+    """The server's events API lets every logged-in user emit events, but not those of who ran what."""
     visitor = person(server, "alice")
     visitor.connect(kernel).run("1", msg_id="genuine")
     (genuine,) = (event for event in book.of(kernel) if event["msg_id"] == "genuine")
@@ -451,7 +451,7 @@ def test_two_thousand_cells_at_once_lose_none(server: Server, book: Book) -> Non
 
 
 def test_audit_is_off_by_default(tmp_path: Path) -> None:
-    """Without the option nothing is written where other events are, and nobody can write such an event by hand."""
+    """Without the option nothing is written among other events, and no client can write such an event by hand."""
     with serving(tmp_path, config=PEOPLE + HANDLERS, token="") as server:
         visitor = person(server, "alice")
         kernel = visitor.start_kernel()

@@ -268,7 +268,7 @@ def until(wanted: Callable[[], bool]) -> None:
 
 
 def test_each_sees_themself(executor: Server, alice: Visitor, bob: Visitor) -> None:
-    """Trap: the first one, or the last one. Whoever asks for a cell is its person, with their own cookies."""
+    """Trap: the first one, or the last one. A cell sees the person who asked for it, with that person's cookies."""
     kernel = alice.start_kernel()
     for visitor, username, theme in [(alice, "alice", "dark"), (bob, "bob", "light")] * 2 + [(bob, "bob", "light")]:
         seen = who(visitor, kernel)
@@ -314,7 +314,7 @@ def test_cells_after_a_cancelled_queue(kernel: str, alice: Visitor, bob: Visitor
 
 
 def test_beside_a_socket(kernel: str, alice: Visitor, bob: Visitor, carol: Visitor, gate: Gate) -> None:
-    """Cells that carol sends over her socket are hers, whoever's run in between."""
+    """Cells that carol sends over her socket are hers, even if others' cells run in between."""
     socket = carol.connect(kernel)
     slow = ask(alice, kernel, gate.wait)
     content = {"code": WHO, "silent": False, "store_history": False, "user_expressions": {}, "allow_stdin": False}
@@ -357,7 +357,7 @@ def test_after_a_restart(alice: Visitor, bob: Visitor) -> None:
 
 
 def test_input_by_another(kernel: str, alice: Visitor, bob: Visitor) -> None:
-    """A cell stays its asker's when somebody else answers its question."""
+    """A cell stays its asker's when another person answers its question."""
     location = ask(alice, kernel, f"given = input('?')\n{WHO}")
     assert poll(alice, location).status_code == 300
     queued = ask(bob, kernel, f"assert given == 'from bob'\n{WHO}")
@@ -405,7 +405,7 @@ print(slider.comm.comm_id)
 
 
 def test_callback_sees_who_caused_it(kernel: str, alice: Visitor, bob: Visitor, carol: Visitor) -> None:
-    """A callback of a widget of alice's cell sees whoever moves the widget: over a socket, or by a cell."""
+    """A callback of a widget of alice's cell sees the person who moves the widget, over a socket or by a cell."""
     comm_id = answer(alice, ask(alice, kernel, WIDGET)).strip()
     socket = carol.connect(kernel)
     data = {"method": "update", "state": {"value": 1}, "buffer_paths": []}
@@ -426,7 +426,7 @@ STAMP = (
 
 
 def test_forgeries_are_not_believed(kernel: str, alice: Visitor, bob: Visitor) -> None:
-    """Nothing that stands in a request's body, query or headers makes it somebody else's, or another kernel's."""
+    """Nothing in a request's body, query or headers makes it another person's, or another kernel's."""
     msg_id, stolen = json.loads(answer(alice, ask(alice, kernel, f"import json\n{STAMP}")))
     other = next(model["id"] for model in alice.get("/api/kernels").json() if model["id"] != kernel)
     bodies: list[Json] = [
@@ -474,7 +474,7 @@ def outcome(visitor: Visitor, kernel_id: str, body: bytes) -> tuple[Any, ...]:
 
 
 def test_odd_bodies_end_as_without_us(executor: Server, plain: Server, plain_kernel: str, alice: Visitor) -> None:
-    """Whatever is sent, the answers are those of a server on which we are disabled."""
+    """Every request gets the same answer as on a server on which we are disabled."""
     other = plain.visitor(cookies={"person": "alice"})
     ours, theirs = alice.start_kernel(), plain_kernel
     for body in ODD:
@@ -492,7 +492,7 @@ def test_odd_bodies_end_as_without_us(executor: Server, plain: Server, plain_ker
 
 
 def test_strangers_are_refused_as_without_us(executor: Server, plain: Server, kernel: str, plain_kernel: str) -> None:
-    """Who is not logged in, or shows no XSRF token, cannot ask for anything."""
+    """A client that is not logged in, or shows no XSRF token, cannot ask for anything."""
     refused = []
     for at, kernel_id in ((executor, kernel), (plain, plain_kernel)):
         stranger, hasty = at.visitor(), at.visitor(cookies={"person": "alice"})
@@ -514,7 +514,7 @@ def test_remote_server_is_told_nothing(executor: Server, tokened: Server, tokene
 
 
 def test_page_of_the_session(executor: Server, alice: Visitor, bob: Visitor) -> None:
-    """Who opened the notebook's session from its page has that page, and its query; others do not."""
+    """The person who opened the notebook's session from its page has that page and its query; others do not."""
     page = f"{executor.url}notebooks/sales.ipynb?region=emea&token=CANARY"
     body = {"path": "sales.ipynb", "type": "notebook", "name": "", "kernel": {"name": AWARE}}
     session = alice.call("POST", "/api/sessions", body, headers={"Referer": page}).json()
@@ -530,7 +530,7 @@ def test_page_of_the_session(executor: Server, alice: Visitor, bob: Visitor) -> 
 
 
 def test_renderer_and_other_clients(alice: Visitor, bob: Visitor) -> None:
-    """A page's own cells see its visitor; what its client sends later sees nobody, as do other extensions' cells."""
+    """A page's own cells see its visitor; its client's later messages, and other extensions' cells, see no request."""
     rendered = alice.get("/test/page", params={"code": WHO}).json()
     kernel, seen = rendered["kernel"], json.loads(rendered["text"])
     assert (seen["user"]["username"], seen["mode"], seen["via"]) == ("alice", "run", "page")
@@ -563,7 +563,7 @@ def test_request_hook(executor: Server, kernel: str, alice: Visitor, bob: Visito
 
 
 def test_slow_hook_changes_no_order(executor: Server, kernel: str, bob: Visitor) -> None:
-    """Who asked first is first, however long the deployer's function takes for them; others wait for their turn."""
+    """The first request runs first, even if the deployer's function takes long for it; others wait their turn."""
     slow = executor.visitor(cookies={"person": "slow"})
     root = executor.home / "root"
     with ThreadPoolExecutor(2) as pool:
@@ -583,7 +583,7 @@ def events(executor: Server, kernel_id: str) -> list[Json]:
 
 
 def test_audit(executor: Server, alice: Visitor, bob: Visitor) -> None:
-    """Each cell that somebody asks for is one event, of that person, without the code; others' cells are nobody's."""
+    """Each requested cell is one event of the person who asked, without the code; other cells have no user."""
     body = {"path": "books.ipynb", "type": "notebook", "name": "", "kernel": {"name": AWARE}}
     kernel = alice.call("POST", "/api/sessions", body).json()["kernel"]["id"]
     for text in run_by_another_extension(bob, kernel, f"'CANARY'\n{WHO}"):
@@ -603,7 +603,7 @@ def test_audit(executor: Server, alice: Visitor, bob: Visitor) -> None:
 
 
 def test_token_and_logout(tokened: Server, tokened_kernel: str) -> None:
-    """Who holds the token is the owner, in a cookie or a header; logged out, they cannot ask, as without us."""
+    """A client with the token, in a cookie or header, is the owner; after a logout it cannot ask, as without us."""
     owner = tokened.visitor(cookies={"theme": "dark"})
     bearer = tokened.visitor(token=False, headers={"Authorization": f"token {TOKEN}"})
     for visitor, cookies in ((owner, {"theme": "dark"}), (bearer, {})):
@@ -619,7 +619,7 @@ def test_token_and_logout(tokened: Server, tokened_kernel: str) -> None:
 
 
 def test_authentication_off(tmp_path: Path) -> None:
-    """Where everybody may do everything, who asks is an anonymous user."""
+    """If authentication is off, the person who asks is an anonymous user."""
     with serving(tmp_path, config=enabling(*NBMODEL), token="", python=str(TOGETHER)) as server:
         visitor = server.visitor()
         user = who(visitor, visitor.start_kernel())["user"]

@@ -31,7 +31,7 @@ def started_again(socket: Socket, old: str) -> None:
 
 
 def test_restart_keeps_the_visitor(alice: Visitor, bob: Visitor) -> None:
-    """After a kernel's restart everybody on it is still themself, on the same connection."""
+    """After a kernel's restart each person keeps their identity on the same connection."""
     kernel = alice.start_kernel()
     sockets = {"alice": alice.connect(kernel), "bob": bob.connect(kernel)}
     old = sockets["alice"].run(PID).text.strip()
@@ -153,7 +153,7 @@ def test_plain_python_kernel_knows_its_visitor_by_import_alone(alice: Visitor) -
 
 
 def test_idle_kernel_is_culled_at_the_same_time(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Stamping is no activity: an idle kernel is culled when it is culled without us."""
+    """Stamping does not count as activity: an idle kernel is culled as it is without us."""
     culling = (
         "c.MappingKernelManager.cull_idle_timeout = 3\nc.MappingKernelManager.cull_interval = 1\n"
         "c.MappingKernelManager.cull_connected = True\n"

@@ -143,7 +143,7 @@ def outcome(socket: Socket, frame: str | bytes) -> str:
 
 
 def test_malformed_frames_end_as_on_a_plain_server(people: Server, plain: Server) -> None:
-    """Each malformed frame has the outcome that a plain server gives it; nobody else is disturbed."""
+    """Each malformed frame has the outcome that a plain server gives it, and disturbs no other client."""
     ours, theirs = outcomes(people), outcomes(plain)
     differences = {
         str(case)[:120]: (a, b) for case, a, b in zip(CASES, ours, theirs, strict=True) if _kind(a) != _kind(b)

@@ -1,4 +1,4 @@
-"""Which clients of the server speak for a visitor's page, and which for nobody."""
+"""Which of the server's clients speak for a visitor's page, and which for no visitor."""
 
 from __future__ import annotations
 

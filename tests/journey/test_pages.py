@@ -83,7 +83,7 @@ def test_callback_sees_the_page_with_the_live_identity(voila: Server) -> None:
 
 
 def test_another_persons_callback_has_no_page(voila: Server) -> None:
-    """A page is tied to a kernel and an identity: somebody else on that kernel has no page, and is themself."""
+    """A page is tied to a kernel and an identity: another person on that kernel has no page, only an identity."""
     _, _, kernel = render(voila.visitor(cookies={"person": "alice"}), "region=emea")
     seen = voila.visitor(cookies={"person": "bob"}).connect(kernel).who()
     assert (seen["user"]["username"], seen["via"], seen["query"]) == ("bob", "socket", {})
@@ -115,7 +115,7 @@ def test_visitor_that_is_logged_in_by_the_page_keeps_it(tmp_path_factory: pytest
 
 @pytest.mark.parametrize(("person", "expected"), [("alice", "alice"), ("bob", None)])
 def test_progressive_rendering(tmp_path: Path, person: str, expected: str | None) -> None:
-    """Cells that a rendered page has run over a socket see that page's visitor; anybody else's socket gets nobody."""
+    """Cells that a rendered page runs over its socket see its visitor; over another socket they see no request."""
     (tmp_path / "root").mkdir()
     spec = {"name": AWARE, "display_name": AWARE, "language": "python"}
     cell = (

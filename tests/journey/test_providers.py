@@ -1,4 +1,4 @@
-"""Whatever an identity provider returns: a documented outcome, and a kernel that keeps working."""
+"""Every answer of an identity provider has a documented outcome, and the kernel keeps working."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_forms_of_users(odd: Server, form: str, expected: dict[str, object]) -> 
 
 @pytest.mark.parametrize("form", ["int", "list"])
 def test_unknown_form_is_nobody(odd: Server, form: str) -> None:
-    """A user of a form that nobody knows is None, and the kernel works."""
+    """A user of an unknown form is None, and the kernel works."""
     visitor = odd.visitor(cookies={"person": "alice", "form": form})
     socket = visitor.connect(visitor.start_kernel())
     assert socket.who()["user"] is None
@@ -66,7 +66,7 @@ def test_names_that_are_not_latin(odd: Server) -> None:
 
 
 def test_auth_that_is_off_authenticates_nobody(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """With authentication off everybody is anonymous and is_authenticated is False."""
+    """With authentication off every visitor is anonymous, and is_authenticated is False."""
     with serving(tmp_path_factory.mktemp("off"), token="") as server:
         visitor = server.visitor()
         visitor.get("/api/me")

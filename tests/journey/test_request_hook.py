@@ -1,4 +1,4 @@
-"""``request_hook``: the deployer's own fields on each connection, and nothing that they do is anybody else's."""
+"""``request_hook``: the deployer's own fields on each connection, and none of another connection's."""
 
 from __future__ import annotations
 
@@ -278,7 +278,7 @@ SAYS = {
 
 @pytest.mark.parametrize("do", SAYS)
 def test_connection_without_an_answer_has_no_fields(server: Server, kernel: str, do: str) -> None:
-    """Whatever goes wrong costs that connection its fields: its user stays, and one warning has none of its text."""
+    """Any error costs that connection its fields: its user stays, and one warning has nothing of the error's text."""
     before = len(server.log)
     socket = connect(server, kernel, do=do)
     assert seen(socket) == ({}, "alice", "edit")
@@ -359,7 +359,7 @@ def refused(home: Path, value: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_wrong_value_stops_the_server(tmp_path: Path) -> None:
-    """A value that is no function stops the server at its start, and the option is named."""
+    """A value that is not a function stops the server at its start, and the option is named."""
     with ThreadPoolExecutor(2) as pool:
         ended = list(pool.map(lambda item: refused(tmp_path / str(item[0]), item[1]), enumerate(WRONG)))
     for done, says in zip(ended, WRONG.values(), strict=True):

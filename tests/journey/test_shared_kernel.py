@@ -97,7 +97,7 @@ def callback(socket: Socket, comm_id: str, number: int, metadata: Any, raw: str 
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("channel", ["shell", "control"])
 def test_every_channel_and_type_is_stamped(alice: Visitor, format: Format, channel: str) -> None:
-    """Whatever a browser sends, on shell and control, arrives with a stamp and without the client's own."""
+    """Every message of a browser, on shell and control, arrives with a stamp and without the client's own."""
     socket = alice.connect(alice.start_kernel(), format=format)
     socket.run(
         "kernel = get_ipython().kernel\ngot = []\noriginal = kernel.set_parent\n"

@@ -1,4 +1,4 @@
-"""A session_id is a claim: it names a visitor's own connection and nobody else's."""
+"""A session_id is a claim: it names one of the visitor's own connections and no other visitor's."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def seen(page: Page, number: int) -> Json:
 
 @pytest.mark.parametrize("server_runs", [True, False], ids=["by-the-server", "over-sockets"])
 def test_two_people_in_one_notebook(labs: dict[bool, Server], browser: Browser, *, server_runs: bool) -> None:
-    """Whoever runs a cell of the shared notebook is its person, and everybody sees that in the cell's output."""
+    """A cell of the shared notebook sees the person who runs it, and all people see that in the cell's output."""
     lab = labs[server_runs]
     contexts = {person: log_in(browser, lab, person) for person in ("alice", "bob")}
     pages = {person: open_notebook(context, lab) for person, context in contexts.items()}

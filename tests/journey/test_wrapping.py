@@ -1,4 +1,4 @@
-"""We wrap what is configured, after everybody else has, once, and through gateways too."""
+"""We wrap the configured classes after all other extensions have, only once, and for gateways too."""
 
 from __future__ import annotations
 

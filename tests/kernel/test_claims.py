@@ -1,4 +1,4 @@
-"""The claim of a warm kernel: who asks ahead waits for the visitor, in real kernels that nobody has claimed yet."""
+"""The claim of a warm kernel: code that asks ahead waits for the visitor, in real kernels that are not claimed."""
 
 from __future__ import annotations
 
@@ -257,7 +257,7 @@ def test_every_way_to_ask_waits(ahead: Ahead, question: str, answer: str) -> Non
 
 
 def test_nobody_else_waits(ahead: Ahead) -> None:
-    """A message without a stamp, or with somebody's own, is answered at once, before and after the claim."""
+    """A message without a stamp, or with a visitor's ordinary one, is answered at once, before and after the claim."""
     for _ in range(2):
         assert ahead.kernel.run(None, "m = app_meta(); print(m.request, m.mode, m.session.kernel_id)") == (
             "None script None"
@@ -269,13 +269,13 @@ def test_nobody_else_waits(ahead: Ahead) -> None:
 
 
 def test_unpinned_thread_does_not_wait(ahead: Ahead) -> None:
-    """A pool's worker serves many people: it sees nobody, at once, also where its cell is run ahead."""
+    """A pool's worker serves many people: it sees no request, at once, even if its cell is run ahead."""
     ahead.kernel.run(None, "from concurrent.futures import ThreadPoolExecutor\npool = ThreadPoolExecutor(1)")
     assert ahead.run("print(pool.submit(who).result(5))") == "None"
 
 
 def test_callback_without_a_message_does_not_wait(ahead: Ahead) -> None:
-    """A callback in a context of its own sees nobody, at once, whoever scheduled it."""
+    """A callback in a context of its own sees no request, at once, no matter who scheduled it."""
     ahead.run("import asyncio, contextvars\nout = []")
     later = "_ = asyncio.get_event_loop().call_soon(lambda: out.append(who()), context=contextvars.Context())"
     ahead.run(later)
@@ -293,7 +293,7 @@ def test_fake_request_in_a_cell_that_is_run_ahead_does_not_wait(ahead: Ahead) ->
 
 
 def test_forked_child_sees_nobody_and_does_not_hang(ahead: Ahead) -> None:
-    """A process that is forked while a cell and a thread wait is nobody's, before and after the claim."""
+    """A process that is forked while a cell and a thread wait sees no request, before and after the claim."""
     ahead.kernel.run(None, f"import warnings; warnings.simplefilter('ignore')\n{FORK}")
     assert ahead.run("print(child())") == "(None, 'script')"
     wait = "import threading\nt = threading.Thread(target=lambda: out.append(who())); t.start()"
@@ -317,7 +317,7 @@ def test_cells_after_the_claim_see_their_own_sender(ahead: Ahead) -> None:
 
 
 def test_second_claim_is_refused(ahead: Ahead) -> None:
-    """The first visitor stays, whoever else is said to have come, before and after somebody asked."""
+    """The first visitor stays, even if another claim arrives, before or after code has asked."""
     cell = ahead.start("print(who())")
     ahead.claim("alice")
     ahead.claim("bob")
@@ -441,7 +441,7 @@ def test_timeout_ends_the_wait(ahead: Ahead) -> None:
 
 @pytest.mark.parametrize("timeout", ["0", "-1", "0.0"])
 def test_timeout_of_nothing_does_not_wait(ahead: Ahead, timeout: str) -> None:
-    """A timeout of zero or less asks whether somebody came."""
+    """A timeout of zero or less asks whether the visitor has arrived."""
     assert ahead.run(f"print(app_meta(timeout={timeout}))").startswith("NotClaimed: No visitor arrived")
     ahead.claim("alice")
     ahead.settle()
@@ -450,7 +450,7 @@ def test_timeout_of_nothing_does_not_wait(ahead: Ahead, timeout: str) -> None:
 
 @pytest.mark.parametrize("timeout", ["'x'", "float('nan')", "[]"])
 def test_timeout_that_is_not_a_number_is_a_type_error(ahead: Ahead, timeout: str) -> None:
-    """A mistake in the call is no TimeoutError, which an author may catch for visitors who do not arrive."""
+    """A mistake in the call is not a TimeoutError, which an author may catch for visitors who do not arrive."""
     cell = f"try: app_meta(timeout={timeout})\nexcept TypeError as error: print(error)"
     assert ahead.run(cell).startswith("timeout must be a number of seconds or None, not ")
 
@@ -466,7 +466,7 @@ def test_unusable_timeout_never_gives_nobody(ahead: Ahead, timeout: str) -> None
 
 
 def test_interrupt_ends_the_wait(tmp_path: Path) -> None:
-    """Who interrupts the kernel ends a cell's wait, also the one for its thread; its visitor can still come."""
+    """Interrupting the kernel ends a cell's wait, even a wait for its thread; its visitor can still arrive."""
     with owned(tmp_path, AWARE) as (manager, ahead):
         for code in ("who()", f"{THREADED}; t.join()"):
             cell = ahead.asks(code)
@@ -517,7 +517,7 @@ def test_kernel_without_the_extension_takes_its_claim(tmp_path: Path) -> None:
 
 
 def test_unloading_leaves_nothing(tmp_path: Path) -> None:
-    """Loading adds one handler of control messages, twice as once; unloading leaves them as they were."""
+    """Loading adds one handler of control messages, and is idempotent; unloading restores them."""
     names = "k = get_ipython().kernel; now = lambda: dict(k.control_handlers)"
     with owned(tmp_path) as (manager, ahead):
         ahead.kernel.run(None, f"{names}\nbefore = now()")

@@ -41,7 +41,7 @@ def test_ipykernel_keeps_the_message_in_a_context_variable() -> None:
 
 
 def test_cell_sees_its_sender(kernel: Kernel) -> None:
-    """A cell sees the person who sent it, whoever else uses the kernel."""
+    """A cell sees the person who sent it, even if others use the kernel."""
     people = random.Random(1).choices(["alice", "bob", "carol"], k=60)
     assert [kernel.run(person, "print(who())") for person in people] == people
 
@@ -55,7 +55,7 @@ def test_unstamped_cell_sees_nobody(kernel: Kernel, stamp: object) -> None:
 
 
 def test_copied_stamp_is_refused(kernel: Kernel) -> None:
-    """A stamp copied from somebody's message to another message is worth nothing."""
+    """A stamp that is copied from one message to another is worth nothing."""
     message = kernel.client.session.msg("execute_request", {})
     assert kernel.run(None, "print(who())", stamp=kernel.stamp("alice", message)) == "None"
 
@@ -78,7 +78,7 @@ def test_kernel_without_a_key_believes_nothing(tmp_path: Path) -> None:
 
 
 def test_newer_version_is_named_in_one_warning(kernel: Kernel) -> None:
-    """A stamp of an unknown major version means nobody, and one warning that says what to do."""
+    """A stamp of an unknown major version means no request, and one warning that says what to do."""
     stamp = {"v": "9.0", "payload": "{}", "mac": "00"}
     first = kernel.run(None, "print(who())", stamp=stamp)
     assert "install the same release" in first
@@ -122,7 +122,7 @@ def test_thread_without_the_extension_sees_nobody(bare: Kernel) -> None:
 
 
 def test_thread_that_nobody_started_sees_nobody(kernel: Kernel) -> None:
-    """A thread that an unstamped message started is pinned to nobody."""
+    """A thread that an unstamped message started is pinned to no request."""
     kernel.run(
         None,
         "import threading\ngo, out = threading.Event(), []\n"
@@ -153,7 +153,7 @@ def test_pool_worker_sees_nobody(kernel: Kernel, pool: str) -> None:
     ],
 )
 def test_forked_process_sees_nobody(kernel: Kernel, pool: str) -> None:
-    """A forked worker inherits the variables of whoever forked it, and must not believe them."""
+    """A forked worker inherits the variables of the code that forked it, and must not believe them."""
     imports = "import concurrent.futures, multiprocessing, warnings\nwarnings.simplefilter('ignore')\n"
     submit = "(pool.submit(who).result(20) if hasattr(pool, 'submit') else pool.apply_async(who).get(20))"
     assert kernel.run("alice", f"{imports}pool = {pool}\nprint({submit})") == "None"
@@ -246,7 +246,7 @@ def test_process_forked_by_a_pinned_thread_sees_nobody(kernel: Kernel) -> None:
 
 
 def test_thread_that_could_not_start_belongs_to_its_next_starter(kernel: Kernel) -> None:
-    """A thread whose start failed is pinned to whoever starts it at last."""
+    """A thread whose start failed is pinned to the request that finally starts it."""
     kernel.run(
         "alice",
         "import threading\nout = []\n"
@@ -292,7 +292,7 @@ def test_subshell_sees_the_sender_of_its_cell(kernel: Kernel) -> None:
 
 
 def test_cell_on_the_control_channel_sees_its_sender(kernel: Kernel) -> None:
-    """A cell on the control channel sees its sender; a task that it leaves behind sees nobody."""
+    """A cell on the control channel sees its sender; a task that it leaves behind sees no request."""
     kernel.run("bob", "out = [who()]", channel="control")
     assert kernel.run("alice", "print(out)") == "['bob']"
     kernel.run(
@@ -357,7 +357,7 @@ def test_gateway_key_is_used_and_not_inherited(tmp_path: Path, monkeypatch: pyte
 
 
 def test_empty_gateway_key_believes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty key in the environment is no key, and the Session's own is not used in its place."""
+    """An empty key in the environment is not a key, and the Session's own is not used instead."""
     monkeypatch.setenv(wire.KEY_VARIABLE, "")
     with running(tmp_path) as kernel:
         assert kernel.run("alice", "print(who())") == "None"

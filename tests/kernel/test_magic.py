@@ -268,7 +268,7 @@ def test_withheld_user_field(shell: Any) -> None:
 
 
 def test_unknown_groups_are_not_none_at_all(shell: Any, alice: AppMeta) -> None:
-    """Groups that are withheld, or did not fit, are said to be so; nobody is told that there are none."""
+    """Groups that are withheld, or did not fit, are shown as such; the sheet never says that there are none."""
     assert alice.user is not None
     unknown = {"user": User({**alice.user, "groups": None})}
     withheld = changed(alice, **unknown, redacted=Names(["user.groups"]))
@@ -347,7 +347,7 @@ def test_redacted_lists_the_option_of_each_name(shell: Any, alice: AppMeta) -> N
 
 @pytest.mark.parametrize("line", ["-h", "--help", "user --help"])
 def test_help_is_the_usage(shell: Any, capsys: pytest.CaptureFixture[str], line: str) -> None:
-    """Who asks for help gets the short usage, with and without a request."""
+    """Asking for help shows the short usage, with and without a request."""
     assert ask(shell, line, AppMeta()) is None
     said = capsys.readouterr().out
     assert said.startswith("Show the request of the running cell")
@@ -450,7 +450,7 @@ def test_cell_runs_under_the_fake(shell: Any) -> None:
 
 
 def test_user_may_be_nobody(shell: Any) -> None:
-    """A fake user can be one whom nobody vouches for, and ``user=alice`` is short for the username."""
+    """A fake user can be one without assurance, and ``user=alice`` is short for the username."""
     cell = "%%app_meta {}\nfrom jupyter_app_meta import app_meta\napp_meta().user"
     assert shell.run_cell(cell.format("user=alice")).result.username == "alice"
     assert shell.run_cell(cell.format("user.is_authenticated=false")).result.kind == "anonymous"
@@ -741,7 +741,7 @@ def test_completion_of_nothing_offers_every_root(completions: Complete, alice: A
 
 
 def test_completion_is_the_visitors_own(completions: Complete, alice: AppMeta) -> None:
-    """What one visitor sent is not offered to another, nor to nobody."""
+    """What one visitor sent is not offered to another, nor without a visitor."""
     bob = changed(alice, cookies=Cookies({"lang": "SECRET"}), query_params=QueryParams())
     assert offered(completions("%app_meta cookies.", bob)) == ["cookies.lang"]
     assert offered(completions("%app_meta user.user")) == ["user.username"]

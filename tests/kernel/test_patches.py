@@ -85,7 +85,7 @@ def test_thread_runs_and_knows_its_starter(kernel: Kernel, patch: str) -> None:
 
 @pytest.mark.parametrize("order", ["load patch unload", "load patch unload restore", "load patch restore unload"])
 def test_unloading_in_any_order_leaves_threads_that_know_nobody(kernel: Kernel, order: str) -> None:
-    """After ``%unload_ext`` threads run and are not pinned, whoever restores what first; loading again pins again."""
+    """After ``%unload_ext`` threads are not pinned, in any order of restoring; loading again pins again."""
     restore, patch = "Thread.start = kept", f"kept = Thread.start\n{WRAPS_RUN}"
     for step in order.split():
         kernel.run("carol", {"load": LOAD, "unload": UNLOAD, "patch": patch, "restore": restore}[step])
@@ -121,7 +121,7 @@ def test_thread_takes_the_arguments_of_another_patch(kernel: Kernel) -> None:
 )
 @pytest.mark.parametrize("place", [("context", "parent_of"), ("authors", "wrote"), ("threads", "_has_begun")])
 def test_fault_of_ours_costs_no_thread(kernel: Kernel, fault: str, place: tuple[str, str]) -> None:
-    """If our own code fails, the thread runs, and at worst knows nobody."""
+    """If our own code fails, the thread runs, and at worst sees no request."""
     kernel.run("carol", f"{LOAD}\n{fault.format(*place)}")
     assert kernel.run("alice", "print(started())") == "None"
 
@@ -188,7 +188,7 @@ def test_step_that_fails_is_named_and_the_others_are_done(kernel: Kernel, module
 
 
 def test_kernel_without_the_variable_knows_nobody(kernel: Kernel) -> None:
-    """Where ipykernel's private parts are not as we know them, code runs and knows nobody."""
+    """If ipykernel's private parts are not as we know them, code runs and sees no request."""
     kernel.run("carol", LOAD)
     assert kernel.run("alice", "del get_ipython().kernel.io_loop.asyncio_loop\nprint(who())") != "bob"
     kernel.run(

@@ -71,7 +71,7 @@ def each(kernel: Kernel, setup: str, ask: str) -> list[str]:
 
 @pytest.mark.parametrize("kind", ["Pool", "Later", "Cluster", "Scheduler", "Offloading"])
 def test_threads_that_a_library_starts_see_nobody(kernel: Kernel, kind: str) -> None:
-    """What a library starts lives on and serves the next person: it knows neither that one nor its starter."""
+    """A library's thread lives on and serves the next person: it sees neither that person nor its starter."""
     assert each(kernel, f"import workshop\nkept = workshop.{kind}()", "kept.ask(who)") == ["None", "None"]
 
 
@@ -83,7 +83,7 @@ SERVES = "threading.Thread(target=kept.serve, daemon=True).start()"
     [("Given", SERVES), ("Observer", SERVES), ("Observer", "kept.start()"), ("Plain", "kept.start()")],
 )
 def test_work_of_a_library_sees_nobody_in_the_authors_thread(kernel: Kernel, kind: str, begin: str) -> None:
-    """A server's loop, or a thread of a library's kind, serves everybody, also where a cell starts it."""
+    """A server's loop, or a thread of a library's class, serves many people, even if a cell starts it."""
     assert each(kernel, f"import workshop\nkept = workshop.{kind}()\n{begin}", "kept.ask(who)") == ["None", "None"]
 
 
@@ -153,7 +153,7 @@ def ended(thread): thread.join(); return out.pop()
     ],
 )
 def test_thread_that_a_cell_starts_sees_its_starter(kernel: Kernel, start: str) -> None:
-    """However the author's own code calls ``start()``, the thread sees whom that code saw."""
+    """In whatever way the author's own code calls ``start()``, the thread sees the person whom that code saw."""
     assert kernel.run("alice", f"{OWN}\n{start}\nprint(ended(t))") == "alice"
 
 
@@ -218,7 +218,7 @@ def test_to_thread_sees_its_creator_after_the_cell(kernel: Kernel) -> None:
 
 
 def test_loop_in_to_thread_ends_with_its_message(kernel: Kernel) -> None:
-    """A loop in a thread is the message's own while that is handled; one that lives on is nobody's."""
+    """A loop in a thread belongs to the message while that is handled; if it lives on, it sees no request."""
     kernel.run("alice", "async def main(): return who()")
     assert kernel.run("alice", "print(await asyncio.to_thread(lambda: asyncio.run(main())))") == "alice"
     kernel.run(
@@ -230,7 +230,7 @@ def test_loop_in_to_thread_ends_with_its_message(kernel: Kernel) -> None:
 
 
 def test_loop_in_a_thread_of_the_authors_serves_nobody_later(kernel: Kernel) -> None:
-    """A service that Alice's cell left in a background loop does Bob's work in a copy of her context: as nobody."""
+    """A service that Alice's cell left in a background loop does Bob's work in a copy of her context: no request."""
     kernel.run(
         "alice",
         "import queue\nloop, answers = asyncio.new_event_loop(), queue.Queue()\n"
@@ -299,7 +299,7 @@ def test_inherited_context_is_carried_by_nobody(kernel: Kernel) -> None:
 
 
 def test_thread_of_a_pinned_thread_is_its_own(kernel: Kernel) -> None:
-    """A library that a pinned thread uses starts threads that know nobody, and a loop there keeps no one's request."""
+    """A library that a pinned thread uses starts threads without a request, and a loop there keeps none."""
     code = """
         import workshop
         out = []

@@ -31,7 +31,7 @@ def payload(**changes: object) -> str:
 
 @pytest.mark.parametrize("key", [None, b""])
 def test_without_a_key_no_stamp_is_believed(key: bytes | None) -> None:
-    """A kernel without a key believes nothing, whatever an empty key would have signed."""
+    """A kernel without a key believes nothing, not even a stamp signed with an empty key."""
     with pytest.raises(BadStamp, match="no key"):
         wire.verify(key, "id", "execute_request", stamp())
 
@@ -127,7 +127,7 @@ def test_a_header_that_ends_in_a_credentials_noun_is_one(name: str) -> None:
 
 @pytest.mark.parametrize(("address", "stays"), [(f"/commits/sha/{DIGEST}", True), (f"/reset/{DIGEST}", False)])
 def test_a_digest_after_its_own_noun_is_an_address(address: str, stays: bool) -> None:
-    """A hash that the address calls one is no credential; after ``reset`` it is."""
+    """A hash that the address names as such is not a credential; after ``reset`` it is."""
     [url, *_] = urls.split(f"http://example.org{address}")
     assert (DIGEST in str(url)) is stays
 

@@ -63,7 +63,7 @@ def assert_mostly(kind: str, wrong: list[str], total: int) -> None:
 @pytest.mark.parametrize("kind", ["query_credentials", "cookie_credentials", "header_closed"])
 @pytest.mark.parametrize("file", FILES)
 def test_credentials_stay_behind(file: str, kind: str, value: str) -> None:
-    """What logs somebody in, or says who and where they are, does not cross, whatever its value looks like."""
+    """Names of logins, identities and addresses do not cross, with any value."""
     found = names(file, kind)
     assert_mostly(kind, [name for name in found if crosses(kind, name, value)], len(found))
 

@@ -211,7 +211,7 @@ def test_withheld_names_are_listed_once() -> None:
 
 @given(st.text(min_size=1), st.text())
 def test_no_unknown_header_crosses_by_default(name: str, value: str) -> None:
-    """Only listed names cross without an option, whatever else a visitor invents."""
+    """Only listed names cross without an option, not other names that a visitor invents."""
     request = ask(headers={name: value})
     known = any(normal(name).startswith(normal(known)) for known in OPEN_HEADERS)
     assert known or not request.headers.keys()
@@ -231,7 +231,7 @@ def test_own_cookies_never_cross(name: str) -> None:
 
 
 def test_configured_login_cookie_never_crosses() -> None:
-    """A login cookie with a name of the deployer's own is one all the same."""
+    """A login cookie with a name of the deployer's own is a login cookie too."""
     policy = Policy.of(cookies_allow=["*"], unsafe_cookies=["my_login"])
     own = frozenset(("My-Login", "dash"))
     request = ask(policy, cookies={"MY_LOGIN": CANARY, "dash": CANARY, "theme": "dark"}, own_cookies=own, user=OWNER)
@@ -270,7 +270,7 @@ def test_other_cookies_need_to_be_named(name: str, user: User | None) -> None:
 
 
 def test_patterns_open_what_they_name() -> None:
-    """A pattern opens the cookies of a deployer's own prefix, whatever the rest of their names is."""
+    """A pattern opens the cookies with a deployer's own prefix, with any rest of the name."""
     cookies = {"ab_test": "1", "ab-x": "2", "ab_zqrtl": "3", "abc": "4"}
     request = ask(Policy.of(cookies_allow=["AB_*"]), cookies=cookies)
     assert dict(request.cookies) == {"ab_test": "1", "ab-x": "2", "ab_zqrtl": "3"}
@@ -278,7 +278,7 @@ def test_patterns_open_what_they_name() -> None:
 
 @pytest.mark.parametrize("name", ["rtFa", "TGC", "zqrtl", "li_at", "datr", "user", "user_id"])
 def test_unfamiliar_cookies_need_more_than_a_star(name: str) -> None:
-    """A pattern that names nothing does not open what nobody can tell from a login by its name."""
+    """A pattern that names nothing does not open cookies whose names cannot be told from a login's."""
     for pattern in ("*", "?*", "[a-z]*", "*[a-z]*"):
         assert CANARY not in everything(ask(Policy.of(cookies_allow=[pattern]), cookies={name: CANARY}))
 
@@ -357,7 +357,7 @@ def test_path_parameters_lose_what_the_path_loses() -> None:
 
 
 def test_broken_url_is_withheld() -> None:
-    """A text that is no URL is listed, and nothing of it crosses."""
+    """A text that is not a URL is listed, and nothing of it crosses."""
     request = ask(url=f"http://[{CANARY}/?a=1")
     assert (str(request.url), request.redacted) == ("", ("url",))
 
@@ -393,7 +393,7 @@ def test_no_groups_are_told_from_withheld_ones() -> None:
 
 @pytest.mark.parametrize("assurance", ["hub", "provider", "shared-secret", "none"])
 def test_authenticated_means_that_there_is_assurance(assurance: str) -> None:
-    """Whatever a provider claims, nobody is authenticated where authentication is off."""
+    """If authentication is off, no user is authenticated, even if a provider claims so."""
     claimed = assurance == "none"
     request = ask(user=User(username="x", assurance=assurance, is_authenticated=claimed))
     assert request.user is not None
@@ -477,7 +477,7 @@ def test_doubtful_hop_ends_the_walk(hops: str) -> None:
 
 
 def test_stranger_cannot_claim_an_address() -> None:
-    """The headers of a peer that is no proxy of ours say nothing."""
+    """The headers of a peer that is not one of our proxies count for nothing."""
     assert client("6.6.6.6", peer="192.168.0.9") == Address("192.168.0.9", 4711)
 
 
@@ -496,7 +496,7 @@ def test_other_address_headers_are_no_proof(name: str) -> None:
 
 
 def test_unix_sockets_have_no_address() -> None:
-    """A peer without an address is nobody's proxy."""
+    """A peer without an address is not a proxy."""
     policy = Policy.of(trusted_proxies=["0.0.0.0/0", "::/0"])
     assert not policy.trusts(None)
     assert ask(policy, headers={"X-Forwarded-For": "6.6.6.6"}).client is None
@@ -540,7 +540,7 @@ def test_wrong_options_are_refused_by_name(options: dict[str, Any], said: str) -
 
 
 def test_array_names_can_be_opened() -> None:
-    """A name with brackets is an exact name, no pattern."""
+    """A name with brackets is an exact name, not a pattern."""
     assert ask(Policy.of(unsafe_query=["a[token]"]), url="http://h/?a[token]=1").query_params["a[token]"] == "1"
 
 
@@ -591,7 +591,7 @@ def test_narrowing_is_told_from_a_credential_inside() -> None:
 
 @given(st.sampled_from([*SECRET_HEADERS, *IDENTITY_HEADERS, "referer", "x-a"]), st.sampled_from(["headers", "cookies"]))
 def test_remedy_is_true(name: str, kind: str) -> None:
-    """Whoever does what the remedy says sees the value."""
+    """If the deployer follows the remedy, the value is shown."""
     option, _, _ = remedy(f"{kind}.{name}").rpartition(".")[2].partition(" ")
     policy = Policy.of(**{option: [name]})  # type: ignore[arg-type]  # the option comes from a sentence
     fields: dict[str, Any] = {kind: {name: "value"}}
@@ -624,7 +624,7 @@ def test_every_user_field_is_a_field_of_the_user() -> None:
     user=st.none() | st.dictionaries(st.text(), st.text()).map(User),
 )
 def test_any_request_is_judged(headers: Any, cookies: Any, url: str, hops: str, user: User | None) -> None:
-    """No request makes the policy raise, whatever stands in it."""
+    """No request makes the policy raise an error."""
     lines = (*headers, ("X-Forwarded-For", hops), ("Referer", hops))
     policy = Policy.of(headers_allow=["*"], cookies_allow=["*"], trusted_proxies=PROXIES)
     fields: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""URLs lose their credentials, however they are spelled and wherever they stand; all else is kept."""
+"""URLs lose their credentials, in any spelling and any place; everything else is kept."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def everything(url: str) -> str:
 
 @pytest.mark.parametrize("name", CREDENTIALS)
 def test_credentials_are_withheld_in_every_spelling(name: str) -> None:
-    """A name that says credential keeps its value back, whatever its case, separators and encoding."""
+    """A name that says credential withholds its value, in any case, with any separators and encoding."""
     for spell in SPELLINGS[: -1 if name == "code" else None]:  # country[code] is none
         clean, pairs, withheld = urls.split(f"{BASE}?{quote(spell(name), safe='%')}={CANARY}&region=emea")
         assert (CANARY in clean, pairs, len(withheld)) == (False, [("region", "emea")], 1), spell(name)
@@ -141,7 +141,7 @@ def test_harmless_values_stay(value: str) -> None:
     ],
 )
 def test_userinfo_and_fragment_are_dropped(url: str, clean: str) -> None:
-    """Who logs in with a URL's userinfo, or keeps state in its fragment, does not tell kernels."""
+    """A URL's userinfo and fragment, which may hold a login or a state, do not reach kernels."""
     assert urls.without_secrets(url) == clean
 
 

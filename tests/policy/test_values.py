@@ -104,14 +104,14 @@ def test_tokens_are_withheld_whatever_their_name(token: str) -> None:
 
 @pytest.mark.parametrize("text", HARMLESS.values(), ids=HARMLESS)
 def test_odd_values_cross(text: str) -> None:
-    """Identifiers, slugs, numbers and texts are no credentials, alone and in JSON."""
+    """Identifiers, slugs, numbers and texts are not credentials, alone or in JSON."""
     for value in (text, json.dumps({"filter": [text, 1, None]})):
         request = seen(url=f"http://h/x?{urlencode({'q': value})}")
         assert (request.query_params.get("q"), request.redacted) == (value, ()), value
 
 
 def test_identifiers_in_a_preference_are_random_text() -> None:
-    """A theme is never a UUID or a hash: what stands there is somebody's session."""
+    """A theme is never a UUID or a hash: such a value is a session."""
     for value in (UUID, COMMIT, "507f1f77bcf86cd799439011"):
         assert seen(cookies=(("theme", value),)).redacted == ("cookies.theme",)
 
@@ -184,7 +184,7 @@ def test_ordinary_segments_stay(value: str) -> None:
     "before", ["reset-password", "invite", "magic", "verify_email/confirm", "token", "unsubscribe"]
 )
 def test_segments_behind_a_word_that_opens_are_masked(before: str) -> None:
-    """Behind such a word even an identifier lets somebody in; a word does not."""
+    """Behind such a word even an identifier is a credential; a plain word is not."""
     for value in (UUID, COMMIT, "a1b2c3d4", "123456"):
         assert seen(url=f"http://h/{before.replace('reset-password', 'reset')}/{value}").url.path.endswith("/***")
     assert seen(url=f"http://h/{before}/done").url.path == f"/{before}/done"
@@ -288,7 +288,7 @@ def test_random_bytes_are_seldom_taken_for_text(data: bytes) -> None:
     ],
 )
 def test_hostile_texts_take_linear_time(text: str) -> None:
-    """The longest text that fits into a request costs a moment wherever it stands."""
+    """The longest text that fits into a request takes only a moment to judge, in any place."""
     began = time.process_time()
     fields: dict[str, Any] = {"cookies": (("theme", text), (text, "x")), "headers": (("Referer", text), (text, "x"))}
     for url in (f"http://h/x?q={text}", f"http://h/{text}", f"http://h/x?{quote(text, safe='')}"):

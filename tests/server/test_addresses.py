@@ -78,7 +78,7 @@ def test_paths_are_compared_whole(prefix: str) -> None:
     ],
 )
 def test_address_that_can_be_read_in_two_ways_is_not_known(path: str) -> None:
-    """In doubt the page is unknown, also where it is no page of a shell."""
+    """In doubt the page is unknown, and so is a page that does not belong to a shell."""
     assert at(path) is None
 
 
@@ -110,7 +110,7 @@ def test_address_that_only_looks_alike_shows_nothing(path: str, session: str) ->
 
 @pytest.mark.parametrize("base", ["/user/a/", "/user/ab/", "/user/a%40b/", "/user/A/"])
 def test_base_url_is_compared_whole(base: str) -> None:
-    """A page of another person's server on the same host is no page of this one."""
+    """A page of another person's server on the same host is not a page of this server."""
     bases = {"/user/a/": "a", "/user/ab/": "ab", "/user/a%40b/": "a@b", "/user/A/": "A"}
     for name in bases.values():
         expected = "x.ipynb" if name == bases[base] else None

@@ -159,7 +159,7 @@ def test_both_forms_of_a_message_are_written(book: Book) -> None:
 
 @pytest.mark.parametrize("msg_type", OTHERS)
 def test_other_messages_are_not_written(book: Book, msg_type: str) -> None:
-    """Whatever makes no kernel run code gives no event."""
+    """A message that does not make a kernel run code gives no event."""
     book.stamps().noted(unpacked(header(msg_type)))
     passed_on(book.stamps(), packed(header(msg_type)))
     assert book.lines == []
@@ -174,21 +174,21 @@ def test_message_that_cannot_be_stamped_is_written(book: Book, metadata: str) ->
 
 @pytest.mark.parametrize("key", [None, b""])
 def test_message_to_a_kernel_without_a_key_is_written(book: Book, key: bytes | None) -> None:
-    """Where nothing can be signed, who asked is known all the same."""
+    """If nothing can be signed, the event still names the user."""
     book.stamps(key=key).noted(unpacked(header()))
     assert book.event()["username"] == "alice"
 
 
 @pytest.mark.parametrize("count", range(4))
 def test_message_that_lacks_a_part_is_not_written(book: Book, count: int) -> None:
-    """No kernel runs what is no whole message."""
+    """No kernel runs an incomplete message."""
     with pytest.raises(Unreadable):
         passed_on(book.stamps(), packed(header())[:count])
     assert book.lines == []
 
 
 def test_cells_ahead_of_their_visitor_are_nobodys(book: Book) -> None:
-    """Nobody asked for what is run ahead; from the claim on the visitor does."""
+    """Cells that run ahead have no user; from the claim on they have the visitor."""
     at = book.context()
     Stamps(at, KEY, None, "", SessionInfo(kernel_id=KERNEL)).noted(unpacked(header()))
     book.stamps(at=at).noted(unpacked(header()))
@@ -196,14 +196,14 @@ def test_cells_ahead_of_their_visitor_are_nobodys(book: Book) -> None:
 
 
 def test_identity_of_unknown_form_is_null(book: Book) -> None:
-    """Who is nobody to the server is null, and their cell is written."""
+    """A user whom the server does not know is null, and the cell is written."""
     book.stamps(user=None).noted(unpacked(header()))
     assert {book.event()[name] for name in ("username", "kind", "assurance")} == {None}
 
 
 @pytest.mark.parametrize(("kind", "assurance"), [*product(KINDS, ASSURANCES)])
 def test_every_kind_of_visitor_fits_the_schema(book: Book, kind: str, assurance: str) -> None:
-    """Whoever the server may know, the event says what they are and how far that is to be trusted."""
+    """For every kind of user, the event says what the user is and how far to trust that."""
     book.stamps(User(username="x", kind=kind, assurance=assurance)).noted(unpacked(header()))
     assert (book.event()["kind"], book.event()["assurance"]) == (kind, assurance)
 
@@ -220,7 +220,7 @@ def test_narrowed_user_fields_are_for_kernels() -> None:
 
 @pytest.mark.parametrize("name", ["a\nb", '"}', "日本", "\ud800", "", "n" * 100_000, "\u2028\x85\x0b"])
 def test_odd_names_are_one_line(book: Book, name: str) -> None:
-    """Whatever somebody, their notebook or their message is called, an event is one line of JSON."""
+    """With any name of a user, a notebook or a message, an event is one line of JSON."""
     at = book.context()
     at.origins.name(KERNEL, "session", name)
     book.stamps(User(username=name, kind="user", assurance="provider"), at).noted(unpacked(header(msg_id=name)))
@@ -266,7 +266,7 @@ def test_path_of_a_page_is_its_notebook(book: Book) -> None:
     ids=lambda value: str(value)[:20],
 )
 def test_id_of_any_form_is_a_short_text(book: Book, msg_id: Any, written: str) -> None:
-    """An id is its sender's: what is no text is written as JSON, and what is long is cut."""
+    """The sender chooses an id: if it is not a string it is written as JSON, and a long one is cut."""
     book.stamps().noted(unpacked(header(msg_id=msg_id)))
     passed_on(book.stamps(), packed(header(msg_id=msg_id)))
     assert [event["msg_id"] for event in book.lines] == [written, written]
@@ -320,7 +320,7 @@ def test_header_that_cannot_be_read_is_refused(book: Book, part: bytes) -> None:
     ids=["twice", "escaped", "no text"],
 )
 def test_kernel_reads_the_header_that_was_written(book: Book, part: bytes) -> None:
-    """A name that is there twice, or bytes that are no text: what is passed on has one reading, that of the event."""
+    """With a duplicate name, or bytes that are not text, the message passed on has one reading: that of the event."""
     passed = json.loads(bytes(passed_on(book.stamps(), [part, *packed({})[1:]])[0]).decode())
     assert (passed["msg_type"], passed["msg_id"]) == (book.event()["msg_type"], book.event()["msg_id"])
     assert passed["msg_type"] == "execute_request"
@@ -458,13 +458,13 @@ def plain() -> EventLogger:
 
 
 def test_audit_is_off_by_default(plain: EventLogger) -> None:
-    """Without the option there is no audit, and the schema is not even known."""
+    """Without the option there is no audit, and the schema is not registered."""
     assert AppMetaExtension().stamping_context(alive, b"secret", events=plain).audit is None
     assert SCHEMA_ID not in plain.schemas
 
 
 def test_audit_is_not_among_the_servers_own_events(plain: EventLogger) -> None:
-    """Whoever is logged in may write events of the server's schemas, and hear them all: ours are not among them."""
+    """Every logged-in user may write and hear events of the server's schemas; ours are not among them."""
     extension = AppMetaExtension(config=Config({"AppMetaExtension": {"audit": True}}))
     assert isinstance(extension.stamping_context(alive, b"secret", events=plain).audit, EventAudit)
     assert SCHEMA_ID not in plain.schemas

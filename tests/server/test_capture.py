@@ -130,7 +130,7 @@ def test_repeated_headers_are_pairs(tmp_path: Path) -> None:
     ],
 )
 def test_cookies_are_read_from_every_line(lines: bytes, expected: dict[str, str], tmp_path: Path) -> None:
-    """Two Cookie lines lose no cookie, values are plain strings, and odd ones cost nobody else."""
+    """Two Cookie lines lose no cookie, values are plain strings, and an odd cookie does not affect the others."""
     assert dict(captured(request(lines), tmp_path).cookies) == expected
 
 
@@ -150,7 +150,7 @@ def test_many_big_cookies_are_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("target", [b"/base/a/b?q=%ff&r=\xff", b"/base/a/b?%00=%00", b"/base/a/b?a[]=1;b=2&&=&%"])
 def test_odd_bytes_are_captured(target: bytes, tmp_path: Path) -> None:
-    """A query that is no UTF-8, or no query at all, is a fact like any other."""
+    """A query that is not UTF-8, or a missing query, is copied like any other."""
     raw = captured(request(b"X-A: \xe9\xff\r\n", target), tmp_path)
     assert raw.url == f"http://h:1{target.decode('latin-1')}"
     found = Policy.of(headers_allow=["*"]).request(raw)
@@ -167,7 +167,7 @@ def test_peer_is_the_sockets_own(tmp_path: Path) -> None:
 
 
 def test_unix_socket_has_no_peer(tmp_path: Path) -> None:
-    """Behind a unix socket no address is known, whatever headers claim."""
+    """Behind a unix socket no address is known, even if headers claim one."""
     raw = captured(request(b"X-Real-IP: 10.0.0.1\r\n"), tmp_path, unix=True)
     assert raw.client is None
     assert not Policy.of(trusted_proxies=["0.0.0.0/0", "::/0"]).trusts(raw.client)
@@ -214,7 +214,7 @@ def test_optional_path_parameter_is_left_out(tmp_path: Path) -> None:
 
 
 def test_servers_own_cookies_are_named(tmp_path: Path) -> None:
-    """The login cookie, the XSRF cookie and the Hub's are the server's own, under whatever name they are configured."""
+    """The login cookie, the XSRF cookie and the Hub's are the server's own, under any configured name."""
     assert captured(request(b""), tmp_path).own_cookies == {"username-h-1"}
     hub = SimpleNamespace(cookie_name="dashboards")
     raw = captured(request(b"Cookie: dashboards=1; guard=2; a=3\r\n"), tmp_path, xsrf_cookie_name="guard", hub_auth=hub)

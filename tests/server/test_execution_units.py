@@ -1,4 +1,4 @@
-"""Code that somebody asks for over HTTP: what becomes of its handler, of the code on its way, and of its message."""
+"""Code that a client asks for over HTTP: what happens to its handler, to the code on its way, and to its message."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def username(metadata: Mapping[str, Any], msg_id: str = "id", key: bytes = KEY) 
 
 
 def test_asked_code_is_stamped_for_its_asker() -> None:
-    """The message of code that somebody asked for has their stamp, and the code as an ordinary text."""
+    """The message of requested code has the stamp of the client who asked, and the code as an ordinary string."""
     stamped = Attributing(context(), KERNEL, None).message(message(asked("print(1)")))
     assert username(stamped["metadata"]) == "alice"
     assert stamped["content"] == {"code": "print(1)"} and type(stamped["content"]["code"]) is str
@@ -106,7 +106,7 @@ CHANGES: dict[str, Callable[[str], str]] = {
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_copied_or_changed_code_is_nobodys(change: Callable[[str], str]) -> None:
-    """Code that an extension copies or changes works as any other, and nobody asked for it."""
+    """Code that an extension copies or changes works like any other, and has no stamp."""
     code = asked("print(1)")
     Attributing(context(), KERNEL, None).message(message(code))  # has signed once
     changed = change(code)
@@ -136,7 +136,7 @@ def test_equal_code_of_another_is_not_the_first_ones() -> None:
 
 
 def test_asked_code_is_text() -> None:
-    """Whoever keeps, compares, parses or writes the code finds a text."""
+    """Code that keeps, compares, parses or writes the requested code finds a string."""
     code = asked("print(1)")
     assert code == "print(1)" and hash(code) == hash("print(1)") and "print(1)" in {code: 1}
     assert isinstance(code, str) and len(code) == 8 and code.upper() == "PRINT(1)"
@@ -146,7 +146,7 @@ def test_asked_code_is_text() -> None:
 
 @pytest.mark.parametrize("code", [None, 5, True, "print(1)", b"print(1)", ["print(1)"], {"stamps": 1}, object()])
 def test_what_nobody_asked_for_is_the_pages_or_nobodys(code: object) -> None:
-    """A message without anybody's code is as it was, or goes to the stamps of the page that is rendered."""
+    """A message without requested code is unchanged, or gets the stamp of the page that is rendered."""
     sent = message(code)
     assert Attributing(context(), KERNEL, None).message(sent) is sent
     page = SimpleNamespace(message=lambda msg: {"by": "page", "msg": msg})
@@ -161,7 +161,7 @@ def test_messages_of_other_forms_pass(content: object) -> None:
 
 
 def test_asker_goes_before_the_page() -> None:
-    """Where a page's renderer runs what somebody asked for, it is theirs."""
+    """If a page's renderer runs requested code, the code belongs to the client who asked."""
     page = SimpleNamespace(message=lambda msg: pytest.fail("the page has nothing to do with it"))
     assert (
         username(Attributing(context(), KERNEL, page).message(message(asked("1", username="bob")))["metadata"]) == "bob"
@@ -224,7 +224,7 @@ SESSIONS: dict[str, Json] = {
 
 @pytest.mark.parametrize("options", SESSIONS.values(), ids=SESSIONS)
 def test_client_speaks_with_its_kernel(options: Json) -> None:
-    """A client sends what its kernel verifies, with whatever Session is configured, and verifies what it replies."""
+    """With any configured Session, a client sends messages that its kernel verifies, and verifies the replies."""
     kernel = Session(**{"key": KEY, **options})
     client, line = connected(kernel_manager(context(), **options))
     for code in ("1", asked("1", options.get("key", KEY))):
@@ -263,7 +263,7 @@ def test_clients_do_not_share_their_stamps() -> None:
 
 
 def test_each_message_is_its_askers() -> None:
-    """One client that everybody shares: each message has the stamp of who asked for its code, or none."""
+    """With one shared client, each message has the stamp of the person who asked for its code, or none."""
     client, line = connected(kernel_manager(context()))
     for name in ("alice", None, "bob", "alice", "bob", None):
         client.execute(asked("whoami()", username=name) if name else "whoami()")
@@ -272,7 +272,7 @@ def test_each_message_is_its_askers() -> None:
 
 
 def test_code_for_another_kernel_is_not_believed() -> None:
-    """Code that was asked of one kernel and is sent to another is run there, for nobody."""
+    """Code that was asked of one kernel and is sent to another runs there without a request."""
     client, line = connected(kernel_manager(context(), key=OTHER_KEY))
     client.execute(asked("1", KEY))
     msg = received(line, key=OTHER_KEY)
@@ -519,7 +519,7 @@ def test_targets_of_other_kinds_are_untouched(serve: Serving) -> None:
 
 
 def test_routes_are_found_below_the_base_url_and_in_other_routers(serve: Serving) -> None:
-    """A server's base URL, a route for one host, and a route that carries more names are no obstacle."""
+    """A base URL, a route for one host, and a route with more names do not get in the way."""
     app = serve((f"/user/al{ROUTE}", Execute), base_url="/user/al/")
     app.add_handlers("127.0.0.1", [url(f"/user/al{ROUTE}", Execute, name="late")])
     wrap_execution(app, context())
@@ -555,7 +555,7 @@ def test_unreadable_bodies_end_as_without_us(serve: Serving, raw: bytes) -> None
     ("person", "kernel_id", "status"), [(None, KERNEL, 403), ("alice", UNKNOWN, 200), (None, UNKNOWN, 403)]
 )
 def test_strangers_and_unknown_kernels(serve: Serving, person: str | None, kernel_id: str, status: int) -> None:
-    """Who is not logged in is refused, and a kernel that is not here gives no stamps."""
+    """A client that is not logged in is refused, and a kernel that is not here gives no stamps."""
     answered, body = post(wrapped(serve((ROUTE, Execute))), {"code": "1"}, person, kernel_id)
     assert answered == status == post(serve((ROUTE, Execute)), {"code": "1"}, person, kernel_id)[0]
     assert body is None or asker(body) is None
@@ -571,7 +571,7 @@ class Open(Execute):
 
 
 def test_a_stranger_is_nobody(serve: Serving) -> None:
-    """Where a handler lets everybody in, who is not logged in is nobody, also after somebody who is."""
+    """If a handler admits every client, one that is not logged in has no user, even after one that is."""
     app = wrapped(serve((ROUTE, Open)))
     assert [asker(post(app, {"code": "1"}, person)[1]) for person in ("alice", None, "bob", None)] == [
         *("alice", None, "bob", None)
@@ -640,7 +640,7 @@ def test_body_that_takes_arguments(serve: Serving) -> None:
 
 
 def test_body_that_comes_later(serve: Serving) -> None:
-    """A coroutine for a body is the handler's own business: it has its body, and the code is nobody's."""
+    """A handler whose body is a coroutine gets its body, and the code has no stamp."""
 
     async def get_json_body(self: Any) -> Any:
         return Execute.get_json_body(self)
@@ -653,7 +653,7 @@ def test_body_that_comes_later(serve: Serving) -> None:
 
 
 def test_body_that_is_read_early(serve: Serving) -> None:
-    """A handler may read its body before it is prepared: nobody is known yet, and nothing breaks."""
+    """A handler may read its body before it is prepared: no user is known yet, and nothing breaks."""
 
     def initialize(self: Any) -> None:
         self.settings["bodies"].append(self.get_json_body())
@@ -687,7 +687,7 @@ def test_handler_that_answers_early(serve: Serving) -> None:
 
 
 def test_handler_that_cannot_be_built_on(serve: Serving) -> None:
-    """A class that refuses to be subclassed stays as it is, and the others are wrapped all the same."""
+    """A class that refuses to be subclassed stays as it is, and the others are still wrapped."""
 
     def refuse(cls: Any) -> None:
         raise TypeError("this class is final")

@@ -1,4 +1,4 @@
-"""The option ``request_hook``: what it may name, and that no function's end, or lack of one, is anybody else's."""
+"""The option ``request_hook``: what it may name, and that a failing or endless function harms no other request."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_module_that_ends_its_program_is_refused(modules: None) -> None:
 
 @pytest.mark.parametrize("given", [7, [endless], {"function": endless}, b"deployers_own:function", object()])
 def test_value_that_is_no_function_is_refused(given: object) -> None:
-    """Whatever else is given is refused as well, and the remedy is told."""
+    """Any other value is refused as well, and the message names the remedy."""
     with pytest.raises(PolicyError, match=r"^AppMetaExtension\.request_hook: .*'our_module:our_function'"):
         hooks.load("request_hook", given)
 
@@ -201,7 +201,7 @@ ENDS += [BaseExceptionGroup(SECRET, [asyncio.CancelledError(SECRET)])]
 async def test_error_of_any_kind_costs_the_fields_alone(
     kind: Callable[[BaseException], Any], error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever a function raises there are no fields, and one warning that does not have the error's text."""
+    """For any error of a function there are no fields, and one warning without the error's text."""
     assert await hooks.meta_of(kind(error), REQUEST, LOG) == {}
     (message,) = caplog.messages
     assert message.endswith(f"raises raised {type(error).__name__}.") and SECRET not in caplog.text
@@ -244,7 +244,7 @@ async def stubborn(request: HTTPRequest) -> Any:
 
 @pytest.mark.parametrize("function", [endless, stubborn])
 async def test_cancelled_request_is_cancelled(function: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
-    """Trap: a function's own CancelledError is its failure; that of the request it works for is none, and ends it."""
+    """Trap: a function's own CancelledError is its failure; the cancellation of its request is not, and ends it."""
     call = asyncio.create_task(hooks.call(function, LOG, REQUEST, timeout=60))
     await asyncio.sleep(0.01)
     call.cancel()
@@ -254,7 +254,7 @@ async def test_cancelled_request_is_cancelled(function: Callable[..., Any], capl
 
 
 async def test_call_that_is_thrown_away_ends_in_silence(caplog: pytest.LogCaptureFixture) -> None:
-    """A call that nobody waits for any more, as when the loop has ended, is closed: that is no failure of its own."""
+    """A call whose loop has ended is closed, and that is not reported as its failure."""
     call = hooks.meta_of(endless, REQUEST, LOG)
     assert isinstance(call, Coroutine)
     call.send(None)
@@ -297,7 +297,7 @@ async def test_limit_is_exact(size: int) -> None:
     ids=str,
 )
 async def test_keys_are_texts(answer: dict[Any, Any], caplog: pytest.LogCaptureFixture) -> None:
-    """A key that is no text is none of JSON's: made into one, it could take another's place."""
+    """A key that is not a string is not JSON: as a string it could replace another key."""
     assert await hooks.meta_of(answering(answer), REQUEST, LOG) == {}
     assert caplog.messages == [
         "answering.<locals>.answers did not return a dict of JSON values: request.meta is empty."
@@ -326,7 +326,7 @@ ALICE = User(username="alice", kind="user", assurance="provider", is_authenticat
 
 
 async def test_function_knows_the_whole_user() -> None:
-    """``user_fields`` narrows what kernels see: the deployer's own function sees the groups all the same."""
+    """``user_fields`` narrows what kernels see; the deployer's own function still sees the groups."""
     asked: list[User | None] = []
 
     async def meta(_: str, request: HTTPRequest) -> dict[str, bool]:
@@ -400,7 +400,7 @@ async def test_extension_without_a_hook_asks_nobody() -> None:
 
 
 async def test_facts_of_the_caller_stand_in_for_the_hook() -> None:
-    """Where a dashboard says what is added, the option is not asked."""
+    """If a dashboard has its own function, the option's function is not called."""
     config = Config({"AppMetaExtension": {"request_hook": raising(RuntimeError())}})
     extension = AppMetaExtension(config=config)
 
@@ -416,7 +416,7 @@ async def test_facts_of_the_caller_stand_in_for_the_hook() -> None:
 
 
 def test_fields_of_a_page_are_its_visitors_alone() -> None:
-    """Somebody else on the kernel of a page does not get what was said of its visitor."""
+    """Another person on a page's kernel does not get the fields of the page's visitor."""
     origins = Origins(lambda kernel_id: True)
     origins.render("kernel", "user:alice", Page("http://h/page"))
     origins.add_meta("kernel", {"team": "alice's"})
@@ -434,7 +434,7 @@ class Empty(list[str]):
 
 
 def test_function_that_is_false_counts() -> None:
-    """Trap: a rule that is mistaken for none lets everybody in."""
+    """Trap: a rule that is mistaken for none admits every visitor."""
     rule = Empty()
     assert hooks.load("authorize", rule) is rule
     assert hooks.load("authorize", "") is hooks.load("authorize", None) is None

@@ -196,7 +196,7 @@ def test_known_forms_become_a_user(app: ServerApp, said: Any, name: str, kind: t
     ],
 )
 def test_unknown_forms_are_nobody(app: ServerApp, said: Any) -> None:
-    """Whatever else a provider returns is nobody, and no two nobodies are the same."""
+    """Any other answer of a provider means no user, and two visitors without a user are never the same."""
     first, second = (ask(app, saying(said)).who for _ in range(2))
     assert first.user is None
     assert len({first.key, first.reconnect_key, second.key, second.reconnect_key}) == 2
@@ -234,7 +234,7 @@ def test_values_are_those_of_the_moment(app: ServerApp) -> None:
 
 
 def test_odd_values_are_left_out(app: ServerApp) -> None:
-    """NaN, cycles, deep nesting and names that are no text cost only themselves."""
+    """Only the fields with NaN, cycles, deep nesting or names that are not strings are lost."""
     cycle: list[Any] = []
     cycle.append(cycle)
     deep: list[Any] = []
@@ -255,7 +255,7 @@ def test_providers_own_standing_is_believed(app: ServerApp) -> None:
 
 @pytest.mark.parametrize("admin", [1, "yes", [True], None])
 def test_only_true_is_admin(app: ServerApp, admin: Any) -> None:
-    """Something that is merely truthy makes nobody an administrator."""
+    """A value that is merely truthy does not make a user an administrator."""
     assert user_of(ask(app, saying({"username": "alice", "admin": admin, "groups": "staff"})))["admin"] is False
 
 
@@ -370,7 +370,7 @@ old_ways = pytest.mark.filterwarnings("ignore:JupyterHandler:DeprecationWarning"
 @old_ways
 @pytest.mark.parametrize("name", TABLE)
 def test_assurance_by_token(app: ServerApp, name: str) -> None:
-    """Who presents the server's token is its owner, unless a deployer's code decided who it is."""
+    """A client that presents the server's token is its owner, unless a deployer's code decided who it is."""
     make, expected, _ = TABLE[name]
     user = user_of(ask(app, make(), *BY_TOKEN))
     assert user["assurance"] == expected
@@ -382,7 +382,7 @@ def test_assurance_by_token(app: ServerApp, name: str) -> None:
 @old_ways
 @pytest.mark.parametrize("name", TABLE)
 def test_assurance_by_cookie(app: ServerApp, name: str) -> None:
-    """Who comes with a login cookie is the owner only if nobody else's code can have set it."""
+    """A client with a login cookie is the owner only if no other code can have set the cookie."""
     make, _, expected = TABLE[name]
     provider = make()
     login = ask(app, provider, *BY_TOKEN) if "old" in name else ask(app, provider, query="?login=alice")
@@ -399,7 +399,7 @@ def test_patched_provider_is_not_stock(app: ServerApp) -> None:
 
 
 def test_shared_secret_tells_no_groups(app: ServerApp) -> None:
-    """A token names nobody: whoever holds it has no groups and is no administrator."""
+    """A token names no user: a client that holds it has no groups and is not an administrator."""
     user = user_of(ask(app, PasswordIdentityProvider(token=TOKEN), *BY_TOKEN))
     assert (user["groups"], user["admin"]) == ((), False)
 
@@ -440,7 +440,7 @@ def test_cookie_holders_claim_for_themselves(app: ServerApp) -> None:
 
 
 def test_strangers_without_authentication_share_nothing(app: ServerApp) -> None:
-    """Where authentication is off nobody holds a token: two clients without cookies are two people."""
+    """If authentication is off there is no token to hold, so two clients without cookies are two people."""
     provider = PasswordIdentityProvider(token="")
     first, second = (ask(app, provider).who for _ in range(2))
     assert first.reconnect_key != second.reconnect_key
@@ -449,7 +449,7 @@ def test_strangers_without_authentication_share_nothing(app: ServerApp) -> None:
 
 
 def test_nobody_is_nobody_twice() -> None:
-    """No nobody is another nobody."""
+    """Two visitors without a user are never the same."""
     assert unknown() != unknown()
 
 
@@ -457,7 +457,7 @@ def test_nobody_is_nobody_twice() -> None:
 
 
 def test_trusted_proxy_names_the_user(app: ServerApp) -> None:
-    """A deployer's proxy says who it is, whatever the server itself thinks."""
+    """A deployer's proxy says who the user is, even if the server itself says otherwise."""
     user = user_of(ask(app, PasswordIdentityProvider(token=TOKEN), "x-forwarded-user: alice", policy=LOCAL))
     assert (user["username"], user["kind"], user["assurance"], user["is_owner"]) == ("alice", "user", "provider", None)
     assert user["is_authenticated"] is True
@@ -477,7 +477,7 @@ def test_trusted_proxy_names_the_user(app: ServerApp) -> None:
     ],
 )
 def test_doubtful_header_is_nobody(app: ServerApp, lines: list[str | bytes]) -> None:
-    """Absent, empty, repeated or unreadable: the proxy named nobody, and the server's own opinion does not count."""
+    """If the header is absent, empty, repeated or unreadable, there is no user, even if the server knows one."""
     for provider in (saying("olga"), PasswordIdentityProvider(token=TOKEN)):
         assert ask(app, provider, *BY_TOKEN, *lines, policy=LOCAL).who.user is None
 
@@ -517,7 +517,7 @@ def test_header_of_a_stranger_means_nothing(app: ServerApp, policy: Policy) -> N
 
 
 def test_header_through_a_unix_socket_means_nothing(app: ServerApp, tmp_path: Path) -> None:
-    """A peer without an address is in nobody's network."""
+    """A peer without an address is not in any network."""
     policy = Policy.of(user_header="X-Forwarded-User", trusted_proxies=["0.0.0.0/0", "::/0"])
     answer = ask(app, saying("alice"), "X-Forwarded-User: root", policy=policy, unix=tmp_path / "socket")
     assert user_of(answer)["username"] == "alice"
@@ -566,12 +566,12 @@ def test_hub_model_is_believed(app: ServerApp, said: Any, kind: str) -> None:
 @pytest.mark.usefixtures("hub")
 @pytest.mark.parametrize("name", ["bob", "Alice", "alice ", "alic"])
 def test_hub_owner_is_exactly_one(app: ServerApp, name: str) -> None:
-    """``JUPYTERHUB_USER`` is the owner, not the visitor: anybody else on the server is no owner."""
+    """``JUPYTERHUB_USER`` is the owner, not the visitor: another user on the server is not the owner."""
     assert user_of(ask(app, saying(HubUser({**MODEL, "name": name}))))["is_owner"] is False
 
 
 def test_owner_is_unknown_on_a_service_of_the_hub(app: ServerApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that the Hub runs as a service belongs to nobody in particular."""
+    """A server that the Hub runs as a service has no owner."""
     monkeypatch.setenv("JUPYTERHUB_API_URL", "http://127.0.0.1:8081/hub/api")
     assert user_of(ask(app, saying(HubUser(MODEL))))["is_owner"] is None
 
@@ -589,14 +589,14 @@ def test_nobody_plays_the_hub_without_one(app: ServerApp, said: Any) -> None:
 
 @pytest.mark.usefixtures("hub")
 def test_hub_comes_before_a_proxys_header(app: ServerApp) -> None:
-    """The Hub's own proxy passes on whatever a client writes into headers: there the Hub alone says who somebody is."""
+    """The Hub's own proxy passes on any header that a client writes, so only the Hub says who a user is."""
     answer = ask(app, saying(HubUser(MODEL), hub_auth=None), "X-Forwarded-User: root", policy=LOCAL)
     assert (user_of(answer)["username"], user_of(answer)["assurance"]) == ("alice", "hub")
 
 
 @pytest.mark.parametrize("kind", ["user", "service"])
 def test_hubs_own_code_is_believed_however_it_is_configured(app: ServerApp, kind: str) -> None:
-    """Where the Hub's address is not in the environment, but in the configuration: a service alice is no user alice."""
+    """If the Hub's address is not in the environment but configured, a service alice is not the user alice."""
     provider = saying(HubUser({**MODEL, "kind": kind}), hub_auth=None, __module__="jupyterhub.singleuser.extension")
     answer = ask(app, provider)
     assert (user_of(answer)["kind"], user_of(answer)["assurance"]) == (kind, "hub")
@@ -615,7 +615,7 @@ def test_plain_provider_does_not_play_the_hub(app: ServerApp) -> None:
     "model", [{}, {"name": "alice"}, {"kind": "group", "name": "alice"}, {"kind": ["user"]}, 7, None]
 )
 def test_broken_hub_model_is_not_the_hubs(app: ServerApp, model: Any) -> None:
-    """A model without a kind that the Hub knows does not raise, and nobody becomes the owner by it."""
+    """A model of a kind that the Hub does not know raises no error, and makes no user the owner."""
     said = HubUser(MODEL)
     said.hub_user = model
     assert user_of(ask(app, saying(said)))["assurance"] == "provider"
@@ -624,7 +624,7 @@ def test_broken_hub_model_is_not_the_hubs(app: ServerApp, model: Any) -> None:
 @pytest.mark.usefixtures("hub")
 @pytest.mark.parametrize("name", [None, "", 7, ["alice"]])
 def test_nameless_hub_model_is_nobody(app: ServerApp, name: Any) -> None:
-    """The Hub names everybody; who has no name is nobody."""
+    """The Hub names every user; a model without a name is no user."""
     said = HubUser(MODEL)
     said.hub_user = {**MODEL, "name": name}
     assert ask(app, saying(said)).who.user is None

@@ -35,7 +35,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def test_each_error_is_logged_once(incidents: Incidents, caplog: pytest.LogCaptureFixture) -> None:
-    """Whoever hears a message first has it logged; all are given one id."""
+    """The first listener to hear a message has it logged; all listeners get the same id."""
     header = {"msg_type": "error", "msg_id": "one"}
     heard = {incidents.hear("kernel", header, CALLBACK, error("\x1b[31mValueError\x1b[0m: wrong")).id for _ in "123"}
     (error_id,) = heard
@@ -86,7 +86,7 @@ def test_long_tracebacks_keep_their_ends(incidents: Incidents, caplog: pytest.Lo
 
 
 def test_kernel_that_was_ended_says_nothing(incidents: Incidents, caplog: pytest.LogCaptureFixture) -> None:
-    """What it says then is nobody's error."""
+    """What a kernel says after its end is not an error."""
     incidents.end("kernel")
     incidents.hear("kernel", {"msg_type": "error", "msg_id": "one"}, CALLBACK, error("x"))
     assert logged(caplog) == []

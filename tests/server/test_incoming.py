@@ -56,7 +56,7 @@ def test_cost_is_that_of_the_bytes_and_the_parts(frames: Format) -> None:
 
 @given(frame=st.binary() | st.text() | json_values.map(json.dumps), v1=st.booleans())
 def test_any_frame_is_judged(frame: str | bytes, v1: bool) -> None:
-    """Whatever a visitor sends is accepted or refused, by a code of a closed socket."""
+    """Every message of a visitor is accepted, or refused by closing the socket with a code."""
     with suppress(Refused, Lost):
         judge(frame, V1 if v1 else None)
 

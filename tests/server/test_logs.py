@@ -55,7 +55,7 @@ def test_odd_characters_are_escaped() -> None:
 
 @pytest.mark.parametrize("value", [7, None, b"\n", ValueError("a\nb"), Unfit(), ["\n"]])
 def test_anything_is_printable(value: object) -> None:
-    """Whatever it is, it is shown on one line."""
+    """Any value is shown on one line."""
     assert logs.printable(value).isprintable()
 
 

@@ -76,7 +76,7 @@ def test_each_listed_type_is_tested() -> None:
 
 @pytest.mark.parametrize("msg_type", HIDDEN)
 def test_other_types_stay(outgoing: Outgoing, session: Session, msg_type: str) -> None:
-    """Sources, replies to code, questions, and whatever a kernel may invent are not shown."""
+    """Sources, replies to code, input requests and unknown message types are not shown."""
     assert both(outgoing, session, msg_type, {"code": SECRET, **ERROR}) == [None, None]
 
 
@@ -105,7 +105,7 @@ def test_metadata_of_comms_passes(outgoing: Outgoing, session: Session) -> None:
 
 
 def test_errors_become_an_id(outgoing: Outgoing, session: Session) -> None:
-    """One that nobody handled is told, on stderr too; the rest is not."""
+    """An unhandled exception is told, on stderr too; the rest is not."""
     task = {"name": "stderr", "text": f"Task exception was never retrieved\n{SECRET}"}
     for msg_type, content in (("error", ERROR), ("stream", task)):
         for shown in both(outgoing, session, msg_type, content):

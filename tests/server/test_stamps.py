@@ -220,7 +220,7 @@ def test_unpacked_metadata_that_cannot_be_packed_is_replaced(metadata: Any) -> N
 
 @pytest.mark.parametrize("count", range(4))
 def test_too_few_parts_are_refused(count: int) -> None:
-    """A message that lacks a part is none, whatever a kernel makes of it."""
+    """A message that lacks a part is not passed on, even if a kernel could read it."""
     with pytest.raises(Unreadable):
         stamps().forward(packed('{"app_meta": 1}')[:count])[1]
 
@@ -238,7 +238,7 @@ NO_IDS: tuple[Any, ...] = (
 
 @pytest.mark.parametrize("header", NO_IDS)
 def test_message_without_an_id_goes_unstamped(header: Any) -> None:
-    """A stamp needs an id and a type to be bound to; a forged one goes all the same."""
+    """A stamp needs an id and a type to be bound to; without them a forged stamp is still removed."""
     assert json.loads(stamps().forward(packed('{"app_meta": 1, "a": 2}', header))[1][2]) == {"a": 2}
     assert stamps().message(unpacked({"app_meta": 1, "a": 2}, header))["metadata"] == {"a": 2}
 
@@ -273,7 +273,7 @@ def test_parts_may_be_any_bytes(kind: Any) -> None:
 
 @given(metadata=metadatas, header=headers | json_values, signs=st.booleans())
 def test_any_message_passes(metadata: dict[str, Any], header: Any, signs: bool) -> None:
-    """Whatever a client sends, its message goes on, with our stamp or with none."""
+    """Every message of a client goes on, with our stamp or with none."""
     ids = (header.get("msg_id"), header.get("msg_type")) if isinstance(header, dict) else (None, None)
     bound = signs and all(isinstance(part, str) for part in ids)
     stamped = stamps(key=KEY if signs else None).message(unpacked(metadata, header))["metadata"]
@@ -359,7 +359,7 @@ raw_metadatas = (
 @example(metadata=b'\xef\xbb\xbf{"app_meta": {}}', signs=False)
 @example(metadata=b'{"app_meta": {}}\x00', signs=False)
 def test_every_parser_reads_our_stamp_or_none(metadata: bytes, signs: bool) -> None:
-    """Whatever bytes a client sends as metadata: no parser that a kernel may use reads another stamp than ours."""
+    """For any bytes of metadata, no parser that a kernel may use reads a stamp other than ours."""
     other = {**HEADER, "msg_id": "another"}  # a stamp that was captured is of another message
     found = stamps(key=KEY if signs else None).forward(packed(metadata, other))[1][2]
     assert_only_ours(all_that_is_read(found), "another")
@@ -420,7 +420,7 @@ def test_stamp_is_of_the_message_that_each_parser_reads(header: bytes) -> None:
 @example([b"[" * 100_000, b"", b'{"app_meta":' + b"[" * 100_000, b""])
 @example([b"{}", b"{}", b'{"a":' + b"9" * 10_000 + b"}", b"{}"])
 def test_any_bytes_pass_or_are_refused(parts: list[Any]) -> None:
-    """Parts that are no JSON, no UTF-8 or nested without end raise nothing but Unreadable, where one is missing."""
+    """Parts that are not JSON, not UTF-8, nested without end or missing raise nothing but Unreadable."""
     with nullcontext() if len(parts) >= 4 else pytest.raises(Unreadable):
         assert len(stamps().forward(parts)[1]) == len(parts)
 
@@ -560,7 +560,7 @@ def payload(metadata: Any, msg_id: str = "id", msg_type: str = "execute_request"
 
 
 def test_message_ahead_of_its_visitor_is_pending() -> None:
-    """Without a request a stamp says that it is pending, for which kernel, and nothing of anybody."""
+    """Without a request a stamp says that it is pending and for which kernel, and nothing about a visitor."""
     for metadata in (ahead().message(unpacked({}))["metadata"], json.loads(ahead().forward(packed("{}"))[1][2])):
         assert wire.claim(payload(metadata)) == "pending"
         assert believed(metadata) == AppMeta(None, "edit", SessionInfo(kernel_id=KERNEL))
@@ -588,7 +588,7 @@ def test_claim_is_bound_to_its_own_message() -> None:
 
 @pytest.mark.parametrize("key", [None, b""])
 def test_kernel_without_a_key_has_neither(key: bytes | None) -> None:
-    """Where nothing can be signed there is no claim and nothing pending: nobody waits for what cannot come."""
+    """If nothing can be signed there is no claim and nothing pending, so no code waits in vain."""
     assert ahead(key).signer() is None and ahead(key).claim() is None
     assert wire.FIELD not in ahead(key).message(unpacked({"app_meta": 1}))["metadata"]
 
@@ -606,7 +606,7 @@ def test_page_that_is_found_makes_nobody_of_a_pending_stamp() -> None:
 
 @given(name=st.text(max_size=3) | st.sampled_from([',"claim":"given"}', ',"claim":"pending"}', '"}},"claim":"given"}']))
 def test_no_visitor_poses_as_a_claim(name: str) -> None:
-    """Whatever a visitor is called, and whatever they send, their messages are ordinary ones."""
+    """With any name and any content, a visitor's messages are ordinary ones."""
     user = User(username=name, name=name, kind="user", assurance="provider", is_authenticated=True)
     raw = RawRequest(
         "GET", f"http://h/?{name}", "http://h/", cookies=((name, name),), path_params={"x": name}, user=user

@@ -56,7 +56,7 @@ def test_page_outlives_the_socket_of_a_restarted_kernel() -> None:
 
 
 def test_page_is_forgotten_when_its_tab_does_not_come_back() -> None:
-    """After a while a page whose tab is gone is nobody's any more."""
+    """After a while a page whose tab is gone no longer counts."""
     kernel = Kernel().see(EMEA).connect("tab").leave("tab").wait(RETURN)
     assert kernel.connect("other").page is None
 
@@ -76,7 +76,7 @@ def test_tab_that_comes_back_beside_a_new_one_makes_the_page_unknown() -> None:
 
 
 def test_two_tabs_stay_unknown_while_both_are_connected() -> None:
-    """A tab that is hidden asks for nothing, and is there all the same."""
+    """A hidden tab sends no calls, and is still there."""
     kernel = Kernel().see(EMEA).connect("one").see(APAC).connect("two")
     for _ in range(20):
         assert kernel.wait(10).see(APAC).page is None
@@ -117,7 +117,7 @@ def test_renamed_notebook_of_two_tabs_has_two_pages() -> None:
 
 
 def test_address_that_the_only_tab_has_left_is_dropped() -> None:
-    """Whatever changed a tab's address, the old one counts for a while and no longer."""
+    """After any change of a tab's address, the old address counts only for a while."""
     kernel = Kernel().see(EMEA).connect("tab").see(APAC)
     assert kernel.page is None
     assert kernel.wait(UNSEEN).see(APAC).page == APAC
