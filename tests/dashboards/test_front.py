@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 import websocket
-from harness import NO_TLS, Server, free_port
-from stage import SLIDER, WHO, Opened, eventually, move, served, serving_folder, visit, write
-from test_proxy import find_nginx
+from harness import Server, free_port
+from nginx import UPGRADE, answers, nginx, program
+from stage import SLIDER, WHO, Opened, move, served, serving_folder, visit, write
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
 from jupyter_app_meta.dashboards import DashboardError, create_app
@@ -32,19 +30,6 @@ SERVER = """
       {headers}
     }}
   }}
-"""
-NGINX = """
-daemon off; master_process off; worker_processes 1;
-pid {home}/nginx.pid;
-error_log stderr warn;
-events {{ worker_connections 256; }}
-http {{
-  access_log off;
-  client_body_temp_path {home}/body; proxy_temp_path {home}/proxy;
-  fastcgi_temp_path {home}/fastcgi; uwsgi_temp_path {home}/uwsgi; scgi_temp_path {home}/scgi;
-  map $http_upgrade $connection_upgrade {{ default upgrade; '' close; }}
-  {servers}
-}}
 """
 NAMED = "proxy_set_header X-Forwarded-Host $http_host;"
 PROXIES = {
@@ -84,24 +69,15 @@ STRANGER = "says the host to a server that does not know it"
 @contextmanager
 def proxied(home: Path, name: str) -> Iterator[Server]:
     """Run a server, and a proxy of this kind in front of it; yield the server as visitors see it."""
-    program, (headers, below, options, prefix) = find_nginx(), PROXIES[name]
-    if program is None:
-        pytest.skip("there is no nginx: tools/ensure-nginx.sh installs one")
+    headers, below, options, prefix = PROXIES[name]
+    program()
     write(home / "root" / "page.ipynb", WHO, "print('<' + str(m.request.url) + '>')", SLIDER)
     port = free_port()
     arguments = [option.format(port=port) for option in options]
     with serving_folder(home, ".", *arguments, "--identity-provider=providers.People", prefix=prefix) as behind:
         inner = SERVER.format(port=port, prefix=prefix, behind=urlsplit(behind.url).port, below=below, headers=headers)
-        (home / "nginx.conf").write_text(NGINX.format(home=home, servers=inner))
         front = Server(home, f"http://127.0.0.1:{port}{prefix}", behind.process, "")
-        with (home / "nginx.log").open("wb") as log, ExitStack() as ends:
-            argv = [program, "-p", str(home), "-c", str(home / "nginx.conf")]
-            process = subprocess.Popen(argv, stdout=log, stderr=log)
-            ends.callback(process.wait, 10)
-            ends.callback(process.terminate)
-            ends.callback(front.closing.close)
-            eventually(lambda: _answers(front) or process.poll() is not None)
-            assert process.poll() is None, (home / "nginx.log").read_text()
+        with nginx(home, UPGRADE + inner, lambda: answers(front.url)), front.closing:
             yield front
 
 
@@ -109,13 +85,6 @@ def elsewhere(opened: Opened) -> None:
     """Connect to a page's kernel from another site."""
     url = f"{opened.visitor.server.url.replace('http:', 'ws:')}api/kernels/{opened.kernel_id}/channels"
     websocket.create_connection(url, cookie=opened.visitor.cookie_line(), origin="http://elsewhere.example").shutdown()
-
-
-def _answers(server: Server) -> bool:
-    try:
-        return httpx.get(server.url, timeout=5, verify=NO_TLS).status_code > 0
-    except httpx.TransportError:
-        return False
 
 
 @pytest.mark.parametrize("name", [name for name in PROXIES if name != STRANGER])

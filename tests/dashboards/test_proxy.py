@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from html import unescape
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 import websocket
-from harness import NO_TLS, Server, free_port
+from harness import Server, free_port
+from nginx import UPGRADE, answers, nginx, program
 from stage import SLIDER, WHO, eventually, kernels, move, serving_folder, visit, write
 
 PREFIX = "/apps/dash/"
 
-NGINX = """
-daemon off; master_process off; worker_processes 1;
-pid {home}/nginx.pid;
-error_log stderr warn;
-events {{ worker_connections 256; }}
-http {{
-  access_log off;
-  client_body_temp_path {home}/body; proxy_temp_path {home}/proxy;
-  fastcgi_temp_path {home}/fastcgi; uwsgi_temp_path {home}/uwsgi; scgi_temp_path {home}/scgi;
-  map $http_upgrade $connection_upgrade {{ default upgrade; '' close; }}
+SERVER = """
   server {{
     listen 127.0.0.1:{port};
     location {prefix} {{
@@ -41,7 +29,6 @@ http {{
     }}
     location / {{ return 418 "outside of the prefix"; }}
   }}
-}}
 """
 """What a deployer writes, and a page that says so where something leaves the prefix."""
 
@@ -54,18 +41,10 @@ OWN = ("login", "logout", "api/me", "static/plots", "voila/x")
 """Names of notebooks that are paths of the server as well."""
 
 
-def find_nginx() -> str | None:
-    """Return the program, where there is one."""
-    candidates = (os.environ.get("NGINX", ""), "nginx", "/usr/sbin/nginx", "/usr/local/sbin/nginx")
-    return next((path for name in candidates if name and (path := shutil.which(name))), None)
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A folder that is served below a prefix; its URL is that of the proxy in front of it."""
-    program = find_nginx()
-    if program is None:
-        pytest.skip("there is no nginx: tools/ensure-nginx.sh installs one")
+    program()
     home = tmp_path_factory.mktemp("proxy")
     write(home / "root" / "books" / "page.ipynb", WHO, "print('<' + str(m.request.url) + '>')", SLIDER)
     write(home / "root" / "books" / "slow.ipynb", *PIECES)
@@ -74,26 +53,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     options = (f"--base-url={PREFIX}", "--identity-provider=providers.People", "--Serve.trust_xheaders=True")
     with serving_folder(home, "books", *options, prefix=PREFIX) as behind:
         port, back = free_port(), urlsplit(behind.url).port
-        config = home / "nginx.conf"
-        config.write_text(NGINX.format(home=home, port=port, behind=back, prefix=PREFIX))
-        with (home / "nginx.log").open("wb") as log:
-            process = subprocess.Popen([program, "-p", str(home), "-c", str(config)], stdout=log, stderr=log)
         front = Server(home, f"http://127.0.0.1:{port}{PREFIX}", behind.process, "")
-        try:
-            eventually(lambda: _answers(front) or process.poll() is not None)
-            assert process.poll() is None, (home / "nginx.log").read_text()
+        lines = UPGRADE + SERVER.format(port=port, behind=back, prefix=PREFIX)
+        with nginx(home, lines, lambda: answers(front.url)), front.closing:
             yield front
-        finally:
-            front.closing.close()
-            process.terminate()
-            process.wait(60)
-
-
-def _answers(server: Server) -> bool:
-    try:
-        return httpx.get(server.url, timeout=5, verify=NO_TLS).status_code > 0
-    except httpx.TransportError:
-        return False
 
 
 def test_page_knows_its_address_as_the_visitor_sees_it(server: Server) -> None:

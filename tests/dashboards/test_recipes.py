@@ -5,34 +5,18 @@ from __future__ import annotations
 import re
 import shlex
 import socket
-import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 import websocket
-from stage import WHO, eventually, serving_folder, write
-from test_proxy import find_nginx
+from nginx import nginx, program
+from stage import WHO, serving_folder, write
 
 RECIPE = (Path(__file__).resolve().parents[2] / "docs" / "how-to" / "behind-nginx.md").read_text("utf-8")
 HOST = "dashboards.example.org"
-
-NGINX = """
-daemon off; master_process off; worker_processes 1;
-pid {home}/nginx.pid;
-error_log stderr warn;
-events {{ worker_connections 256; }}
-http {{
-  access_log off;
-  client_body_temp_path {home}/body; proxy_temp_path {home}/proxy;
-  fastcgi_temp_path {home}/fastcgi; uwsgi_temp_path {home}/uwsgi; scgi_temp_path {home}/scgi;
-  {recipe}
-}}
-"""
-"""What surrounds a recipe on a machine that has an nginx."""
 
 
 def fence(language: str) -> str:
@@ -44,25 +28,16 @@ def fence(language: str) -> str:
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The socket of an nginx with the recipe's text, in front of a server with the recipe's options."""
-    program = find_nginx()
-    if program is None:
-        pytest.skip("there is no nginx: tools/ensure-nginx.sh installs one")
+    program()
     home = tmp_path_factory.mktemp("recipe")
     write(home / "root" / "page.ipynb", WHO)
     options = [word for word in shlex.split(fence("console")) if word.startswith(("--base-url", "--AppMeta"))]
     assert len(options) == 2
-    with serving_folder(home, ".", *options, prefix="/apps/") as behind, ExitStack() as ends:
+    with serving_folder(home, ".", *options, prefix="/apps/") as behind:
         recipe = fence("nginx").replace("listen 80;", f"listen unix:{home}/door;")
         recipe = recipe.replace("127.0.0.1:8866", f"127.0.0.1:{urlsplit(behind.url).port}")
-        (home / "nginx.conf").write_text(NGINX.format(home=home, recipe=recipe))
-        log = ends.enter_context((home / "nginx.log").open("wb"))
-        argv = [program, "-p", str(home), "-c", str(home / "nginx.conf")]
-        process = subprocess.Popen(argv, stdout=log, stderr=log)
-        ends.callback(process.wait, 10)
-        ends.callback(process.terminate)
-        eventually(lambda: (home / "door").exists() or process.poll() is not None)
-        assert process.poll() is None, (home / "nginx.log").read_text()
-        yield home / "door"
+        with nginx(home, recipe, (home / "door").exists):
+            yield home / "door"
 
 
 def test_a_page_and_its_socket_work_behind_the_documented_nginx(door: Path) -> None:

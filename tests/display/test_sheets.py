@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from alice import ALICE
 from hypothesis import given
 from hypothesis import strategies as st
 from IPython.core.formatters import DisplayFormatter
@@ -21,7 +22,6 @@ from jupyter_app_meta import URL, AppMeta, Cookies, Headers, HTTPRequest, QueryP
 from jupyter_app_meta.display import html, sheets
 from jupyter_app_meta.display.sheets import Withheld, bundle
 from jupyter_app_meta.model import Names
-from jupyter_app_meta.policy import Page, Policy, RawRequest
 
 Printer = Callable[[object], str]
 
@@ -45,26 +45,6 @@ HOSTILE = (
     "lone\ud800surrogate",
     "nul\x00",
 )
-
-
-RAW = RawRequest(
-    method="GET",
-    url="http://hub/user/alice/api/kernels/k1/channels",
-    base_url="http://hub/user/alice/",
-    headers=(("Accept-Language", "SECRET"), ("Authorization", "SECRET"), ("Referer", "SECRET")),
-    cookies=(("theme", "SECRET"), ("jupyterhub-session-id", "SECRET"), ("sid", "SECRET")),
-    user=User(
-        username="alice",
-        name="Alice Liddell",
-        kind="user",
-        groups=("editors", "finance"),
-        is_owner=True,
-        assurance="hub",
-    ),
-    client=Address("203.0.113.9", 1),
-)
-PAGE = Page("http://hub/user/alice/lab/tree/sales.ipynb?region=SECRET&token=SECRET")
-ALICE = AppMeta(Policy().request(RAW, PAGE), "edit", SessionInfo("tab-1", "session-1", "kernel-1", "sales.ipynb"))
 
 
 class Parsed(HTMLParser):

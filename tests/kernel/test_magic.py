@@ -9,10 +9,10 @@ from dataclasses import fields, replace
 from typing import Any
 
 import pytest
+from alice import ALICE
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from people import AWARE, Kernel, running
-from starlette.datastructures import Address
 from traitlets.config import Config
 
 from jupyter_app_meta import (
@@ -20,7 +20,6 @@ from jupyter_app_meta import (
     Cookies,
     HTTPRequest,
     QueryParams,
-    SessionInfo,
     UnknownField,
     User,
     app_meta,
@@ -28,7 +27,7 @@ from jupyter_app_meta import (
 from jupyter_app_meta.kernel import faking, magic
 from jupyter_app_meta.kernel.context import bound
 from jupyter_app_meta.model import Names
-from jupyter_app_meta.policy import Page, Policy, RawRequest
+from jupyter_app_meta.policy import Policy, RawRequest
 
 Output = dict[str, Any]
 Run = Callable[..., list[Output]]
@@ -38,28 +37,10 @@ Complete = Callable[..., list[str]]
 # A shell in this process, and a kernel whose messages are stamped
 
 
-@pytest.fixture(scope="module")
-def alice() -> AppMeta:
-    """What a server says of Alice: some values cross, some are withheld, and each value says SECRET."""
-    raw = RawRequest(
-        method="GET",
-        url="http://hub/user/alice/api/kernels/k1/channels?session_id=s",
-        base_url="http://hub/user/alice/",
-        headers=(("Accept-Language", "SECRET-HEADER"), ("Authorization", "SECRET-TOKEN"), ("Referer", "SECRET-TOKEN")),
-        cookies=(("theme", "SECRET-COOKIE"), ("jupyterhub-session-id", "SECRET-TOKEN"), ("sid", "SECRET-TOKEN")),
-        user=User(
-            is_authenticated=True,
-            username="alice",
-            name="Alice Liddell",
-            kind="user",
-            groups=("editors", "finance"),
-            is_owner=True,
-            assurance="hub",
-        ),
-        client=Address("203.0.113.9", 1),
-    )
-    page = Page("http://hub/user/alice/lab/tree/sales.ipynb?region=SECRET-QUERY&token=SECRET-TOKEN")
-    return AppMeta(Policy().request(raw, page), "edit", SessionInfo("tab-1", "session-1", "kernel-1", "sales.ipynb"))
+@pytest.fixture(name="alice")
+def the_alice() -> AppMeta:
+    """What a server says of Alice."""
+    return ALICE
 
 
 @pytest.fixture
