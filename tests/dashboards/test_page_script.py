@@ -26,7 +26,8 @@ display(ipywidgets.VBox([upload, told]))"""
 
 APP = """
 app = (create_app(identity_provider=People,
-                  config={"VoilaConfiguration": {"extension_allowlist": ["@jupyter-widgets/jupyterlab-manager"]}})
+                  config={"VoilaConfiguration": {"extension_denylist": [
+                      "@jupyter-notebook/lab-extension", "jupyterlab-jupytext"]}})
        .with_app(path="/page", root="page.ipynb").with_app(path="/dark", root="dark.ipynb"))
 """
 

@@ -26,11 +26,16 @@ os.environ["PATH"] = {path!r} + os.pathsep + os.environ["PATH"]
 """
 """What a test adds to the ready configuration: a free port, the harness's own services, and where our command is."""
 
+WITHOUT_JUPYTEXT = '\nc.VoilaConfiguration.extension_denylist = ["jupyterlab-jupytext"]\n'
+"""The tests' environment has this extension of JupyterLab. It fails on Voila's pages, and writes to the console."""
+
 
 @contextmanager
 def ready_hub(home: Path, *cells: str, config: str = "") -> Iterator[Hub]:
     """Run it in ``home``: its service shows these cells to analysts (``sales``) and to everybody (``public``)."""
     ready = shutil.copytree(READY, home / "ready")
+    with (ready / "dashboards_config.py").open("a") as file:
+        file.write(WITHOUT_JUPYTEXT)
     kernelspec(home, KERNEL)
     for name in ("sales", "public"):
         write(ready / "dashboards" / f"{name}.ipynb", *cells)
