@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_app_meta.server.reports import logs
+from jupyter_app_meta.server.reports.complaints import LONGEST, complaint
+from jupyter_app_meta.server.reports.journal import WIDTH, Journal
 
 ODD = "a\nb\r\x1b[31mc\x9b2Jd\u2028e\u2029f\u202eg\ud800h\x00i\x85j\u200bk\U000e0001l\x7f"
 SHOWN = r"a\nb\r\x1b[31mc\x9b2Jd\u2028e\u2029f\u202eg\ud800h\x00i\x85j\u200bk\U000e0001l\x7f"
@@ -106,20 +108,61 @@ def test_traceback_stays_readable(written: tuple[logging.Logger, StringIO]) -> N
     assert "CANARY" not in stream.getvalue()
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "GET /login?token=CANARY (127.0.0.1)",
-        "HTTPServerRequest(method='GET', uri='/a?x=1&access_token=CANARY', version='HTTP/1.1')",
-        "referer=https://user:CANARY@host/a?next=%2Fb%3Ftoken%3DCANARY",
-        "{'Authorization': 'token CANARY'}",
-        "Cookie: session=CANARY; b=CANARY",
-        "called with Bearer CANARY12345",
-    ],
-)
+SECRETS = [
+    "GET /login?token=CANARY (127.0.0.1)",
+    "HTTPServerRequest(method='GET', uri='/a?x=1&access_token=CANARY', version='HTTP/1.1')",
+    "referer=https://user:CANARY@host/a?next=%2Fb%3Ftoken%3DCANARY",
+    "{'Authorization': 'token CANARY'}",
+    "Cookie: session=CANARY; b=CANARY",
+    "called with Bearer CANARY12345",
+    "at https://host/reset/CANARY1234567890abcdefghijk?page=1",
+]
+
+
+@pytest.mark.parametrize("text", SECRETS)
 def test_credentials_are_hidden(text: str) -> None:
     """URLs and headers in a text lose their credentials."""
     assert "CANARY" not in logs.without_secrets(text)
+
+
+@pytest.mark.parametrize("text", SECRETS)
+def test_credential_that_is_cut_leaves_no_half(text: str) -> None:
+    """Wherever a text is cut, no beginning of its credential is shown: half of it would not look like one."""
+    for limit in range(len(text)):
+        shown = logs.without_secrets(logs.printable(text, limit)), logs.paragraph(text, limit)
+        assert "CAN" not in "".join(shown), limit
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "shown"),
+    [
+        ("x" * 100, 9, "xxxxxxxx…"),
+        ("GET /a/b/report?x=1&y=2", 18, "GET /a/b/report…"),
+        ("GET /a/b/report/c", 12, "GET /a/b/…"),
+        ("of three words", 10, "of three …"),
+    ],
+)
+def test_what_is_cut_keeps_what_is_no_credential(text: str, limit: int, shown: str) -> None:
+    """Of a cut text as much is shown as cannot be half of a credential."""
+    assert logs.printable(text, limit) == shown
+
+
+@pytest.mark.parametrize("content", [{"name": "stderr"}, {"ename": "E", "evalue": ""}])
+def test_long_traceback_that_is_cut_leaves_no_half(content: dict[str, Any]) -> None:
+    """A kernel's text is cut before it is masked; what is left of it ends in front of the address."""
+    text = "x" * (LONGEST - 20) + " postgres://user:CANARY@host/"
+    found = complaint("error" if "ename" in content else "stream", {**content, "text": text, "traceback": [text]})
+    assert found.text.endswith("x postgres:")
+
+
+def test_record_of_a_long_text_has_no_half_of_a_credential(written: tuple[logging.Logger, StringIO]) -> None:
+    """The limit of a record, of its arguments and of a line of a traceback are such cuts."""
+    log, stream = written
+    text, line = (f"{'x' * (limit - 20)} https://user:CANARY@host/" for limit in (logs.LIMIT, WIDTH))
+    log.warning("%s", text)
+    log.warning(text)
+    Journal(log).write(logging.ERROR, "E", line, "")
+    assert "CAN" not in stream.getvalue() and stream.getvalue().count("x https:…") == 3
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from .logs import beginning
+
 LONGEST = 100_000
 """How many characters of a complaint are read."""
 
@@ -46,12 +48,12 @@ def is_for_author(msg_type: object, content: Mapping[str, Any]) -> bool:
 def complaint(msg_type: object, content: Mapping[str, Any], *, python: bool = False) -> Complaint:
     """Return the complaint in a message that is for its author; ``python`` says whether a Python kernel sent it."""
     if msg_type != "error":
-        text = str(content.get("text", ""))[:LONGEST]
+        text = beginning(str(content.get("text", "")), LONGEST)
         return Complaint(STDERR, text, "visitor" if _unhandled.search(text) else "author")
     name, lines = str(content.get("ename") or "Error"), content.get("traceback")
     text = "\n".join(map(str, lines)) if isinstance(lines, list) else str(lines or "")
     whole = text.strip() or f"{name}: {content.get('evalue', '')}"
-    return Complaint(name, whole[:LONGEST], _reach(name, bool(text.strip()), lines, python))
+    return Complaint(name, beginning(whole, LONGEST), _reach(name, bool(text.strip()), lines, python))
 
 
 def _reach(name: str, is_rendered: bool, lines: object, python: bool) -> Reach:

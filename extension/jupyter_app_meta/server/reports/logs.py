@@ -6,12 +6,14 @@
    indented, so that none of them looks like another record.
 3. URLs lose their userinfo and the credentials in their query. Headers of credentials lose their values.
 4. A record is never lost: if it cannot be formatted, its parts are shown.
+5. A long text is cut. Half a credential does not look like one, so the cut leaves no half of a word that may hold one.
 """
 
 from __future__ import annotations
 
 import logging
 import re
+from collections import deque
 from collections.abc import Iterable, Mapping
 from numbers import Number
 from typing import Any
@@ -34,6 +36,8 @@ LOGGERS = ("jupyter_app_meta", "tornado.access", "tornado.application", "tornado
 _word = re.compile(r"[^\s'\"<>(),]+")
 _header = re.compile(r"(?i)((?:proxy-)?authorization|(?:set-)?cookie)([\"']?\s*[:=]\s*)[^\n]+")
 _bearer = re.compile(r"(?i)\b(bearer|token)( +)(?=[^\s\d]*\d)[\w.~+/=-]{8,}")
+_before_token = re.compile(r"(?i)\b(?:bearer|token) +\Z")
+_mark = re.compile(r"[?&=@]|//")
 _line_break = re.compile(r"\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 
 
@@ -48,12 +52,12 @@ def printable(text: object, limit: int = 200) -> str:
     whole = _text(text)
     shown = _escaped(whole[:limit])
     is_cut = len(whole) > limit or len(shown) > limit
-    return shown[: max(limit - 1, 0)] + "…" if is_cut else shown
+    return beginning(shown, max(limit - 1, 0)) + "…" if is_cut else shown
 
 
 def paragraph(text: object, limit: int = LONGEST) -> str:
     """Return a text with its line breaks and its further lines indented; otherwise like ``printable``."""
-    lines = _line_break.split(_text(text)[:limit].rstrip())
+    lines = _line_break.split(beginning(_text(text), limit).rstrip())
     return INDENT.join(without_secrets(_escaped(line)) for line in lines)
 
 
@@ -61,6 +65,26 @@ def without_secrets(text: str) -> str:
     """Return a text without the credentials of the URLs and headers in it."""
     text = _bearer.sub(rf"\1\2{HIDDEN}", _header.sub(rf"\1\2{HIDDEN}", text))
     return _word.sub(_without_secrets, text) if "=" in text or "@" in text else text
+
+
+def beginning(text: str, limit: int) -> str:
+    """Return the first characters of a text; of a last word that is cut, only what is no half of a credential."""
+    head = text[:limit]
+    if len(text) <= limit:
+        return head
+    last = next(iter(deque(_word.finditer(head), maxlen=1)), None)
+    if last is None or last.end() < len(head):
+        return head
+    before, word = head[: last.start()], last[0]
+    return before + ("" if _before_token.search(before) else _harmless_beginning(word))
+
+
+def _harmless_beginning(word: str) -> str:
+    """Return a cut word up to its query or authority, or to its last whole segment; a plain word as it is."""
+    mark = _mark.search(word)
+    whole = word[: mark.start()] if mark else word[: word.rfind("/") + 1] or word
+    safe = urls.cleaned(whole)
+    return HIDDEN if safe is None else safe
 
 
 class Filter(logging.Filter):
