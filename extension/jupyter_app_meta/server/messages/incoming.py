@@ -33,9 +33,10 @@ PART_COST = 512
 """How many bytes a part costs the server and the kernel in addition to its own."""
 
 MAX_NAME = 128
-"""How many characters a comm's id or target may have."""
+"""How many characters a comm's target may have."""
 
 _id = re.compile(r"[!-~]{1,128}")
+_comm = re.compile(r"[ -~]{1,128}")
 _version = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){0,3}")
 
 
@@ -140,13 +141,16 @@ def _is_version(value: object) -> bool:
 
 
 def _comm_id(msg_type: str, content: Json) -> str:
-    """Return the id of a comm. A kernel logs the ids and targets that it does not know."""
+    """Return the id of a comm. A kernel logs the ids and targets that it does not know.
+
+    ipykernel publishes a comm under its id as ASCII, and fails to open one of any other id.
+    """
     comm_id = content.get("comm_id")
-    if not _is_name(comm_id):
-        raise Lost("its comm_id is not a printable text of at most 128 characters")
+    if not isinstance(comm_id, str) or not _comm.fullmatch(comm_id):
+        raise Lost("its comm_id is not a printable ASCII text of at most 128 characters")
     if msg_type == "comm_open" and not _is_name(content.get("target_name", "none")):
         raise Lost("its target_name is not a printable text of at most 128 characters")
-    return str(comm_id)
+    return comm_id
 
 
 def _is_name(value: object) -> bool:
