@@ -161,6 +161,18 @@ def test_rate_has_a_limit_and_recovers() -> None:
     page.begin("s", envelope("again", cost=1))
 
 
+def test_bytes_that_are_lost_have_a_limit_and_recover() -> None:
+    """Messages that are not passed on have together no more bytes than a page may have under way."""
+    now = [0.0]
+    page = flight(clock=lambda: now[0])
+    for _ in range(9):
+        page.lose(100)
+    with pytest.raises(Refused):
+        page.lose(100)
+    now[0] = 2.0
+    page.lose(50)
+
+
 def test_comms_have_a_limit() -> None:
     """A page opens so many comms at a time; only its own that it closes make room."""
     page = flight()
@@ -199,6 +211,19 @@ class Connection:
 
     log = logging.getLogger(__name__)
     channels = ("shell",)
+    subprotocol = None
+
+
+@pytest.mark.parametrize("large", ["x" * 300, "é"])
+def test_flood_of_lost_messages_closes_its_socket(large: str) -> None:
+    """A few large messages that no kernel gets close the socket as many small ones do; a single one does not."""
+    socket, page = Socket(), flight()
+    gate = Gate(socket, Connection(), page, 0)
+    frame = pack(message(content={"comm_id": large, "data": {}}), "shell", "text")
+    assert not gate.admits(frame) and socket.closed is None
+    for _ in range(LIMITS.page // len(frame)):
+        gate.admits(frame)
+    assert socket.closed == 1008 and page.bytes == 0
 
 
 def test_output_of_any_size_is_shown_to_a_browser_that_reads() -> None:

@@ -64,7 +64,7 @@ class Flight:
 
     def begin(self, socket: object, envelope: Envelope, more: int = 0) -> None:
         """Note a message that is passed on; ``more`` is the size of its stamp. Raises Refused beyond a limit."""
-        self._take_token()
+        self._take(1)
         cost = envelope.cost + more
         if envelope.msg_id in self._found:
             raise Refused(1008, "a message with the id of another message")
@@ -88,9 +88,12 @@ class Flight:
             if earlier == msg_id:
                 return
 
-    def lose(self) -> None:
-        """Note a message that is not passed on: it counts towards the rate; raises Refused beyond it."""
-        self._take_token()
+    def lose(self, size: int) -> None:
+        """Note a message of so many bytes that is read and not passed on; raises Refused beyond the rate.
+
+        A burst of such messages has at most as many bytes as a page may have under way.
+        """
+        self._take(1 + size * self._limits.burst / self._limits.page)
 
     def closed(self, comm_id: str) -> None:
         """Note that the kernel has closed a comm."""
@@ -107,9 +110,9 @@ class Flight:
         self._found.clear()
         self._add(-self.bytes)
 
-    def _take_token(self) -> None:
+    def _take(self, tokens: float) -> None:
         now = self._clock()
-        self._tokens = min(self._limits.burst, self._tokens + (now - self._since) * self._limits.rate) - 1
+        self._tokens = min(self._limits.burst, self._tokens + (now - self._since) * self._limits.rate) - tokens
         self._since = now
         if self._tokens < 0:
             raise Refused(1008, "more messages than the kernel can take")

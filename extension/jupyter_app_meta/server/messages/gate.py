@@ -81,7 +81,7 @@ class Gate:
         try:
             return judge(frame, self._connection.subprotocol)
         except Lost as lost:
-            self._flight.lose()
+            self._flight.lose(len(frame))
             if not self._has_lost:  # one line for each socket, because a page may send many such messages
                 self._has_lost = True
                 self._log.warning("A page's message was not passed on: %s.", lost)
