@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from starlette.datastructures import Address
 
-from jupyter_app_meta import wire
+from jupyter_app_meta import wire, withheld
 from jupyter_app_meta.datastructures import URL, Cookies, Headers, QueryParams
 from jupyter_app_meta.errors import BadStamp, UnknownVersion
 from jupyter_app_meta.model import AppMeta, HTTPRequest, Names, SessionInfo, User
@@ -267,12 +267,15 @@ def test_decoder_takes_any_text(text: str) -> None:
 FIELDS = json.loads(wire.encode(AppMeta(build(user=User(username="x"), client=Address("::1", 1)))))["request"]
 
 
-@given(field=st.sampled_from(sorted(FIELDS)), value=json_values)
+@given(field=st.sampled_from(sorted([*FIELDS, "why"])), value=json_values)
 @example(field="url", value="http://[broken")
 @example(field="url", value=None)
 @example(field="headers", value=[["name", "日"]])
 @example(field="query", value=[["name", "\ud800"]])
 @example(field="redacted", value=[1])
+@example(field="why", value=[1])
+@example(field="why", value={"own": 1})
+@example(field="why", value={"own": [[]]})
 @example(field="client", value=["::1", "x"])
 @example(field="meta", value=json.loads('{"a":' * 400 + "1" + "}" * 400))
 def test_decoded_request_is_usable_or_refused(field: str, value: object) -> None:
@@ -527,6 +530,23 @@ def test_names_are_bounded_and_the_rest_is_counted() -> None:
     assert names == [f"cookies.c{number}" for number in range(len(names))]
     assert last == f"(and {10_000 - len(names)} more)"
     assert len(json.dumps(request.redacted)) <= wire.DEFAULT_LIMIT // 8 + len(names)
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_names_keep_why_they_are_withheld(limit: int) -> None:
+    """A kernel is told why an item is withheld, within the limit however many there are."""
+    names = [withheld.Reasoned.of(f"cookies.c{number}", "value") for number in range(1000)]
+    found = received(build(redacted=Names([*names[:2], "cookies.plain", *names])), limit).redacted
+    assert list(map(withheld.reason_of, found[:4])) == ["value", "value", None, "value"]
+    assert withheld.reason_of("cookies.c1", found) == "value" and withheld.reason_of("cookies.plain", found) is None
+
+
+def test_unknown_reason_is_ignored() -> None:
+    """A later release may know more reasons than this one."""
+    plain = json.loads(wire.encode(AppMeta(build(redacted=Names(["cookies.a"])), "edit")))
+    plain["request"]["why"] = {"later": [0], "own": [7]}
+    request = wire.decode(json.dumps(plain)).request
+    assert request and request.redacted == ("cookies.a",) and withheld.reason_of(request.redacted[0]) is None
 
 
 def test_long_names_are_clipped() -> None:

@@ -28,6 +28,7 @@ from urllib.parse import urlencode, urlsplit
 
 from starlette.datastructures import Address
 
+from . import withheld
 from .datastructures import URL, Cookies, Headers, QueryParams
 from .errors import BadStamp, UnknownVersion
 from .importance import Item, by_importance
@@ -199,7 +200,9 @@ def _packed(meta: AppMeta, items: Iterable[Item], redacted: Sequence[str], trunc
         else:
             fields[kind][name] = value
     session = fields.pop("session")
-    request = {**fields, "redacted": redacted, "truncated": truncated} if meta.request else None
+    told: Json = {"redacted": redacted, "truncated": truncated}
+    told |= {"why": why} if (why := withheld.packed(redacted)) else {}
+    request = {**fields, **told} if meta.request else None
     return _dumps({"mode": _mode(meta.mode), "session": session, "request": request})
 
 
@@ -243,7 +246,7 @@ def _request(plain: Json) -> HTTPRequest:
         client=None if client is None else _client(client),
         meta=_object(plain["meta"]),
         via="page" if plain["via"] == "page" else "socket",
-        redacted=Names(map(_text, plain["redacted"])),
+        redacted=Names(withheld.unpacked(map(_text, plain["redacted"]), plain.get("why", {}))),
         truncated=Names(map(_text, plain["truncated"])),
     )
 

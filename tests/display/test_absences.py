@@ -22,7 +22,7 @@ RAW = RawRequest(
     url="http://hub/api/kernels/k1/channels",
     base_url="http://hub/",
     headers=(("Accept-Language", "SECRET"), ("Authorization", "SECRET"), ("Referer", "SECRET"), ("Upgrade", "SECRET")),
-    cookies=(("theme", "SECRET"), ("sid", "SECRET")),
+    cookies=(("theme", "SECRET"), ("sid", "SECRET"), ("author", "Bearer SECRET-0123456789")),
     user=User(username="alice", kind="user", assurance="hub", is_owner=True),
 )
 REQUEST = Policy().request(RAW, Page("http://hub/lab?region=SECRET&token=SECRET"))
@@ -35,6 +35,7 @@ META = AppMeta(REQUEST, "edit")
         (lambda: REQUEST.headers["Referer"], "AppMetaExtension.headers_allow = ['referer']"),
         (lambda: REQUEST.headers["authorization"], "AppMetaExtension.unsafe_headers = ['authorization']"),
         (lambda: REQUEST.cookies["sid"], "AppMetaExtension.unsafe_cookies = ['sid']"),
+        (lambda: REQUEST.cookies["author"], "unsafe_cookies = ['author'], because its value looks like a credential."),
         (lambda: REQUEST.query_params["token"], "AppMetaExtension.unsafe_query = ['token']"),
         (lambda: REQUEST.headers["accept_language"], "Did you mean accept-language? It has: accept-language."),
         (lambda: REQUEST.cookies["thme"], "cookies has no 'thme'. Did you mean theme? It has: theme."),

@@ -35,6 +35,8 @@ def test_options_that_open_something_are_listed_once() -> None:
         ("headers_allow", "authorization", "unsafe_headers"),
         ("headers_allow", "cookie", "never"),
         ("cookies_allow", "session_id", "unsafe_cookies"),
+        ("cookies_allow", "*session*", "unsafe_cookies: add the exact name"),
+        ("headers_allow", "x-forwarded-user*", "headers_allow: add the exact name"),
     ],
 )
 def test_a_name_that_opens_nothing_is_not_listed_but_warned_of(option: str, name: str, remedy: str) -> None:

@@ -598,6 +598,49 @@ def test_remedy_is_true(name: str, kind: str) -> None:
     assert getattr(ask(policy, **fields), kind)[name] == "value"
 
 
+JWT = f"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.{CANARY}"
+NAMED = {"cookies_allow": ["author", "my-login"], "headers_allow": ["x-note", "referer", "x-real-ip"]}
+STRANGER = {**NAMED, "trusted_proxies": PROXIES}
+WHY: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "cookies.author": (NAMED, {"cookies": {"author": JWT}}, "['author'], because its value looks like"),
+    "cookies.mood": ({}, {"cookies": {"mood": JWT}}, "unsafe_cookies = ['mood'], because its value looks like a"),
+    "headers.x-note": (NAMED, {"headers": {"X-Note": f"Bearer {JWT}"}}, "['x-note'], because its value looks"),
+    "headers.accept": ({}, {"headers": {"Accept": JWT}}, "unsafe_headers = ['accept'], because its value looks like"),
+    "headers.referer": (NAMED, {"headers": {"Referer": f"http://h/?token={CANARY}"}}, "['referer'], because a cred"),
+    "query.state": ({}, {"url": f"http://h/?code=a&state={CANARY}"}, "AppMetaExtension.unsafe_query = ['state']"),
+    "query.next": ({}, {"url": f"http://h/?next=http://u:{CANARY}@h/"}, "AppMetaExtension.unsafe_query = ['next']"),
+}
+
+
+@pytest.mark.parametrize("item", WHY)
+def test_remedy_says_why_and_helps(item: str) -> None:
+    """An option that names the item already, and does not help, is not named; the one that is named shows all of it."""
+    options, fields, said = WHY[item]
+    redacted = ask(Policy.of(**options), **fields).redacted
+    text = remedy(item, redacted)
+    assert item in tuple(redacted) and said in text
+    name, _, rest = text.removeprefix("AppMetaExtension.").partition(" = ")
+    policy = Policy.of(**{**options, name: [rest.split("'")[1]]})
+    assert CANARY in everything(ask(policy, **fields)) and CANARY not in everything(ask(Policy.of(**options), **fields))
+
+
+@pytest.mark.parametrize(
+    ("item", "fields", "said"),
+    [
+        ("cookies.my-login", {"cookies": {"my-login": "a"}, "own_cookies": frozenset(["my-login"])}, "never forwarded"),
+        ("query.jsessionid", {"url": "http://h/a;jsessionid=A1B2C3?x=1"}, "never forwarded, because it stands in the"),
+        ("query.user", {"url": "http://h/?user:token=abc"}, "unsafe_query: add the whole name"),
+        ("query.(unnamed)", {"url": "http://h/?:token=abc"}, "unsafe_query: add the whole name"),
+        ("headers.x-real-ip", {"headers": {"X-Real-Ip": "1.2.3.4"}}, "a proxy in AppMetaExtension.trusted_proxies"),
+    ],
+)
+def test_remedy_knows_what_no_name_opens(item: str, fields: dict[str, Any], said: str) -> None:
+    """Where the name in an option would not help, the sentence says what does, or that nothing does."""
+    policy = Policy.of(**STRANGER, unsafe_query=["jsessionid", "user"])  # type: ignore[arg-type]  # mixed options
+    redacted = ask(policy, client=Address("203.0.113.9", 1), **fields).redacted
+    assert item in tuple(redacted) and said in remedy(item, redacted)
+
+
 def test_reprs_show_no_value() -> None:
     """Neither what the server knows nor where it came from is shown by a log line or a traceback."""
     raw = RawRequest("GET", f"http://h/?token={CANARY}", "http://h/", (("A", CANARY),), (("b", CANARY),))

@@ -66,7 +66,7 @@ def absent(item: str, redacted: Sequence[str]) -> str:
     """Return the sentence for an item that the visitor sent, but that did not cross."""
     if item not in tuple(redacted):
         return f"{visible(item)} was sent, but did not fit into the stamp."
-    return f"{visible(item)} is withheld from notebooks. What opens it: {visible(remedy(item, redacted))}."
+    return f"{visible(item)} is withheld from notebooks. What opens it: {visible(remedy(item, redacted), 2 * CLIP)}."
 
 
 def wanted(names: Iterable[str]) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from starlette.datastructures import Address
 
 from ..datastructures import URL, Cookies, Headers, QueryParams
 from ..model import HTTPRequest, Names, User
+from ..withheld import Why, named
 from . import cookies, headers, names, paths, proxies, urls, values
 from .names import USER_FIELDS
 from .patterns import matches, normal, specific
@@ -170,7 +171,7 @@ class Policy:
 
     def _url(self, text: str, params: _PathParams, withheld: list[str]) -> urls.Clean:
         found = urls.clean(text, self.secret_query, self.unsafe_query, hidden=params.hidden, kept=params.kept)
-        withheld += [f"query.{name}" for name in found.withheld] if found.url else ["url"]
+        withheld += [named("query", name) for name in found.withheld] if found.url else ["url"]
         withheld += ["url.path"] if found.path_changed and found.url else []
         return found
 
@@ -209,13 +210,20 @@ class Policy:
         spoofed = bool(self.trusted_proxies) and not proxied
         for name, value in raw.headers:
             key = normal(name)
-            opens = self.opens_header(key, proxied=proxied) and not (spoofed and headers.is_address(key))
+            is_spoofed = spoofed and headers.is_address(key)
+            opens = self.opens_header(key, proxied=proxied) and not is_spoofed
             shown = self._header_value(key, value) if opens else None
             if shown != value:
-                withheld.append(f"headers.{name.lower()}")
+                why = "proxy" if is_spoofed else "changed" if shown is not None else self._why_header(key, value)
+                withheld.append(named("headers", name.lower(), why))
             if shown is not None:
                 kept.append((name, shown))
         return kept
+
+    def _why_header(self, key: str, value: str) -> Why | None:
+        """Return why a header would be withheld even if its name were opened."""
+        is_told = matches(key, headers.NEVER) or headers.is_credential(key)
+        return "value" if not is_told and self._header_value(key, value) is None else None
 
     def _header_value(self, key: str, value: str) -> str | None:
         """Return what may be shown of an open header; None if it contains a credential."""
@@ -234,8 +242,17 @@ class Policy:
             if normal(name) not in own and self.opens_cookie(name) and self._is_harmless(name, value):
                 kept.append((name, value))
             else:
-                withheld.append(f"cookies.{name}")
+                withheld.append(named("cookies", name, self._why_cookie(name, value, own)))
         return kept
+
+    def _why_cookie(self, name: str, value: str, own: frozenset[str]) -> Why | None:
+        """Return why a cookie would be withheld even if its name were opened."""
+        key = normal(name)
+        if cookies.is_never(key):
+            return None
+        if key in own:
+            return "own"
+        return "value" if not cookies.is_credential(name) and not self._is_harmless(name, value) else None
 
     def _is_harmless(self, name: str, value: str) -> bool:
         """Whether a cookie's value contains no credential, such as another cookie that a proxy joined with a comma."""

@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection
 from urllib.parse import quote, unquote
 
+from ..withheld import Reasoned
 from . import values, words
 
 MASK = "***"
@@ -44,7 +45,7 @@ def clean(path: str, secret: Words = (), hidden: Words = (), kept: Words = ()) -
 
         if not says(found[1], unquote(found[0].partition("=")[2]), secret):
             return found[0]
-        withheld.append(label(found[1]))
+        withheld.append(Reasoned.of(label(found[1]), "path"))
         return ""
 
     if _nested_userinfo.search(unquote(path)):

@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import SplitResult, parse_qsl, quote, unquote_plus, urlencode, urlsplit
 
+from ..withheld import Reasoned
 from . import nouns, paths, texts, values
 from .nouns import NAME_LENGTH, Level
 from .patterns import normal as dashed
@@ -154,7 +155,8 @@ def _clean(
     pairs: Pairs = []
     listed: list[str] = []
     for name, value in found:
-        safe = None if coded and dashed(name) == "state" else _safe(name, value, secret, unsafe, depth)
+        goes_along = coded and dashed(name) == "state" and "state" not in unsafe
+        safe = None if goes_along else _safe(name, value, secret, unsafe, depth)
         if safe is not None:
             pairs.append((name, safe))
         if safe != value:
@@ -213,7 +215,8 @@ def _has_userinfo(text: str) -> bool:
 
 def label(name: str) -> str:
     """Return how a withheld name may be listed: never with a value that was written in its place."""
-    return _label_end.split(unquoted(name).strip(), maxsplit=1)[0] or "(unnamed)"
+    found = _label_end.split(unquoted(name).strip(), maxsplit=1)[0] or "(unnamed)"
+    return found if dashed(found) == dashed(name) else Reasoned.of(found, "part")
 
 
 def unquoted(text: str) -> str:
