@@ -163,6 +163,7 @@ def test_name_of_ones_own_choice_is_a_name_only(server: Server) -> None:
     first, second = server.visitor(), server.visitor()
     kernel = open_session(first, f"{address}?region=emea", path)["kernel"]["id"]
     before = first.connect(kernel, "a-tab").who()
+    assert (before["via"], before["query"]) == ("page", {"region": "emea"})
     for visitor in (first, second):
         assert visitor.call("PATCH", "/api/me", {"username": "root"}).status_code == 400  # jupyter_server's own rule
         visitor.call("PATCH", "/api/me", {"name": "root", "display_name": "root"}).raise_for_status()
@@ -236,15 +237,17 @@ def test_kernel_that_never_starts_disturbs_nothing(people: Server, alice: Visito
     """A kernel that ends or hangs at its start is forgotten once it is gone, and its server goes on."""
     name = f"never-{len(code)}"
     kernelspec(people.home, name, argv=[sys.executable, "-c", code, "{connection_file}"])
-    path, address = notebook(people)
+    (path, address), before = notebook(people), len(people.log)
     session = open_session(alice, f"{address}?region=emea", path, name)
     kernel = session["kernel"]["id"]
+    assert kernel in counts(alice)["tabs"]
     with suppress(websocket.WebSocketException):  # a server may refuse a socket to a kernel that does not answer
         alice.connect(kernel).close()
-    alice.call("DELETE", f"/api/sessions/{session['id']}")
+    assert alice.call("DELETE", f"/api/sessions/{session['id']}").status_code == 204
     assert alice.connect(alice.start_kernel()).who()["via"] == "socket"
     assert kernel not in counts(alice)["tabs"]
-    assert "jupyter-app-meta: " not in people.log.partition("never-")[2]
+    logged = people.log[before:]
+    assert kernel in logged and "jupyter-app-meta: " not in logged
 
 
 def test_kernel_that_cannot_be_launched_has_no_page(people: Server, alice: Visitor) -> None:
