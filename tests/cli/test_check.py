@@ -314,3 +314,35 @@ def test_notebooks_to_be_served_are_judged(site: Site) -> None:
     code, rows = site.check("--notebooks", str(place))
     assert code == 1 and "login.ipynb is not served" in rows["notebooks"][1]
     assert "is neither a notebook" in site.check("--notebooks", str(place / "gone"))[1]["notebooks"][1]
+
+
+def test_place_of_the_secret_that_serve_could_not_write_is_named(site: Site) -> None:
+    """A secret beside Jupyter's data is a risk, because visitors become others; the deployer's own file is a fault."""
+    file = site.root / "file"
+    file.write_text("not a folder")
+    good, bad = {"JUPYTER_DATA_DIR": str(site.root / "data")}, {"JUPYTER_DATA_DIR": str(file)}
+    code, rows = site.check("--Serve.warm=1", **good)
+    own = site.root / "data" / "app-meta" / "cookie_secret"
+    assert (code, rows["cookie secret"]) == (0, ("ok", f"kept in {own}."))
+    assert not own.parent.exists()
+    code, rows = site.check("--Serve.warm=1", **bad)
+    assert (code, rows["cookie secret"][0]) == (0, "risk")
+    assert f"{file}/app-meta/cookie_secret cannot be used" in rows["cookie secret"][1]
+    assert "Set cookie_secret_file" in rows["cookie secret"][1]
+    code, rows = site.check(f"--Serve.cookie_secret_file={file}/secret", **bad)
+    assert (code, rows["cookie secret"][0]) == (1, "fault")
+    assert f"cookie_secret_file {file}/secret cannot be used" in rows["cookie secret"][1]
+
+
+def test_folder_of_sockets_that_serve_could_not_write_is_named(site: Site) -> None:
+    """Where this account can keep no file, ``check`` and ``serve`` name the folders and the variable."""
+    said = "cannot write in /nowhere, /tmp, /var/tmp. Set TMPDIR to a folder in which it can."
+    env = {"TMPDIR": "/nowhere", "XDG_RUNTIME_DIR": ""}
+    assert site.check("--Serve.warm=1", **env)[1]["runtime folder"][0] == "ok"
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))"  # as on a disk that is full
+    (site.root / "absent").mkdir()
+    (site.root / "absent" / "sitecustomize.py").write_text(limit)
+    code, rows = site.check("--Serve.warm=1", **env)
+    assert (code, rows["runtime folder"][0]) == (1, "fault") and said in rows["runtime folder"][1]
+    served = site.run("serve", "--no-browser", "--port=0", str(site.etc), **env)
+    assert served.returncode == 1 and said in served.stderr

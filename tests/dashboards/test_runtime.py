@@ -76,7 +76,7 @@ def test_nowhere_short_is_said(
     """Where no folder is short enough the log says that kernels are reached by TCP."""
     long = tmp_path / ("x" * 60)
     long.mkdir()
-    monkeypatch.setattr(runtime, "_parent", lambda: str(long))
+    monkeypatch.setattr(runtime, "parent", lambda: str(long))
     with runtime.folder(LOG) as made:
         assert made.parent == long and stat.S_IMODE(made.stat().st_mode) == 0o700
     assert "kernels are reached by TCP" in caplog.text and folders(long) == []

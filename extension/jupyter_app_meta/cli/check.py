@@ -74,8 +74,12 @@ def _dashboard_rows(place: str | None, config: str | None, options: list[str], *
         yield Row(Status.INFO if is_idle else Status.FAULT, "dashboards", problem.sentence)
     if faults or not wanted:
         return
-    from . import notebooks
+    from . import folders, notebooks
 
+    places = list(folders.rows(config, options))
+    yield from places
+    if len(places) == 1 and places[0].status is Status.FAULT:  # there is no folder at all
+        return
     subject = "notebooks" if place else "dashboards"
     problems = list(notebooks.problems(place, config, options))
     yield from (Row(Status.FAULT, subject, problem) for problem in problems)

@@ -10,7 +10,7 @@ from traitlets import TraitError
 
 from ..dashboards.builder import Builder
 from ..dashboards.files import specs
-from ..dashboards.setup import checks
+from ..dashboards.setup import checks, runtime
 from ..dashboards.setup.managers import looks_of
 from ..errors import AppMetaError
 from .configuration import quiet, said
@@ -19,9 +19,9 @@ from .serve import Serve
 
 def problems(place: str | None, config: str | None, options: list[str]) -> Iterator[str]:
     """Yield why this cannot be served, or else a sentence for each notebook that no visitor could see."""
-    with tempfile.TemporaryDirectory() as empty, quiet() as records:
+    with tempfile.TemporaryDirectory(dir=runtime.parent()) as empty, quiet() as records:
         try:
-            builder = _builder(place or empty, config, options)
+            builder = builder_of(place or empty, config, options)
             builder.check()
             voila = looks_of(builder.config)
         except (AppMetaError, TraitError, SystemExit) as error:
@@ -33,7 +33,8 @@ def problems(place: str | None, config: str | None, options: list[str]) -> Itera
     yield from found
 
 
-def _builder(place: str, config: str | None, options: list[str]) -> Builder:
+def builder_of(place: str, config: str | None, options: list[str]) -> Builder:
+    """Return the builder that ``serve`` would use; raises as ``serve`` does."""
     app = Serve(log=logging.getLogger(__name__))
     app.initialize([place, *([f"--config={config}"] if config else []), *options])
     return app.builder()

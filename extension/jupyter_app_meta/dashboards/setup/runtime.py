@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ...errors import DashboardError
+
 try:
     import fcntl
 except ImportError:  # on Windows, folders of killed servers stay
@@ -31,9 +33,9 @@ LONGEST = 50
 @contextmanager
 def folder(log: logging.Logger) -> Iterator[Path]:
     """Remove the folders of dead servers, and yield a new one that only this account can read; remove it in the end."""
-    parent = _parent()
-    _sweep(parent, log)
-    made = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+    place = parent()
+    _sweep(place, log)
+    made = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
     lock = _lock(made)
     if os.name == "posix" and len(str(made)) >= LONGEST:
         log.warning(
@@ -48,12 +50,25 @@ def folder(log: logging.Logger) -> Iterator[Path]:
             os.close(lock)
 
 
-def _parent() -> str:
-    """Return where the folder is made: in the first place that is short enough, or else in Python's own choice."""
-    own = tempfile.gettempdir()
-    candidates = (own, os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp", "/var/tmp")  # noqa: S108  # mkdtemp makes it private
-    short = (place for place in candidates if place and len(place) + len(PREFIX) + 9 < LONGEST)
-    return next((place for place in short if os.access(place, os.W_OK | os.X_OK)), own)
+def parent() -> str:
+    """Return where the folder is made: in the first place that is short enough, or else in Python's own choice.
+
+    Raises DashboardError if this account can write in none of them.
+    """
+    further: tuple[str, ...] = (os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp", "/var/tmp")  # noqa: S108  # mkdtemp makes it private
+    try:
+        own = tempfile.gettempdir()
+    except FileNotFoundError:  # it has tried to write a file, also in the last two
+        own, further = "", further[:1]
+    short = (place for place in (own, *further) if place and len(place) + len(PREFIX) + 9 < LONGEST)
+    found = next((place for place in short if os.access(place, os.W_OK | os.X_OK)), own)
+    if not found:
+        tried = dict.fromkeys(filter(None, (os.environ.get("TMPDIR"), *further, "/tmp", "/var/tmp")))  # noqa: S108  # as above
+        raise DashboardError(
+            f"The sockets and keys of kernels need a folder, and this account cannot write in {', '.join(tried)}. "
+            "Set TMPDIR to a folder in which it can."
+        )
+    return found
 
 
 def _lock(made: Path) -> int | None:

@@ -71,29 +71,62 @@ def kept_secret(file: str | Path | None, log: logging.Logger) -> bytes:
 
     Raises DashboardError if the deployer's file cannot be used.
     """
-    path = Path(file) if file else Path(jupyter_data_dir()) / "app-meta" / "cookie_secret"
+    path = secret_path(file)
     try:
         return _read(path) or _made(path)
     except OSError as error:
-        reason = f"{error.strerror or type(error).__name__}"
+        sentence = _unusable(path, error.strerror or type(error).__name__, given=bool(file))
         if file:
-            raise DashboardError(f"cookie_secret_file {path} cannot be used ({reason}): give another file.") from error
-        log.warning(
-            "%s cannot be used (%s): visitors lose their identity at the next start. Set cookie_secret_file.",
-            path,
-            reason,
-        )
+            raise DashboardError(sentence) from error
+        log.warning("%s", sentence)
         return secrets.token_bytes(SIZE)
 
 
-def _read(path: Path) -> bytes | None:
+def secret_path(file: str | Path | None) -> Path:
+    """Return the path of the secret: the deployer's own file, or the one beside Jupyter's data."""
+    return Path(file) if file else Path(jupyter_data_dir()) / "app-meta" / "cookie_secret"
+
+
+def problem(file: str | Path | None) -> str:
+    """Return why ``kept_secret`` could not keep its secret, in a sentence; empty if it could. Nothing is written."""
+    path = secret_path(file)
+    try:
+        reason = "" if _content(path) else _unwritable(path)
+    except DashboardError as error:
+        return str(error)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    return _unusable(path, reason, given=bool(file)) if reason else ""
+
+
+def _unusable(path: Path, reason: str, *, given: bool) -> str:
+    if given:
+        return f"cookie_secret_file {path} cannot be used ({reason}): give another file."
+    return f"{path} cannot be used ({reason}): visitors lose their identity at the next start. Set cookie_secret_file."
+
+
+def _unwritable(path: Path) -> str:
+    """Return why a file that does not exist could not be made; empty if it could."""
+    folder = next(place for place in path.absolute().parents if place.exists())
+    if not folder.is_dir():
+        return f"{folder} is not a folder"
+    return "" if os.access(folder, os.W_OK | os.X_OK) else f"this account cannot write in {folder}"
+
+
+def _content(path: Path) -> bytes | None:
+    """Return what a file has; None if it does not exist. Raises DashboardError for too few bytes."""
     try:
         found = path.read_bytes()
     except FileNotFoundError:
         return None
     if len(found) < SIZE:
         raise DashboardError(f"cookie_secret_file {path} has {len(found)} bytes: it must have {SIZE} or more.")
-    if os.name == "posix" and path.stat().st_mode & 0o077:
+    return found
+
+
+def _read(path: Path) -> bytes | None:
+    found = _content(path)
+    if found and os.name == "posix" and path.stat().st_mode & 0o077:
         with suppress(OSError):  # the file may be on a read-only mount
             path.chmod(0o600)
     return found
