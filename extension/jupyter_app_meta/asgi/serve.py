@@ -37,7 +37,7 @@ GRACEFUL = 10
 """How many seconds open requests have to end, unless the option says otherwise."""
 
 FIXED: Mapping[str, tuple[tuple[Any, ...], str]] = {
-    "workers": ((None, 1), "another process would not be within the factory's context: for several, use within()"),
+    "workers": ((None, 1), "another process would not be within the factory's context: use within() for several"),
     "reload": ((None, False), "only a new process can load the code again: use `uvicorn --reload` with within()"),
     "interface": ((None, "auto", "asgi3"), "requests arrive by ASGI 3: leave it out"),
     "lifespan": ((None, "auto"), "the application's own lifespan is run if it has one: leave it out"),
