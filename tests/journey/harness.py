@@ -81,12 +81,14 @@ def free_port() -> int:
 
 _claimed: set[int] = set()
 
+CLAIMS = Path(tempfile.gettempdir(), f"app-meta-ports-{os.getuid()}")
+"""The file of claimed ports. Its path is found here, because a test may have changed the temporary directory."""
+
 
 @cache
 def _claims() -> int:
     """Open the file in which each process of the tests locks a byte for each port that is its own."""
-    path = Path(tempfile.gettempdir(), f"app-meta-ports-{os.getuid()}")
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    return os.open(CLAIMS, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
 
 
 def eventually(wanted: Callable[[], T], timeout: float = 60) -> T:
