@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketHandler, WebSocketProtocol, WebSocketProtocol13
@@ -27,11 +27,22 @@ def settings(limit: int) -> dict[str, Any]:
     return {"websocket_max_message_size": largest(limit)}
 
 
+@runtime_checkable
+class Upgradable(Protocol):
+    """A connection that has its WebSocket itself, because it is not a stream of bytes."""
+
+    def websocket(self, handler: WebSocketHandler) -> WebSocketProtocol | None:
+        """Return the WebSocket that the client asks for; None if there is none."""
+        ...
+
+
 class Limited(WebSocketHandler):
     """A WebSocket that notices when it is closed because a message is too large."""
 
     def get_websocket_protocol(self) -> WebSocketProtocol | None:
-        """Return tornado's protocol, extended to notice messages that are too large."""
+        """Return the connection's own WebSocket, or tornado's, extended to notice messages that are too large."""
+        if isinstance(self.request.connection, Upgradable):
+            return self.request.connection.websocket(self)
         found = super().get_websocket_protocol()
         if isinstance(found, WebSocketProtocol13):
             return _Protocol(self, False, found.params)

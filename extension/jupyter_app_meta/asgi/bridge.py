@@ -1,0 +1,114 @@
+"""One request of an ASGI server, served by a tornado application.
+
+Nothing is written to a wire in between. tornado is asked as its own server asks it: ``find_handler``, and then of the
+delegate ``headers_received``, ``data_received`` and ``finish``.
+
+1. What tornado's server refuses before any handler is refused here: a request without one Host (400), a body that is
+   too large (413) or too slow (408).
+2. ``request.path`` is the route below the mount, ``request.base`` is the mount, and ``request.uri`` is both, as the
+   browser asked.
+3. A handler is told that its client has left if it wants to know, or if its response comes in pieces.
+4. A handler's task begins in the context of its request. ``outbox`` says which ContextVars come back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.types import Receive, Scope, Send
+from tornado.iostream import StreamClosedError
+from tornado.web import Application
+
+from . import requests
+from .connection import Connection
+from .intake import Intake
+from .outbox import Outbox
+from .paths import split
+from .refusals import Refuse, Refused, plain, redirect
+from .socket import Socket
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large a request's body may be, in bytes, and in how many seconds it must have come."""
+
+    max_body: int = 64 * 1024
+    body_timeout: float = 30
+
+
+LIMITS = Limits()
+"""For strangers: no route of a dashboard needs a larger body than a login form."""
+
+
+async def http(
+    application: Application,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    *,
+    limits: Limits = LIMITS,
+    refuse: Refuse = plain,
+) -> None:
+    """Serve one request of an ``http`` scope; ``refuse`` answers what tornado is not asked.
+
+    Raises ``Unfinished`` for a response that was given up after it had begun, and what ``send`` raises.
+    """
+    place = split(scope)
+    if not place.route:
+        await redirect(scope, send, place.base)
+        return
+    connection = Connection(scope, Outbox(StreamClosedError))
+    connection.max_body, connection.body_timeout = limits.max_body, limits.body_timeout
+    try:
+        start, request = requests.read(scope, place, connection)
+        with connection.outbox.belonging():
+            intake = Intake(connection, application.find_handler(request), receive)
+            try:
+                await intake.begin(start, request.headers)
+                await connection.outbox.relay(send, intake.listen)
+            finally:
+                intake.end()
+        intake.check()
+    except Refused as refused:
+        await refuse(scope, receive, send, refused.status, str(refused))
+
+
+async def websocket(
+    application: Application, scope: Scope, receive: Receive, send: Send, *, refuse: Refuse = plain
+) -> None:
+    """Serve one handshake of a ``websocket`` scope, and the socket if it is accepted.
+
+    A handler is on our side if its ``get_websocket_protocol`` returns ``self.request.connection.websocket(self)``;
+    tornado's own protocol needs a stream of bytes, and is refused.
+    """
+    if (await receive())["type"] != "websocket.connect":
+        return
+    place = split(scope)
+    outbox = Outbox(StreamClosedError)
+    socket = Socket(outbox, receive, list(scope.get("subprotocols") or ()))
+    connection = Connection(scope, outbox, socket)
+    try:
+        if not place.route:
+            raise Refused(404, "There is no socket at this address.")
+        start, request = requests.read(scope, place, connection)
+    except Refused as refused:
+        await refuse(scope, receive, send, refused.status, str(refused))
+        return
+    with outbox.belonging():
+        try:
+            _begin(application.find_handler(request), start, request)
+            await outbox.relay(send)
+            await socket.farewell()
+        finally:
+            connection.leave()
+            socket.hang_up()
+
+
+def _begin(delegate: Any, start: Any, request: requests.Request) -> None:
+    """Begin the handler of a handshake, which has no body."""
+    begun = delegate.headers_received(start, request.headers)
+    if begun is None:
+        delegate.finish()
+    else:
+        begun.add_done_callback(lambda _: delegate.finish())

@@ -1,0 +1,69 @@
+"""The same questions to each ASGI server and to tornado's own; the answers are the same, but for those listed."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+import ssl
+from collections.abc import Iterator
+from contextlib import ExitStack
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hosts import HOSTS, running
+from probes import PROBES, Host
+from zoo import application
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*:DeprecationWarning"),  # uvicorn's old WebSockets are still supported
+    pytest.mark.filterwarnings("ignore:.*:pytest.PytestUnraisableExceptionWarning"),  # what servers leave open
+]
+
+ASGI = [name for name in HOSTS if name != "tornado"]
+TLS = ssl.create_default_context()  # one for all clients: it takes longer than a request
+TABLE = Path(__file__).resolve().parents[2] / "docs" / "asgi-differences.csv"
+DIFFERENCES = list(csv.DictReader(TABLE.open(encoding="utf-8")))
+
+
+@pytest.fixture(scope="module")
+def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int]]:
+    """Every host, running the application; its port by its name."""
+    with ExitStack() as stack:
+        folders = {name: tmp_path_factory.mktemp(name) for name in HOSTS}
+        yield {name: stack.enter_context(running(name, application(folders[name]))) for name in HOSTS}
+
+
+async def ask(port: int, probe: str) -> Any:
+    """Ask one question of a host."""
+    address = f"http://127.0.0.1:{port}"
+    async with httpx.AsyncClient(base_url=address, timeout=20, trust_env=False, verify=TLS) as client:
+        return await PROBES[probe](Host(port, client))
+
+
+def expected(host: str, probe: str, tornados: Any) -> Any:
+    """Return what a host is to answer: what tornado does, or what the table lists."""
+    for row in DIFFERENCES:
+        if row["question"] == probe and any(fnmatch(host, server) for server in row["servers"].split()):
+            return json.loads(row["answer"])
+    return tornados
+
+
+@pytest.mark.parametrize("probe", PROBES)
+async def test_each_host_answers_as_tornado_does(ports: dict[str, int], probe: str) -> None:
+    """Every answer is tornado's, or the one that the table lists."""
+    answers = dict(zip(ports, await asyncio.gather(*(ask(port, probe) for port in ports.values())), strict=True))
+    tornados = answers.pop("tornado")
+    odd = {name: got for name, got in answers.items() if got != expected(name, probe, tornados)}
+    assert not odd, f"tornado: {tornados}"
+
+
+def test_table_of_differences_names_what_there_is() -> None:
+    """Each row names a question, hosts that are asked, both answers and why the difference does no harm."""
+    for row in DIFFERENCES:
+        assert row["question"] in PROBES
+        assert all(any(fnmatch(host, server) for host in ASGI) for server in row["servers"].split())
+        assert row["tornado"] and row["here"] and row["why"]
