@@ -1,6 +1,6 @@
-"""The name of a withheld item, and why the item is withheld if its name alone does not say it.
+"""The name of a withheld item, and why the item is withheld if its name alone does not say so.
 
-The reason travels beside the name, so that an author is not told of an option that would not help.
+The reason travels with the name, so that an author is not told of an option that would not help.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Reasoned(str):
     changed: the item is forwarded without a credential that it contained
     own: a cookie logs its browser in to this server
     proxy: a header counts only if a trusted proxy sent it, and none did
-    path: a parameter stands in the path
+    path: a parameter is in the path
     part: the text is only a part of the name
     """
 
@@ -44,7 +44,7 @@ def named(kind: str, name: str, why: Why | None = None) -> str:
 
 
 def reason_of(name: str, among: Iterable[str] = ()) -> Why | None:
-    """Return the reason of a name, or that of its equal among other names; None if there is none."""
+    """Return the reason of a name, or of an equal name among others; None if there is none."""
     found = next((each for each in (name, *among) if each == name and isinstance(each, Reasoned)), None)
     return found.why if found else None
 
@@ -59,6 +59,6 @@ def packed(names: Iterable[str]) -> dict[str, list[int]]:
 
 
 def unpacked(names: Iterable[str], places: Mapping[str, Iterable[int]]) -> list[str]:
-    """Return the names with their reasons; one that is not known here is ignored. Raises as dicts and lists do."""
+    """Return the names with their reasons; an unknown reason is ignored. Raises the errors of dicts and lists."""
     reasons = {place: why for why in WHYS for place in places.get(why, ())}
     return [Reasoned.of(name, reasons[place]) if place in reasons else name for place, name in enumerate(names)]

@@ -1,4 +1,4 @@
-"""In which folders ``serve`` writes, and whether it could. Nothing is written."""
+"""The folders in which ``serve`` would write, and whether it could. Nothing is written."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def rows(config: str | None, options: list[str]) -> Iterator[Row]:
         try:
             found = list(_secret(builder_of(folder, config, options).options))
         except (AppMetaError, TraitError, SystemExit):
-            found = []  # another row says why these options cannot be served
+            found = []  # another row says why ``serve`` refuses these options
     yield from found
 
 

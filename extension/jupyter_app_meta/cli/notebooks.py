@@ -34,7 +34,7 @@ def problems(place: str | None, config: str | None, options: list[str]) -> Itera
 
 
 def builder_of(place: str, config: str | None, options: list[str]) -> Builder:
-    """Return the builder that ``serve`` would use; raises as ``serve`` does."""
+    """Return the builder that ``serve`` would use; raises the same errors as ``serve``."""
     app = Serve(log=logging.getLogger(__name__))
     app.initialize([place, *([f"--config={config}"] if config else []), *options])
     return app.builder()

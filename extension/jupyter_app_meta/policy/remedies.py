@@ -15,7 +15,7 @@ NEVER = "never forwarded"
 def remedy(item: str, redacted: Iterable[str] = ()) -> str:
     """Return which option opens a withheld item such as ``headers.referer``; ``redacted`` is the whole list.
 
-    The list knows why an item is withheld if its name does not say it.
+    The list may know why an item is withheld, if the item's name alone does not say so.
     """
     kind, _, name = item.partition(".")
     if kind == "user":

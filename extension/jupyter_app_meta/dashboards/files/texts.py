@@ -101,7 +101,7 @@ def has_marks(text: str) -> bool:
     )
 
 
-@lru_cache(maxsize=100_000)  # a folder of sources has many, and is walked every few seconds
+@lru_cache(maxsize=100_000)  # a folder of sources has many files, and is walked every few seconds
 def _looks(path: Path, changed: int, size: int) -> bool:
     script = path.suffix.lower() == ".py"
     with path.open("rb") as file:

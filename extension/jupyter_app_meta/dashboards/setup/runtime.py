@@ -53,12 +53,12 @@ def folder(log: logging.Logger) -> Iterator[Path]:
 def parent() -> str:
     """Return where the folder is made: in the first place that is short enough, or else in Python's own choice.
 
-    Raises DashboardError if this account can write in none of them.
+    Raises DashboardError if this account cannot write in any of them.
     """
     further: tuple[str, ...] = (os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp", "/var/tmp")  # noqa: S108  # mkdtemp makes it private
     try:
         own = tempfile.gettempdir()
-    except FileNotFoundError:  # it has tried to write a file, also in the last two
+    except FileNotFoundError:  # Python has tried to write a file, even in the last two places
         own, further = "", further[:1]
     short = (place for place in (own, *further) if place and len(place) + len(PREFIX) + 9 < LONGEST)
     found = next((place for place in short if os.access(place, os.W_OK | os.X_OK)), own)

@@ -88,7 +88,7 @@ def secret_path(file: str | Path | None) -> Path:
 
 
 def problem(file: str | Path | None) -> str:
-    """Return why ``kept_secret`` could not keep its secret, in a sentence; empty if it could. Nothing is written."""
+    """Return a sentence that says why ``kept_secret`` could not keep its secret; empty if it could. Writes nothing."""
     path = secret_path(file)
     try:
         reason = "" if _content(path) else _unwritable(path)
@@ -106,7 +106,7 @@ def _unusable(path: Path, reason: str, *, given: bool) -> str:
 
 
 def _unwritable(path: Path) -> str:
-    """Return why a file that does not exist could not be made; empty if it could."""
+    """Return why a file that does not exist could not be created; empty if it could."""
     folder = next(place for place in path.absolute().parents if place.exists())
     if not folder.is_dir():
         return f"{folder} is not a folder"
@@ -114,7 +114,7 @@ def _unwritable(path: Path) -> str:
 
 
 def _content(path: Path) -> bytes | None:
-    """Return what a file has; None if it does not exist. Raises DashboardError for too few bytes."""
+    """Return a file's content; None if it does not exist. Raises DashboardError if it has too few bytes."""
     try:
         found = path.read_bytes()
     except FileNotFoundError:

@@ -89,7 +89,7 @@ class Flight:
                 return
 
     def lose(self, size: int) -> None:
-        """Note a message of so many bytes that is read and not passed on; raises Refused beyond the rate.
+        """Note a message of this size that is read but not passed on; raises Refused beyond the rate.
 
         A burst of such messages has at most as many bytes as a page may have under way.
         """

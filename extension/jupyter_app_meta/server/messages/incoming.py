@@ -143,7 +143,7 @@ def _is_version(value: object) -> bool:
 def _comm_id(msg_type: str, content: Json) -> str:
     """Return the id of a comm. A kernel logs the ids and targets that it does not know.
 
-    ipykernel publishes a comm under its id as ASCII, and fails to open one of any other id.
+    ipykernel publishes a comm under its id, encoded as ASCII, and fails to open a comm with any other id.
     """
     comm_id = content.get("comm_id")
     if not isinstance(comm_id, str) or not _comm.fullmatch(comm_id):

@@ -6,7 +6,7 @@
    indented, so that none of them looks like another record.
 3. URLs lose their userinfo and the credentials in their query. Headers of credentials lose their values.
 4. A record is never lost: if it cannot be formatted, its parts are shown.
-5. A long text is cut. Half a credential does not look like one, so the cut leaves no half of a word that may hold one.
+5. A long text is cut. Half a credential does not look like one, so a word that may hold one is never cut in half.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def without_secrets(text: str) -> str:
 
 
 def beginning(text: str, limit: int) -> str:
-    """Return the first characters of a text; of a last word that is cut, only what is no half of a credential."""
+    """Return the first characters of a text. Of a word that is cut, only a part without half a credential is left."""
     head = text[:limit]
     if len(text) <= limit:
         return head
@@ -80,7 +80,7 @@ def beginning(text: str, limit: int) -> str:
 
 
 def _harmless_beginning(word: str) -> str:
-    """Return a cut word up to its query or authority, or to its last whole segment; a plain word as it is."""
+    """Return a cut word up to its query or authority, or up to its last whole segment; a plain word unchanged."""
     mark = _mark.search(word)
     whole = word[: mark.start()] if mark else word[: word.rfind("/") + 1] or word
     safe = urls.cleaned(whole)
