@@ -69,7 +69,7 @@ def run_all(page: Page) -> str:
                 timeout=20_000,
             )
             break
-    page.wait_for_timeout(500)
+    page.locator(".jp-Notebook .jp-CodeCell").last.locator(".jp-OutputArea-output").first.wait_for(timeout=PATIENCE)
     return page.locator(".jp-Notebook").inner_text()
 
 

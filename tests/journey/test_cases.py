@@ -25,7 +25,7 @@ from conftest import PEOPLE
 
 CONNECTS, BATCH = 300, 50
 COUNTING = "c.ServerApp.jpserver_extensions = {'jupyter_app_meta': True, 'test_cases': True}\n"
-CONFIG = "c.ServerApp.authorizer_class = 'test_cases.WithoutEve'\nc.MappingKernelManager.kernel_info_timeout = 2\n"
+CONFIG = "c.ServerApp.authorizer_class = 'test_cases.WithoutEve'\nc.MappingKernelManager.kernel_info_timeout = 12\n"
 NAMES = "c.PasswordIdentityProvider.updatable_fields = ['name', 'display_name', 'initials', 'color']\n"
 STAMP = "import json; print(json.dumps(get_ipython().kernel.get_parent()['metadata']['app_meta']))"
 FORGED = {"v": "1.0", "payload": json.dumps({"request": {"user": {"username": "alice"}}}), "mac": "0" * 64}
@@ -217,6 +217,7 @@ def test_many_connects_leave_nothing(alice: Visitor, bob: Visitor) -> None:
     for _ in range(CONNECTS // BATCH):
         for socket in [bob.connect(kernel) for _ in range(BATCH)]:
             socket.close()
+        assert hers.who()["user"]["username"] == "alice"  # it also answers the server's pings
     deadline, after = time.monotonic() + 120, counts(alice)
     while time.monotonic() < deadline and (after["descriptors"] > before + 10 or _live(after, kernel) > 1):
         time.sleep(0.1)
