@@ -9,7 +9,7 @@ import inspect
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
-from typing import Any
+from typing import Any, Protocol
 
 from jupyter_server.gateway.managers import GatewayKernelManager
 
@@ -23,14 +23,26 @@ from .renderers import note_opener, rendering
 from .wrapping import harmless, is_first
 
 
-def wrap_kernel_manager(manager: Any, context: StampingContext) -> None:
+class Kernels(Protocol):
+    """A server's manager of all kernels."""
+
+    kernel_manager_factory: Callable[..., object]
+
+    def list_kernel_ids(self) -> list[str]:
+        """Return the ids of the kernels that run."""
+
+    def get_kernel(self, kernel_id: str) -> object:
+        """Return the manager of one kernel."""
+
+
+def wrap_kernel_manager(manager: Kernels, context: StampingContext) -> None:
     """Wrap what makes a server's kernels, and the kernels that the server already has; idempotent."""
     if not is_first(manager):
         return
-    make: Callable[..., object] = manager.kernel_manager_factory
+    make = manager.kernel_manager_factory
 
     @wraps(make)
-    def factory(*args: Any, **kwargs: Any) -> object:
+    def factory(*args: object, **kwargs: object) -> object:
         return wrap_kernel(make(*args, **kwargs), context)
 
     manager.kernel_manager_factory = factory
@@ -46,7 +58,7 @@ def wrap_kernel(kernel: Any, context: StampingContext) -> object:
     client: Callable[..., Client] = kernel.client
 
     @wraps(start)
-    def start_kernel(*args: Any, **kwargs: Any) -> object:
+    def start_kernel(*args: object, **kwargs: Any) -> object:
         kwargs = _start_arguments(kernel, context, kwargs)
         opened = None
         with harmless(context.log):
@@ -56,7 +68,7 @@ def wrap_kernel(kernel: Any, context: StampingContext) -> object:
         return start(*args, **kwargs)
 
     @wraps(client)
-    def make_client(*args: Any, **kwargs: Any) -> Client:
+    def make_client(*args: object, **kwargs: object) -> Client:
         made = client(*args, **kwargs)
         with harmless(context.log):
             return wrap_client(made, Attributing(context, kernel.kernel_id, rendering(kernel, context)))

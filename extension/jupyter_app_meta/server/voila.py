@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, cast
 
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
@@ -33,25 +33,41 @@ MANAGER_LINE = f'c.VoilaConfiguration.multi_kernel_manager_class = "{__name__}.K
 CONNECTION_LINE = f'c.Voila.kernel_websocket_connection_class = "{__name__}.Connection"'
 
 
+class Options(Protocol):
+    """Those of ``VoilaConfiguration`` that are read here."""
+
+    preheat_kernel: bool
+    show_tracebacks: bool
+
+
+class App(Protocol):
+    """Voila's application."""
+
+    cookie_secret: bytes
+    kernel_websocket_connection_class: type
+    voila_configuration: Options
+
+
 class KernelManager(AsyncMappingKernelManager):
     """Voila's kernel manager. Its kernels and their connections share one stamping context."""
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, **kwargs: object) -> None:
         super().__init__(**kwargs)  # type: ignore[no-untyped-call]  # jupyter_server's own
+        app = cast(App, self.parent)
         try:
-            _check(self.parent)
-            self.app_meta_context = _context(self)
+            _check(app)
+            self.app_meta_context = _context(self, app)
             self.app_meta_flights = Flights(lambda kernel_id: kernel_id in self)
         except (AppMetaError, TraitError) as error:
             self.log.critical("jupyter-app-meta refuses to start. %s", error)
             raise SystemExit(1) from error
         os.environ.pop(wire.KEY_VARIABLE, None)  # kernels of this server have their own keys
         wrap_kernel_manager(self, self.app_meta_context)
-        self.app_meta_incidents = _incidents(self)
+        self.app_meta_incidents = _incidents(self, app)
         listen(self, self.app_meta_incidents)
 
 
-def _check(app: Any) -> None:
+def _check(app: App) -> None:
     """Raise AppMetaError if Voila's configuration lacks the other line, or runs cells before a visitor arrives."""
     if not issubclass(app.kernel_websocket_connection_class, Connection):
         raise AppMetaError(f"Voila's configuration needs this line too: {CONNECTION_LINE}")
@@ -62,22 +78,22 @@ def _check(app: Any) -> None:
         )
 
 
-def _context(manager: Any) -> StampingContext:
+def _context(manager: KernelManager, app: App) -> StampingContext:
     """Return the stamping context; raises PolicyError or TraitError for a wrong option of ``AppMetaExtension``."""
     extension = AppMetaExtension(config=manager.config, log=manager.log)
     extension.refuse_unknown_options()
-    context = extension.stamping_context(lambda kernel_id: kernel_id in manager, manager.parent.cookie_secret)
+    context = extension.stamping_context(lambda kernel_id: kernel_id in manager, app.cookie_secret)
     extension.announce()
     return context
 
 
-def _incidents(manager: Any) -> Incidents:
+def _incidents(manager: KernelManager, app: App) -> Incidents:
     """Return the record of the errors of a manager's kernels."""
 
     def notebook(kernel_id: str) -> str:
         return str(manager.app_meta_context.origins.session(kernel_id)["path"] or "a page of Voila")
 
-    return Incidents(manager.log, shows=manager.parent.voila_configuration.show_tracebacks, find=notebook)
+    return Incidents(manager.log, shows=app.voila_configuration.show_tracebacks, find=notebook)
 
 
 class Connection(PageConnection, ZMQChannelsWebsocketConnection):  # type: ignore[misc]  # typed apart, see protocols
@@ -90,7 +106,7 @@ class Connection(PageConnection, ZMQChannelsWebsocketConnection):  # type: ignor
     @property
     def app_meta_context(self) -> StampingContext:
         """The stamping context; raises AppMetaError if the kernel manager is not ours."""
-        context = getattr(self.multi_kernel_manager, "app_meta_context", None)
+        context: object = getattr(self.multi_kernel_manager, "app_meta_context", None)
         if not isinstance(context, StampingContext):
             raise AppMetaError(f"Voila's configuration needs this line too: {MANAGER_LINE}")
         return context
@@ -98,8 +114,8 @@ class Connection(PageConnection, ZMQChannelsWebsocketConnection):  # type: ignor
     @property
     def app_meta_incidents(self) -> Incidents:
         """Where errors of this server's kernels are reported."""
-        incidents: Incidents = self.multi_kernel_manager.app_meta_incidents
-        return incidents
+        manager: KernelManager = self.multi_kernel_manager
+        return manager.app_meta_incidents
 
     @property
     def write_message(self) -> Callable[..., Any]:
@@ -110,11 +126,11 @@ class Connection(PageConnection, ZMQChannelsWebsocketConnection):  # type: ignor
     async def prepare(self) -> None:
         """Prepare the connection and the gate that bounds its messages."""
         await super().prepare()
-        flights: Flights = self.multi_kernel_manager.app_meta_flights
+        manager: KernelManager = self.multi_kernel_manager
         largest = self.websocket_handler.max_message_size
-        self.bounded_by(flights.of(self.kernel_id, self.app_meta_visitor.key, largest))
+        self.bounded_by(manager.app_meta_flights.of(self.kernel_id, self.app_meta_visitor.key, largest))
 
-    def handle_incoming_message(self, incoming_msg: Any) -> None:
+    def handle_incoming_message(self, incoming_msg: str | bytes) -> None:
         """Pass a message on if a page may send it."""
         if self.app_meta_gate and self.app_meta_gate.admits(incoming_msg):
             super().handle_incoming_message(incoming_msg)

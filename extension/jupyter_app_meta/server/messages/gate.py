@@ -94,7 +94,7 @@ class Gate:
             self._log.warning("A page's socket is closed: %s (%s).", reason, code)
             self._socket.close(code, reason)
 
-    def heard(self, channel: str | None, parts: list[Any]) -> None:
+    def heard(self, channel: str | None, parts: list[bytes]) -> None:
         """Note a message of the kernel, given as the packed parts that ZeroMQ delivers."""
         if channel == "iopub":
             note(self._flight, parts, self._socket)

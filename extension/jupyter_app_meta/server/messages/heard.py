@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from jupyter_client.session import DELIM
 
 from .flights import Flight
 
 
-def note(flight: Flight, parts: list[Any], socket: object | None) -> None:
+def note(flight: Flight, parts: list[bytes], socket: object | None) -> None:
     """Note what a message (as packed parts) says: the kernel is done with a message, or has closed a comm."""
     try:
         _, header, parent, _, content, *_ = parts[parts.index(DELIM) + 1 :]
@@ -22,7 +21,8 @@ def note(flight: Flight, parts: list[Any], socket: object | None) -> None:
         return  # a message that cannot be read says nothing
 
 
-def _text(packed: Any, name: str) -> str:
+def _text(packed: bytes, name: str) -> str:
     """Return a field of a packed object; an empty string if the field is not a string."""
-    value = json.loads(bytes(packed)).get(name)
+    content: dict[str, object] = json.loads(bytes(packed))
+    value = content.get(name)
     return value if isinstance(value, str) else ""

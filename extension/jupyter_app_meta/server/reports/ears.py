@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Protocol, cast
+
+from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 
 from ..protocols import Session
 from .complaints import is_for_author
@@ -14,18 +16,44 @@ STREAM = "_activity_stream"
 """The attribute in which jupyter_server keeps the stream that receives everything that a kernel publishes."""
 
 
-def listen(kernels: Any, incidents: Incidents) -> None:
+class Stream(Protocol):
+    """The stream of what a kernel publishes."""
+
+    _recv_callback: Callable[[list[bytes]], object]
+
+    def on_recv(self, callback: Callable[[list[bytes]], object]) -> object:
+        """Call this with each message, in place of what was called before."""
+
+
+class Kernel(Protocol):
+    """The manager of one kernel."""
+
+    session: Session
+
+
+class Kernels(Protocol):
+    """A manager of kernels. Its two methods that begin and end to watch a kernel are replaced on the instance."""
+
+    log: logging.Logger
+    start_watching_activity: Callable[[str], None]
+    stop_watching_activity: Callable[[str], None]
+
+    def get_kernel(self, kernel_id: str) -> Kernel:
+        """Return the manager of one kernel."""
+
+
+def listen(manager: AsyncMappingKernelManager, incidents: Incidents) -> None:
     """Make a kernel manager report errors and text on stderr, using the stream that it already has."""
-    watch: Callable[[str], None] = kernels.start_watching_activity
-    unwatch: Callable[[str], None] = kernels.stop_watching_activity
-    log: logging.Logger = kernels.log
+    kernels = cast(Kernels, manager)
+    watch, unwatch = kernels.start_watching_activity, kernels.stop_watching_activity
+    log = kernels.log
 
     def start_watching_activity(kernel_id: str) -> None:
         watch(kernel_id)
         kernel = kernels.get_kernel(kernel_id)
-        session: Session = kernel.session
-        stream = getattr(kernel, STREAM)
-        record: Callable[[list[bytes]], object] = stream._recv_callback
+        session = kernel.session
+        stream: Stream = getattr(kernel, STREAM)
+        record = stream._recv_callback
 
         def heard(parts: list[bytes]) -> None:
             try:
@@ -48,7 +76,8 @@ def _tell(incidents: Incidents, kernel_id: str, session: Session, parts: list[by
     if b"error" not in own[0] and b"stderr" not in own[3]:
         return  # most messages, which may be large, are not even unpacked
     header = session.unpack(own[0])
-    if header["msg_type"] in ("error", "stream"):
+    kind: str = header["msg_type"]
+    if kind in ("error", "stream"):
         content = session.unpack(own[3])
-        if is_for_author(header["msg_type"], content):
+        if is_for_author(kind, content):
             incidents.hear(kernel_id, header, session.unpack(own[1]), content)
