@@ -186,7 +186,7 @@ class Policy:
                 hidden.update(value.split("/"))
                 listed.append(name)
             else:
-                shown[name] = paths.clean(value, self.secret_query)[0]
+                shown[name] = urls.clean_path(value, self.secret_query)[0]
                 listed += [name] if shown[name] != value else []
         return _PathParams(shown, frozenset(hidden), frozenset(kept), tuple(listed))
 

@@ -8,7 +8,7 @@ and do not stay.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from urllib.parse import quote, unquote
 
 from ..withheld import Reasoned
@@ -31,9 +31,11 @@ OPENING = frozenset(
 DIGESTS = frozenset("blob blobs checksum checksums digest digests hash hashes md object objects sha tree".split())
 
 Words = Collection[str]
+Judge = Callable[[str, str], str | None]
+"""Returns the name under which a parameter of this name and value is listed as withheld; None if it may be shown."""
 
 
-def clean(path: str, secret: Words = (), hidden: Words = (), kept: Words = ()) -> tuple[str, list[str]]:
+def clean(path: str, judge: Judge, hidden: Words = (), kept: Words = ()) -> tuple[str, list[str]]:
     """Return a path without credentials, and the names of its parameters that are withheld.
 
     Segments in ``hidden`` become ``***``; segments in ``kept`` stay.
@@ -41,11 +43,10 @@ def clean(path: str, secret: Words = (), hidden: Words = (), kept: Words = ()) -
     withheld: list[str] = []
 
     def judged(found: re.Match[str]) -> str:
-        from .urls import label, says  # each module needs the other: a path may be in a query, parameters in a path
-
-        if not says(found[1], unquote(found[0].partition("=")[2]), secret):
+        listed = judge(found[1], unquote(found[0].partition("=")[2]))
+        if listed is None:
             return found[0]
-        withheld.append(Reasoned.of(label(found[1]), "path"))
+        withheld.append(Reasoned.of(listed, "path"))
         return ""
 
     if _nested_userinfo.search(unquote(path)):

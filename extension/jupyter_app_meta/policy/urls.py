@@ -80,6 +80,15 @@ def without_secrets(url: str, secret: Words = (), unsafe: Words = ()) -> str:
     return clean(url, secret, unsafe).url
 
 
+def clean_path(path: str, secret: Words = (), hidden: Words = (), kept: Words = ()) -> tuple[str, list[str]]:
+    """Return a URL's path without credentials, and the names of its parameters that are withheld."""
+
+    def judge(name: str, value: str) -> str | None:
+        return label(name) if says(name, value, secret) else None
+
+    return paths.clean(path, judge, hidden, kept)
+
+
 def cleaned(text: str, secret: Words = (), unsafe: Words = (), depth: int = 1, *, strict: bool = False) -> str | None:
     """Return a text without the credentials of the URL that it is or contains; None if a credential stays visible.
 
@@ -161,7 +170,7 @@ def _clean(
             pairs.append((name, safe))
         if safe != value:
             listed.append(label(name))
-    path, matrix = paths.clean(parts.path, secret, *segments)
+    path, matrix = clean_path(parts.path, secret, *segments)
     netloc = parts.netloc.rpartition("@")[2]
     result = SplitResult(parts.scheme, netloc, path, urlencode(pairs), "")
     changed = pairs != found or netloc != parts.netloc or path != parts.path
