@@ -19,6 +19,7 @@ NAMES = (
     "kernel_import",
     "idle_memory",
     "dashboards",
+    "asgi",
 )
 SOAK = "hangs"
 """Takes up to an hour, and is run only where it is named."""

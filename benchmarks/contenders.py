@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,8 +100,8 @@ def contenders() -> Iterator[list[Contender]]:
     """Run all four."""
     with ExitStack() as stack:
         yield [
-            stack.enter_context(_ours("warm", POOL)),
-            stack.enter_context(_ours("cold", 0)),
+            stack.enter_context(ours("warm", POOL)),
+            stack.enter_context(ours("cold", 0)),
             stack.enter_context(_voila("Voila preheated", ahead=True)),
             stack.enter_context(_voila("Voila cold", ahead=False)),
         ]
@@ -120,39 +120,42 @@ def settle(running: list[Contender], timeout: float = 90) -> None:
 
 
 @contextmanager
-def _home(ask: str) -> Iterator[Path]:
+def home(ask: str, notebooks: Mapping[str, str] = NOTEBOOKS) -> Iterator[Path]:
+    """Make a folder with notebooks that end by asking who visits, and delete it."""
     with TemporaryDirectory(prefix="benchmark-") as name:
-        home = Path(name)
-        (home / "root").mkdir()
-        kernelspec(home, BARE)
+        folder = Path(name)
+        (folder / "root").mkdir()
+        kernelspec(folder, BARE)
         spec = {"name": BARE, "display_name": BARE, "language": "python"}
-        for notebook, first in NOTEBOOKS.items():
+        for notebook, first in notebooks.items():
             cells = [new_code_cell(first), new_code_cell(ask)]
             made = new_notebook(cells=cells, metadata={"kernelspec": spec})
-            nbformat.write(made, home / "root" / f"{notebook}.ipynb")
-        yield home
+            nbformat.write(made, folder / "root" / f"{notebook}.ipynb")
+        yield folder
 
 
 @contextmanager
-def _ours(name: str, warm: int) -> Iterator[Contender]:
-    with _home(OURS) as home:
+def ours(name: str, warm: int, notebooks: Mapping[str, str] = NOTEBOOKS) -> Iterator[Contender]:
+    """Run our own server, with so many kernels ahead of each notebook."""
+    with home(OURS, notebooks) as folder:
         port = free_port()
         argv = ["-m", "jupyter_app_meta.cli", "serve", ".", f"--port={port}", "--no-browser", f"--warm={warm}"]
-        with launched(home, argv, f"http://127.0.0.1:{port}/", env=_env()) as server:
+        with launched(folder, argv, f"http://127.0.0.1:{port}/", env=environment()) as server:
             yield Contender(name, OURS, server, "{}")
 
 
 @contextmanager
 def _voila(name: str, *, ahead: bool) -> Iterator[Contender]:
     ask = VOILA_AHEAD if ahead else VOILA_COLD
-    with _home(ask) as home:
+    with home(ask) as folder:
         port = free_port()
         options = [f"--preheat_kernel={ahead}", f"--pool_size={POOL}"] if ahead else []
         xsrf = "--Voila.tornado_settings={'disable_check_xsrf': True}"  # else no page of it can be closed
         argv = ["-m", "voila", ".", f"--port={port}", "--no-browser", xsrf, *options]
-        with launched(home, argv, f"http://127.0.0.1:{port}/", env=_env()) as server:
+        with launched(folder, argv, f"http://127.0.0.1:{port}/", env=environment()) as server:
             yield Contender(name, ask, server, "voila/render/{}.ipynb")
 
 
-def _env() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """Return the variables of a contender: an installed package has its bytecode."""
     return {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": ""}
