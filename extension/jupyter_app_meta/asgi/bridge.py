@@ -1,13 +1,13 @@
 """One request of an ASGI server, served by a tornado application.
 
-Nothing is written to a wire in between. tornado is asked as its own server asks it: ``find_handler``, and then of the
-delegate ``headers_received``, ``data_received`` and ``finish``.
+No bytes are written in between. tornado is called as its own server calls it: ``find_handler``, and then the delegate's
+``headers_received``, ``data_received`` and ``finish``.
 
-1. What tornado's server refuses before any handler is refused here: a request without one Host (400), a body that is
-   too large (413) or too slow (408).
+1. Requests that tornado's server refuses before any handler are refused here: a request without exactly one Host (400),
+   and a body that is too large (413) or too slow (408).
 2. ``request.path`` is the route below the mount, ``request.base`` is the mount, and ``request.uri`` is both, as the
    browser asked.
-3. A handler is told that its client has left if it wants to know, or if its response comes in pieces.
+3. A handler is told that its client has left if it wants to know, or if it sends its response in pieces.
 4. A handler's task begins in the context of its request. ``outbox`` says which ContextVars come back.
 """
 
@@ -31,14 +31,14 @@ from .socket import Socket
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How large a request's body may be, in bytes, and in how many seconds it must have come."""
+    """How large a request's body may be, in bytes, and within how many seconds it must arrive."""
 
     max_body: int = 64 * 1024
     body_timeout: float = 30
 
 
 LIMITS = Limits()
-"""For strangers: no route of a dashboard needs a larger body than a login form."""
+"""The limits for strangers. No route of a dashboard needs a larger body than a login form."""
 
 
 async def http(
@@ -50,9 +50,9 @@ async def http(
     limits: Limits = LIMITS,
     refuse: Refuse = plain,
 ) -> None:
-    """Serve one request of an ``http`` scope; ``refuse`` answers what tornado is not asked.
+    """Serve one request of an ``http`` scope; ``refuse`` answers requests that do not reach tornado.
 
-    Raises ``Unfinished`` for a response that was given up after it had begun, and what ``send`` raises.
+    Raises ``Unfinished`` if a response is given up after it has begun, and the errors of ``send``.
     """
     place = split(scope)
     if not place.route:

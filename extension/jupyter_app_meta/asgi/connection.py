@@ -1,9 +1,10 @@
 """tornado's connection of one request, which answers in ASGI messages.
 
-1. A header with a line break or a NUL is refused here: not every server looks for them.
-2. ``Date`` and ``Server`` are the server's own, as is what concerns one hop (``Connection``, ``Transfer-Encoding``).
-3. A body has as many bytes as its Content-Length says, and none after HEAD, 204 and 304. Else the response is given up.
-4. A handshake that is refused is answered with the handler's response where the server can send one
+1. A header with a line break or a NUL is refused here, because not every server checks for them.
+2. ``Date``, ``Server`` and the headers of one hop (``Connection``, ``Transfer-Encoding``) are the server's own.
+3. A body has as many bytes as its Content-Length says, and none after HEAD, 204 and 304. Otherwise the response is
+   given up.
+4. A refused handshake is answered with the handler's response if the server can send one
    (``websocket.http.response``), and otherwise with 403.
 """
 
@@ -30,7 +31,7 @@ from .socket import Socket
 WITHHELD = frozenset(
     b"connection date keep-alive proxy-connection server te trailer trailers transfer-encoding upgrade".split()
 )
-"""Response headers that the server writes, or that only it can know."""
+"""Response headers that the server writes, or that only the server can know."""
 
 SCHEMES = {"ws": "http", "wss": "https"}
 SWITCHING, BODILESS, UPGRADE_REQUIRED = 101, (204, 304), 426
@@ -41,9 +42,9 @@ _break = re.compile(rb"[\r\n\0]")
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """The client, as the server tells of it; tornado calls this a connection's context.
+    """The client, according to the server. tornado calls this a connection's context.
 
-    ``address`` may come from a header: servers believe X-Forwarded-For of the proxies that they trust.
+    ``address`` may come from a header, because servers believe X-Forwarded-For of the proxies that they trust.
     """
 
     remote_ip: str
@@ -78,21 +79,21 @@ class Connection(httputil.HTTPConnection):
         return getattr(self._close_callback, "__func__", None) not in (None, RequestHandler.on_connection_close)
 
     def websocket(self, handler: WebSocketHandler) -> Socket | None:
-        """Return the WebSocket that the client asks for; None if it does not, or the server cannot."""
+        """Return the WebSocket that the client asks for; None if it asks for none, or the server has none."""
         if self._socket is not None:
             self._socket.handler = handler
         return self._socket
 
     def set_close_callback(self, callback: Callable[[], None] | None) -> None:
-        """Take what is called if the client leaves before the response is complete."""
+        """Take the function that is called if the client leaves before the response is complete."""
         self._close_callback = callback
 
     def set_max_body_size(self, max_body_size: int) -> None:
-        """Take how many bytes the body may have; a handler that reads its body as it comes may ask for more."""
+        """Take how many bytes the body may have. A handler that reads its body in pieces may ask for more."""
         self.max_body = max_body_size
 
     def set_body_timeout(self, timeout: float) -> None:
-        """Take in how many seconds the body must have come."""
+        """Take within how many seconds the body must arrive."""
         self.body_timeout = timeout
 
     def write_headers(
@@ -110,13 +111,13 @@ class Connection(httputil.HTTPConnection):
         self._has_begun, self._remaining = True, self._expected(status, headers)
         if status in BODILESS:
             pairs = [pair for pair in pairs if pair[0] != b"content-length"]
-        status = status if 200 <= status < 600 else 500  # servers know no other
+        status = status if 200 <= status < 600 else 500  # servers accept no other status
         start = {"type": f"{self._kind}.start", "status": status, "headers": pairs}
         begun = self.outbox.put(start, carries=True)
         return self.write(chunk) if chunk else begun
 
     def write(self, chunk: bytes) -> asyncio.Future[None]:
-        """Send a piece of the body. Raises HTTPOutputError if that is more than Content-Length."""
+        """Send a piece of the body. Raises HTTPOutputError if the body then exceeds its Content-Length."""
         if self._remaining is not None:
             self._remaining -= len(chunk)
             if self._remaining < 0:
@@ -124,7 +125,7 @@ class Connection(httputil.HTTPConnection):
         return self.outbox.put({"type": f"{self._kind}.body", "body": bytes(chunk), "more_body": True}, carries=True)
 
     def finish(self) -> None:
-        """End the response. Raises HTTPOutputError if that is less than Content-Length."""
+        """End the response. Raises HTTPOutputError if the body is shorter than its Content-Length."""
         if self.is_finished:
             return
         self.is_finished = True
@@ -151,7 +152,7 @@ class Connection(httputil.HTTPConnection):
             app_log.exception("Uncaught exception in %s", getattr(callback, "__qualname__", callback))
 
     def _upgrade(self, pairs: list[tuple[bytes, bytes]]) -> asyncio.Future[None]:
-        """Accept a handshake, if the handler has taken our WebSocket; tornado's own needs a stream of bytes."""
+        """Accept a handshake if the handler has taken our WebSocket. tornado's own needs a stream of bytes."""
         self.is_finished = True
         if self._socket is not None and self._socket.handler is not None:
             self.outbox.gone = WebSocketClosedError
@@ -171,7 +172,7 @@ class Connection(httputil.HTTPConnection):
         return self.outbox.put({"type": "websocket.close", "code": POLICY_VIOLATION}, carries=True, is_last=True)
 
     def _expected(self, status: int, headers: httputil.HTTPHeaders) -> int | None:
-        """Return how many bytes the body has; None where only its end will tell."""
+        """Return how many bytes the body has; None if that is not known before its end."""
         if self.scope.get("method") == "HEAD" or status in BODILESS:
             return 0
         return int(headers["Content-Length"]) if "Content-Length" in headers else None
@@ -182,7 +183,7 @@ class Connection(httputil.HTTPConnection):
 
 
 class Detached:
-    """What is left of a connection that its handler has taken."""
+    """Stands for a connection that its handler has taken."""
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
@@ -197,7 +198,7 @@ class Detached:
 
 
 def encoded(headers: httputil.HTTPHeaders) -> list[tuple[bytes, bytes]]:
-    """Return response headers for ASGI. Raises ValueError for one that has a line break, or whose name is invalid."""
+    """Return response headers for ASGI. Raises ValueError if one has a line break or an invalid name."""
     pairs = []
     for name, value in headers.get_all():
         pair = utf8(name).lower(), value.encode("latin-1") if isinstance(value, str) else value

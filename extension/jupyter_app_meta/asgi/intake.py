@@ -1,10 +1,10 @@
-"""What comes in with a request: its body, and the news that the client has left.
+"""The input of a request: its body, and the message that the client has left.
 
 1. A body is bounded in bytes and in seconds, as by tornado's own server.
-2. A handler that wants its body whole begins when it is there. One that takes it in pieces (``stream_request_body``)
-   begins before it, and each next piece is read when it is done with the last.
-3. A client that leaves is listened for only where that matters, by one task that reads one message. Middleware may
-   answer each ``receive()`` with the body once more, at once, and is not asked again.
+2. A handler that wants its whole body begins when the body has arrived. A handler that takes it in pieces
+   (``stream_request_body``) begins earlier; the next piece is read when it is done with the last.
+3. Only if it matters, one task waits for the message that the client has left, and reads one message. Some middleware
+   answers each further ``receive()`` at once with the same body, so it is not called again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Gone(Exception):
 
 
 class Intake:
-    """What comes in with one request, for the delegate that tornado has found."""
+    """The input of one request, for the delegate that tornado has found."""
 
     def __init__(self, connection: Connection, delegate: httputil.HTTPMessageDelegate, receive: Receive) -> None:
         self._connection, self._delegate, self._receive = connection, delegate, receive
@@ -53,18 +53,18 @@ class Intake:
             self.listen()
 
     def listen(self) -> None:
-        """Listen for a client that leaves."""
+        """Wait for the message that the client has left."""
         if self._ear is None:
             self._ear = asyncio.create_task(self._listen())
 
     def end(self) -> None:
-        """Listen no more, and tell a handler that still works that its client is gone."""
+        """Stop waiting, and tell a handler that still works that its client has left."""
         if self._ear is not None:
             self._ear.cancel()
         self._connection.leave()
 
     def check(self) -> None:
-        """Raise what was refused while the handler took the body, if nothing has been answered yet."""
+        """Raise the refusal that came while the handler took the body, if nothing has been answered yet."""
         if self._refused is not None and not self._connection.outbox.has_begun:
             raise self._refused
 
@@ -96,7 +96,7 @@ class Intake:
         except TimeoutError:
             if not patience.expired():
                 raise
-            raise Refused(408, "The request's body did not come in time. Send it again.") from None
+            raise Refused(408, "The request's body did not arrive in time. Send it again.") from None
 
     async def _take(self, limit: int) -> None:
         taken = 0
@@ -124,11 +124,11 @@ class Intake:
             self._connection.leave()
 
     def _forget(self, fault: str = "") -> None:
-        """Tell the delegate that no more comes, and send nothing more."""
+        """Tell the delegate that no more input comes, and send nothing more."""
         self._connection.set_close_callback(None)  # the delegate tells the handler
         self._delegate.on_connection_close()
         self._connection.outbox.close(fault and f"The response was given up: {fault}.")
 
 
 def _too_large(limit: int) -> Refused:
-    return Refused(413, f"The request's body is too large: at most {limit} bytes are taken here.")
+    return Refused(413, f"The request's body is too large: at most {limit} bytes are accepted here.")

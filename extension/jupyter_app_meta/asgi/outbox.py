@@ -1,11 +1,11 @@
-"""What a handler has written, sent in the request's own task.
+"""The messages that a handler has written, sent in the request's own task.
 
-1. One queue, sent in order, one message at a time: a future is done when the server has taken its message.
-2. Handlers write from tasks of their own. Only the request's own task calls ``send``, because middleware expects it
-   there, and because only there ContextVars reach the middleware above.
-3. ContextVars are taken over only from contexts that descend from this very request. Output of a kernel is written in
-   the context of whatever made the loop look, and that may be another visitor's.
-4. After ``close`` nothing is sent. A ``send`` that waits is given up.
+1. One queue is sent in order, one message at a time. A future is done when the server has taken its message.
+2. Handlers write from their own tasks. Only the request's own task calls ``send``, because middleware expects it
+   there, and because ContextVars reach the middleware above only from there.
+3. ContextVars are taken over only from contexts that descend from this same request. A kernel's output is written in
+   the context of the code that woke the loop, which may be another visitor's.
+4. After ``close`` nothing is sent. A waiting ``send`` is given up.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _request: ContextVar[object] = ContextVar("app_meta_asgi_request", default=None)
 class Unfinished(ConnectionError):
     """A response was given up after it had begun.
 
-    It is raised, not returned from, so that no middleware in between ends the response as if it were whole.
+    An exception keeps middleware in between from ending the response as if it were complete.
     """
 
 
 @dataclass(slots=True)
 class Item:
-    """One message, or None for a mark between messages. ``context`` is the writer's, where it is to be carried."""
+    """One message, or None for a mark between messages. ``context`` is the writer's, if it must be carried."""
 
     message: dict[str, Any] | None
     taken: asyncio.Future[None]
@@ -60,7 +60,7 @@ class Outbox:
 
     @contextmanager
     def belonging(self) -> Iterator[None]:
-        """Mark the current context, and all that are copied from it here, as this request's."""
+        """Mark the current context, and all contexts that are copied from it here, as this request's."""
         token = _request.set(self._mark)
         self._before = copy_context()
         try:
@@ -84,7 +84,7 @@ class Outbox:
         return taken
 
     def end(self, message: dict[str, Any]) -> asyncio.Future[None]:
-        """Queue the last message of a body; it is one with the piece before it, if that still waits."""
+        """Queue the last message of a body. It is joined with the piece before it, if that still waits."""
         last = self._items[-1] if self._items else None
         if last is None or last.message is None or last.message["type"] != message["type"]:
             return self.put(message, carries=True, is_last=True)
@@ -93,7 +93,7 @@ class Outbox:
         return last.taken
 
     def close(self, fault: str = "") -> None:
-        """Send nothing more. With a fault, what has begun is not whole, and ``relay`` raises ``Unfinished``."""
+        """Send nothing more. With a fault, a response that has begun is cut off: ``relay`` raises ``Unfinished``."""
         if self.is_closed:
             return
         self.is_closed, self._fault = True, fault
@@ -102,18 +102,18 @@ class Outbox:
         self._reschedule(0)
 
     def hurry(self, seconds: float) -> None:
-        """Give the rest so many seconds to be sent."""
+        """Give the rest this many seconds to be sent."""
         self._due = asyncio.get_running_loop().time() + seconds
         self._reschedule(self._due)
 
     def settle(self) -> None:
-        """Note the writer's context, to be carried as the request ends."""
+        """Note the writer's context, which is carried when the request ends."""
         self._last = self._own_context()
 
     async def relay(self, send: Send, on_wait: Callable[[], None] = lambda: None) -> None:
-        """Send what is put, until the last message or ``close``.
+        """Send the queued messages, until the last message or ``close``.
 
-        ``on_wait`` is called, once, before a message is sent that is not known to be among the last ones.
+        ``on_wait`` is called once, before the first message that may not be among the last ones.
         """
         patience = self._patience = asyncio.timeout_at(self._due)
         try:
@@ -123,7 +123,7 @@ class Outbox:
             if not patience.expired():
                 raise
             self.close()
-        except OSError:  # what servers raise where the client has gone
+        except OSError:  # servers raise it if the client has left
             self.close()
         finally:
             self._patience = None

@@ -1,4 +1,4 @@
-"""What is answered where tornado is not asked: refusals, and the redirect to a mount's slash."""
+"""The answers to requests that do not reach tornado: refusals, and the redirect to a mount's slash."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 from starlette.types import Receive, Scope, Send
 
 DENIAL = "websocket.http.response"
-"""What a server's scope has among its extensions if it can send a response that refuses a handshake."""
+"""The extension of a server that can send a response which refuses a handshake."""
 
 POLICY_VIOLATION = 1008
-"""The code that closes a socket before it is accepted; servers answer 403 and do not send it."""
+"""The code that closes a socket before it is accepted. Servers answer 403 and do not send it."""
 
 Refuse = Callable[[Scope, Receive, Send, int, str], Awaitable[None]]
 """Answers a request that is refused: its scope, receive and send, the status, and a sentence for the visitor."""
@@ -25,7 +25,7 @@ class Refused(Exception):
 
 
 async def plain(scope: Scope, receive: Receive, send: Send, status: int, sentence: str) -> None:
-    """Answer with a sentence. A handshake is refused with it where the server can send that, and otherwise with 403."""
+    """Answer with a sentence. A handshake is refused with it if the server can send it, and otherwise with 403."""
     kind = response_kind(scope)
     if kind is None:
         await send({"type": "websocket.close", "code": POLICY_VIOLATION})
@@ -41,7 +41,7 @@ async def plain(scope: Scope, receive: Receive, send: Send, status: int, sentenc
 
 
 async def redirect(scope: Scope, send: Send, base: str) -> None:
-    """Redirect a mount's own path to the one with its slash; the query is kept."""
+    """Redirect a mount's own path to the path with a slash. The query is kept."""
     query = bytes(scope.get("query_string") or b"")
     location = base.encode() + (b"?" + query if query and not set(query) & set(b"\r\n\0") else b"")
     headers = [(b"location", location), (b"content-length", b"0")]

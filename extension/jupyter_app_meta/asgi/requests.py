@@ -1,4 +1,4 @@
-"""The request of an ASGI scope, as tornado has it."""
+"""The request of an ASGI scope, in tornado's form."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .paths import Place
 from .refusals import Refused
 
 HANDSHAKE = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
-"""What tornado wants to see of a handshake. Servers have checked it, and not all of them leave it in the headers."""
+"""The headers of a handshake that tornado expects. Servers have checked them, and some servers remove them."""
 
 
 class Request(httputil.HTTPServerRequest):
@@ -41,7 +41,7 @@ def _headers(scope: Scope) -> httputil.HTTPHeaders:
     if not str(scope.get("http_version") or "1.1").startswith("1"):
         pairs = _one_cookie_line(pairs)
     for name, value in pairs:
-        if value or name.lower() != "host":  # granian makes an empty one where there is none
+        if value or name.lower() != "host":  # granian adds an empty Host if there is none
             headers.add(name, value)
     if scope["type"] == "websocket":
         headers.update(HANDSHAKE)
@@ -58,7 +58,7 @@ def _one_cookie_line(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def _check_host(headers: httputil.HTTPHeaders, version: str) -> None:
-    """Refuse what tornado's newer versions refuse: no Host in HTTP/1.1, or more than one."""
+    """Refuse what newer versions of tornado refuse: no Host in HTTP/1.1, or more than one."""
     hosts = headers.get_list("Host")
     if len(hosts) > 1 or (not hosts and version != "HTTP/1.0"):
         raise Refused(400, "The request must have one Host header.")

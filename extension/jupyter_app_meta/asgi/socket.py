@@ -1,13 +1,13 @@
 """tornado's WebSocketProtocol in ASGI messages.
 
-1. Messages go in and out in order. The next one is handled when the handler is done with the one before.
-2. One message waits and one more is read, so a client that leaves is heard while the handler is busy, also where the
-   handler waits for its own write. What had come before the client left is still handled.
-3. ASGI knows no pings: servers send their own. A handler's ping is answered as soon as all that was written before it
-   is with the server. A client that does not read is missed, as with tornado.
+1. Messages go in and out in order. A message is handled when the handler is done with the one before.
+2. One message waits and one more is read, so that a client's leaving is noticed while the handler is busy, even if the
+   handler waits for its own write. Messages that came before the client left are still handled.
+3. ASGI has no pings, because servers send their own. A handler's ping is answered as soon as the server has everything
+   that was written before it. So a client that does not read is noticed, as with tornado.
 4. A message that is too large closes with 1009, an error of the handler with 1011. A code or reason that no server
    could send is replaced, because closing must not fail.
-5. Closing takes at most ``LINGER`` seconds, also if the client reads nothing.
+5. Closing takes at most ``LINGER`` seconds, even if the client reads nothing.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 from .outbox import Outbox
 
 LINGER = 5.0
-"""Seconds that a client has to take the end of a socket; tornado gives it as many."""
+"""How many seconds a client has to read the end of a socket. tornado gives the same."""
 
 NORMAL, TOO_BIG, INTERNAL_ERROR = 1000, 1009, 1011
 UNTOLD = (1005, 1006)
-"""Codes that no client sends: they stand for a close without a code, and for a line that broke."""
+"""Codes that no client sends. They stand for a close without a code, and for a broken connection."""
 
 LONGEST_REASON = 123
-"""Bytes that a close frame has for its reason."""
+"""How many bytes a close frame has for its reason."""
 
 
 class Socket:
-    """The WebSocket of one handler, which it has as ``ws_connection``.
+    """The WebSocket of one handler, which is its ``ws_connection``.
 
-    It does not inherit from tornado's: what is abstract there is not the same in each version, and only tornado
-    itself calls it.
+    It does not inherit from tornado's class: the abstract methods differ between versions, and only tornado itself
+    calls them.
     """
 
     def __init__(self, outbox: Outbox, receive: Receive, offered: list[str]) -> None:
@@ -65,7 +65,7 @@ class Socket:
         self._is_open = True
         try:
             await self._serve(handler)
-        except asyncio.CancelledError:  # the loop ends; as tornado, the socket takes it for its own end
+        except asyncio.CancelledError:  # the loop ends, and so does the socket, as with tornado
             self.close(INTERNAL_ERROR)
         except Exception:
             handler.log_exception(*sys.exc_info())
@@ -74,7 +74,7 @@ class Socket:
             self._end(handler)
 
     def acceptance(self, headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:
-        """Return the message that accepts, with the handler's headers; those of the handshake are the server's own."""
+        """Return the accepting message, with the handler's headers. The server itself writes those of the handshake."""
         kept = [pair for pair in headers if not pair[0].startswith(b"sec-websocket-") and pair[0] != b"content-length"]
         return {"type": "websocket.accept", "subprotocol": self.selected_subprotocol, "headers": kept}
 
@@ -89,7 +89,7 @@ class Socket:
         return self._outbox.put({"type": "websocket.send", "text": to_unicode(message)})
 
     def write_ping(self, data: bytes) -> None:
-        """Answer a ping when all that was written before it is with the server."""
+        """Answer a ping when the server has everything that was written before it."""
         handler = self.handler
 
         def answer(reached: asyncio.Future[None]) -> None:
@@ -104,7 +104,7 @@ class Socket:
         self._outbox.put(None).add_done_callback(answer)
 
     def close(self, code: int | None = None, reason: str | None = None) -> None:
-        """Close the socket; the client has ``LINGER`` seconds to take what was written before. Idempotent."""
+        """Close the socket. The client has ``LINGER`` seconds to read what was written before. Idempotent."""
         if self.is_closing():
             return
         self._closed_with = code, reason
@@ -118,13 +118,13 @@ class Socket:
         return self._is_closing or self.client_terminated or self._outbox.is_closed
 
     def on_connection_close(self) -> None:
-        """Do nothing: tornado calls this when we have told the handler that the socket is closed."""
+        """Do nothing. tornado calls this when we have told the handler that the socket is closed."""
 
     def set_nodelay(self, value: bool) -> None:
-        """Do nothing: servers send at once."""
+        """Do nothing, because servers send at once."""
 
     def hang_up(self) -> None:
-        """End the socket without a word, because its request has ended. Idempotent."""
+        """End the socket without a close frame, because its request has ended. Idempotent."""
         self.client_terminated = True
         self._outbox.close()
         if self._listening is not None:
@@ -132,7 +132,7 @@ class Socket:
         self._stop()
 
     async def farewell(self) -> None:
-        """Wait until the handler has been told of the end, and the client too; at most ``LINGER`` seconds each."""
+        """Wait until the handler and the client have been told of the end, at most ``LINGER`` seconds for each."""
         if not self._is_open:
             return
         with suppress(TimeoutError):
@@ -164,7 +164,7 @@ class Socket:
             await handled
 
     def _accepted(self, sent: asyncio.Future[None]) -> None:
-        """Begin to listen; not earlier, because not every server lets an application listen before it has accepted."""
+        """Begin to listen. Not every server lets an application listen before it has accepted the handshake."""
         if sent.cancelled() or sent.exception() is not None:
             self.hang_up()
         else:
@@ -175,7 +175,7 @@ class Socket:
         try:
             while (message := await self._receive())["type"] == "websocket.receive":
                 if self._is_closing:
-                    await asyncio.sleep(0)  # receive() may be one that never waits
+                    await asyncio.sleep(0)  # some servers' receive() never waits
                 else:
                     await self._inbox.put(message)
         except Exception:
@@ -184,7 +184,7 @@ class Socket:
         await self._inbox.put(None)
 
     def _hear_end(self, message: Message) -> None:
-        """Stop writing at once; what came before is still handled."""
+        """Stop writing at once. Messages that came before are still handled."""
         if not self._is_closing and not self.client_terminated:
             code = message.get("code")
             self._closed_with = code if code not in UNTOLD else None, message.get("reason") or None
@@ -197,7 +197,7 @@ class Socket:
             self._inbox.put_nowait(None)
 
     def _end(self, handler: WebSocketHandler) -> None:
-        """Tell the handler, and let go of what has no reader any more."""
+        """Tell the handler that the socket is closed, and discard messages that no client will read."""
         self._is_closing = True
         try:
             handler.on_ws_connection_close(*self._closed_with)
@@ -215,7 +215,7 @@ def size(data: str | bytes) -> int:
 
 
 def sendable(code: int | None) -> int:
-    """Return a close code that may be sent: 1000 for none, 1011 for one that no side may send."""
+    """Return a close code that may be sent: 1000 for none, 1011 for a code that no side may send."""
     if code is None:
         return NORMAL
     return code if code in (1000, 1001, 1002, 1003) or 1007 <= code <= 1014 or 3000 <= code <= 4999 else INTERNAL_ERROR
