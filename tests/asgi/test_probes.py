@@ -26,7 +26,7 @@ pytestmark = [
 ASGI = [name for name in HOSTS if name != "tornado"]
 TLS = ssl.create_default_context()  # one for all clients: it takes longer than a request
 TABLE = Path(__file__).resolve().parents[2] / "docs" / "asgi-differences.csv"
-DIFFERENCES = list(csv.DictReader(TABLE.open(encoding="utf-8")))
+DIFFERENCES = list(csv.DictReader(TABLE.read_text("utf-8").splitlines()))
 
 
 @pytest.fixture(scope="module")
