@@ -31,6 +31,9 @@ ABSENT = object()
 MARK = "jupyter_app_meta_request"
 """The name of the ContextVar that tells the contexts of one request from those of another."""
 
+NOTE = "The lifespan raised this."
+"""What is added to an error that came while a lifespan was entered or left."""
+
 NEVER = frozenset({MARK, "_name_value_map"})
 """Names of ContextVars that are never carried. The second, jupyter_server's CallContext, has a visitor's handler."""
 
@@ -88,6 +91,28 @@ async def entered(lifespan: Lifespan | None, app: object) -> AsyncIterator[Mappi
     if lifespan is None:
         yield {}
         return
+    thrown: BaseException | None = None
+    try:
+        async with _manager(lifespan, app) as state:
+            if not isinstance(state, Mapping | None):
+                raise LifespanError(f"lifespan must yield a dict or nothing, not {_kind(state)}.")
+            try:
+                yield state or {}
+            except BaseException as error:
+                thrown = error
+                raise
+    except BaseException as error:
+        if error is not thrown:
+            error.add_note(NOTE)
+        raise
+
+
+def is_of_lifespan(error: BaseException) -> bool:
+    """Whether entering or leaving a lifespan has raised this, and not what was done within."""
+    return NOTE in getattr(error, "__notes__", ())
+
+
+def _manager(lifespan: Lifespan, app: object) -> AbstractAsyncContextManager[Mapping[str, Any] | None]:
     manager = lifespan(app) if takes(lifespan, 1) else lifespan()
     if not hasattr(type(manager), "__aenter__"):
         _close(manager)
@@ -95,10 +120,7 @@ async def entered(lifespan: Lifespan | None, app: object) -> AsyncIterator[Mappi
             f"lifespan must return an asynchronous context manager, not {_kind(manager)}: "
             "decorate it with contextlib.asynccontextmanager."
         )
-    async with manager as state:
-        if not isinstance(state, Mapping | None):
-            raise LifespanError(f"lifespan must yield a dict or nothing, not {_kind(state)}.")
-        yield state or {}
+    return manager
 
 
 def takes(function: object, count: int) -> bool:

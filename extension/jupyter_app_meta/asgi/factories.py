@@ -23,11 +23,9 @@ from starlette.types import ASGIApp
 from ..errors import LifespanError
 from ..lifespans import takes
 
-AppFactory: TypeAlias = (
-    Callable[[], AbstractAsyncContextManager[Any] | Awaitable[ASGIApp] | ASGIApp]
-    | AbstractAsyncContextManager[Any]
-    | ASGIApp
-)
+AppFactory: TypeAlias = Callable[[], Any] | AbstractAsyncContextManager[Any] | Awaitable[Any] | ASGIApp
+"""What the rules say. A function may return any of these: told more, type checkers trip over context managers, whose
+instances can be called as decorators."""
 
 _begun: WeakSet[Any] = WeakSet()
 

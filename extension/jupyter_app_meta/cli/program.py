@@ -19,7 +19,8 @@ class Program(JupyterApp):
     _shared: frozenset[str] = frozenset()
 
     def _load_config(self, cfg: Config, *arguments: Any, **options: Any) -> None:
-        hooks.keep(cfg, "Serve", "authorize")
+        for option in ("authorize", "lifespan"):
+            hooks.keep(cfg, "Serve", option)
         super()._load_config(cfg, *arguments, **options)
 
     def update_config(self, config: Config) -> None:

@@ -26,6 +26,7 @@ from ..dashboards.setup.browser import open_page
 from ..dashboards.setup.managers import has_secret
 from ..dashboards.setup.ports import authority
 from ..errors import AppMetaError, DashboardError, PolicyError
+from ..lifespans import is_of_lifespan
 from ..server import hooks
 from ..server.app import AppMetaExtension
 from ..server.reports import logs
@@ -121,6 +122,12 @@ class Serve(Program):
         help="The rule for who may see a page: a function, or its name ('our_module:our_function'), that takes the "
         "user and the request and returns True, False or a URL to redirect to. It may be async.",
     ).tag(config=True)
+    lifespan = Union(
+        [Callable(), Unicode()],
+        default_value="",
+        help="What surrounds the server: an asynccontextmanager function, or its name ('our_module:lifespan'). It is "
+        "entered before the first page and left after the last kernel. It may take the application.",
+    ).tag(config=True)
     public_url = text(
         "The address of the start page as visitors see it, such as https://example.org/apps/. Set it if a proxy "
         "changes the Host and does not say so (X-Forwarded-Host is believed from AppMetaExtension.trusted_proxies)."
@@ -153,6 +160,8 @@ class Serve(Program):
                 port=self.port, ip=self.ip, ready=self._ready, port_retries=self.port_retries, bound=self._bound
             )
         except OSError as error:
+            if is_of_lifespan(error):
+                raise
             self.log.critical("%s", error if error.filename else arguments.not_bound(self.ip, self.port, error))
             self.exit(1)
         except (AppMetaError, TraitError) as error:
@@ -183,11 +192,12 @@ class Serve(Program):
             cookie_secret=self.cookie_secret or None,
             cookie_secret_file=self.cookie_secret_file or None,
             max_age=self.warm_max_age,
+            lifespan=self._function("lifespan"),
             config=self.without_others(read),
             log=self.log,
             **{name: getattr(self, name) for name in SAME},
         )
-        authorize = self._authorize()
+        authorize: Authorize | None = self._function("authorize")
         if place.is_file():
             return builder.with_app(path="/", root=place, authorize=authorize)
         return builder.with_index().with_dynamic_directory(path="/", directory=place, validate=authorize)
@@ -201,11 +211,12 @@ class Serve(Program):
         self.identity_provider_class = identity_provider()
         self.trust_xheaders = True  # otherwise links of pages behind a proxy with TLS would be plain http
 
-    def _authorize(self) -> Authorize | None:
+    def _function(self, option: str) -> Any:
+        """Return the function that an option gives or names, None if it is empty."""
         try:
-            return hooks.load("authorize", self.authorize)
+            return hooks.load(option, getattr(self, option))
         except PolicyError as error:
-            raise DashboardError(f"Serve.authorize: {error.problem}") from error
+            raise DashboardError(f"Serve.{option}: {error.problem}") from error
 
     def _provider(self) -> type[IdentityProvider] | None:
         """Return the deployer's identity provider, None for jupyter_server's own."""

@@ -23,6 +23,7 @@ from traitlets.config import Config
 from voila.configuration import VoilaConfiguration
 
 from ..errors import DashboardError
+from ..lifespans import Lifespan
 from ..model import Frozen
 from .files.beside import Rules
 from .hooks import Authorize, Meta, OnError
@@ -127,7 +128,7 @@ class Builder:
 
         Port 0 is any free port. If the port is in use, the next ``port_retries`` ports are tried. ``bound`` is called
         with the port that was taken, then ``ready``. Raises DashboardError if a notebook's kernel does not start, and
-        OSError if no port is free.
+        OSError if no port is free. If the lifespan fails, raises its error after the kernels have ended.
         """
 
         def listening(taken: int) -> None:
@@ -177,6 +178,7 @@ def create_app(
     *,
     identity_provider: IdentityProvider | type[IdentityProvider] | str | None = None,
     on_error: OnError | None = None,
+    lifespan: Lifespan | None = None,
     meta: Meta | None = None,
     token: str | None = None,
     warm: int = 0,
@@ -205,9 +207,10 @@ def create_app(
 
     ``identity_provider`` is one of jupyter_server: a class, its name (``package.module.Provider``) or an instance.
     Without it and without a ``token`` every visitor is anonymous. ``on_error(status, request)`` returns the HTML of an
-    error page, or None. ``meta``, ``warm`` and ``max_age`` (seconds after which a warm kernel is replaced) are the
-    defaults of every dashboard. Cookies are signed with ``cookie_secret``, or with the content of
-    ``cookie_secret_file``, or else with a secret that is kept beside Jupyter's data.
+    error page, or None. ``lifespan`` is an asynccontextmanager, as FastAPI's: it is entered before the first page and
+    left after the last kernel, and each request sees its ContextVars. ``meta``, ``warm`` and ``max_age`` (seconds after
+    which a warm kernel is replaced) are the defaults of every dashboard. Cookies are signed with ``cookie_secret``, or
+    with the content of ``cookie_secret_file``, or else with a secret that is kept beside Jupyter's data.
 
     A page that has lost its connection for ``idle_timeout`` seconds, or has not connected within ``connect_timeout``,
     loses its kernel, and so does a page whose visitor sends nothing for ``quiet_timeout`` seconds (0: never). If

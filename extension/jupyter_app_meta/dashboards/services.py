@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import logging
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelMana
 from traitlets.config import Config
 from voila.configuration import VoilaConfiguration
 
+from ..lifespans import Ambient
 from ..server.context import StampingContext
 from ..server.hooks import Meta
 from ..server.messages.gate import Accounts
@@ -45,11 +45,12 @@ class Tasks:
     """The tasks of a server. They are kept here, because the event loop does not keep a task alive."""
 
     log: logging.Logger
+    ambient: Ambient = field(default_factory=Ambient)
     _running: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Run this in its own task, which inherits no context from the request that is being served."""
-        task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
+        """Run this in its own task, in the lifespan's context: it inherits nothing of the current request."""
+        task = asyncio.get_running_loop().create_task(work, context=self.ambient.context())
         self._running.add(task)
         task.add_done_callback(self._done)
         return task
@@ -88,6 +89,11 @@ class Services:
     tasks: Tasks
     accounts: Accounts = field(default_factory=Accounts)
     traffic: Traffic = field(default_factory=Traffic)
+
+    @property
+    def ambient(self) -> Ambient:
+        """The context in which the server works for itself."""
+        return self.tasks.ambient
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run this in its own task (``Tasks.spawn``)."""

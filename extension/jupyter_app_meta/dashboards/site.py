@@ -17,6 +17,7 @@ from jupyter_core.utils import ensure_async
 from jupyter_server.auth.identity import IdentityProvider
 from traitlets.config import Config
 
+from ..lifespans import Lifespan
 from .hooks import OnError
 from .load.limits import Limits
 from .mounts import Mount
@@ -43,6 +44,7 @@ class Plan:
     identity_provider: IdentityProvider | type[IdentityProvider] | None = None
     token: str | None = field(default=None, repr=False)
     on_error: OnError | None = None
+    lifespan: Lifespan | None = None
     files: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     outside: Outside = field(default_factory=Outside)
@@ -109,7 +111,9 @@ class Site:
                 services.spawn(services.visits.end(kernel_id, DIED if has_died else ENDED))
 
     async def close(self) -> None:
-        """End all kernels and forget all visits. The site cannot be started again."""
+        """End all kernels and forget all visits. The site cannot be started again. Idempotent."""
+        if self._is_closed:
+            return
         self._is_closed = self.services.traffic.closed = True
         if self._running:
             self._running.cancel()

@@ -54,6 +54,7 @@ EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "authorize": (_is_function, "a function of (user, request), or None"),
     "validate": (_is_function, "a function of (user, request), or None"),
     "meta": (_is_function, "a function of (request), or None"),
+    "lifespan": (_is_function, "a function that returns an asynchronous context manager, or None"),
     "on_error": (_is_function, "a function of (status, request), or None"),
     "identity_provider": (_is_provider, "an IdentityProvider of jupyter_server: a class, an instance or a name"),
     "token": (lambda given: isinstance(given, str | None), "a str, or None"),

@@ -26,6 +26,7 @@ from voila.utils import get_data_dir, get_voila_labextensions_path
 from ...server.page_connection import page_connection
 from .. import paths
 from ..hub import service
+from ..living import Living
 from ..services import Services
 from ..setup import managers
 from ..site import Plan, Site
@@ -50,13 +51,15 @@ LIMITS = {"max_body_size": 64 * 1024, "body_timeout": 30, "idle_connection_timeo
 class Application(web.Application):
     """A server of dashboards. You can add handlers to it as to any other application. ``close`` ends its kernels.
 
-    It starts its warm kernels when it begins to listen, or at its first request if another server hands requests to it.
+    It enters its lifespan and starts its warm kernels when it begins to listen, or at its first request if another
+    server hands requests to it.
     """
 
     def __init__(self, plan: Plan) -> None:
         face = Face.of(plan)
         self.site = site = Site.open(plan, face.cookies.secret)
         self.services = site.services
+        self._living = Living(plan.lifespan, site.services.ambient)
         self._front = Front(
             plan.base_url, face.public, site.services.context.policy.trusts, plan.outside.trust_xheaders
         )
@@ -77,7 +80,7 @@ class Application(web.Application):
         self.settings["static_url_prefix"] = url_path_join(plan.base_url, "static/")
 
     def listen(self, port: int, address: str | None = None, **options: Any) -> HTTPServer:
-        """Listen, and start the warm kernels."""
+        """Listen, and start."""
         sockets = {name: options.pop(name) for name in ("family", "backlog", "flags", "reuse_port") if name in options}
         room, policy = self.services.options.limits.max_connections, self.services.context.policy
         own = {"room": room, "is_proxy": policy.trusts, "log": self.services.log}
@@ -92,20 +95,37 @@ class Application(web.Application):
         return server
 
     def start(self) -> None:
-        """Start the warm kernels, and look after the pages. Idempotent."""
-        if self.site.start():
+        """Enter the lifespan, start the warm kernels, and look after the pages. Idempotent."""
+        self._living.begin(self, self.start, self.site.close)
+        if self._living.is_open and self.site.start():
             logins.announce(self.settings["identity_provider"], self.services)
 
+    async def entered(self) -> None:
+        """Enter the lifespan; raises what that raises. The warm kernels wait for ``start``."""
+        self._living.begin(self, lambda: None, self.site.close)
+        await self._living.entered()
+
+    async def ends(self) -> None:
+        """Wait until the lifespan ends by itself, because the deployer's code in it has failed."""
+        await self._living.ends()
+
     def find_handler(self, request: Any, **options: Any) -> Any:
-        """Start at the first request, if another server hands requests in."""
+        """Start at the first request, if another server hands requests in; show each what the lifespan has set."""
         self.start()
-        if status := self._front.receive(request):
+        self.services.ambient.variables.bind()
+        if status := self._front.receive(request) or (0 if self._living.is_open else 503):
             return self.get_handler_delegate(request, RefusalHandler, {"status": status})
         return super().find_handler(request, **options)
 
     async def close(self) -> None:
-        """End all kernels and forget all visits. The application cannot be started again."""
-        await self.site.close()
+        """End all kernels, forget all visits and leave the lifespan. The application cannot be started again.
+
+        Raises what leaving the lifespan raises.
+        """
+        try:
+            await self._living.leave()
+        finally:
+            await self.site.close()
 
 
 @dataclass(frozen=True, slots=True)

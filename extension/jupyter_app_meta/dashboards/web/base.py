@@ -116,6 +116,8 @@ class RefusalHandler(Handler):
 
     async def prepare(self, *, _redirect_to_login: bool = True) -> None:
         """Answer at once."""
+        if self._status == 503:
+            self.set_header("Retry-After", "5")
         await self.fail(self._status)
 
 
