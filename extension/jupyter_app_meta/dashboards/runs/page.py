@@ -13,6 +13,9 @@ from .displays import Displays
 from .notebook import Blueprint
 
 HEARTBEAT = "<script>window.voila_heartbeat && window.voila_heartbeat()</script>\n"
+END = '<template id="app-meta-end"></template>\n'
+"""The last piece of a page that is whole: the page's script looks for it."""
+
 BROKEN = '<p role="alert">This page could not be completed.{} Please reload it.</p>\n'
 
 KernelStart = Callable[[NotebookNode], Awaitable[str]]
@@ -40,6 +43,7 @@ async def render(blueprint: Blueprint, kernel_start: KernelStart, cells: Cells) 
     )
     async for piece, _ in pieces:
         yield piece
+    yield END
 
 
 class PageBuffer:

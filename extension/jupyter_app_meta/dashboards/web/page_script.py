@@ -19,15 +19,20 @@ _head = re.compile(r"<head(?:\s[^>]*)?>", re.IGNORECASE)
 
 
 @lru_cache(maxsize=8)
-def script(upload: int) -> str:
-    """Return the script's element; ``upload`` is how many bytes a page may upload at once."""
+def script(upload: int, beat: float) -> str:
+    """Return the script's element.
+
+    ``upload`` is how many bytes a page may upload at once, ``beat`` after how many seconds a page that is not complete
+    gets a sign of life.
+    """
     templates = files(__package__) / "templates"
     page, bar = ((templates / name).read_text(encoding="utf-8") for name in ("page.js", "bar.js"))
     text = page.replace(PLACE, bar)
-    return f'<script data-upload="{upload}" data-message="{largest(upload)}">\n{text}</script>\n'
+    limits = f'data-upload="{upload}" data-message="{largest(upload)}" data-beat="{round(1000 * beat)}"'
+    return f"<script {limits}>\n{text}</script>\n"
 
 
-async def added(pieces: AsyncIterator[str], upload: int) -> AsyncIterator[str]:
+async def added(pieces: AsyncIterator[str], upload: int, beat: float) -> AsyncIterator[str]:
     """Yield the pieces of a page, with our script at the beginning of its head."""
     sought = True
     async for piece in pieces:
@@ -35,6 +40,6 @@ async def added(pieces: AsyncIterator[str], upload: int) -> AsyncIterator[str]:
         head = _head.search(top) if sought else None
         sought = sought and not head and not body  # a later text that looks like a head is the author's
         if head:
-            yield f"{piece[: head.end()]}\n{script(upload)}{piece[head.end() :]}"
+            yield f"{piece[: head.end()]}\n{script(upload, beat)}{piece[head.end() :]}"
         else:
             yield piece

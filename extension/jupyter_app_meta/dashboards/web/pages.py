@@ -134,8 +134,9 @@ class PageHandler(Handler):
 
     async def _pieces(self, run: Run, visit: Visit) -> AsyncIterator[str]:
         """Yield the page with our script, and with the HTML that covers it if one of its cells needs a login."""
-        pieces = run.html(self.services.options.voila.http_keep_alive_timeout)
-        async for piece in page_script.added(pieces, self.services.options.limits.max_upload):
+        options = self.services.options
+        beat = options.voila.http_keep_alive_timeout
+        async for piece in page_script.added(run.html(beat), options.limits.max_upload, beat):
             yield piece
         if run.needs_login:
             yield logins.page(visit.asked.login, run.needs_login)

@@ -7,10 +7,11 @@
 //    background tabs do not overload a server.
 // 3. A page that the server ended on purpose (1000) stays as it is, says so, and leaves the reload to its visitor.
 // 4. A message that is larger than the server accepts is not sent. The page gets a reply as if it had been, and goes on.
-// 5. An error of the page's own code that no output shows is reported here, with the id that its author finds in the log.
+// 5. A page that breaks off before its end says so, and leaves the reload to its visitor.
+// 6. An error of the page's own code that no output shows is reported here, with the id that its author finds in the log.
 (() => {
   "use strict";
-  const { upload: UPLOAD, message: LARGEST } = document.currentScript.dataset; // bytes: the limit that the page names, and that of a message
+  const { upload: UPLOAD, message: LARGEST, beat: BEAT } = document.currentScript.dataset; // bytes: the limit that the page names, and that of a message; ms
   const CHANNELS = /^ws(s?:.*\/api\/kernels\/[\w-]+)\/channels(?:\?|$)/;
   const RELOADS = 3, WITHIN = 300_000; // at most 3 reloads within 300,000 ms
   const GIVEN_UP = 70_000; // ms without an attempt after which the page's own client has stopped reconnecting
@@ -19,6 +20,7 @@
 
   const LOST = "Connection lost, reconnecting…";
   const ENDED = "This page has ended.";
+  const BROKEN = "This page did not load completely.";
   const NOTES = {
     1007: "What this page sent could not be understood.",
     1008: "The server refused what this page sent.",
@@ -40,6 +42,38 @@
 
   let leaving = false, ended = false, recovering = false;
   listen.call(window, "pagehide", () => { leaving = true; });
+
+  // --- when a page does not load to its end -----------------------------------------------------------------------------
+  // The server marks the end of a whole page, and sends a sign of life while a cell takes long. A response that breaks off
+  // fires no event in Chromium, and the document stays "loading". So if nothing new has arrived, the page asks for its
+  // kernel, or for its own address while the kernel is not known. It is over after two answers that nothing is there.
+
+  const isWhole = () => document.getElementById("app-meta-end") !== null;
+  document.addEventListener("DOMContentLoaded", () => (isWhole() ? bar.hide(BROKEN) : breakOff()));
+
+  function breakOff() {
+    bar.show(BROKEN, { reload: true, dismiss: true });
+  }
+
+  async function arrive() {
+    let seen = 0, missed = 0;
+    while (!(await pause(missed ? 1000 : Math.max(BEAT, 1000))) && document.readyState === "loading") {
+      const size = document.getElementsByTagName("*").length;
+      missed = size === seen && (await askForKernel()) !== "there" ? missed + 1 : 0;
+      seen = size;
+      if (missed === 2) return breakOff();
+    }
+  }
+
+  async function askForKernel() {
+    let known;
+    try {
+      known = JSON.parse(document.getElementById("jupyter-config-data").textContent);
+    } catch {
+      return ask(location.href, "HEAD");
+    }
+    return ask(`${known.baseUrl}api/kernels/${known.kernelId}`, "GET");
+  }
 
   // --- the sockets of the page's kernel -------------------------------------------------------------------------------
 
@@ -216,4 +250,6 @@
   }
 
   // (bar.js stands here)
+
+  arrive();
 })();
