@@ -34,8 +34,9 @@ MARK = "jupyter_app_meta_request"
 NOTE = "The lifespan raised this."
 """What is added to an error that came while a lifespan was entered or left."""
 
-NEVER = frozenset({MARK, "_name_value_map"})
-"""Names of ContextVars that are never carried. The second, jupyter_server's CallContext, has a visitor's handler."""
+NEVER = frozenset({MARK, "app_meta_asgi_request", "_name_value_map"})
+"""Names of ContextVars that are never carried: our marks of requests, and jupyter_server's CallContext, which has a
+visitor's handler."""
 
 
 def changed(before: Context, after: Context) -> dict[ContextVar[Any], Any]:

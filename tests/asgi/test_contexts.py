@@ -20,8 +20,11 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
+from tornado import web
 
+from jupyter_app_meta.asgi import bridge
 from jupyter_app_meta.asgi.contexts import carry, make_transparent, transparent
+from jupyter_app_meta.lifespans import NEVER
 
 value: ContextVar[str] = ContextVar("value", default="unset")
 late: ContextVar[str] = ContextVar("late", default="unset")
@@ -112,10 +115,23 @@ async def raw(scope: Scope, receive: Receive, send: Send) -> None:
     await PlainTextResponse("raw")(scope, receive, send)
 
 
+class Tornado(web.RequestHandler):
+    """A handler, as those of dashboards are: it runs in another task."""
+
+    async def get(self) -> None:
+        """Set the variable, and jupyter_server's, which knows this visitor's handler."""
+        CallContext.set(CallContext.JUPYTER_HANDLER, self)
+        value.set(f"{value.get()} endpoint")
+        self.write("one")
+        await self.flush()
+        self.finish("two")
+
+
 def application(*layers: Any) -> Starlette:
     """Return an application with these layers, the outermost first."""
+    handlers = web.Application([("/tornado", Tornado)])
     routes = [Route(f"/{endpoint.__name__}", endpoint) for endpoint in (plain, streaming, failing)]
-    routes.append(Route("/raw", _Raw()))
+    routes += [Route("/raw", _Raw()), Route("/tornado", _Bridged(handlers))]
     return Starlette(routes=routes, middleware=[Middleware(layer) for layer in layers])
 
 
@@ -124,6 +140,16 @@ class _Raw:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await raw(scope, receive, send)
+
+
+class _Bridged:
+    """A tornado application as an endpoint."""
+
+    def __init__(self, handlers: web.Application) -> None:
+        self.handlers = handlers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await bridge.http(self.handlers, scope, receive, send)
 
 
 async def get(app: ASGIApp, path: str) -> httpx.Response:
@@ -141,7 +167,7 @@ def names(order: tuple[Any, ...]) -> str:
     return " ".join(layer.name for layer in order)
 
 
-@pytest.mark.parametrize("path", ["plain", "streaming", "failing", "raw"])
+@pytest.mark.parametrize("path", ["plain", "streaming", "failing", "raw", "tornado"])
 @pytest.mark.parametrize("order", ORDERS, ids=names)
 async def test_transparent_layers_all_see_what_is_set_below(order: tuple[type, ...], path: str) -> None:
     """At the start of the response and at its end, every layer sees the value that the endpoint has set."""
@@ -151,6 +177,7 @@ async def test_transparent_layers_all_see_what_is_set_below(order: tuple[type, .
     assert {found.removesuffix(" stream") for _, found in seen} == {everything}
     assert {name.split()[0] for name, _ in seen} == set(names(order).split())
     assert ("shiny start" in dict(seen)) is (Shiny in order and path != "failing")
+    assert not [variable.name for variable in copy_context() if variable.name in NEVER]
     assert value.get().removesuffix(" stream") == everything  # in the task of the server, too
 
 
