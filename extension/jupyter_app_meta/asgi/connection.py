@@ -189,8 +189,9 @@ class Detached:
         self._outbox = outbox
 
     def close(self) -> None:
-        """Give the response up."""
-        self._outbox.close("The response was given up by its handler, before it was complete.")
+        """Give the response up, unless it is complete."""
+        if not self._outbox.is_complete:
+            self._outbox.close("The response was given up by its handler, before it was complete.")
 
     def closed(self) -> bool:
         """Whether nothing can be sent any more."""

@@ -117,16 +117,17 @@ class Outbox:
         """
         patience = self._patience = asyncio.timeout_at(self._due)
         try:
-            async with patience:
-                await self._sent(send, on_wait)
+            try:
+                async with patience:
+                    await self._sent(send, on_wait)
+            finally:
+                self._patience = None
         except TimeoutError:
             if not patience.expired():
                 raise
             self.close()
         except OSError:  # servers raise it if the client has left
             self.close()
-        finally:
-            self._patience = None
         if self._fault:
             raise Unfinished(self._fault)
 

@@ -181,7 +181,8 @@ class Socket:
         except Exception:
             app_log.exception("Uncaught exception in receive(), which counts as the end of the socket")
         self._hear_end(message)
-        await self._inbox.put(None)
+        if not self._has_ended.is_set():
+            await self._inbox.put(None)
 
     def _hear_end(self, message: Message) -> None:
         """Stop writing at once. Messages that came before are still handled."""
