@@ -16,8 +16,16 @@ USER_FIELDS = tuple("username kind assurance is_owner name display_name initials
 NEVER_USER = frozenset("scope scopes roles session sessions cookie cookies hub-user auth-state avatar-url".split())
 
 
+class Scopes(tuple[str, ...]):
+    """What an ASGI host lets a visitor do: the field ``scopes`` of such a user. Those of a Hub are a list."""
+
+    __slots__ = ()
+
+
 def never_user(name: str, value: object = None) -> bool:
     """Whether a field of an identity provider never crosses, because of its name, a name in it, or a token in it."""
+    if name == "scopes" and isinstance(value, Scopes):
+        return any(map(values.is_token, value))
     key = normal(name)
     if urls.is_secret(name) or not NEVER_USER.isdisjoint((key, *key.split("-"))):
         return True

@@ -4,7 +4,7 @@
 
 =============  ==================================================================================
 hub            JupyterHub authenticated the user
-provider       an identity provider of the deployer, or a trusted proxy's header, named the user
+provider       an identity provider of the deployer, a trusted proxy's header or the host application named the user
 shared-secret  the client holds the server's token or password: it is the owner, under a random name
 none           authentication is off: any client has access
 =============  ==================================================================================
@@ -18,12 +18,13 @@ import json
 import os
 import uuid
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from jupyter_server.base.handlers import JupyterHandler
 
 from ..model import User
 from ..policy import Policy
+from ..policy.names import Scopes
 from . import capture
 
 EXTRA_LIMIT = 4096
@@ -50,6 +51,23 @@ class Visitor(NamedTuple):
     reconnect_key: str
 
 
+@runtime_checkable
+class Vouching(Protocol):
+    """An identity provider that says of each user how far to trust it, and what tells it apart from others.
+
+    Neither a Hub nor a proxy's header is asked about its users.
+    """
+
+    def values(self, user: object, /) -> Mapping[str, Any]:
+        """Return the fields of a user that this provider made; empty for any other."""
+
+    def assurance(self, user: object, /) -> str:
+        """Return ``provider`` for a user who is authenticated; ``none`` for any other."""
+
+    def binding_key(self, user: object, /) -> str:
+        """Return what ties this user's pages to connections; empty for a user that this provider did not make."""
+
+
 def visitor(handler: JupyterHandler, policy: Policy) -> Visitor:
     """Return the visitor of an authenticated handler; unknown if the identity has no known form. Never raises."""
     try:
@@ -68,6 +86,9 @@ def unknown() -> Visitor:
 
 
 def _visitor(handler: JupyterHandler, policy: Policy) -> Visitor:
+    provider = handler.identity_provider
+    if isinstance(provider, Vouching):
+        return _vouched(provider, handler.current_user)
     by_hub = _hub_model(handler) is not None  # the Hub's proxy passes on the headers of clients
     by_proxy = bool(policy.user_header) and not by_hub and policy.trusts(capture.peer(handler.request))
     user = _from_proxy(handler, policy) if by_proxy else _from_server(handler)
@@ -75,6 +96,13 @@ def _visitor(handler: JupyterHandler, policy: Policy) -> Visitor:
         return unknown()
     key = f"{'proxy' if by_proxy else user['assurance']}:{user['kind']}:{user['username']}"
     return Visitor(user, key, _reconnect_key(handler, user) or key)
+
+
+def _vouched(provider: Vouching, found: object) -> Visitor:
+    key = provider.binding_key(found)
+    assurance = "provider" if provider.assurance(found) == "provider" else "none"
+    user = _named_user(provider.values(found), assurance)
+    return Visitor(user, key, key) if user is not None and key else unknown()
 
 
 def _from_proxy(handler: JupyterHandler, policy: Policy) -> User | None:
@@ -96,11 +124,14 @@ def _from_server(handler: JupyterHandler) -> User | None:
     model = _hub_model(handler)
     if model is not None:
         return _hub_user(model, handler.current_user)
-    values = _values(handler.current_user)
+    return _named_user(_values(handler.current_user), _assurance(handler))
+
+
+def _named_user(values: Mapping[str, Any], assurance: str) -> User | None:
+    """Return the user of these values; None if they have no username."""
     username = values.get("username")
     if not isinstance(username, str) or not username:
         return None
-    assurance = _assurance(handler)
     shown = {**_extras(values), **_named(values), "assurance": assurance, "is_authenticated": assurance != "none"}
     return User({**shown, **_standing(values, assurance)})
 
@@ -135,8 +166,12 @@ def _named(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _extras(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return copies of the provider's own fields that are small JSON values."""
-    own = {name: _plain(value) for name, value in values.items() if name not in User.defaults and name[:1] != "_"}
+    own = {name: _copy(value) for name, value in values.items() if name not in User.defaults and name[:1] != "_"}
     return {name: value for name, value in own.items() if value is not None}
+
+
+def _copy(value: object) -> Any:
+    return value if isinstance(value, Scopes) else _plain(value)
 
 
 def _plain(value: object) -> Any:
