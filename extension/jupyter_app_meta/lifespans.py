@@ -32,7 +32,7 @@ MARK = "jupyter_app_meta_request"
 """The name of the ContextVar that tells the contexts of one request from those of another."""
 
 NOTE = "The lifespan raised this."
-"""What is added to an error that came while a lifespan was entered or left."""
+"""The note of an error that was raised while a lifespan was entered or left."""
 
 NEVER = frozenset({MARK, "app_meta_asgi_request", "_name_value_map"})
 """Names of ContextVars that are never carried: our marks of requests, and jupyter_server's CallContext, which has a
@@ -109,7 +109,7 @@ async def entered(lifespan: Lifespan | None, app: object) -> AsyncIterator[Mappi
 
 
 def is_of_lifespan(error: BaseException) -> bool:
-    """Whether entering or leaving a lifespan has raised this, and not what was done within."""
+    """Whether this error was raised by entering or leaving a lifespan, and not by the code within."""
     return NOTE in getattr(error, "__notes__", ())
 
 

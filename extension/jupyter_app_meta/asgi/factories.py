@@ -24,8 +24,8 @@ from ..errors import LifespanError
 from ..lifespans import takes
 
 AppFactory: TypeAlias = Callable[[], Any] | AbstractAsyncContextManager[Any] | Awaitable[Any] | ASGIApp
-"""What the rules say. A function may return any of these: told more, type checkers trip over context managers, whose
-instances can be called as decorators."""
+"""A factory by the rules above. The type says no more, because type checkers trip over context managers, whose
+instances can also be called, as decorators."""
 
 _begun: WeakSet[Any] = WeakSet()
 

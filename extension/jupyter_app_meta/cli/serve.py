@@ -125,8 +125,8 @@ class Serve(Program):
     lifespan = Union(
         [Callable(), Unicode()],
         default_value="",
-        help="What surrounds the server: an asynccontextmanager function, or its name ('our_module:lifespan'). It is "
-        "entered before the first page and left after the last kernel. It may take the application.",
+        help="The context around the server: an asynccontextmanager function, or its name ('our_module:lifespan'). It "
+        "is entered before the first page and left after the last kernel. It may take the application.",
     ).tag(config=True)
     public_url = text(
         "The address of the start page as visitors see it, such as https://example.org/apps/. Set it if a proxy "
@@ -212,7 +212,7 @@ class Serve(Program):
         self.trust_xheaders = True  # otherwise links of pages behind a proxy with TLS would be plain http
 
     def _function(self, option: str) -> Any:
-        """Return the function that an option gives or names, None if it is empty."""
+        """Return the function that an option is or names; None if the option is empty."""
         try:
             return hooks.load(option, getattr(self, option))
         except PolicyError as error:

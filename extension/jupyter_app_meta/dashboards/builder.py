@@ -207,7 +207,7 @@ def create_app(
 
     ``identity_provider`` is one of jupyter_server: a class, its name (``package.module.Provider``) or an instance.
     Without it and without a ``token`` every visitor is anonymous. ``on_error(status, request)`` returns the HTML of an
-    error page, or None. ``lifespan`` is an asynccontextmanager, as FastAPI's: it is entered before the first page and
+    error page, or None. ``lifespan`` is an asynccontextmanager, like FastAPI's: it is entered before the first page and
     left after the last kernel, and each request sees its ContextVars. ``meta``, ``warm`` and ``max_age`` (seconds after
     which a warm kernel is replaced) are the defaults of every dashboard. Cookies are signed with ``cookie_secret``, or
     with the content of ``cookie_secret_file``, or else with a secret that is kept beside Jupyter's data.

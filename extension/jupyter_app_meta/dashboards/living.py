@@ -1,7 +1,7 @@
 """The lifespan of a server: it is entered before the first page, and left after the last kernel.
 
-1. It is entered and left in one task of its own, which has nothing of a visitor, also if a request starts it.
-2. Until it is entered, and from the moment in which it ends, requests get 503.
+1. It is entered and left in its own task, which has nothing of a visitor, even if a request starts it.
+2. Until it is entered, and as soon as it ends, requests get 503.
 3. If it ends by itself, because a task group of the deployer's has failed, all kernels end before it is left.
 """
 
@@ -18,7 +18,7 @@ Close = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Living:
-    """The lifespan of one server. Without a lifespan, the server is simply there until it is closed."""
+    """The lifespan of one server. Without a lifespan, the server exists until it is closed."""
 
     def __init__(self, lifespan: Lifespan | None, ambient: Ambient) -> None:
         self._lifespan, self._ambient = lifespan, ambient

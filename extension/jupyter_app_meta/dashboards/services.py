@@ -49,7 +49,7 @@ class Tasks:
     _running: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Run this in its own task, in the lifespan's context: it inherits nothing of the current request."""
+        """Run this in its own task, in the lifespan's context, so that it inherits nothing of the current request."""
         task = asyncio.get_running_loop().create_task(work, context=self.ambient.context())
         self._running.add(task)
         task.add_done_callback(self._done)
@@ -92,7 +92,7 @@ class Services:
 
     @property
     def ambient(self) -> Ambient:
-        """The context in which the server works for itself."""
+        """The context of the server's own work."""
         return self.tasks.ambient
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:

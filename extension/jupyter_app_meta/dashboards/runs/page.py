@@ -14,7 +14,7 @@ from .notebook import Blueprint
 
 HEARTBEAT = "<script>window.voila_heartbeat && window.voila_heartbeat()</script>\n"
 END = '<template id="app-meta-end"></template>\n'
-"""The last piece of a page that is whole: the page's script looks for it."""
+"""The last piece of a complete page. The page's script looks for it."""
 
 BROKEN = '<p role="alert">This page could not be completed.{} Please reload it.</p>\n'
 

@@ -110,7 +110,7 @@ class Application(web.Application):
         await self._living.ends()
 
     def find_handler(self, request: Any, **options: Any) -> Any:
-        """Start at the first request, if another server hands requests in; show each what the lifespan has set."""
+        """Start at the first request, if another server hands requests in. Each request sees the lifespan's values."""
         self.start()
         self.services.ambient.variables.bind()
         if status := self._front.receive(request) or (0 if self._living.is_open else 503):

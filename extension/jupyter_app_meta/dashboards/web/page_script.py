@@ -22,8 +22,8 @@ _head = re.compile(r"<head(?:\s[^>]*)?>", re.IGNORECASE)
 def script(upload: int, beat: float) -> str:
     """Return the script's element.
 
-    ``upload`` is how many bytes a page may upload at once, ``beat`` after how many seconds a page that is not complete
-    gets a sign of life.
+    ``upload`` is how many bytes a page may upload at once. ``beat`` is after how many seconds an incomplete page gets a
+    heartbeat.
     """
     templates = files(__package__) / "templates"
     page, bar = ((templates / name).read_text(encoding="utf-8") for name in ("page.js", "bar.js"))
