@@ -1,7 +1,7 @@
-"""What a host answers to the GET that a handshake is: it is looked at, and sent to no client.
+"""A host's answer to the GET of a handshake. It is inspected, and not sent to a client.
 
-1. The answer that accepts a socket is the first one, has status 204 and the password of the handshake, and is whole.
-2. A status that refuses is known as soon as the answer begins. The host may finish, with a client that has gone.
+1. The answer that accepts a socket is the first one, has status 204 and the handshake's password, and is complete.
+2. A refusing status is known as soon as the answer begins. The host may finish, but its client has gone.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ PASSED = b"x-app-meta-handshake"
 """The header that has the password."""
 
 GRACE = 0.1
-"""Seconds in which the host may still raise after it has answered."""
+"""How many seconds the host has to raise an error after it has answered."""
 
 
 class Answer:
-    """What a host answers to the GET: it is looked at, and sent to no client."""
+    """A host's answer to the GET."""
 
     def __init__(self, password: bytes) -> None:
         self.status = 0
@@ -28,16 +28,16 @@ class Answer:
 
     @property
     def has_passed(self) -> bool:
-        """Whether it is the answer that accepts the socket, and whole."""
+        """Whether this is the answer that accepts the socket, and it is complete."""
         return self.status == 204 and self._is_ours and self._is_complete
 
     @property
     def is_error(self) -> bool:
-        """Whether its status refuses."""
+        """Whether its status refuses the socket."""
         return 400 <= self.status <= 599
 
     async def wait(self, task: asyncio.Task[None], limit: float) -> None:
-        """Wait at most so many seconds until the answer or the end of the task; then for what it raises at once."""
+        """Wait at most this long for the answer or the task's end, and then a moment for an error of the task."""
         known = asyncio.ensure_future(self._is_known.wait())
         try:
             await asyncio.wait({known, task}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
@@ -47,11 +47,11 @@ class Answer:
             known.cancel()
 
     def leave(self) -> None:
-        """Be a client that has gone."""
+        """Act as a client that has gone."""
         self._has_left.set()
 
     async def receive(self) -> Message:
-        """Return a request without a body, and then that its client has gone, once it has."""
+        """Return a request without a body, and then, when the client has gone, the message that says so."""
         if not self._was_asked:
             self._was_asked = True
             return {"type": "http.request", "body": b"", "more_body": False}

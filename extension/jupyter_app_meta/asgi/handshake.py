@@ -1,18 +1,20 @@
-"""A socket's handshake, judged by the host: it is a GET, and is put to the host's stack as one before it is accepted.
+"""A socket's handshake, judged by the host: it is a GET, and passes the host's stack as one before it is accepted.
 
-Starlette calls its HTTP middleware for no socket, so a login that guards pages would not guard the kernels behind them.
+Starlette does not call its HTTP middleware for sockets, so a login that guards pages would not guard their kernels.
 
-1. The host is called in this process, in a task of its own, with a GET of the same path and headers. The scope carries
-   a ``Handshake``, an object that no client can send.
-2. Below the host's middleware the server notes the scope, finds out who the visitor is, and answers 204 with a random
-   header. The socket is accepted only if it was noted once, at the same path and mount, and that very answer came out.
-3. Then user, auth, session, state and path parameters of the socket are those that were noted. What the host took away
-   is taken away.
-4. In any other case the socket is refused: with the host's status if it is one of 400 to 599, else with 403. So are an
-   exception, a redirect, a cached answer, and a host that has not answered in time.
-5. Of applications in one another Starlette names the innermost. It is asked where the socket entered it, and what the
-   outer one's pure ASGI middleware put into the socket's scope counts. ``host`` names the outer one.
-6. A host that cannot be found is not asked. The mount's own middleware is (``own``), with the socket's own scope.
+1. The host is called in this process, in its own task, with a GET of the same path and headers. The scope carries a
+   ``Handshake``, an object that no client can send.
+2. Below the host's middleware, the server notes the scope, finds out who the visitor is, and answers 204 with a random
+   header. The socket is accepted only if it was noted once, at the same path and mount, and exactly that answer came
+   out.
+3. Then the socket's user, auth, session, state and path parameters are those that were noted. Keys that the host has
+   removed are removed.
+4. In any other case the socket is refused: with the host's status if it is from 400 to 599, otherwise with 403. That
+   includes an exception, a redirect, a cached answer, and a host that has not answered in time.
+5. If applications are mounted in one another, Starlette names the innermost. It is called at the place where the socket
+   entered it, and the keys that the outer one's pure ASGI middleware put into the socket's scope count. ``host`` names
+   the outer one.
+6. A host that cannot be found is not called. Only the mount's own middleware (``own``) is, with the socket's own scope.
 """
 
 from __future__ import annotations
@@ -33,10 +35,10 @@ from .users import Said
 from .visitor import KEPT, Visitors
 
 KEY = "jupyter_app_meta.handshake"
-"""Where the scope of a GET carries the handshake that it stands for."""
+"""The key of a GET's scope for the handshake that it stands for."""
 
 LIMIT = 10.0
-"""Seconds in which the host must answer."""
+"""Within this many seconds the host must answer."""
 
 NESTED = (
     "These dashboards are in an application that is mounted in another one. HTTP middleware of the outer one does not "
@@ -49,13 +51,13 @@ UNHEARD = (
 )
 
 TAKEN = ("user", "auth", "session", "state", "path_params")
-"""What a socket gets from the scope that was noted."""
+"""The keys that a socket gets from the noted scope."""
 
 _SENT = ("path", "raw_path", "query_string", "client", "server", "http_version")
 
 
 class Handshake:
-    """A handshake that a host judges: at which place it must be noted, and what was noted."""
+    """A handshake that a host judges: where it must be noted, and what was noted."""
 
     def __init__(self, judge: Judge, scope: Scope) -> None:
         self.password = secrets.token_hex(16).encode()
@@ -69,11 +71,11 @@ class Handshake:
         return judge is self._judge and scope.get("method") == "GET" and _place(scope) == self._place
 
     def note(self, scope: Scope, said: Said) -> None:
-        """Note what the host made of the visitor."""
+        """Note what the host says about the visitor."""
         self._found = {**{name: scope[name] for name in TAKEN if name in scope}, KEPT: said}
 
     def found(self) -> dict[str, Any] | None:
-        """Return what was noted. If the handshake arrived twice, the host's word is not one, and nothing was."""
+        """Return what was noted; nothing if the handshake arrived twice, because then the host has two answers."""
         return self._found if self._times == 1 else None
 
 
@@ -87,7 +89,7 @@ class Way:
 
 
 class Judge:
-    """Judges handshakes for one application of ours (``own``: that part of it which its mounts' middleware wraps)."""
+    """Judges handshakes for one of our applications. ``own`` is the part that its mounts' middleware wraps."""
 
     def __init__(
         self, own: ASGIApp, visitors: Visitors, log: logging.Logger, host: ASGIApp | None = None, limit: float = LIMIT
@@ -121,7 +123,7 @@ class Judge:
         return True
 
     async def _put(self, app: ASGIApp, scope: Scope, answer: Answer) -> bool:
-        """Call the host until its answer is there, or time is up; return whether it raised."""
+        """Call the host until it has answered or the time is over; return whether it raised an error."""
         task = asyncio.create_task(_call(app, scope, answer))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -139,7 +141,7 @@ class Judge:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             self._log.warning("The host raised %s while it judged a socket's handshake.", type(error).__name__)
-            self._log.debug("It was raised here:", exc_info=error)
+            self._log.debug("The error was raised here:", exc_info=error)
 
     def _way(self, scope: Scope) -> Way:
         root = scope.get("root_path", "")
@@ -156,7 +158,7 @@ class Judge:
         return Way(app, entered, continues=True)
 
     def _warn(self, text: str) -> None:
-        """Warn once about each thing that the host's author can mend."""
+        """Warn once about each mistake that the host's author can correct."""
         if text not in self._told:
             self._told.add(text)
             self._log.warning("%s", text)
@@ -171,7 +173,7 @@ def _place(scope: Scope) -> tuple[object, object]:
 
 
 def _get(scope: Scope, way: Way, handshake: Handshake) -> Scope:
-    """Return the scope of the GET that a handshake is."""
+    """Return the scope of a handshake as a GET."""
     kept = dict(scope) if way.continues else {name: scope[name] for name in _SENT if name in scope}
     kept.pop("subprotocols", None)
     state = {"state": dict(scope["state"])} if isinstance(scope.get("state"), Mapping) else {}
@@ -183,7 +185,7 @@ def _get(scope: Scope, way: Way, handshake: Handshake) -> Scope:
 
 
 def _is_of_sockets(name: bytes) -> bool:
-    """Whether a header belongs to the handshake of a socket, or to a body that a GET has not."""
+    """Whether a header belongs to a socket's handshake, or to a body, which a GET does not have."""
     return name.startswith(b"sec-websocket-") or name in _OF_SOCKETS
 
 

@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Match
 from .types import Scope
 
 DEPTH = 20
-"""The most routers inside one another that are followed."""
+"""How many nested routers are followed."""
 
 
 def entered(app: Starlette, scope: Scope, first: str) -> str | None:

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 __all__ = ["ASGIApp", "Message", "MiddlewareFactory", "Receive", "Scope", "Send", "User_"]
 
 User_ = Callable[[Scope], object | Awaitable[object]]
-"""A function that answers whatever ``scope["user"]`` may be; it may be async."""
+"""A function that returns a user in any form that ``scope["user"]`` may have; it may be async."""
 
 MiddlewareFactory = Callable[[ASGIApp], ASGIApp]
 """A class of pure ASGI or Starlette middleware that needs nothing but the app, or a function that makes one."""

@@ -1,15 +1,15 @@
-"""What ``scope["user"]`` and ``scope["auth"]`` of a host say of a visitor, and how much of that is believed. Pure.
+"""What a host's ``scope["user"]`` and ``scope["auth"]`` say about a visitor, and how much is believed. Pure.
 
 1. Only objects that the host's own code put into the scope name a visitor. Headers, ContextVars, ``scope["client"]``
    and the session cookie do not.
 2. A visitor is authenticated if ``is_authenticated`` is True. A string, a number, a method and a missing value are not.
-3. The username is the first of ``NAMES`` that has a value; of an object last its ``display_name``. It is never
-   ``name``: two visitors may have the same. Without a username the visitor is not known.
-4. A mapping also gives its other JSON values. Of an object only the attributes that are named here are read: a row of
-   a database has the hash of a password. ``scope["auth"].scopes`` become the field ``scopes``.
-5. The binding key ties pages to connections. An authenticated visitor's is made of kind, username and id. Any other
-   visitor is told from the next by a random name in a signed cookie of ours, whatever the host calls them.
-6. An object of the host may raise wherever it is touched. What cannot be read is not there.
+3. The username is the first of ``NAMES`` that has a value; for an object, ``display_name`` comes last. It is never
+   ``name``, because two visitors may have the same name. Without a username the visitor is not known.
+4. A mapping also gives its other JSON values. Only the attributes that are named here are read from an object, because
+   a database row may have the hash of a password. ``scope["auth"].scopes`` become the field ``scopes``.
+5. The binding key ties pages to connections. An authenticated visitor's key is made of kind, username and id. Other
+   visitors are told apart by a random name in our signed cookie, even if the host names them.
+6. A host's object may raise an error at any access. A value that cannot be read counts as missing.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ from ..model import User
 from ..policy.names import Scopes
 
 NAMES = ("username", "preferred_username", "email", "identity", "sub", "id")
-"""What may be a username, the first that has a value."""
+"""The names of values that may be a username. The first that has a value counts."""
 
 IDS = ("id", "sub", "identity")
-"""What tells two visitors of one username apart."""
+"""The names of values that tell two visitors with one username apart."""
 
 SHOWN = ("name", "display_name", "initials", "color")
 
 LARGEST = 4096
-"""The most characters of a mapping's other value, as JSON."""
+"""How many characters another value of a mapping may have as JSON."""
 
 LONGEST = 1024
-"""The most characters of a name or id. A longer one is not cut: its beginning may be another visitor's."""
+"""How many characters a name or id may have. A longer one is not cut: its beginning may be another visitor's."""
 
 Take = Callable[[str], object]
-"""Reads one value of a user by its name; None for one that is not there."""
+"""Reads one value of a user by its name; None if it is missing."""
 
 Problem = Literal["", "flag", "name"]
-"""Why a user is not authenticated, where the host's author may have meant another thing."""
+"""Why a user is not authenticated, if the host's author may have meant something else."""
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a host says of a visitor: the fields of the user, and the binding key of one who is authenticated."""
+    """What a host says about a visitor: the user's fields, and the binding key if the user is authenticated."""
 
     values: Mapping[str, Any] = field(default_factory=dict)
     key: str = field(default="", repr=False)
@@ -55,7 +55,7 @@ class Said:
 
 
 def read(user: object, auth: object = None) -> Said:
-    """Return what a user and the credentials of a scope say. Never raises."""
+    """Return what a scope's user and credentials say. Never raises."""
     if user is None:
         return Said()
     mapping = _mapping(user)
@@ -76,7 +76,7 @@ def _mapping(user: object) -> Mapping[Any, object] | None:
         if isinstance(user, str):
             return {"username": user}
         return user if isinstance(user, Mapping) else None
-    except Exception:  # its class may say anything of itself
+    except Exception:  # its class may raise anything
         return None
 
 
@@ -85,19 +85,19 @@ def _first(take: Take, names: Iterable[str]) -> str:
 
 
 def _without_colon(part: str) -> str:
-    """Return a part of a key: if it had a colon, two visitors could have one key."""
+    """Return a part of a key. With a colon in it, two visitors could have the same key."""
     return part.replace("%", "%25").replace(":", "%3A")
 
 
 def _shown(mapping: Mapping[Any, object] | None, take: Take, username: str) -> dict[str, Any]:
-    """Return the names of a user, and what else its host tells of it."""
+    """Return a user's names, and what else the host says about the user."""
     more = _others(mapping) if mapping is not None else [(name, take(name)) for name in NAMES if _text(take(name))]
     told = {name: plain for name, value in more if (plain := _plain(value)) is not None}
     return {**told, **{name: text for name in SHOWN if (text := _text(take(name)))}, "username": username}
 
 
 def _others(mapping: Mapping[Any, object]) -> list[tuple[str, object]]:
-    """Return a mapping's items, but for those that have a meaning of their own."""
+    """Return a mapping's items, except those with a meaning of their own."""
     try:
         items = [(name, value) for name, value in mapping.items() if type(name) is str]
     except Exception:  # the host's own mapping
@@ -109,7 +109,7 @@ _OWN = frozenset((*User.defaults, "scopes", "avatar_url"))
 
 
 def _rights(mapping: Mapping[Any, object] | None, take: Take, auth: object) -> dict[str, Any]:
-    """Return what an authenticated visitor is and may do."""
+    """Return the standing of an authenticated visitor: kind, groups and rights."""
     is_service = mapping is not None and _text(take("kind")) == "service"
     return {
         "kind": "service" if is_service else "user",
@@ -138,15 +138,15 @@ def _plain(value: object) -> Any:
     try:
         text = json.dumps(_text(value) if isinstance(value, UUID) else value, allow_nan=False)
         return json.loads(text) if len(text) <= LARGEST else None
-    except Exception:  # a class of the host's own may raise anything
+    except Exception:  # the host's class may raise anything
         return None
 
 
 def _text(value: object) -> str:
-    """Return a name or id as text; empty for what is none."""
+    """Return a name or id as text; an empty text for any other value."""
     try:
         text = _spelled(value)
-        text.encode()  # half of a surrogate pair is part of no name, and cannot be sent
+        text.encode()  # half of a surrogate pair cannot be sent
     except Exception:  # as above
         return ""
     return text if text.strip() and len(text) <= LONGEST else ""
@@ -161,7 +161,7 @@ def _spelled(value: object) -> str:
 
 
 def _texts(value: object) -> tuple[str, ...]:
-    """Return the names in a list, tuple or set; those of a set in order, as it has none."""
+    """Return the names in a list, tuple or set. Those of a set are sorted, because it has no order."""
     try:
         if not isinstance(value, list | tuple | set | frozenset):
             return ()

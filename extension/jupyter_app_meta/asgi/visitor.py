@@ -1,9 +1,9 @@
-"""Who the visitor of an ASGI host is: what the host says (``users``), or a name in a cookie of ours.
+"""Who the visitor of an ASGI host is: the user that the host names (``users``), or a name in our own cookie.
 
-1. The host is asked once for each request, and for a socket while its handshake is judged (``handshake``).
+1. The host is asked once for each request. For a socket, it is asked while the handshake is judged (``handshake``).
 2. A visitor whom the host does not authenticate is a stranger. A random name in a signed cookie tells strangers apart,
-   whatever the host calls them. The cookie is HttpOnly and Lax, and has the path below which the pages are.
-3. A function of the deployer's that raises, or takes more than five seconds, names no visitor.
+   even if the host names them. The cookie is HttpOnly and Lax, and its path is that of the pages.
+3. A deployer's function that raises an error, or takes more than five seconds, names no visitor.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from .types import Scope, User_
 from .users import NAMES, SHOWN, Problem, Said, read
 
 KEPT = "jupyter_app_meta.visitor"
-"""Where the scope of a socket keeps what the host said of its handshake."""
+"""The key of a socket's scope for what the host said about its handshake."""
 
 REMEDIES: Mapping[Problem, str] = {
     "flag": (
-        'scope["user"] (%s) is treated as not authenticated: its is_authenticated must be True, and it is missing or '
-        "something else. Set it in the host's middleware, or give create_asgi_app(user=...) a function that does."
+        'scope["user"] (%s) is treated as not authenticated: its is_authenticated is not True. Set it in the host\'s '
+        "middleware, or give create_asgi_app(user=...) a function that returns such a user."
     ),
     "name": (
-        'scope["user"] (%s) is authenticated and has no username, so the visitor is treated as not authenticated: '
+        'scope["user"] (%s) is authenticated but has no username, so the visitor is treated as not authenticated: '
         f"give it one of {', '.join(NAMES)}, or give create_asgi_app(user=...) a function that does."
     ),
 }
@@ -57,7 +57,7 @@ class Visitors:
         return None if answer is FAILED else answer
 
     def _tell(self, problem: Problem, user: object) -> None:
-        """Warn once about each mistake that the host's author can mend. All that is named of a user is its class."""
+        """Warn once about each mistake that the host's author can correct. Only the user's class is named."""
         if problem and problem not in self._told:
             self._told.add(problem)
             self._log.warning(REMEDIES[problem], type(user).__name__)
@@ -65,14 +65,14 @@ class Visitors:
 
 @dataclass
 class HostUser(ServerUser):
-    """A visitor of an ASGI host, as jupyter_server knows users."""
+    """A visitor of an ASGI host, in jupyter_server's form."""
 
     said: Said = field(default_factory=Said, repr=False)
     stranger: str = field(default="", repr=False)
 
 
 class HostIdentityProvider(IdentityProvider):
-    """The ASGI host says who a visitor is. There is no token, password or login page beside it."""
+    """The ASGI host says who a visitor is. There is no other token, password or login page."""
 
     def __init__(self, visitors: Visitors, **options: Any) -> None:
         super().__init__(token="", **options)
@@ -93,7 +93,7 @@ class HostIdentityProvider(IdentityProvider):
         return []
 
     async def get_user(self, handler: web.RequestHandler) -> HostUser:
-        """Return the visitor whom the host names, or a stranger whom a cookie tells from others."""
+        """Return the visitor whom the host names, or a stranger whom a cookie tells apart from others."""
         known = getattr(handler, "_jupyter_current_user", None)
         if isinstance(known, HostUser):
             return known
@@ -104,12 +104,12 @@ class HostIdentityProvider(IdentityProvider):
         return HostUser(named["username"], **names, said=said, stranger=stranger.username if stranger else "")
 
     async def _said(self, scope: Scope) -> Said:
-        """Return what the host says now; of a socket what it said of the handshake."""
+        """Return what the host says now, or, for a socket, what it said about the handshake."""
         kept = scope.get(KEPT)
         return kept if isinstance(kept, Said) else await self._visitors.said(scope)
 
     def _stranger(self, handler: web.RequestHandler) -> ServerUser:
-        """Return the random name that the browser's cookie holds, or a new one for it to keep."""
+        """Return the random name in the browser's cookie, or a new one, which the browser will keep."""
         known = self.get_user_cookie(handler)
         if isinstance(known, ServerUser):
             return known
@@ -129,7 +129,7 @@ class HostIdentityProvider(IdentityProvider):
         return "provider" if isinstance(user, HostUser) and user.said.key else "none"
 
     def binding_key(self, user: object) -> str:
-        """Return what tells the visitor apart from others; empty if nothing does."""
+        """Return the key that tells the visitor apart from others; empty if there is none."""
         if not isinstance(user, HostUser):
             return ""
         return user.said.key or (user.stranger and f"cookie:{user.stranger}")
