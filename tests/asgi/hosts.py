@@ -21,6 +21,7 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 from tornado.httpserver import HTTPServer
 from tornado.web import Application
+from uvicorn.config import WS_PROTOCOLS
 from zoo import MAX_BODY
 
 from jupyter_app_meta.asgi import bridge
@@ -73,6 +74,8 @@ async def serve_tornado(application: Application, listening: socket.socket, end:
 
 def serve_uvicorn(http: str, ws: str, wrap: Callable[[ASGIApp], ASGIApp] = lambda app: app) -> Serve:
     """Return what serves with uvicorn's implementations of these names."""
+
+    ws = ws if ws in WS_PROTOCOLS else "auto"  # older versions have fewer
 
     async def serve(application: Application, listening: socket.socket, end: Callable[[], Awaitable[None]]) -> None:
         options: dict[str, Any] = {"log_config": None, "access_log": False, "lifespan": "off"}
