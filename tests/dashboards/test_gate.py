@@ -6,6 +6,7 @@ import re
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -13,6 +14,8 @@ import pytest
 import websocket
 from harness import FORMATS, Format, Json, Server, Socket, pack
 from stage import SLIDER, Opened, eventually, kernels, move, staging, visit, write
+
+from jupyter_app_meta.server.messages.gate import UNREAD
 
 MB = 1_000_000
 CONTROLS = """
@@ -298,11 +301,16 @@ def test_comms_have_an_end(server: Server) -> None:
 
 
 def test_page_that_does_not_read_is_told_to_load_again(server: Server) -> None:
-    """If a browser reads none of 200 MB, its socket is closed, once, when the limit of waiting bytes is reached."""
+    """If a browser reads none of 200 MB, its socket is closed, and the server has kept little more than the limit."""
     opened = visit(server, "sloth", "/page")
     socket, before = opened.connect(), len(server.log)
+    process = psutil.Process(server.process.pid)
+    resident = process.memory_info().rss
+    Path(f"/proc/{process.pid}/clear_refs").write_text("5")  # the peak begins anew
     click(opened, socket, "stream")
     eventually(lambda: "load it again (1013)" in server.log[before:], 60)
+    (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
+    assert 1024 * int(peak) - resident < UNREAD + 100 * MB
     opened.close()
 
 

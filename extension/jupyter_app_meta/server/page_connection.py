@@ -17,6 +17,7 @@ from .messages.gate import Gate, stamp_size
 from .messages.incoming import ACCEPTED
 from .messages.objects import Json
 from .messages.outgoing import Outgoing
+from .messages.sockets import receive_few
 from .protocols import Stream
 from .reports.incidents import Incidents
 from .wrapping import subclass
@@ -45,6 +46,12 @@ class PageConnection(StampedChannels):
         """Prepare the connection, and the object that decides about the kernel's messages."""
         await super().prepare()
         self._app_meta_outgoing = Outgoing(self.kernel_id, self.app_meta_incidents, self.session)
+
+    def create_stream(self) -> None:
+        """Connect to the kernel's channels; a page that is counted has few messages on their way."""
+        super().create_stream()
+        if self.app_meta_gate:
+            receive_few(self.channels["iopub"], self.kernel_manager)
 
     def bounded_by(self, flight: Flight) -> Gate:
         """Return the gate that counts this connection's messages among its page's messages under way."""

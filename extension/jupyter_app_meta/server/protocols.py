@@ -89,6 +89,10 @@ class Connection:
         """Disconnect the WebSocket from the kernel."""
         raise NotImplementedError
 
+    def create_stream(self) -> None:
+        """Make the streams of the kernel's channels."""
+        raise NotImplementedError
+
     def handle_incoming_message(self, incoming_msg: str | bytes) -> None:
         """Pass a frame of the browser on to the kernel."""
         raise NotImplementedError

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 
+from ...server.messages.sockets import receive_few
 from .protocols import Buffer, Stream
 
 KEPT = 64 * 1024 * 1024
@@ -33,6 +34,12 @@ class Kernels(AsyncMappingKernelManager):
     def __init__(self, keeper: Keeper, **options: object) -> None:
         super().__init__(**options)  # type: ignore[no-untyped-call]  # jupyter_server's own
         self._keeper = keeper
+
+    def start_watching_activity(self, kernel_id: str) -> None:
+        """Listen to a kernel, without receiving much of it ahead."""
+        super().start_watching_activity(kernel_id)  # type: ignore[no-untyped-call]  # as above
+        kernel: Any = self.get_kernel(kernel_id)
+        receive_few(kernel._activity_stream, kernel)
 
     def start_buffering(self, kernel_id: str, session_key: str, channels: Mapping[str, Stream]) -> None:
         """Buffer what a kernel publishes, up to the limit."""

@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import cache
 from queue import Empty
 from time import monotonic
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import zmq
 import zmq.asyncio
@@ -31,6 +31,9 @@ else:
 LOOK = 1.0
 """Seconds after which a wait for a message checks again."""
 
+AHEAD = 16
+"""How many messages that a kernel publishes ZeroMQ receives before we have taken the first of them."""
+
 CHANNELS = ("shell", "iopub", "stdin", "control")
 
 
@@ -41,6 +44,16 @@ def look_again(stream: object) -> None:
     with suppress(RuntimeError):  # a thread without a loop cannot wake the task: its wait checks again by itself
         asyncio.get_running_loop()
         stream.get(zmq.EVENTS)  # pyzmq then schedules the waiting task, if a message is there
+
+
+def receive_few(stream: Any, kernel: Any) -> None:
+    """Bound how many of a kernel's messages ZeroMQ receives ahead of us; call it as soon as the stream is made.
+
+    Python kernels of pages wait for their readers (``load_page``). Others drop what does not fit, so they get no limit.
+    ZeroMQ knows no limit in bytes, and its acknowledgements stop if this limit is changed after messages were received.
+    """
+    if (kernel.kernel_spec.language or "").lower() == "python":
+        stream.setsockopt(zmq.RCVHWM, AHEAD)
 
 
 def make_patient(client: object) -> None:
