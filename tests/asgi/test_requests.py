@@ -120,7 +120,7 @@ async def test_refusals_are_answered_by_the_function_that_is_given() -> None:
 
     exchange = Exchange({"type": "http.request", "body": b"x" * 100, "more_body": True})
     await ask(Hello, exchange, http_scope(method="POST"), limits=Limits(max_body=99), refuse=refuse)
-    assert heard == [413, "The request's body is too large: at most 99 bytes are taken here."] and not exchange.sent
+    assert heard[0] == 413 and "at most 99 bytes" in heard[1] and not exchange.sent
 
 
 @pytest.mark.parametrize("handler", [Hello, Taking])
