@@ -19,8 +19,7 @@ from lived import number, visitor
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jupyter_app_meta import lifespans
-from jupyter_app_meta.asgi import gate, lifespan
-from jupyter_app_meta.asgi.lifespan import Within, entered, within
+from jupyter_app_meta.asgi.lifespan import Within, around, entered, gate, within
 from jupyter_app_meta.errors import LifespanError
 
 log: list[str] = []
@@ -368,7 +367,7 @@ async def test_a_start_that_fails_is_tried_again_after_a_pause(
         answers = [await client.get("/var") for _ in range(2)]
         assert [answer.status_code for answer in answers] == [503, 503] and log == ["try"]
         assert "did not start; it is tried again in 5 seconds" in caplog.text
-        later = time.monotonic() + lifespan.PAUSE
+        later = time.monotonic() + around.PAUSE
         monkeypatch.setattr(time, "monotonic", lambda: later)
         assert (await client.get("/var")).json() == "0 nobody"
     monkeypatch.undo()

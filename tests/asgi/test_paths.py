@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_app_meta.asgi.paths import Place, split
+from jupyter_app_meta.asgi.bridge.paths import Place, split
 
 TOLD = [
     ("at the root", {"path": "/who"}, ("/", "/who")),

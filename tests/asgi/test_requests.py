@@ -15,8 +15,8 @@ from tornado import web
 from tornado.httputil import HTTPHeaders
 
 from jupyter_app_meta.asgi.bridge import Limits
-from jupyter_app_meta.asgi.connection import Peer, encoded
-from jupyter_app_meta.asgi.outbox import Unfinished
+from jupyter_app_meta.asgi.bridge.connection import Peer, encoded
+from jupyter_app_meta.asgi.bridge.outbox import Unfinished
 
 told: ContextVar[str] = ContextVar("told", default="nothing")
 LENGTH = (b"content-length", b"100")

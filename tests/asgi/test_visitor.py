@@ -113,7 +113,9 @@ async def test_a_guest_is_shown_and_told_from_the_next_by_a_cookie(app: ServerAp
     assert one.reconnect_key.startswith("cookie:") and line.has_nonstandard_attr("HttpOnly")
 
 
-@pytest.mark.parametrize("user", [None, {}, {"is_authenticated": True}, object(), 17], ids=repr)
+@pytest.mark.parametrize(
+    "user", [None, {}, {"is_authenticated": True}, object(), 17], ids=["none", "empty", "nameless", "object", "number"]
+)
 async def test_a_user_without_a_name_is_a_stranger(app: ServerApp, user: object) -> None:
     """Nothing and nonsense are the same: a random name, authenticated by nobody."""
     host = Host(app, user)

@@ -16,10 +16,10 @@ from exchange import HUNG_UP, Exchange, ask, connect, http_scope, websocket_scop
 from starlette.types import Message
 from tornado import web, websocket
 
-from jupyter_app_meta.asgi import socket as module
-from jupyter_app_meta.asgi.connection import Connection
-from jupyter_app_meta.asgi.outbox import Outbox
-from jupyter_app_meta.asgi.socket import Socket, sendable, size
+from jupyter_app_meta.asgi.bridge import socket as module
+from jupyter_app_meta.asgi.bridge.connection import Connection
+from jupyter_app_meta.asgi.bridge.outbox import Outbox
+from jupyter_app_meta.asgi.bridge.socket import Socket, sendable, size
 from jupyter_app_meta.dashboards.web.uploads import Limited
 
 CONNECT: Message = {"type": "websocket.connect"}

@@ -24,9 +24,9 @@ from starlette.types import ASGIApp
 
 from ..errors import LifespanError
 from ..lifespans import Variables, shielded
-from .factories import AppFactory, entered
-from .gate import Gate
-from .inside import alive, lifespan_scope
+from .lifespan.factories import AppFactory, entered
+from .lifespan.gate import Gate
+from .lifespan.inside import alive, lifespan_scope
 
 if TYPE_CHECKING:
     import uvicorn

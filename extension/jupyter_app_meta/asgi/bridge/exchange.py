@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
+from tornado import httputil
 from tornado.iostream import StreamClosedError
 from tornado.web import Application
 
@@ -64,14 +65,21 @@ async def http(
         start, request = requests.read(scope, place, connection)
         with connection.outbox.belonging():
             intake = Intake(connection, application.find_handler(request), receive)
-            try:
-                await intake.begin(start, request.headers)
-                await connection.outbox.relay(send, intake.listen)
-            finally:
-                intake.end()
+            await _exchanged(connection, intake, start, request, send)
         intake.check()
     except Refused as refused:
         await refuse(scope, receive, send, refused.status, str(refused))
+
+
+async def _exchanged(
+    connection: Connection, intake: Intake, start: httputil.RequestStartLine, request: requests.Request, send: Send
+) -> None:
+    """Let tornado have the request, and send what it answers."""
+    try:
+        await intake.begin(start, request.headers)
+        await connection.outbox.relay(send, intake.listen)
+    finally:
+        intake.end()
 
 
 async def websocket(

@@ -20,8 +20,8 @@ from weakref import WeakSet
 
 from starlette.types import ASGIApp
 
-from ..errors import LifespanError
-from ..lifespans import takes
+from ...errors import LifespanError
+from ...lifespans import takes
 
 AppFactory: TypeAlias = Callable[[], Any] | AbstractAsyncContextManager[Any] | Awaitable[Any] | ASGIApp
 """A factory by the rules above. The type says no more, because type checkers trip over context managers, whose

@@ -23,15 +23,13 @@ from contextvars import Context, copy_context
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..errors import LifespanError
-from ..lifespans import Variables, shielded
+from ...errors import LifespanError
+from ...lifespans import Variables, shielded
 from .factories import AppFactory, entered
 from .gate import Gate
 from .inside import alive, lifespan_scope
 from .protocol import Server
 from .stopping import is_worker, stop_server
-
-__all__ = ["AppFactory", "Within", "entered", "needs_asyncio", "within"]
 
 PAUSE = 5.0
 """After this many seconds, a lifespan that did not start is tried again."""

@@ -12,7 +12,7 @@ import logging
 
 from starlette.types import Receive, Send
 
-from ..lifespans import shielded
+from ...lifespans import shielded
 from .gate import GRACE, Gate
 from .stopping import is_worker, stop_server
 

@@ -19,8 +19,8 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Scope
 
-from ..errors import LifespanError
-from ..lifespans import Variables
+from ...errors import LifespanError
+from ...lifespans import Variables
 
 Serve = Callable[[ASGIApp, Variables], Awaitable[None]]
 """What happens between start and end. It returns when the server stops; the surrounding context may cancel it."""

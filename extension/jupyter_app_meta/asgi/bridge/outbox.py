@@ -20,7 +20,7 @@ from typing import Any
 
 from starlette.types import Send
 
-from . import contexts
+from .. import contexts
 
 _request: ContextVar[object] = ContextVar("app_meta_asgi_request", default=None)
 """Marks the contexts that descend from one request."""

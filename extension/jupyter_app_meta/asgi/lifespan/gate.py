@@ -14,7 +14,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..lifespans import Variables
+from ...lifespans import Variables
 
 GRACE = 10.0
 """How many seconds requests have to end, once the server stops."""
