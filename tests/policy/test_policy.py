@@ -13,6 +13,7 @@ from starlette.datastructures import Address
 from jupyter_app_meta.errors import PolicyError
 from jupyter_app_meta.model import HTTPRequest, User
 from jupyter_app_meta.policy import USER_FIELDS, Page, Policy, RawRequest, normal, patterns, remedy
+from jupyter_app_meta.policy.names import Scopes
 
 CANARY = "CANARY7c1"
 OWNER = User(username="olga", name="Olga", kind="user", assurance="hub", is_authenticated=True, is_owner=True)
@@ -418,6 +419,20 @@ def test_credentials_of_a_user_never_cross(name: str) -> None:
         request = ask(user=User({**OWNER, **extra}))
         assert CANARY not in everything(request), extra
         assert request.redacted == tuple(f"user.{key}" for key in extra)
+
+
+TOKEN = "ghp_abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+@pytest.mark.parametrize(
+    ("scopes", "crosses"),
+    [(Scopes(("read", "write")), True), (Scopes(), True), (Scopes(("read", TOKEN)), False), (["read"], False)],
+)
+def test_scopes_of_an_asgi_host_cross(scopes: object, crosses: bool) -> None:
+    """They are what the host lets the visitor do. A token among them, and those of a Hub, never cross."""
+    request = ask(user=User({**OWNER, "scopes": scopes}))
+    assert request.user is not None and ("scopes" in request.user) is crosses
+    assert request.redacted == (() if crosses else ("user.scopes",))
 
 
 @pytest.mark.parametrize(

@@ -43,8 +43,7 @@ def _reasoned(kind: str, name: str, why: Why) -> str:
             return "AppMetaExtension.unsafe_query: add the whole name, of which this is a part"
         case "own":
             return f"{NEVER}, because it belongs to this server"
-        case "path":
-            return f"{NEVER}, because it stands in the path"
+    return f"{NEVER}, because it stands in the path"
 
 
 def _name_remedy(kind: str, name: str) -> str:
