@@ -26,6 +26,13 @@ COMMANDS = {
 }
 """How each server is started."""
 
+INTERRUPTIBLE = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""Starts a program as a terminal does: a shell that runs the tests in the background lets them ignore SIGINT."""
+
 LONG = 60.0
 """Seconds after which a server that neither serves nor ends has failed: a machine may be busy."""
 
@@ -90,7 +97,12 @@ def served(server: str, fault: str = "", *, ready: bool = True) -> Iterator[Serv
         env = {**os.environ, "EVENTS": str(home / "events"), "FAULT": fault, "PYTHONPATH": path()}
         with (home / "output").open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, *arguments], stdout=output, stderr=output, env=env, cwd=home, start_new_session=True
+                [sys.executable, "-ISc", INTERRUPTIBLE, sys.executable, *arguments],
+                stdout=output,
+                stderr=output,
+                env=env,
+                cwd=home,
+                start_new_session=True,
             )
         one = Served(process, home / "s", home)
         try:
