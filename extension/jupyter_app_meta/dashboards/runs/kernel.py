@@ -194,14 +194,17 @@ class Kernel:
 
     def stop_listening(self) -> None:
         """Stop receiving what the kernel publishes: the page is complete, and messages would pile up unread."""
-        self.client.iopub_channel.socket.unsubscribe(b"")
+        socket = self.client.iopub_channel.socket
+        if socket is not None:  # it is None once the client's channels are closed
+            socket.unsubscribe(b"")
 
     def disconnect(self) -> None:
         """Close the client's channels."""
         self.client.stop_channels()
 
     def disconnect_soon(self) -> None:
-        """Close the client's channels in a second, when the kernel has received what was sent."""
+        """Stop listening; close the client's channels in a second, when the kernel has received what was sent."""
+        self.stop_listening()
         asyncio.get_running_loop().call_later(1, self.disconnect)
 
     async def interrupt(self) -> None:
