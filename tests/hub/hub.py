@@ -254,7 +254,8 @@ class Hub:
     def _write(self, config: str, hub_config: str) -> None:
         kernelspec(self.home, AWARE, "--ext=jupyter_app_meta")
         for name in USERS:
-            (self.home / "home" / name).mkdir(parents=True)
+            # jupyter_server_fileid opens a database in the data directory, which it expects to be there.
+            (self.home / "home" / name / ".local" / "share" / "jupyter").mkdir(parents=True)
             (self.home / "home" / name / "welcome.txt").write_text(WELCOME)
         (self.home / "config").mkdir()
         (self.home / "config" / "jupyter_server_config.py").write_text(SERVER_CONFIG.format(kernel=AWARE) + config)

@@ -244,7 +244,8 @@ def test_kernel_that_never_starts_disturbs_nothing(people: Server, alice: Visito
     assert kernel in counts(alice)["tabs"]
     with suppress(websocket.WebSocketException):  # a server may refuse a socket to a kernel that does not answer
         alice.connect(kernel).close()
-    assert alice.call("DELETE", f"/api/sessions/{session['id']}").status_code == 204
+    # jupyter_server forgets the session by itself once it knows that the kernel has ended.
+    assert alice.call("DELETE", f"/api/sessions/{session['id']}").status_code in (204, 404)
     assert alice.connect(alice.start_kernel()).who()["via"] == "socket"
     assert kernel not in counts(alice)["tabs"]
     logged = people.log[before:]
