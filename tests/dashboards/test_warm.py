@@ -90,9 +90,12 @@ def ahead(server: Server, name: str) -> dict[int, psutil.Process]:
 
 
 def lives(process: psutil.Process) -> bool:
-    """Whether a process has not ended; one whose parent is gone may be left as a zombie."""
+    """Whether a process has not ended; one whose parent is gone may be left as a zombie.
+
+    A killed process is a zombie while its last threads end. Until then its parent still takes it to be alive.
+    """
     with suppress(psutil.NoSuchProcess):
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return process.is_running() and (process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1)
     return False
 
 
