@@ -27,6 +27,11 @@ app = (create_app(identity_provider=People)
                                validate=lambda user, request: request.path_params["team"] == "emea")
        .with_dynamic_directory(path="/ahead", directory="ahead", warm=1)
        .with_app(path="/customers/{customer_id}", root="outside.ipynb")
+       .with_app(path="/books/deep/closed", root="books/deep/closed.ipynb", authorize=lambda user, request: False)
+       .with_app(path="/books/every/{one}", root="books/deep/closed.ipynb", authorize=lambda user, request: False)
+       .with_app(path="/books/level/{name}/it", root="outside.ipynb")
+       .with_app(path="/books/level/own/it", root="outside.ipynb", authorize=lambda user, request: False)
+       .with_dynamic_directory(path="/books/inner", directory="books/inner", validate=lambda user, request: False)
        .with_index())
 """
 
@@ -36,7 +41,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of two directories, with notebooks that are to be seen, and others."""
     home = tmp_path_factory.mktemp("directory")
     root, books = home / "root", home / "root" / "books"
-    for name in ("sales", "secret", "deep/nested", "what #1? 100%", "über/straße", "a;b,c=d&e+f", "sales.ipynb-copy"):
+    for name in (
+        "sales",
+        "secret",
+        "deep/nested",
+        "what #1? 100%",
+        "über/straße",
+        "a;b,c=d&e+f",
+        "sales.ipynb-copy",
+        "deep/closed",
+        "every/x",
+        "inner/x",
+    ):
         write(books / f"{name}.ipynb", f"print('this is {name}')", WHO)
     for name in ("_draft", ".hidden", "_private/x", ".ipynb_checkpoints/sales-checkpoint", "../outside"):
         write(books / f"{name}.ipynb", "print('not to be seen')")
@@ -100,6 +116,24 @@ def test_hooks_are_told_one_name_of_each_notebook(server: Server, name: str) -> 
         for address in (quote(path), quote(path, safe="").replace("%2F", "/"), "".join(map(every_byte, path))):
             told = server.visitor(cookies={"person": "bob"}).http.get(f"told/{address}", follow_redirects=False)
             assert unquote(told.headers["location"]) == f"/told/as/{name}", address
+
+
+@pytest.mark.parametrize("name", ["deep/closed", "every/x", "inner/x"])
+def test_no_name_in_a_directory_evades_the_rule_of_a_path_of_its_own(server: Server, name: str) -> None:
+    """A path with its own rule hides the directory's notebook of that name, however a URL spells it."""
+    for path in (name, f"{name}.ipynb"):
+        for address in (path, "".join(map(every_byte, path)), path.replace("e", "%65")):
+            status, body = fetch(server, f"/books/{address}")
+            assert status in (403, 404) and f"this is {name}" not in body, address
+    assert f"books/{name}" not in fetch(server, "/")[1]
+
+
+def test_no_parameter_evades_the_rule_of_a_path_of_its_own(server: Server) -> None:
+    """The same holds for the value of a parameter."""
+    found = {
+        value: fetch(server, f"/books/level/{value}/it", "HEAD")[0] for value in ("own", "o%77n", "%6f%77%6e", "any")
+    }
+    assert found == {"own": 403, "o%77n": 404, "%6f%77%6e": 404, "any": 200}
 
 
 def every_byte(letter: str) -> str:

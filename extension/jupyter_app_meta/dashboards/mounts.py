@@ -21,6 +21,11 @@ class Mount:
     settings: Settings
     dynamic: bool
 
+    @property
+    def order(self) -> tuple[bool, int, tuple[bool, ...]]:
+        """Sorts mounts by whose URLs come first."""
+        return self.route.order(is_folder=self.dynamic)
+
 
 def check_paths(mounts: Sequence[Mount], index: Route | None) -> None:
     """Raise DashboardError if two places have the same URLs, or if there is no place at all."""

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -69,16 +69,26 @@ class Route:
         """Whether the path has parameters, and so stands for many URLs."""
         return self.shape != self.path
 
-    @property
-    def rank(self) -> tuple[int, tuple[bool, ...]]:
-        """Sorts a longer path before a shorter one, and a plain segment before a parameter."""
-        return -len(self.segments), tuple(bool(_parameter.fullmatch(segment)) for segment in self.segments)
+    def order(self, *, is_folder: bool) -> tuple[bool, int, tuple[bool, ...]]:
+        """Sorts by which URLs come first: pages before folders, longer before shorter, plain before parameters."""
+        return is_folder, -len(self.segments), tuple(bool(_parameter.fullmatch(segment)) for segment in self.segments)
 
     def hides(self, directory: Route) -> bool:
         """Whether its URLs are those of all notebooks directly below a directory's path."""
         below = (*directory.segments, "{name}")
         pairs = zip(self.segments, below, strict=False)
         return len(self.segments) == len(below) and all(_parameter.fullmatch(own) or own == its for own, its in pairs)
+
+    def filled(self, params: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the segments with the values of parameters; a parameter without a value stays."""
+        return tuple(params.get(match[1], s) if (match := _parameter.fullmatch(s)) else s for s in self.segments)
+
+    def means(self, segments: Sequence[str], *, is_folder: bool) -> bool:
+        """Whether these decoded segments are one of its URLs, or of a folder's: below its URL."""
+        own = self.segments
+        if len(segments) <= len(own) if is_folder else len(segments) != len(own):
+            return False
+        return all(_parameter.fullmatch(mine) or mine == its for mine, its in zip(own, segments, strict=False))
 
     def pattern(self) -> str:
         """Return the regular expression of its URLs, below the server's base URL."""

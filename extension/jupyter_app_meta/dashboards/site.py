@@ -55,7 +55,7 @@ class Site:
 
     def __init__(self, plan: Plan, services: Services, resources: ExitStack) -> None:
         self.plan, self.services = plan, services
-        self.sources: list[Source] = [opened(services, mount) for mount in plan.mounts]
+        self.sources: list[Source] = opened(services, plan.mounts)
         self._resources = resources
         self._running: asyncio.Task[None] | None = None
         self._is_closed = False

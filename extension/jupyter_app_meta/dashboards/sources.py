@@ -12,7 +12,7 @@ close()           ends the runs that have no visitor
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -36,13 +36,32 @@ class Entry(NamedTuple):
     settings: Settings
 
 
+class Before(tuple[Mount, ...]):
+    """The mounts whose URLs come before those of one mount.
+
+    What is at their URLs is not at that mount, however a URL is spelled. Else ``/%73ales`` or ``/sales.ipynb`` in a
+    directory at ``/`` would evade the rule of a mount at ``/sales``.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, mount: Mount, mounts: Iterable[Mount]) -> Before:
+        """Return those that come before this one."""
+        return cls(one for one in mounts if one.order < mount.order)
+
+    def have(self, segments: Sequence[str]) -> bool:
+        """Whether these decoded segments are a URL of one of them."""
+        return any(one.route.means(segments, is_folder=one.dynamic) for one in self)
+
+
 class Fixed:
     """The one dashboard of a path."""
 
     is_folder = False
 
-    def __init__(self, services: Services, route: Route, notebook: Path, settings: Settings) -> None:
-        self.settings, self.route, self.directory = settings, route, notebook.parent
+    def __init__(self, services: Services, route: Route, notebook: Path, settings: Settings, before: Before) -> None:
+        self.settings, self.route, self.directory, self._before = settings, route, notebook.parent, before
         self.dashboard = Dashboard(services, notebook, settings)
 
     def shows(self, path: str) -> bool:
@@ -69,8 +88,8 @@ class Fixed:
         return params
 
     def is_plain(self, params: Mapping[str, str]) -> bool:
-        """Whether each parameter stands for one segment."""
-        return all(map(paths.is_segment, params.values()))
+        """Whether each parameter stands for one segment, and the URL is not another mount's."""
+        return all(map(paths.is_segment, params.values())) and not self._before.have(self.route.filled(params))
 
     async def entries(self) -> list[Entry]:
         """List the dashboard, unless its path has parameters."""
@@ -91,8 +110,9 @@ class Folder:
 
     is_folder = True
 
-    def __init__(self, services: Services, route: Route, directory: Path, settings: Settings) -> None:
+    def __init__(self, services: Services, route: Route, directory: Path, settings: Settings, before: Before) -> None:
         self._services, self.route, self.directory, self.settings = services, route, directory, settings
+        self._before = before
         self._dashboards: dict[Path, Dashboard] = {}
         self._started = False
 
@@ -105,7 +125,8 @@ class Folder:
 
     async def _names(self) -> list[str]:
         """Return the names of the notebooks, from a walk that does not block the server."""
-        return await asyncio.to_thread(listing.names, self.directory)
+        names = await asyncio.to_thread(listing.names, self.directory)
+        return [name for name in names if not self._is_elsewhere({"name": name})]
 
     def find(self, params: Mapping[str, str]) -> Dashboard | None:
         """Return the dashboard of a name."""
@@ -125,7 +146,11 @@ class Folder:
     def is_plain(self, params: Mapping[str, str]) -> bool:
         """Whether the name could be that of a notebook that may be served, and each other parameter one segment."""
         others = (value for name, value in params.items() if name != "name")
-        return paths.is_plain(params["name"]) and all(map(paths.is_segment, others))
+        return paths.is_plain(params["name"]) and all(map(paths.is_segment, others)) and not self._is_elsewhere(params)
+
+    def _is_elsewhere(self, params: Mapping[str, str]) -> bool:
+        """Whether the URL of a name is that of another mount."""
+        return self._before.have((*self.route.filled(params), *params["name"].split("/")))
 
     async def entries(self) -> list[Entry]:
         """List the notebooks that can be shown, unless their path has parameters."""
@@ -140,7 +165,9 @@ class Folder:
         return [
             Entry(f"{base}/{name}", {"name": name}, path, self.settings)
             for name, path in found
-            if path and not paths.is_reserved(f"{base}/{name}") and not specs.missing(path, kernels, mapping)
+            if path
+            and not (paths.is_reserved(f"{base}/{name}") or self._is_elsewhere({"name": name}))
+            and not specs.missing(path, kernels, mapping)
         ]
 
     def shows(self, path: str) -> bool:
@@ -168,8 +195,13 @@ class Folder:
 Source = Fixed | Folder
 
 
-def opened(services: Services, mount: Mount) -> Source:
+def opened(services: Services, mounts: Sequence[Mount]) -> list[Source]:
+    """Return the dashboards of each mount."""
+    return [_opened(services, mount, Before.of(mount, mounts)) for mount in mounts]
+
+
+def _opened(services: Services, mount: Mount, before: Before) -> Source:
     """Return the dashboards of a mount. Its own ``meta`` adds fields to requests, or else the server's does."""
     meta = services.options.request_hook if mount.settings.meta is None else mount.settings.meta
     settings = replace(mount.settings, meta=meta)
-    return (Folder if mount.dynamic else Fixed)(services, mount.route, mount.place, settings)
+    return (Folder if mount.dynamic else Fixed)(services, mount.route, mount.place, settings, before)

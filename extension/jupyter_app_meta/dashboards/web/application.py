@@ -191,7 +191,7 @@ def _routes(site: Site) -> list[Any]:
     ]
     if index := site.plan.index:
         found.append((f"{base}{index.pattern()}", IndexHandler, {"entries": site.entries}))
-    ordered = sorted(site.sources, key=lambda source: (source.is_folder, source.route.rank))
+    ordered = sorted(site.sources, key=lambda source: source.route.order(is_folder=source.is_folder))
     return [*found, *((base + _pattern(source), PageHandler, {"source": source}) for source in ordered)]
 
 
