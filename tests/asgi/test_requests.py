@@ -83,6 +83,7 @@ class Waiting(web.RequestHandler):
         ({"headers": [], "http_version": "1.0"}, 200),
         ({"headers": [(b"host", b"")], "http_version": "1"}, 200),
         ({"method": "POST", "headers": [HOST, LENGTH]}, 413),
+        ({"method": "POST", "headers": [HOST, (b"content-length", b"9" * 5000)]}, 413),
         ({"method": "PROPFIND"}, 405),
         ({"path": "/dash", "root_path": "/dash"}, 307),
     ],
@@ -312,7 +313,7 @@ async def test_variables_of_a_handler_come_up_with_its_response(*, fails: bool) 
 
 
 async def test_variables_of_another_context_never_come_up() -> None:
-    """What is written in the context of somebody else carries nothing of theirs."""
+    """What is written in the context of another request carries nothing of that request."""
     foreign = copy_context()
     foreign.run(told.set, "another visitor")
 

@@ -19,6 +19,9 @@ from tornado.log import app_log
 from .connection import Connection
 from .refusals import Refused
 
+DIGITS = 20
+"""How many digits of a declared length are read. Even their beginning is more than any body may have."""
+
 
 class Gone(Exception):
     """The client left before its body was complete."""
@@ -34,7 +37,7 @@ class Intake:
 
     async def begin(self, start: httputil.RequestStartLine, headers: httputil.HTTPHeaders) -> None:
         """Begin the handler. Raises ``Refused`` for a body that is too large or too slow."""
-        length = headers.get("Content-Length", "")
+        length = headers.get("Content-Length", "")[:DIGITS]
         declared = int(length) if length.isdecimal() else 0
         begun: Any = self._delegate.headers_received(start, headers)
         if begun is not None:
