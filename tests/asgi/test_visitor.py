@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
+from harness import unheard
 from jupyter_server.auth.decorator import allow_unauthenticated
 from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.serverapp import ServerApp
@@ -42,11 +43,8 @@ class Who(JupyterHandler):
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerApp]:
     """A real server application, not listening."""
-    app = ServerApp(log_level=50, root_dir=str(tmp_path_factory.mktemp("root")), allow_root=True)
-    app.initialize([], find_extensions=False, new_httpserver=False)
-    app.web_app.add_handlers(".*", [("/who", Who)])
-    yield app
-    app.clear_instance()
+    with unheard(tmp_path_factory.mktemp("root"), ("/who", Who)) as app:
+        yield app
 
 
 class Known(NamedTuple):
@@ -101,7 +99,7 @@ async def test_the_hosts_user_is_the_visitor(app: ServerApp) -> None:
 
 
 async def test_a_guest_is_shown_and_told_from_the_next_by_a_cookie(app: ServerApp) -> None:
-    """A name that the host does not vouch for is no key, and gives no rights."""
+    """A name that the host does not vouch for is not a key, and gives no rights."""
     host = Host(app, GUEST)
     async with browser(host) as first, browser(host) as second:
         one, again, other = [await host.asked(client) for client in (first, first, second)]
@@ -117,7 +115,7 @@ async def test_a_guest_is_shown_and_told_from_the_next_by_a_cookie(app: ServerAp
     "user", [None, {}, {"is_authenticated": True}, object(), 17], ids=["none", "empty", "nameless", "object", "number"]
 )
 async def test_a_user_without_a_name_is_a_stranger(app: ServerApp, user: object) -> None:
-    """Nothing and nonsense are the same: a random name, authenticated by nobody."""
+    """Nothing and nonsense are the same: a random name that is not authenticated."""
     host = Host(app, user)
     async with browser(host) as client:
         who = await host.asked(client)

@@ -68,7 +68,7 @@ T = TypeVar("T")
 
 
 def free_port() -> int:
-    """Return a TCP port that nobody listens on, and that no other test gets while this process lives."""
+    """Return a free TCP port, which no other test gets while this process lives."""
     while True:
         port = random.choice(PORTS)
         with sockets.socket() as probe, suppress(OSError):
@@ -216,6 +216,20 @@ def without_others(home: Path) -> Path:
     config = {"ServerApp": {"jpserver_extensions": dict.fromkeys(OTHERS, False)}}
     (folder / "others.json").write_text(json.dumps(config))
     return folder.parent
+
+
+@contextmanager
+def unheard(root: Path, *routes: Any) -> Iterator[Any]:
+    """Run a real server application in this process, which does not listen, with these routes."""
+    from jupyter_server.serverapp import ServerApp
+
+    app = ServerApp(log_level=50, root_dir=str(root), allow_root=True)
+    app.initialize([], find_extensions=False, new_httpserver=False)
+    app.web_app.add_handlers(".*", list(routes))
+    try:
+        yield app
+    finally:
+        app.clear_instance()
 
 
 @contextmanager

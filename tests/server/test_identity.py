@@ -18,7 +18,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
-from harness import free_port, without_others
+from harness import free_port, unheard, without_others
 from jupyter_server.auth.decorator import allow_unauthenticated
 from jupyter_server.auth.identity import IdentityProvider, LegacyIdentityProvider, PasswordIdentityProvider
 from jupyter_server.auth.identity import User as ServerUser
@@ -60,11 +60,8 @@ class Answer(NamedTuple):
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerApp]:
     """A real server application, not listening."""
-    app = ServerApp(log_level=50, root_dir=str(tmp_path_factory.mktemp("root")), allow_root=True)
-    app.initialize([], find_extensions=False, new_httpserver=False)
-    app.web_app.add_handlers(".*", [("/who", Who)])
-    yield app
-    app.clear_instance()
+    with unheard(tmp_path_factory.mktemp("root"), ("/who", Who)) as app:
+        yield app
 
 
 def ask(
@@ -624,7 +621,7 @@ def test_broken_hub_model_is_not_the_hubs(app: ServerApp, model: Any) -> None:
 @pytest.mark.usefixtures("hub")
 @pytest.mark.parametrize("name", [None, "", 7, ["alice"]])
 def test_nameless_hub_model_is_nobody(app: ServerApp, name: Any) -> None:
-    """The Hub names every user; a model without a name is no user."""
+    """The Hub names every user; a model without a name is not a user."""
     said = HubUser(MODEL)
     said.hub_user = {**MODEL, "name": name}
     assert ask(app, saying(said)).who.user is None
