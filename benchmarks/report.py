@@ -66,5 +66,5 @@ def _processor() -> str:
 
 
 def note(text: str) -> None:
-    """Tell whoever waits how far it is."""
+    """Tell the person who waits how far the benchmark is."""
     print(text, file=sys.stderr, flush=True)

@@ -40,7 +40,7 @@ def spread(values: Iterable[float]) -> Spread:
 def ratio(blocks: Sequence[Sequence[Pair]]) -> Spread:
     """Return the ratio of medians, second against first, with its bootstrap 95 % interval.
 
-    Blocks are resampled whole: what one of them has in common is no evidence twice.
+    Blocks are resampled whole: what the rounds of one block have in common must not count twice.
     """
     return _bootstrap(blocks, lambda pairs: median(b for _, b in pairs) / median(a for a, _ in pairs))
 

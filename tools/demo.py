@@ -38,7 +38,7 @@ def invite(port: int) -> None:
         f"    {base}/sales?region=apac     opens on the region that the link names\n"
         f"    {base}/customers/1002        a page for each customer\n"
         f"    {base}/live                  in two tabs: each has an id of its own\n"
-        "    a private window, as somebody else: Bob sees what Alice does not, Carol sees less\n\n"
+        "    a private window, as another person: Bob sees what Alice does not, Carol sees less\n\n"
         f"  Their notebooks are in {NOTEBOOKS / 'dashboards'}: edit one, reload its page.\n"
         "  Ctrl-C stops it.\n",
         flush=True,

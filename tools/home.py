@@ -15,7 +15,7 @@ NOTEBOOKS = HOME / "notebooks"
 
 
 def free_port(first: int, tries: int = 100) -> int:
-    """Return the first port from this one on that nobody listens on."""
+    """Return the first free port from this one on."""
     for port in range(first, first + tries):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -34,7 +34,7 @@ def prepare() -> None:
 
 
 def copy_notebooks(source: Path, target: Path) -> None:
-    """Copy what is newer than the copy: a demonstration may be played with, and nobody's work is lost."""
+    """Copy what is newer than the copy, so that no change made while playing is lost."""
     for path in sorted(source.rglob("*")):
         copy = target / path.relative_to(source)
         if path.is_dir() or ".ipynb_checkpoints" in path.parts:

@@ -14,7 +14,7 @@ from .home import HOME, HOST, NOTEBOOKS, free_port, prepare
 
 
 def silence_news() -> None:
-    """Ask nobody about news and updates."""
+    """Ask for neither news nor updates."""
     settings = HOME / "config/lab/user-settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
     settings.parent.mkdir(parents=True, exist_ok=True)
     settings.write_text('{"fetchNews": "false", "checkForUpdates": false}')

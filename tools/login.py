@@ -1,4 +1,4 @@
-"""Three people whom a visitor of the demonstration may choose to be: no password, so never for a real server."""
+"""Three people, one of whom a visitor of the demonstration chooses to be. No password: never for a real server."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Choice(LoginFormHandler):
 
     @allow_unauthenticated
     def get(self) -> None:
-        """Show who there is, also to somebody who wants to be another one."""
+        """Show the people to choose from, also to a visitor who is one of them already."""
         self._render()
 
     def _render(self, message: dict[str, str] | None = None) -> None:

@@ -101,7 +101,7 @@ def hosted(door: ASGIApp, *middleware: Any, mount: str = "/dash") -> Starlette:
 
 
 class Login(BaseHTTPMiddleware):
-    """Knows alice and bob by their cookie, and lets in nobody else."""
+    """Knows alice and bob by their cookie, and lets no other visitor in."""
 
     async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
         """Log in."""
@@ -144,7 +144,7 @@ async def test_a_function_of_the_deployers_names_the_visitor_of_a_socket() -> No
 
 
 async def test_parameters_sessions_and_what_was_taken_away_are_the_hosts() -> None:
-    """Path parameters and sessions come along; a user whom the GET has not is not the socket's."""
+    """Path parameters and sessions come along; a user that the GET does not have is not the socket's."""
 
     class Sessions(Pure):
         async def http(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -203,7 +203,7 @@ async def raises_afterwards(request: Request, call_next: RequestResponseEndpoint
 
 
 async def says_204(request: Request, call_next: RequestResponseEndpoint) -> Response:
-    """Answer as we do, and ask nobody."""
+    """Answer as we do, without asking the application."""
     return Response(status_code=204)
 
 
@@ -384,7 +384,7 @@ HARMLESS: Sequence[Any] = [Copies, Receives, http(swallows), Caches, Pure]
 @pytest.mark.parametrize("middleware", REFUSING)
 @pytest.mark.parametrize("is_outermost", [True, False])
 async def test_a_socket_is_refused_in_doubt(middleware: Any, is_outermost: bool) -> None:
-    """Where the host refuses, does not answer, or answers as it would to nobody else, there is no socket."""
+    """Where the host refuses, does not answer, or answers unlike for a page, the socket is refused."""
     door = Door(limit=0.2)
     host = hosted(door, *((middleware, Login) if is_outermost else (Login, middleware)))
     assert await knock(host, door) in (403, 500)

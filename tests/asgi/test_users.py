@@ -47,7 +47,7 @@ class Row:
 
 
 class Old:
-    """A user of an old framework, in which it is a method that says whether somebody has logged in."""
+    """A user of an old framework, in which a method says whether the user has logged in."""
 
     username = "alice"
 
@@ -117,7 +117,7 @@ def test_only_true_is_authenticated(flag: object, form: Callable[[dict[str, Any]
 
 
 def test_a_user_without_the_flag_is_not_authenticated() -> None:
-    """A string, a method and a missing flag name nobody who has logged in."""
+    """A string, a method and a missing flag do not name a user who has logged in."""
     assert [read(user).key for user in ("alice", Old(), {"username": "alice"}, object(), 17, b"alice", [])] == [""] * 7
     assert read("alice").values == {"username": "alice"}
 

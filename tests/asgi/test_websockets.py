@@ -337,7 +337,7 @@ async def test_handshake_that_a_server_hands_in_as_a_page_is_not_accepted() -> N
 
 
 async def test_variables_come_up_as_it_is_accepted_and_at_its_end_only() -> None:
-    """A message that is written in the context of somebody else brings nothing of theirs."""
+    """A message that is written in the context of another request brings nothing of that request."""
     foreign = copy_context()
     foreign.run(told.set, "another visitor")
 

@@ -32,7 +32,7 @@ class Handler(web.RequestHandler):
         return found
 
     async def stepped(self) -> None:
-        """Wait until somebody asks for the step of this request's key."""
+        """Wait until a request asks for the step of this request's key."""
         await self.settings["steps"][self.get_query_argument("key")].acquire()
 
 
@@ -170,7 +170,7 @@ class Flood(Handler):
     """A page that is larger than what is read."""
 
     async def get(self) -> None:
-        """Write as long as somebody reads."""
+        """Write as long as the client reads."""
         self.notes["flooded"] = 0
         try:
             for _ in range(PIECES):
@@ -314,7 +314,7 @@ class Echo(websocket.WebSocketHandler):
             self.write_message(str(number))
 
     async def do_flood(self) -> None:
-        """Write as long as somebody reads."""
+        """Write as long as the client reads."""
         notes = self.settings["notes"]
         notes["ws_flooded"] = 0
         try:

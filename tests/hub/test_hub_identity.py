@@ -61,7 +61,7 @@ def hub(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         yield hub
 
 
-# For what has nothing to do with how a server learns who somebody is.
+# For what has nothing to do with how a server learns who a visitor is.
 in_one_mode = pytest.mark.parametrize("hub", ["extension"], indirect=True)
 
 # Who may use alice's server, by how they come there.

@@ -132,7 +132,7 @@ def log(shared: tuple[Kernel, Path]) -> Path:
 
 
 def ends_on_request(manager: KernelManager, ahead: Ahead) -> None:
-    """Ask the kernel to end, and wait until it has, by itself: nobody kills it."""
+    """Ask the kernel to end, and wait until it has ended by itself, without being killed."""
     ahead.kernel.send(None, "shutdown_request", {"restart": False}, channel="control")
     deadline = time.monotonic() + 60
     while manager.is_alive():
