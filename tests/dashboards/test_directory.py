@@ -97,11 +97,11 @@ NOT_THERE = (
 @pytest.mark.parametrize("path", NOT_THERE, ids=lambda path: path[:40])
 def test_names_that_mean_no_notebook_are_not_found(server: Server, path: str) -> None:
     """A name that leads outside, is hidden or does not exist gets the same answer: 404, and no kernel is started."""
-    before = len(kernels(server))
+    before = set(kernels(server))
     status, body = fetch(server, f"/books/{path}")
     assert status == 404
     assert "not to be seen" not in body and "this is" not in body
-    assert len(kernels(server)) == before
+    assert set(kernels(server)) <= before  # one of an earlier page may end meanwhile
 
 
 def test_bytes_that_are_no_text_are_refused(server: Server) -> None:
@@ -169,11 +169,11 @@ def test_path_parameters_and_names_come_together(server: Server) -> None:
 
 def test_head_starts_nothing(server: Server) -> None:
     """It only says whether there is a page; no other method is known."""
-    before = len(kernels(server))
+    before = set(kernels(server))
     answers = {path: fetch(server, f"/books/{path}", "HEAD") for path in ("sales", "missing", "secret")}
     assert answers == {"sales": (200, ""), "missing": (404, ""), "secret": (403, "")}
     assert {fetch(server, "/books/sales", method)[0] for method in ("POST", "PUT", "DELETE")} <= {403, 405}
-    assert len(kernels(server)) == before
+    assert set(kernels(server)) <= before  # one of an earlier page may end meanwhile
 
 
 def test_notebooks_appear_change_and_vanish(server: Server) -> None:
