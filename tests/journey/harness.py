@@ -157,11 +157,12 @@ class Server:
 
 
 def without_kernels(log: str) -> str:
-    """Drop what kernels cry: when they end, threads of ipykernel may meet closed sockets.
+    """Drop what kernels cry: when they end, threads and handlers of ipykernel may meet closed sockets.
 
-    That is in Python's own format of logs, which no server here uses, up to the next record of a server.
+    That is in Python's own format of logs or under the name of the kernel's application, which no server here
+    uses, up to the next record of a server.
     """
-    return re.sub(r"(?ms)^(?:ERROR|CRITICAL):.*?(?=^[A-Z]+ |^\[|\Z)", "", log)
+    return re.sub(r"(?ms)^(?:(?:ERROR|CRITICAL):|\[IPKernelApp\]).*?(?=^[A-Z]+ |^\[|\Z)", "", log)
 
 
 def kernelspec(home: Path, name: str, *arguments: str, executable: str = sys.executable, **extra: Any) -> None:
