@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, unquote, unquote_to_bytes
 
 from ..errors import DashboardError
 
@@ -21,6 +21,9 @@ SUFFIX = ".ipynb"
 TEXTS = (".py", ".md")
 """The suffixes of notebooks in text. Of notebooks with one name the first in ``SUFFIXES`` is served."""
 SUFFIXES = (SUFFIX, *TEXTS)
+
+PLAIN = "~!$&'()*+,;=:@"
+"""The characters of a segment that are not encoded, in addition to letters, digits, ``_``, ``.`` and ``-``."""
 
 _parameter = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _segment = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@-]+")
@@ -95,6 +98,11 @@ class Route:
         parts = (f"/(?P<{match[1]}>[^/]+)" if (match := _parameter.fullmatch(s)) else f"/{re.escape(s)}" for s in self)
         return "".join(parts) + "/?"
 
+    def address(self, params: Mapping[str, str]) -> str:
+        """Return the one path of its URL with these parameters, below the server's base URL."""
+        names = ((match[1] if (match := _parameter.fullmatch(segment)) else None, segment) for segment in self)
+        return "/" + "/".join(segment if name is None else quote(params[name], safe=PLAIN) for name, segment in names)
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.segments)
 
@@ -106,6 +114,13 @@ def base(url: str) -> str:
     if not _base.fullmatch(text) or is_devious(text) or not all(map(is_segment, unquote(text).split("/"))):
         raise DashboardError(f"base_url must be a path of ASCII characters such as '/apps/', not {url!r}.")
     return text
+
+
+def spelled(raw_path: str) -> str:
+    """Return an undecoded path in its one spelling: only characters that must be encoded are encoded."""
+    return "/".join(
+        quote(unquote_to_bytes(segment.encode("latin-1", "replace")), safe=PLAIN) for segment in raw_path.split("/")
+    )
 
 
 def is_devious(raw_path: str) -> bool:

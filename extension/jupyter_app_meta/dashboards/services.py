@@ -29,8 +29,9 @@ from .visits import Visits
 class Options:
     """The deployer's options for the whole server, checked.
 
-    ``voila`` says how pages look. ``request_hook`` adds fields of requests where a dashboard's ``meta`` does not.
-    ``limits`` have a number for each None.
+    Pages are rendered with ``page_base`` if the base URL differs between requests. It is a random path, and each
+    request's own base takes its place. ``voila`` says how pages look. ``request_hook`` adds fields of requests where a
+    dashboard's ``meta`` does not. ``limits`` have a number for each None.
     """
 
     config: Config = field(repr=False)
@@ -38,6 +39,12 @@ class Options:
     voila: VoilaConfiguration
     limits: Limits
     request_hook: Meta | None = None
+    page_base: str = ""
+
+    @property
+    def rendered_base(self) -> str:
+        """The base URL with which pages are rendered."""
+        return self.page_base or self.base_url
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ class Plan:
     mounts: tuple[Mount, ...]
     index: Route | None
     base_url: str
+    page_base: str = ""
     config: Config = field(repr=False)
     log: logging.Logger
     identity_provider: IdentityProvider | type[IdentityProvider] | None = None
@@ -48,6 +49,11 @@ class Plan:
     files: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     outside: Outside = field(default_factory=Outside)
+
+    @property
+    def base(self) -> managers.Base:
+        """The base URLs of the server and of its pages."""
+        return managers.Base(self.base_url, self.page_base)
 
 
 class Site:
@@ -65,7 +71,7 @@ class Site:
         """Open what a plan needs. The names of browser tabs are made from ``secret``."""
         with ExitStack() as undo:
             folder = undo.enter_context(runtime.folder(plan.log))
-            services = managers.services(plan.config, plan.log, plan.base_url, folder, secret, plan.limits)
+            services = managers.services(plan.config, plan.log, plan.base, folder, secret, plan.limits)
             return cls(plan, services, undo.pop_all())
 
     async def entries(self) -> list[Entry]:

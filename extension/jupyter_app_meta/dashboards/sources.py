@@ -3,6 +3,8 @@
 start()           starts the warm kernels
 canonical(params) returns the parameters in the one form that hooks and cells get
 is_plain(params)  says whether these parameters of a URL could mean a dashboard at all
+address(params)   returns the one path of the URL with these parameters
+file(params)      returns the notebook with these parameters, and opens nothing
 find(params)      returns the dashboard with these parameters, or None
 entries()         lists the dashboards that can be opened without knowing a parameter
 sweep()           notices new and vanished notebooks
@@ -16,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from . import paths
 from .dashboard import Dashboard
@@ -83,6 +85,14 @@ class Fixed:
         """Return the dashboard, while its notebook exists."""
         return self.dashboard if self.dashboard.notebook.is_file() else None
 
+    def file(self, params: Mapping[str, str]) -> Path | None:
+        """Return the notebook."""
+        return self.dashboard.notebook
+
+    def address(self, params: Mapping[str, str]) -> str:
+        """Return the one path of the URL with these parameters."""
+        return self.route.address(params)
+
     def canonical(self, params: dict[str, str]) -> dict[str, str]:
         """Return the parameters unchanged."""
         return params
@@ -138,6 +148,15 @@ class Folder:
             if self._started:
                 self._dashboards[notebook].start()
         return self._dashboards[notebook]
+
+    def file(self, params: Mapping[str, str]) -> Path | None:
+        """Return the notebook of a name, if the name could be that of a notebook that may be served."""
+        return listing.find(self.directory, params["name"]) if self.is_plain(params) else None
+
+    def address(self, params: Mapping[str, str]) -> str:
+        """Return the one path of the URL with these parameters."""
+        above = self.route.address(params).rstrip("/")
+        return f"{above}/{quote(paths.short(params['name']), safe=f'/{paths.PLAIN}')}"
 
     def canonical(self, params: dict[str, str]) -> dict[str, str]:
         """Return the parameters with the notebook's one name, so that a suffix cannot evade a rule about names."""

@@ -7,6 +7,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from jupyter_server.base.handlers import JupyterHandler
 from starlette.datastructures import Address
 from tornado.httputil import HTTPServerRequest, parse_cookie
@@ -17,18 +20,38 @@ from ..policy import RawRequest
 
 def raw_request(handler: JupyterHandler, user: User | None) -> RawRequest:
     """Return a handler's request, unfiltered; never raises for odd bytes."""
-    request = handler.request
+    request, mount_params = handler.request, params_of_mount(handler.request)
+    own = {name: str(value) for name, value in handler.path_kwargs.items() if value is not None}
     return RawRequest(
         method=request.method or "",
         url=request.full_url(),
         base_url=f"{request.protocol}://{request.host}{handler.base_url}",
         headers=tuple(request.headers.get_all()),
         cookies=cookies(request),
-        path_params={name: str(value) for name, value in handler.path_kwargs.items() if value is not None},
+        path_params={**mount_params, **own},
         user=user,
         client=peer(request),
         own_cookies=own_cookies(handler),
+        mount_params=mount_params,
+        scope=scope_of(request),
     )
+
+
+def scope_of(request: HTTPServerRequest) -> Mapping[str, Any] | None:
+    """Return the ASGI scope of a request; None if tornado's own server received it."""
+    found = getattr(request.connection, "scope", None)
+    return found if isinstance(found, Mapping) else None
+
+
+def params_of_mount(request: HTTPServerRequest) -> dict[str, str]:
+    """Return the path parameters of the place at which an ASGI host has mounted the server.
+
+    Starlette's mount has a further parameter, ``path``, which is the rest of the path.
+    """
+    found = (scope_of(request) or {}).get("path_params")
+    if not isinstance(found, Mapping):
+        return {}
+    return {str(name): str(value) for name, value in found.items() if name != "path"}
 
 
 def own_cookies(handler: JupyterHandler) -> frozenset[str]:

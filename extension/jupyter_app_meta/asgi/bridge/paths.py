@@ -18,6 +18,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, unquote_to_bytes
 
+PLAIN = "~!$&'()*+,;=:@"
+"""The characters of a route that are not encoded, in addition to letters, digits, ``_``, ``.`` and ``-``."""
+
 KEPT = "@:+=,!$*~"
 """The characters that a base may have in addition to letters, digits, ``_``, ``.``, ``-`` and slashes."""
 
@@ -46,9 +49,9 @@ def split(scope: Mapping[str, Any]) -> Place:
         if raw is not None and unquote(raw) == seen + rest:
             end = _end(raw, len(seen))
             if end is None:
-                return Place(_base(_quoted(root)), f"/%2F{_quoted(rest[1:])}")
+                return Place(_base(_quoted(root)), f"/%2F{_spelled(rest[1:])}")
             return Place(_base(_told(raw[:end], seen, root, own)), raw[end:])
-    return Place(_base(_quoted(root)), _quoted(rest))
+    return Place(_base(_quoted(root)), _spelled(rest))
 
 
 def _roots(scope: Mapping[str, Any]) -> tuple[str, str]:
@@ -109,3 +112,8 @@ def _base(raw: str) -> str:
 
 def _quoted(text: str) -> str:
     return quote(text, safe=f"/{KEPT}", errors="replace")
+
+
+def _spelled(text: str) -> str:
+    """Return a route whose spelling is not known, in the spelling to which a page's other spellings are redirected."""
+    return quote(text, safe=f"/{PLAIN}", errors="replace")

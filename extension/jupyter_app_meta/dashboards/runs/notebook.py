@@ -136,7 +136,7 @@ def _renderer(services: Services, path: Path) -> Renderer:
         notebook_path=path.name,
         template_paths=template_paths,
         contents_manager=_contents(services, path.parent),
-        base_url=services.options.base_url,
+        base_url=services.options.rendered_base,
         kernel_spec_manager=services.specs,
         page_config=page_config,
         mathjax_config=page_config["mathjaxConfig"],
@@ -147,7 +147,7 @@ def _renderer(services: Services, path: Path) -> Renderer:
 def _page_config(services: Services, path: Path) -> dict[str, object]:
     """Return the configuration that the page's scripts read: Voila makes it, and the deployer's hook may change it."""
     config: dict[str, object] = {
-        "base_url": services.options.base_url,
+        "base_url": services.options.rendered_base,
         "voila_configuration": services.options.voila,
         "log": services.log,
     }

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import zmq.asyncio
 from jupyter_client.kernelspec import KernelSpecManager
@@ -38,15 +38,21 @@ RECONNECT = 20
 """Milliseconds between two attempts to reach a kernel that is starting. Visitors would notice ZeroMQ's default, 100."""
 
 
-def services(
-    config: Config, log: logging.Logger, base_url: str, folder: Path, secret: bytes, limits: Limits
-) -> Services:
+class Base(NamedTuple):
+    """The base URL of a server, and the one with which its pages are rendered, if that is another one."""
+
+    url: str
+    of_pages: str = ""
+
+
+def services(config: Config, log: logging.Logger, base: Base, folder: Path, secret: bytes, limits: Limits) -> Services:
     """Return what all dashboards of one server share; connection files are in ``folder``."""
     extension = AppMetaExtension(config=config, log=log)
     check(extension)
     logs.guard(log, Application.instance().log if Application.initialized() else None)
     hook = extension.meta()  # a wrong option is refused before anything is opened
-    options, visits = Options(config, base_url, looks_of(config), limits.found(), hook), Visits()
+    options = Options(config, base.url, looks_of(config), limits.found(), hook, base.of_pages)
+    visits = Visits()
     specs: KernelSpecManager = options.voila.kernel_spec_manager_class(config=config, log=log)
     kernels, sockets = _kernels(options, specs, visits, folder, log), zmq.asyncio.Context()
     sockets.setsockopt(zmq.RECONNECT_IVL, RECONNECT)
@@ -79,6 +85,17 @@ def _kernels(options: Options, specs: KernelSpecManager, visits: Visits, folder:
         allowed_message_types=list(ALLOWED),
         allow_tracebacks=options.voila.show_tracebacks,
     )
+
+
+def check_config(config: Config, log: logging.Logger) -> AppMetaExtension:
+    """Return the options of ``AppMetaExtension``; raises for an option that ``services`` would refuse."""
+    extension = AppMetaExtension(config=config, log=log)
+    check(extension)
+    extension.meta()
+    extension.refuse_unknown_options()
+    extension.policy()
+    looks_of(config)
+    return extension
 
 
 def check(extension: AppMetaExtension) -> None:

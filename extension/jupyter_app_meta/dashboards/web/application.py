@@ -15,7 +15,6 @@ from jupyter_server.auth.identity import IdentityProvider
 from jupyter_server.base.handlers import FileFindHandler
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 from jupyter_server.utils import url_path_join
-from jupyterlab_server.themes_handler import ThemesHandler
 from tornado import web
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
@@ -40,7 +39,9 @@ from .files import route as file_route
 from .hosted import tolerant
 from .kernels import ChannelsHandler, KernelHandler, ShutdownHandler
 from .logout import with_form
+from .mounted import respell
 from .pages import IndexHandler, PageHandler
+from .themes import Themes
 
 KERNEL = r"(?P<kernel_id>\w+-\w+-\w+-\w+-\w+)"
 
@@ -115,6 +116,7 @@ class Application(web.Application):
         self.services.ambient.variables.bind()
         if status := self._front.receive(request) or (0 if self._living.is_open else 503):
             return self.get_handler_delegate(request, RefusalHandler, {"status": status})
+        respell(request)
         return super().find_handler(request, **options)
 
     async def close(self) -> None:
@@ -216,7 +218,6 @@ def _file_routes(services: Services) -> list[Any]:
     labextensions = get_voila_labextensions_path(services.options.voila.extra_labextensions_path)
     static = [*collect_static_paths(["voila", "nbconvert"], services.options.voila.template), DEFAULT_STATIC_FILES_PATH]
     themes = {
-        "themes_url": url_path_join(services.options.base_url, "voila/api/themes"),
         "path": os.path.join(get_data_dir(), "themes"),
         "labextensions_path": labextensions,
         "no_cache_paths": ["/"],
@@ -224,7 +225,7 @@ def _file_routes(services: Services) -> list[Any]:
     return [
         (f"{base}/templates/([^/]+/static/[^\\0]+)", TemplateStaticFileHandler),
         (f"{base}/static/(.*)", MultiStaticFileHandler, {"paths": static, "default_filename": "index.html"}),
-        (f"{base}/api/themes/(.*)", ThemesHandler, themes),
+        (f"{base}/api/themes/(.*)", Themes, themes),
         (f"{base}/labextensions/(.*)", FileFindHandler, {"path": labextensions, "no_cache_paths": ["/"]}),
         (f"{login}/(.*)", FileFindHandler, {"path": [DEFAULT_STATIC_FILES_PATH]}),
     ]

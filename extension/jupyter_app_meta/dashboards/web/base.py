@@ -22,6 +22,7 @@ from ..hooks import OnError
 from ..paths import is_devious
 from ..services import Services
 from . import cuts
+from .mounted import Mounted, moved, send
 
 _templates = Environment(loader=PackageLoader(str(__package__), "templates"), autoescape=True)
 
@@ -31,7 +32,7 @@ def render(name: str, **values: Any) -> str:
     return _templates.get_template(name).render(**values)
 
 
-class Handler(JupyterHandler):
+class Handler(Mounted, JupyterHandler):
     """The base of all routes: the visitor, the request as the policy lets it through, and error pages."""
 
     @property
@@ -48,6 +49,13 @@ class Handler(JupyterHandler):
         """Return the URL of a path below the base URL, as this visitor sees it."""
         return f"{self.request.protocol}://{self.request.host}{url_path_join(self.base_url, path)}"
 
+    def has_moved(self, path: str) -> bool:
+        """Whether a mounted server was asked for another path than this one; if so, it has redirected to it."""
+        url = None if is_devious(self.request.path) else moved(self.request, path)
+        if url is not None:
+            send(self, url)
+        return url is not None
+
     def _request_summary(self) -> str:
         """Return how the log names a failed request, without the credentials of its query."""
         policy = self.services.context.policy
@@ -55,9 +63,11 @@ class Handler(JupyterHandler):
         return f"{self.request.method} {url} ({self.request.remote_ip})"
 
     async def prepare(self, *, _redirect_to_login: bool = True) -> None:
-        """Refuse paths that hide a slash, then authenticate."""
+        """Refuse paths that hide a slash, redirect those with another spelling, then authenticate."""
         if is_devious(self.request.path):
             await self.fail(404)
+            return
+        if self.has_moved(self.request.path):
             return
         await super().prepare(_redirect_to_login=_redirect_to_login)
         if not self._finished and self.is_unnamed():

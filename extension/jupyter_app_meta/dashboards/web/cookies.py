@@ -1,8 +1,8 @@
 """The cookies of a dashboard server: their names, the key that signs them, and where browsers send them.
 
 1. Cookies do not depend on ports, and cookies of ``/`` are sent to ``/apps/`` too. So the login cookie of each server
-   has a name of its own, and no server on the same host sets or clears another's. Of two ``_xsrf`` cookies, the first
-   is ours, because browsers begin with the cookie whose path is longer (``arrivals.front`` drops the other).
+   has a name of its own, and no server on the same host sets or clears another's. Of two cookies with one name of ours,
+   the first counts, because browsers begin with the cookie whose path is longer (``arrivals.front`` drops the other).
 2. The signing key outlives the server. It is made from a secret of the machine or of the deployer, and from the way in
    which visitors log in: a server that asks for a token does not accept the cookie of a server without a login.
 3. Browsers send the cookies with requests of our own pages and with links to them (``SameSite=Lax``). A page that other
@@ -30,6 +30,9 @@ from jupyter_server.auth.identity import IdentityProvider
 from ...errors import DashboardError
 from ..setup.outside import Outside
 
+LOGIN = "username-app-meta-"
+"""How the names of our login cookies begin."""
+
 SIZE = 32
 """How many bytes a secret has. A file with fewer bytes is refused."""
 
@@ -52,7 +55,7 @@ def cookies(provider: IdentityProvider, base_url: str, outside: Outside, log: lo
     if outside.is_framed:
         _teach_partitioned()
         attributes |= {"samesite": "None", "secure": True, "partitioned": True}
-    made = Cookies(signing, f"username-app-meta-{own}", attributes)
+    made = Cookies(signing, f"{LOGIN}{own}", attributes)
     _name_login(provider, made)
     return made
 

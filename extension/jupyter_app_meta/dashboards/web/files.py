@@ -14,9 +14,13 @@ from .. import admission
 from ..files import beside
 from ..files.beside import Found, Place, Rules
 from ..site import Site
+from . import mounted
 from .base import Handler
 
 METHODS = ("GET", "HEAD")
+
+ALIAS = f"/{'/'.join(beside.VOILA)}/"
+"""A second address of each file, which a mounted server does not have: the host may have a rule for the first."""
 
 
 def route(site: Site) -> Rule:
@@ -42,7 +46,8 @@ class _Finder(Matcher):
     def find(self, request: HTTPServerRequest) -> list[Found]:
         """Return the files that a request means, each with its pages."""
         path = self._below(request.path)
-        if path is None or path in self._taken or any(place.shows(path) for place in self._places):
+        is_alias = mounted.base(request) is not None and request.path.startswith(ALIAS)
+        if path is None or is_alias or path in self._taken or any(place.shows(path) for place in self._places):
             return []
         return list(beside.search(path, self._referer(request), self._places, self._rules))
 

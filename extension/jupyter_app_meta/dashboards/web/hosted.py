@@ -12,9 +12,10 @@ from typing import Any
 
 from tornado import web
 
-from .base import error_page
+from .base import Handler, error_page
+from .mounted import Mounted
 
-HOSTED = ("jupyter_server", "jupyterlab_server", "voila", "tornado")
+HOSTED = ("jupyter_app_meta", "jupyter_server", "jupyterlab_server", "voila", "tornado")
 MISTAKES = {404: (ValueError, AssertionError, LookupError, IsADirectoryError, NotADirectoryError), 400: (ValueError,)}
 
 
@@ -25,12 +26,12 @@ def tolerant(routes: Sequence[Any]) -> list[Any]:
 
 @cache
 def _tolerant(handler: type[web.RequestHandler]) -> type[web.RequestHandler]:
-    if handler.__module__.partition(".")[0] not in HOSTED:
+    if issubclass(handler, Handler) or handler.__module__.partition(".")[0] not in HOSTED:
         return handler
     status = 404 if issubclass(handler, web.StaticFileHandler) else 400
     base: Any = handler
 
-    class Tolerant(base):  # type: ignore[misc]  # the class is made at run time
+    class Tolerant(Mounted, base):  # type: ignore[misc]  # the class is made at run time
         def set_default_headers(self) -> None:
             super().set_default_headers()
             self.set_header("X-Content-Type-Options", "nosniff")
@@ -47,7 +48,7 @@ def _tolerant(handler: type[web.RequestHandler]) -> type[web.RequestHandler]:
         def write_error(self, status_code: int, **kwargs: Any) -> None:
             """Say nothing but the status. jupyter_server's own page fails if it does not know the user."""
             self.set_header("Content-Type", "text/html; charset=UTF-8")
-            self.finish(error_page(status_code, self.settings["base_url"]))
+            self.finish(error_page(status_code, self.base_url))
 
     Tolerant.__name__ = Tolerant.__qualname__ = handler.__name__
     return Tolerant

@@ -44,6 +44,11 @@ class PageHandler(Handler):
         self._run: Run | None = None
         self._has_left = False
 
+    async def prepare(self, *, _redirect_to_login: bool = True) -> None:
+        """Redirect to the page's one path, or else authenticate."""
+        if not self.has_moved(self._source.address(self.path_kwargs)):
+            await super().prepare(_redirect_to_login=_redirect_to_login)
+
     @web.authenticated
     async def get(self, **params: str) -> None:
         """Send the dashboard's page piece by piece. A request that will not show a page starts nothing."""
@@ -137,7 +142,7 @@ class PageHandler(Handler):
         options = self.services.options
         beat = options.voila.http_keep_alive_timeout
         async for piece in page_script.added(run.html(beat), options.limits.max_upload, beat):
-            yield piece
+            yield piece.replace(options.page_base, self.base_url) if options.page_base else piece
         if run.needs_login:
             yield logins.page(visit.asked.login, run.needs_login)
 
@@ -161,6 +166,11 @@ class IndexHandler(Handler):
     def initialize(self, entries: Callable[[], Awaitable[list[Entry]]]) -> None:
         """Take the function that lists the dashboards."""
         self._entries = entries
+
+    async def prepare(self, *, _redirect_to_login: bool = True) -> None:
+        """Redirect to the list's one path, or else authenticate."""
+        if not self.has_moved("/" + self.request.path.strip("/")):
+            await super().prepare(_redirect_to_login=_redirect_to_login)
 
     @web.authenticated
     async def get(self) -> None:

@@ -23,6 +23,7 @@ from tornado.httputil import HTTPServerRequest
 from ....errors import DashboardError
 from ....policy import proxies
 from ....server import capture
+from ..cookies import LOGIN
 
 _host = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?", re.ASCII)
 _control = re.compile(r"[\x00-\x1f\x7f]")
@@ -47,7 +48,7 @@ class Front:
             return 400
         if _control.search(unquote(request.path)):
             return 404
-        _keep_first_xsrf(request)
+        _keep_first(request)
         if self.public:
             _set_address(request, *self.public)
             self._add_prefix(request)
@@ -109,13 +110,22 @@ def _is_origin(text: str) -> bool:
     return "," not in text and urlsplit(text).netloc is not None
 
 
-def _keep_first_xsrf(request: HTTPServerRequest) -> None:
-    """Drop a second ``_xsrf`` cookie. It belongs to another server, at a shorter path of the same host."""
+def _keep_first(request: HTTPServerRequest) -> None:
+    """Drop a second cookie of a name that is ours. It belongs to a shorter path of the same host.
+
+    There, another server may be, or the same one may be mounted a second time.
+    """
     lines = request.headers.get_list("Cookie")
     pairs = [pair.strip() for pair in ";".join(lines).split(";")]
-    places = [place for place, pair in enumerate(pairs) if pair.startswith("_xsrf=")]
-    if len(places) > 1:
-        kept = (pair for place, pair in enumerate(pairs) if place not in places[1:])
+    kept, seen = [], set[str]()
+    for pair in pairs:
+        name = pair.partition("=")[0].strip()
+        if name in seen:
+            continue
+        if name == "_xsrf" or name.startswith(LOGIN):
+            seen.add(name)
+        kept.append(pair)
+    if len(kept) < len(pairs):
         request.headers["Cookie"] = "; ".join(kept)
 
 
