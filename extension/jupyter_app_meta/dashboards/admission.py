@@ -10,8 +10,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ..model import HTTPRequest
 from ..policy import Page, RawRequest
@@ -19,7 +20,7 @@ from ..server.identity import Visitor
 from . import hooks
 from .dashboard import Dashboard
 from .services import Services
-from .settings import Settings
+from .settings import GATE, Settings
 from .sources import Entry, Source
 from .visits import Asked, Visit
 
@@ -57,17 +58,19 @@ async def admit(
     params, settings = source.canonical(params), source.settings
     if not source.is_plain(params):
         return Refused(404)
-    page = Page(asked.url, params, "run")
-    request = view(services, asked.raw, page)
-    verdict = await hooks.verdict(settings.authorize, request, services.log)
+    page = page_of(asked.raw, asked.url, params)
+    verdict = await _verdict(services, settings, asked.raw, page)
     if isinstance(verdict, str):
         return Redirect(verdict)
-    if not verdict:
-        return Refused(403)
+    if verdict is not None:
+        return verdict
     dashboard = source.find(params)  # it cannot be earlier, because 403 must not depend on it
     if dashboard is None:
         return Refused(404)
-    raw = replace(asked.raw, meta=await hooks.meta_of(settings.meta, request, services.log))
+    meta: Mapping[str, Any] = {}
+    if settings.meta is not None:
+        meta = await hooks.meta_of(settings.meta, view(services, asked.raw, page), services.log)
+    raw = replace(asked.raw, meta=meta, scope=None)  # the visit lasts longer than the host's request
     return Admitted(dashboard, Visit(dashboard.notebook, settings, replace(asked, raw=raw), page))
 
 
@@ -83,16 +86,38 @@ def for_now(status: int) -> Refused:
 
 
 async def owned(services: Services, kernel_id: str, visitor: Visitor, raw: RawRequest) -> Visit | Refused:
-    """Return the visit that has this kernel, if it is this visitor's and the visitor may still see its page."""
+    """Return the visit that has this kernel, if it is this visitor's and the visitor may still see its page.
+
+    The kernel is asked for below the base URL of its page. Below another one, a host may have other rules.
+    """
     visit = services.visits.of(kernel_id, visitor)
-    if visit is None or not await may_see(services, visit.settings, raw, visit.page):
+    if visit is None or _base(visit.asked.raw) != _base(raw):
         return Refused(403)
-    return visit
+    return visit if await may_see(services, visit.settings, raw, visit.page) else Refused(403)
+
+
+def _base(raw: RawRequest) -> list[str]:
+    """Return the path of a request's base URL. The host's name may differ between two requests of one page."""
+    return raw.base_url.split("/", 3)[3:]
 
 
 async def may_see(services: Services, settings: Settings, raw: RawRequest, page: Page) -> bool:
     """Return whether a visitor may see a page. A visitor who would be redirected may not."""
-    return await hooks.verdict(settings.authorize, view(services, raw, page), services.log) is True
+    return await _verdict(services, settings, raw, page) is None
+
+
+async def _verdict(services: Services, settings: Settings, raw: RawRequest, page: Page) -> Refused | str | None:
+    """Return why a visitor may not see a page, or where to send the visitor; None if the visitor may see it."""
+    scope = raw.scope if isinstance(raw.scope, MutableMapping) else None
+    if settings.gate is not None and (scope is None or scope.get(GATE) is not settings.gate):
+        return Refused(403)
+    if settings.callback is not None:
+        status = await hooks.refusal(settings.callback, page.path_params.get("name", ""), scope, services.log)
+        return Refused(status) if status else None
+    if settings.authorize is None:
+        return None
+    verdict = await hooks.verdict(settings.authorize, view(services, raw, page), services.log)
+    return None if verdict is True else verdict or Refused(403)
 
 
 async def may_see_one(
@@ -100,7 +125,7 @@ async def may_see_one(
 ) -> bool:
     """Return whether a visitor may see one of these pages, which are given by URL and parameters."""
     for url, params in pages:
-        if await may_see(services, settings, raw, Page(url, params, "run")):
+        if await may_see(services, settings, raw, page_of(raw, url, params)):
             return True
     return False
 
@@ -110,8 +135,13 @@ async def listed(services: Services, raw: RawRequest, found: Iterable[tuple[Entr
     return [
         (entry, url)
         for entry, url in found
-        if await may_see(services, entry.settings, raw, Page(url, entry.params, "run"))
+        if await may_see(services, entry.settings, raw, page_of(raw, url, entry.params))
     ]
+
+
+def page_of(raw: RawRequest, url: str, params: Mapping[str, str]) -> Page:
+    """Return a page with the parameters of its route, and those of the mount below which it was asked for."""
+    return Page(url, {**raw.mount_params, **params}, "run")
 
 
 def view(services: Services, raw: RawRequest, page: Page | None = None) -> HTTPRequest:

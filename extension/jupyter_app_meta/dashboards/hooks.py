@@ -5,15 +5,20 @@ They fail closed: if ``authorize`` raises an error, or returns anything but a bo
 
 from __future__ import annotations
 
+import inspect
 import logging
 import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
 
 from ..model import HTTPRequest, User
-from ..server.hooks import FAILED, META_LIMIT, Authorize, Meta, OnError, call, meta_of, name
+from ..server.hooks import FAILED, META_LIMIT, Authorize, Meta, OnError, ValidateCallback, call, meta_of, name
 
 _no_url = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # a header with these cannot be sent, or means something else
 
-__all__ = ["META_LIMIT", "Authorize", "Meta", "OnError", "meta_of", "page", "verdict"]
+FORBIDDEN, NOT_FOUND = 403, 404
+
+__all__ = ["META_LIMIT", "Authorize", "Meta", "OnError", "meta_of", "page", "refusal", "verdict"]
 
 
 async def verdict(authorize: Authorize | None, request: HTTPRequest, log: logging.Logger) -> bool | str:
@@ -28,6 +33,59 @@ async def verdict(authorize: Authorize | None, request: HTTPRequest, log: loggin
             "%s returned a %s, not a bool or URL: the visitor is refused.", name(authorize), type(answer).__name__
         )
     return False
+
+
+async def refusal(
+    callback: ValidateCallback, app_path: str, scope: MutableMapping[str, Any] | None, log: logging.Logger
+) -> int | None:
+    """Return the status with which a ``validate_callback`` refuses a visitor; None if it admits the visitor.
+
+    False refuses with 404. An error refuses with its ``status_code``, if that is a status of an error, and otherwise
+    with 403. Its text is not shown.
+    """
+    if scope is None:
+        return FORBIDDEN
+    answer = await call(_with_status(callback), log, app_path, scope)
+    if answer is True:
+        return None
+    if answer is False:
+        return NOT_FOUND
+    if isinstance(answer, _Refusal):
+        return answer.status
+    if answer is not FAILED:
+        log.warning("%s returned a %s, not a bool: the visitor is refused.", name(callback), type(answer).__name__)
+    return FORBIDDEN
+
+
+def _with_status(callback: ValidateCallback) -> Callable[..., Awaitable[object]]:
+    """Return a function that returns a refusal where the callback raises an error that has a status."""
+
+    async def asked(app_path: str, scope: MutableMapping[str, Any]) -> object:
+        try:
+            answer = callback(app_path, scope)
+            return await answer if inspect.isawaitable(answer) else answer
+        except Exception as error:
+            if status := _status(error):
+                return _Refusal(status)
+            raise
+
+    asked.__qualname__ = name(callback)  # the log names the deployer's function
+    return asked
+
+
+class _Refusal:
+    """A status that the deployer's own error has."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+
+
+def _status(error: Exception) -> int:
+    """Return the status that an error has; 0 if it has none that refuses."""
+    found = vars(error).get("status_code") if hasattr(error, "__dict__") else None
+    if found is None:
+        found = getattr(type(error), "status_code", None)
+    return found if type(found) is int and 400 <= found <= 599 else 0
 
 
 async def page(on_error: OnError | None, status: int, request: HTTPRequest | None, log: logging.Logger) -> str | None:

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..server.hooks import Authorize, Meta
+from ..server.hooks import Authorize, Meta, ValidateCallback
+
+GATE = "jupyter_app_meta.gate"
+"""The key of an ASGI scope for the gate that the request has passed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The access rule, the function that adds request fields, how many warm kernels are kept, and how long."""
+    """The access rule, the function that adds request fields, how many warm kernels are kept, and how long.
+
+    ``callback`` is an access rule that takes an ASGI scope. ``gate`` stands for a mount's own middleware: only a
+    request that has passed it, and whose scope says so, may see the mount.
+    """
 
     authorize: Authorize | None = None
     meta: Meta | None = None
     warm: int = 0
     max_age: float = 3600
+    callback: ValidateCallback | None = None
+    gate: object | None = None

@@ -12,7 +12,7 @@ import inspect
 import json
 import logging
 import pkgutil
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from functools import wraps
 from typing import Any, Protocol
 
@@ -43,6 +43,16 @@ class Authorize(Protocol):
 
     def __call__(self, user: User, request: HTTPRequest, /) -> bool | str | Awaitable[bool | str]:
         """Return True to admit the visitor, False to refuse (403), or the URL to redirect the visitor to."""
+
+
+class ValidateCallback(Protocol):
+    """A directory's ``validate_callback`` inside an ASGI host: whether a visitor may see one of its notebooks.
+
+    It is called as often as ``authorize``. An error that has an integer ``status_code`` refuses with that status.
+    """
+
+    def __call__(self, app_path: str, scope: MutableMapping[str, Any], /) -> bool | Awaitable[bool]:
+        """Return True to admit the visitor, False to answer 404; ``app_path`` is the notebook's name."""
 
 
 class OnError(Protocol):
