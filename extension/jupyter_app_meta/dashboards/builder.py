@@ -92,28 +92,12 @@ class Builder:
     def build(self) -> Application:
         """Return the application, a ``tornado.web.Application``; raises DashboardError if it cannot be served."""
         self.check()
-        application = Application(self._plan())
+        application = Application(planned(self))
         checks.announce(self._places(), application.services)
         return application
 
     def _places(self) -> list[checks.Place]:
         return [(mount.route, mount.place) for mount in self.mounts]
-
-    def _plan(self) -> Plan:
-        rest = dict(self.options)
-        outside = Outside(**{option.name: rest.pop(option.name) for option in fields(Outside)})
-        limits = Limits(**{option.name: rest.pop(option.name) for option in fields(Limits)})
-        outside.check(self.log)
-        return Plan(
-            mounts=self.mounts,
-            index=self.index,
-            base_url=self.base_url,
-            config=deepcopy(self.config),
-            log=self.log,
-            outside=outside,
-            limits=limits,
-            **{**rest, "files": tuple(rest["files"])},
-        )
 
     def run(
         self,
@@ -168,6 +152,24 @@ class Builder:
             expect("meta", mount.settings.meta, mount.route)
             expect("warm", mount.settings.warm, mount.route)
         check_paths(self.mounts, self.index)
+
+
+def planned(builder: Builder) -> Plan:
+    """Return what will be served, from options that ``check`` has accepted."""
+    rest = dict(builder.options)
+    outside = Outside(**{option.name: rest.pop(option.name) for option in fields(Outside)})
+    limits = Limits(**{option.name: rest.pop(option.name) for option in fields(Limits)})
+    outside.check(builder.log)
+    return Plan(
+        mounts=builder.mounts,
+        index=builder.index,
+        base_url=builder.base_url,
+        config=deepcopy(builder.config),
+        log=builder.log,
+        outside=outside,
+        limits=limits,
+        **{**rest, "files": tuple(rest["files"])},
+    )
 
 
 APART = ("meta", "warm", "max_age", "base_url", "config", "log")

@@ -83,7 +83,11 @@ EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 def expect(option: str, given: object, route: Route | None = None) -> None:
     """Raise DashboardError if an option has a wrong value. The message shows no secret."""
-    fits, expected = EXPECTED[option]
+    check(option, given, *EXPECTED[option], route)
+
+
+def check(option: str, given: object, fits: Callable[[Any], bool], expected: str, route: Route | None = None) -> None:
+    """Raise DashboardError if the value of an option does not fit; ``expected`` says what would."""
     if not fits(given):
         is_shown = isinstance(given, int | float) and option not in SECRETS
         what = repr(given) if is_shown else f"of type {type(given).__name__}"
