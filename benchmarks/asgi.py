@@ -20,8 +20,8 @@ from .stats import ratio
 
 TITLE = "Dashboards inside an ASGI application"
 NOTE = (
-    "Method: both servers run at once and are asked in turns: `jupyter app-meta serve`, and the same application "
-    f"inside ASGI, under uvicorn (uvloop, httptools) and `within`. Both keep {POOL} kernels ahead. Pages: each visitor "
+    "Method: both servers run at once and are asked in turns: `jupyter app-meta serve`, and the same notebooks "
+    f"by `create_asgi_app()` under uvicorn (uvloop, httptools). Both keep {POOL} kernels ahead. Pages: each visitor "
     "is a new one, and both servers are idle before the visit; from the request until the visitor's name is among the "
     "bytes. Callbacks: a slider is moved, and its callback, which asks `app_meta()`, writes into a label; from the "
     "message until the kernel is idle again. Each block opens new pages, so the interval has the differences between "
@@ -40,27 +40,12 @@ print("slider", slider.comm.comm_id)""",
 }
 
 HOST = """
-from contextlib import asynccontextmanager
 import uvicorn
-from jupyter_app_meta.asgi import bridge, within
-from jupyter_app_meta.dashboards import create_app
+from jupyter_app_meta import create_asgi_app
 
-@asynccontextmanager
-async def dashboards():
-    application = create_app(warm={warm}).with_dynamic_directory(path="/", directory=".").build()
-    application.start()
-
-    async def app(scope, receive, send):
-        serve = bridge.http if scope["type"] == "http" else bridge.websocket
-        await serve(application, scope, receive, send)
-
-    try:
-        yield app
-    finally:
-        await application.close()
-
+app = create_asgi_app(warm={warm}).with_dynamic_directory(path="/", directory=".").build()
 options = dict(loop="uvloop", http="httptools", log_level="warning", access_log=False)
-uvicorn.run(within(dashboards), host="127.0.0.1", port={port}, **options)
+uvicorn.run(app, host="127.0.0.1", port={port}, **options)
 """
 """The same application, inside ASGI. No middleware of a host is in between."""
 

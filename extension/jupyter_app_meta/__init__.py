@@ -31,6 +31,8 @@ from .model import AppMeta, HTTPRequest, SessionInfo, User
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from .asgi.builder import create_asgi_app as create_asgi_app
+
 __all__ = [
     "URL",
     "AppMeta",
@@ -52,6 +54,17 @@ __all__ = [
     "app_meta",
     "session",
 ]
+
+
+if not TYPE_CHECKING:  # for a type checker, every name would exist
+
+    def __getattr__(name: str) -> Any:
+        """Import ``create_asgi_app`` when it is used. It is not in ``__all__``, so that ``import *`` stays cheap."""
+        if name == "create_asgi_app":
+            from .asgi.builder import create_asgi_app
+
+            return create_asgi_app
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

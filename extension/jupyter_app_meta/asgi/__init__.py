@@ -9,13 +9,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .app import AsgiApp
+    from .builder import AsgiBuilder, create_asgi_app
     from .contexts import make_transparent, transparent
     from .lifespan import within
     from .serve import run
 
-__all__ = ["make_transparent", "run", "transparent", "within"]
+__all__ = ["AsgiApp", "AsgiBuilder", "create_asgi_app", "make_transparent", "run", "transparent", "within"]
 
 _HOMES = {
+    "AsgiApp": "app",
+    "AsgiBuilder": "builder",
+    "create_asgi_app": "builder",
     "make_transparent": "contexts",
     "run": "serve",
     "transparent": "contexts",

@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["ASGIApp", "Message", "MiddlewareFactory", "Receive", "Scope", "Send", "User_"]
+from ..server.hooks import ValidateCallback
+
+__all__ = ["ASGIApp", "Message", "MiddlewareFactory", "Receive", "Scope", "Send", "User_", "ValidateCallback"]
 
 User_ = Callable[[Scope], object | Awaitable[object]]
 """A function that returns a user in any form that ``scope["user"]`` may have; it may be async."""
