@@ -12,10 +12,11 @@ from typing import Any
 
 from tornado import web
 
-from .base import Handler, error_page
+from .base import error_page
 from .mounted import Mounted
+from .themes import Themes
 
-HOSTED = ("jupyter_app_meta", "jupyter_server", "jupyterlab_server", "voila", "tornado")
+HOSTED = ("jupyter_server", "jupyterlab_server", "voila", "tornado")
 MISTAKES = {404: (ValueError, AssertionError, LookupError, IsADirectoryError, NotADirectoryError), 400: (ValueError,)}
 
 
@@ -26,7 +27,7 @@ def tolerant(routes: Sequence[Any]) -> list[Any]:
 
 @cache
 def _tolerant(handler: type[web.RequestHandler]) -> type[web.RequestHandler]:
-    if issubclass(handler, Handler) or handler.__module__.partition(".")[0] not in HOSTED:
+    if handler is not Themes and handler.__module__.partition(".")[0] not in HOSTED:
         return handler
     status = 404 if issubclass(handler, web.StaticFileHandler) else 400
     base: Any = handler
