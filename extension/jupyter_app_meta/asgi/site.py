@@ -23,13 +23,14 @@ from ..dashboards.setup import checks
 from ..dashboards.site import Plan
 from ..dashboards.web.application import Application
 from ..dashboards.web.places import Place, place
-from . import bridge, requests
-from .connection import Connection
+from . import bridge
+from .bridge import requests
+from .bridge.connection import Connection
+from .bridge.outbox import Outbox
+from .bridge.paths import split
+from .bridge.refusals import Refused, plain
 from .handshake import Judge
 from .middleware import Wrapping
-from .outbox import Outbox
-from .paths import split
-from .refusals import Refused, plain
 from .types import ASGIApp, Message, Receive, Scope, Send, User_
 from .visitor import KEPT, HostIdentityProvider, Visitors
 

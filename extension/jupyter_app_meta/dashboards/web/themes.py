@@ -15,5 +15,5 @@ class Themes(ThemesHandler):
 
     def initialize(self, **options: Any) -> None:  # type: ignore[override]  # it only adds to the options
         """Take the folders of themes, and the address of this mount's themes."""
-        super().initialize(**options)  # type: ignore[misc]  # as above
+        super().initialize(**options)
         self.themes_url = url_path_join(self.base_url, PATH)

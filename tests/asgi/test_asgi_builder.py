@@ -132,8 +132,9 @@ def test_the_signatures_are_those_of_the_contract() -> None:
 @pytest.mark.parametrize("name", ["identity_provider", "token", "base_url", "trust_xheaders"])
 def test_what_the_host_decides_is_no_option(name: str) -> None:
     """An option of create_app's that would contradict the host does not exist."""
+    option: dict[str, Any] = {name: "x"}
     with pytest.raises(TypeError, match=name):
-        create_asgi_app(**{name: "x"})
+        create_asgi_app(**option)
 
 
 def test_names_are_loaded_when_they_are_used() -> None:
@@ -201,7 +202,7 @@ def test_middleware_is_a_list_of_factories(folder: Path) -> None:
 
 def test_one_rule_for_a_directory(folder: Path) -> None:
     """A directory has validate or validate_callback, and the latter is a function."""
-    both = {"validate": lambda user, request: True, "validate_callback": lambda name, scope: True}
+    both: dict[str, Any] = {"validate": lambda user, request: True, "validate_callback": lambda name, scope: True}
     with pytest.raises(DashboardError, match="validate cannot be combined"):
         builder().with_dynamic_directory(path="/nb", directory=folder, **both)
     with pytest.raises(DashboardError, match="validate_callback"):
@@ -387,7 +388,7 @@ def _raises(status: Any) -> Callable[[str, Scope], bool]:
         (_raises(302), 403),
         (_raises("401"), 403),
         (_raises(True), 403),
-        (lambda name, scope: {}["CANARY"], 403),
+        (lambda name, scope: scope["CANARY"], 403),
     ],
 )
 async def test_validate_callback_is_marimos(folder: Path, callback: Any, status: int) -> None:
