@@ -7,60 +7,18 @@ from pathlib import Path
 
 import pytest
 import websocket
-from harness import Server, free_port, kernelspec, launched
-from stage import KERNEL, SLIDER, WHO, Opened, browse, eventually, kernels, move, write
+from harness import Server
+from journeys import hosting
+from stage import SLIDER, WHO, Opened, browse, eventually, kernels, move, write
 
-HOST = """
-import sys
-from contextlib import asynccontextmanager
-from contextvars import ContextVar
-
-import uvicorn
-from fastapi import FastAPI
-from starlette.middleware.base import BaseHTTPMiddleware
-from starlette.responses import Response
-
-from jupyter_app_meta import create_asgi_app
-
-stage = ContextVar("stage", default="outside")
-
-
-class Login(BaseHTTPMiddleware):
-    async def dispatch(self, request, call_next):
-        person = request.cookies.get("person")
-        if not person:
-            return Response("please log in", 401)
-        request.scope["user"] = {"is_authenticated": True, "username": person}
-        return await call_next(request)
-
-
-class Staff(BaseHTTPMiddleware):
-    async def dispatch(self, request, call_next):
-        assert request.scope["app_meta_file"].endswith("page.ipynb")
-        if request.cookies.get("staff") != "yes":
-            return Response("staff only", 402)
-        return await call_next(request)
-
-
-@asynccontextmanager
-async def lifespan(app):
-    stage.set("inside")
-    yield
-
-
-dashboards = (
-    create_asgi_app(lifespan=lifespan, meta=lambda request: {"stage": stage.get()})
-    .with_app(path="", root="page.ipynb")
+DASHBOARDS = """
+mounted(
+    builder.with_app(path="", root="page.ipynb")
     .with_app(path="/warm", root="page.ipynb", warm=1)
     .with_app(path="/free", root="page.ipynb")
-    .with_app(path="/staff", root="page.ipynb", middleware=[Staff])
-    .build()
+    .with_app(path="/staff", root="page.ipynb", middleware=[Staff]),
+    *("/dash", "/t/{tenant}/d", "/"),
 )
-app = FastAPI(lifespan=dashboards.lifespan)
-app.add_middleware(Login)
-for path in ("/dash", "/t/{tenant}/d", "/"):
-    app.mount(path, dashboards)
-uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="warning", timeout_graceful_shutdown=5)
 """
 
 PLACES = {"": "{}", "dash/": "{}", "t/acme/d/": "{'tenant': 'acme'}"}
@@ -70,11 +28,9 @@ PLACES = {"": "{}", "dash/": "{}", "t/acme/d/": "{'tenant': 'acme'}"}
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A FastAPI application that serves one dashboard at several places."""
-    home, port = tmp_path_factory.mktemp("home"), free_port()
-    kernelspec(home, KERNEL)
+    home = tmp_path_factory.mktemp("home")
     write(home / "root" / "page.ipynb", WHO, 'print("meta", dict(m.meta))', SLIDER)
-    (script := home / "host.py").write_text(HOST)
-    with launched(home, [str(script), str(port)], f"http://127.0.0.1:{port}/") as server:
+    with hosting(home, DASHBOARDS) as server:
         yield server
 
 
