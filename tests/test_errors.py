@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from collections.abc import Iterator
+
+import pytest
 
 import jupyter_app_meta.dashboards
 from jupyter_app_meta import errors
@@ -27,3 +30,21 @@ def test_the_drawn_tree_is_the_tree() -> None:
 def test_errors_are_importable_from_their_public_places() -> None:
     """What ``create_app`` raises is importable beside it, and is the same class."""
     assert jupyter_app_meta.dashboards.DashboardError is errors.DashboardError
+
+
+def test_errors_of_state_are_those_that_programs_already_catch() -> None:
+    """Each is also a builtin error of its kind, and carries what a program decides by."""
+    assert issubclass(errors.StateUnavailable, ConnectionError)
+    assert issubclass(errors.NoVisitor, LookupError)
+    assert issubclass(errors.Unstorable, TypeError)
+    assert issubclass(errors.TooLarge, ValueError)
+    assert not errors.StateUnavailable("away").may_have_happened
+    assert errors.StateUnavailable("no answer", may_have_happened=True).may_have_happened
+    assert "'votes'" in str(errors.Conflict("votes"))
+
+
+@pytest.mark.parametrize("error", [errors.Conflict("votes"), errors.Conflict(), errors.StateUnavailable("away", True)])
+def test_errors_of_state_survive_pickling(error: errors.StateError) -> None:
+    """A pool's worker passes them on whole."""
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), str(copy), vars(copy)) == (type(error), str(error), vars(error))

@@ -13,9 +13,15 @@ The tree::
     │   └── UnknownVersion    ... because a newer server wrote it
     ├── RequirementMissing    a package that dashboards need is missing or too old
     ├── LifespanError         a lifespan, or the factory of an application, cannot be entered
-    └── DashboardError        ``create_app()`` or ``serve`` was given something that it cannot serve
-        ├── KernelMissing     ... because a notebook's kernel is not installed
-        └── BadNotebook       ... because a notebook in text cannot be read
+    ├── DashboardError        ``create_app()`` or ``serve`` was given something that it cannot serve
+    │   ├── KernelMissing     ... because a notebook's kernel is not installed
+    │   └── BadNotebook       ... because a notebook in text cannot be read
+    └── StateError            stored state cannot be read or written
+        ├── StateUnavailable  ... because the store or the server does not answer
+        ├── NoVisitor         ... because the running code belongs to no visitor
+        ├── Conflict          ... because what was read has changed since
+        ├── Unstorable        ... because the value would not come back as it is
+        └── TooLarge          ... because a limit of the deployer is reached
 
 Errors that one package raises for another to catch (a refused message, a page too many, a kernel that failed) are not
 in the tree, because no author or deployer meets them. Their classes are defined beside the code that raises them.
@@ -108,3 +114,46 @@ class KernelMissing(DashboardError):
 
 class BadNotebook(DashboardError):
     """A notebook in text (.py, .md) cannot be read; the message says why, and what to do."""
+
+
+class StateError(AppMetaError):
+    """Stored state cannot be read or written; its subclasses say why."""
+
+
+class StateUnavailable(StateError, ConnectionError):
+    """The server or its store does not answer.
+
+    ``may_have_happened`` is False if the operation certainly did nothing, so that it is safe to try again. It is True
+    if the operation was sent and no answer came.
+    """
+
+    def __init__(self, message: str, may_have_happened: bool = False) -> None:
+        super().__init__(message)
+        self.may_have_happened = may_have_happened
+
+
+class NoVisitor(StateError, LookupError):
+    """The running code belongs to no visitor, so there is no state of a visitor or of a tab. ``shared`` needs none."""
+
+
+class Conflict(StateError):
+    """What an operation had read has changed since, and nothing was written.
+
+    ``key`` is the key that has changed, or None if it is not known.
+    """
+
+    def __init__(self, key: str | None = None) -> None:
+        named = "A key that was read" if key is None else f"The key {key!r}"
+        super().__init__(f"{named} has changed since it was read, and nothing was written: read again, and try again.")
+        self.key = key
+
+    def __reduce__(self) -> tuple[type[Conflict], tuple[str | None]]:
+        return type(self), (self.key,)
+
+
+class Unstorable(StateError, TypeError):
+    """The value would not come back as it is. The message names the place in the value, and what to store instead."""
+
+
+class TooLarge(StateError, ValueError):
+    """A key, a value or a whole state exceeds a limit. The message names the limit and the option that sets it."""
