@@ -70,3 +70,10 @@ def hosting(home: Path, dashboards: str) -> Iterator[Server]:
     (script := home / "host.py").write_text(f"{HOST}\n{dashboards}")
     with launched(home, [str(script), str(port)], f"http://127.0.0.1:{port}/") as server:
         yield server
+
+
+def at(host: Server, place: str) -> Server:
+    """Return the dashboards at a place of the host."""
+    found = Server(host.home, host.url + place, host.process, "")
+    found.closing = host.closing
+    return found

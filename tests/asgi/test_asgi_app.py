@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import websocket
 from harness import Server
-from journeys import hosting
+from journeys import at, hosting
 from stage import SLIDER, WHO, Opened, browse, eventually, kernels, move, write
 
 DASHBOARDS = """
@@ -32,13 +32,6 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     write(home / "root" / "page.ipynb", WHO, 'print("meta", dict(m.meta))', SLIDER)
     with hosting(home, DASHBOARDS) as server:
         yield server
-
-
-def at(host: Server, place: str) -> Server:
-    """Return the dashboards at a place of the host."""
-    found = Server(host.home, host.url + place, host.process, "")
-    found.closing = host.closing
-    return found
 
 
 def opened(host: Server, person: str, path: str = "", place: str = "dash/", **cookies: str) -> Opened:

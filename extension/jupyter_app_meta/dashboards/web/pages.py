@@ -26,6 +26,7 @@ from ..visits import Asked, Visit
 from . import logins, page_script
 from .arrivals.purpose import Purpose, purpose
 from .base import Handler, render
+from .bases import rebased
 
 PATIENCE = 10
 """After this many seconds without output, a page gets a heartbeat, because proxies time out silent connections."""
@@ -142,7 +143,7 @@ class PageHandler(Handler):
         options = self.services.options
         beat = options.voila.http_keep_alive_timeout
         async for piece in page_script.added(run.html(beat), options.limits.max_upload, beat):
-            yield piece.replace(options.page_base, self.base_url) if options.page_base else piece
+            yield rebased(piece, options.page_base, self.base_url)
         if run.needs_login:
             yield logins.page(visit.asked.login, run.needs_login)
 
