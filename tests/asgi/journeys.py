@@ -51,24 +51,26 @@ quiet = {"VoilaConfiguration": {"extension_denylist": ["@jupyter-notebook/lab-ex
 builder = create_asgi_app(lifespan=lifespan, config=quiet, meta=lambda request: {"stage": stage.get()})
 
 
-def mounted(builder, *paths):
+def mounted(builder, *paths, **routes):
     dashboards = builder.build()
     app = FastAPI(lifespan=dashboards.lifespan)
     app.add_middleware(Login)
+    for name, answer in routes.items():
+        app.get(f"/{name}")(answer)
     for path in paths:
         app.mount(path, dashboards)
     uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="warning", timeout_graceful_shutdown=5)
 """
-"""The host. ``mounted`` serves what a builder makes, at these paths."""
+"""The host. ``mounted`` serves what a builder makes at these paths, and functions of the host's own."""
 
 
 @contextmanager
-def hosting(home: Path, dashboards: str) -> Iterator[Server]:
+def hosting(home: Path, dashboards: str, **env: str) -> Iterator[Server]:
     """Serve the dashboards that this Python text makes of ``builder`` and mounts, in ``home/root``."""
     port = free_port()
     kernelspec(home, KERNEL)
     (script := home / "host.py").write_text(f"{HOST}\n{dashboards}")
-    with launched(home, [str(script), str(port)], f"http://127.0.0.1:{port}/") as server:
+    with launched(home, [str(script), str(port)], f"http://127.0.0.1:{port}/", env=env) as server:
         yield server
 
 
