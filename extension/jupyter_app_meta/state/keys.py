@@ -175,7 +175,7 @@ def _is_name(value: object) -> bool:
 def _parts(text: str, count: int) -> list[str]:
     try:
         parts = json.loads(text)
-    except (ValueError, RecursionError):
+    except (TypeError, ValueError, RecursionError):  # a grant may have anything in place of the text
         parts = None
     if not isinstance(parts, list) or len(parts) != count or not all(isinstance(part, str) for part in parts):
         raise ValueError(f"expected a JSON list of {count} texts")
