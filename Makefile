@@ -8,10 +8,12 @@ VENVWHEEL := $(VENV)-wheel
 VENVTOGETHER := $(VENV)-together
 BUILD := build
 PY := $(VENV)/bin/python
-PIP_INSTALL := -m pip install -qq --disable-pip-version-check --constraint constraints.txt
+# Other releases: make VENV=.venv-oldest CONSTRAINTS=build/oldest.txt test-main, or CONSTRAINTS=/dev/null for the newest.
+CONSTRAINTS ?= constraints.txt
+PIP_INSTALL := -m pip install -qq --disable-pip-version-check --constraint $(CONSTRAINTS)
 
 PACKAGE := $(shell find extension kernelspec -type f -not -path '*/__pycache__/*')
-INSTALLED := pyproject.toml constraints.txt $(wildcard kernelspec/*) $(wildcard extension/jupyter_app_meta/jupyter-config/*)
+INSTALLED := pyproject.toml $(CONSTRAINTS) $(wildcard kernelspec/*) $(wildcard extension/jupyter_app_meta/jupyter-config/*)
 KERNEL_TESTS := tests/policy tests/display tests/kernel $(filter-out $(addprefix tests/test_,conftest.py dashboard_notebooks.py demo.py docs.py docs_examples.py elsewhere.py errors.py packaging.py),$(wildcard tests/test_*.py))
 
 QUICK_TESTS := tests/test_model.py tests/policy/test_policy.py tests/policy/test_urls.py tests/test_testing.py tests/test_wire.py \
@@ -31,7 +33,7 @@ in = exec env PATH="$(abspath $(1))/bin:$$PATH" $(1)/bin/python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo lab docs quick coverage constraints test test-main test-313 test-wheel lint format bench wheel environments programs clean
+.PHONY: help demo lab docs quick coverage constraints oldest test test-main test-313 test-wheel lint format bench wheel environments programs clean
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -84,6 +86,12 @@ wheel: $(BUILD)/dist/.built ## Build the wheel
 
 constraints: ## Write constraints.txt anew, with the newest releases
 	@PYTHON=$(PYTHON) tools/renew-constraints.sh
+
+oldest: $(BUILD)/oldest.txt ## Write the oldest releases that pyproject.toml allows into build/oldest.txt
+
+$(BUILD)/oldest.txt: pyproject.toml tools/oldest.py
+	@mkdir -p $(BUILD)
+	@$(PYTHON) tools/oldest.py > $@
 
 environments: $(VENV)/.docs $(VENV313)/.test $(VENVTOGETHER)/.test $(VENVWHEEL)/.test programs ## Install all that the tests need
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+from tools import oldest
 
 import jupyter_app_meta
 
@@ -193,3 +196,17 @@ def test_make_says_what_there_is_to_make() -> None:
     assert [
         f"make {name}" for name in ("demo", "test", "lint", "bench", "clean") if f"make {name} " not in printed
     ] == []
+
+
+def test_the_oldest_releases_are_those_of_the_lower_bounds() -> None:
+    """Each release that deployers need has a bound that can be tested; of two bounds the greater one counts."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"]
+    found = oldest.bounds(project)
+    wanted = [
+        *project["dependencies"],
+        *(line for extra in oldest.EXTRAS for line in project["optional-dependencies"][extra]),
+    ]
+    names = {re.split(r"[\[>]", line)[0] for line in wanted} - {"jupyter-app-meta"}
+    assert found.keys() == names
+    assert found["ipykernel"] == "7.4" and found["starlette"] == "0.40"
+    assert oldest.bounds({"dependencies": ["a>=3.9", "a[b]>=3.10"], "optional-dependencies": {}}, ()) == {"a": "3.10"}
