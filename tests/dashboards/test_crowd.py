@@ -37,7 +37,8 @@ def counts(status, request):
     gc.collect()
     kinds = ((str(getattr(type(thing), "__module__", "")), type(thing).__name__) for thing in gc.get_objects())
     ours = collections.Counter(name for module, name in kinds if module.startswith("jupyter_app_meta"))
-    tasks = collections.Counter(task.get_coro().__qualname__ for task in asyncio.all_tasks())
+    coroutines = [task.get_coro() for task in asyncio.all_tasks()]  # the next step of an async generator has no name
+    tasks = collections.Counter(getattr(each, "__qualname__", type(each).__name__) for each in coroutines)
     return json.dumps({{"objects": ours, "tasks": tasks, "threads": threading.active_count()}})
 
 app = (create_app(identity_provider=People, on_error=counts,
