@@ -163,6 +163,11 @@ def request_id(content: object) -> str | None:
     return found if forms.is_id(found) else None
 
 
+def changes_state(content: object) -> bool:
+    """Return whether a request may change something. What only reads may be done again when it is sent again."""
+    return not isinstance(content, dict) or content.get("op") != "read"
+
+
 def write_answer(answer: Answer) -> dict[str, Any]:
     """Return the content of the message."""
     if isinstance(answer, Done):
