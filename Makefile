@@ -99,6 +99,7 @@ environments: $(VENV)/.docs $(VENV313)/.test $(VENVTOGETHER)/.test $(VENVWHEEL)/
 programs: | $(PY)
 	@tools/ensure-chromium.sh
 	@tools/ensure-nginx.sh
+	@tools/ensure-databases.sh
 	@tools/ensure-hub-proxy.sh $(VENV)/node
 
 clean: ## Remove what was made

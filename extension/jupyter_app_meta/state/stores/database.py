@@ -1,0 +1,152 @@
+"""The connections to a SQL database, and what their errors mean."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import make_url
+
+from ...errors import PolicyError, RequirementMissing, StateUnavailable
+from .schema import check_schema
+from .tables import found_schema, make
+
+# Connections that are kept, and seconds to wait: for one of them, for the server, and for a lock.
+CONNECTIONS, PATIENCE = 8, 5
+# Servers that make the tables at the same moment: the second one looks again.
+TRIES = 3
+
+
+class Database:
+    """A pool of connections that are looked at before they are used; ``name`` tells it from other stores."""
+
+    def __init__(self, url: str) -> None:
+        self._url = _parsed(url)
+        self.name = secrets.token_hex(8)
+        self._engine = _engine(self._url)
+        self.dialect, self.driver = self._engine.dialect.name, self._engine.dialect.driver
+        self._ready, self._lock = False, threading.Lock()
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """Lend a connection; errors of the database become `StateUnavailable`."""
+        with self._lent() as db:
+            yield db
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """Lend a connection in a transaction, which an exception undoes."""
+        with self._lent(writes=True) as db:
+            yield db
+            with self._errors(doubt=True):
+                db.commit()
+
+    @contextmanager
+    def _lent(self, **options: object) -> Iterator[sa.Connection]:
+        with self._errors():
+            self._prepare()
+            with self._engine.connect() as db:
+                yield db.execution_options(**options)
+
+    @contextmanager
+    def own(self) -> Iterator[Any]:
+        """Lend a connection of the driver that the pool does not count, in autocommit mode, for long."""
+        with self._errors():
+            self._prepare()
+            with self._engine.connect() as pooled:
+                pooled.execution_options(isolation_level="AUTOCOMMIT")
+                driver = pooled.connection.driver_connection
+                pooled.detach()
+                yield driver
+
+    def close(self) -> None:
+        """Close the connections that nothing uses."""
+        self._engine.dispose()
+
+    def _prepare(self) -> None:
+        if self._ready:
+            return
+        with self._lock:
+            for attempt in range(1, TRIES + 1):
+                try:
+                    self._make()
+                    break
+                except sa.exc.DBAPIError:
+                    if attempt == TRIES:
+                        raise
+            self._ready = True
+
+    def _make(self) -> None:
+        with self._engine.connect().execution_options(writes=True) as db, db.begin():
+            found = found_schema(db)
+            if found is None:
+                make(db)
+            else:
+                check_schema(f"The {self.dialect} database", found)
+
+    @contextmanager
+    def _errors(self, *, doubt: bool = False) -> Iterator[None]:
+        try:
+            yield
+        except sa.exc.SQLAlchemyError as error:
+            # The texts of drivers may quote what was to be stored.
+            cause = type(getattr(error, "orig", None) or error).__name__
+            place = f"The state database ({self.dialect} at {self._url.host or self._url.database or 'its default'})"
+            raise StateUnavailable(f"{place} cannot be used: {cause}.", may_have_happened=doubt) from error
+
+
+def _parsed(url: str) -> sa.URL:
+    try:
+        parsed = make_url(url)
+    except (sa.exc.ArgumentError, ValueError):
+        # The exception would show the URL, which may have a password.
+        raise PolicyError("state_url", "it is not a database URL: postgresql://user@host/database.") from None
+    if parsed.drivername in {"postgres", "postgresql"}:
+        return parsed.set(drivername="postgresql+psycopg")
+    return parsed
+
+
+def _engine(url: sa.URL) -> sa.Engine:
+    options: dict[str, Any] = {"pool_pre_ping": True, "hide_parameters": True}
+    lite = url.get_backend_name() == "sqlite"
+    if not lite:
+        options |= {"pool_size": CONNECTIONS, "max_overflow": CONNECTIONS, "pool_timeout": PATIENCE}
+        options |= {"isolation_level": "READ COMMITTED"}
+    if url.drivername == "postgresql+psycopg":
+        options["connect_args"] = {"connect_timeout": PATIENCE}
+    try:
+        engine = sa.create_engine(url, **options)
+    except ImportError as error:
+        raise RequirementMissing(f"state_url names a database that needs {error.name}: pip install it.") from error
+    except sa.exc.SQLAlchemyError:
+        raise PolicyError("state_url", f"SQLAlchemy knows no {url.drivername} database.") from None
+    if lite:
+        _write_ahead(engine)
+    if url.drivername == "postgresql+psycopg":
+        sa.event.listen(engine, "connect", _limit)
+    return engine
+
+
+def _limit(db: Any, record: object) -> None:
+    """Let PostgreSQL give up what would take longer than those who asked wait."""
+    db.execute(f"SET lock_timeout = '{PATIENCE}s'")
+    db.execute(f"SET statement_timeout = '{PATIENCE}s'")
+    db.commit()
+
+
+def _write_ahead(engine: sa.Engine) -> None:
+    """Let SQLite write beside its readers, one transaction after the other."""
+
+    @sa.event.listens_for(engine, "connect")
+    def connect(db: Any, record: object) -> None:
+        db.isolation_level = None
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=NORMAL")
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(db: sa.Connection) -> None:
+        db.exec_driver_sql("BEGIN IMMEDIATE" if db.get_execution_options().get("writes") else "BEGIN")

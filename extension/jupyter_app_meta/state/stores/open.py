@@ -1,0 +1,60 @@
+"""From ``state_url`` to a store: the one place that imports the stores, and each only when it is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...errors import PolicyError, RequirementMissing
+from .base import Keep, Store, for_ever
+
+REDIS = frozenset({"redis", "rediss", "unix", "valkey", "valkeys"})
+SQL = frozenset({"postgresql", "postgres", "mysql", "mariadb", "oracle", "mssql", "sqlite"})
+
+
+def open_store(url: str, keep: Keep = for_ever) -> Store:
+    """Return the store of a URL; it connects when it is first used. ``keep`` says how long unused scopes stay.
+
+    Raises PolicyError for a URL of no store, RequirementMissing where its extra is not installed.
+    """
+    scheme, colon, _ = url.partition(":")
+    if scheme == "sqlite":
+        return _sqlite(url, keep)
+    if colon and scheme in REDIS:
+        return _redis(url, keep)
+    if colon and scheme.partition("+")[0] in SQL:
+        return _sql(url, keep)
+    # The rest of a URL may have a password.
+    raise PolicyError("state_url", f"no store for {scheme[:30]!r}: use sqlite:///, postgresql:// or redis://.")
+
+
+def _sqlite(url: str, keep: Keep) -> Store:
+    from .sqlite import Sqlite
+
+    prefix, path = url[:10], url[10:]
+    if prefix != "sqlite:///" or not path or path == ":memory:":
+        raise PolicyError(
+            "state_url", "a SQLite file is written as sqlite:////absolute/path or sqlite:///relative/path."
+        )
+    return Sqlite(Path(path).expanduser(), keep)
+
+
+def _sql(url: str, keep: Keep) -> Store:
+    try:
+        from .sql import Sql
+    except ImportError as error:
+        raise _missing("sql", error) from error
+    return Sql(url, keep)
+
+
+def _redis(url: str, keep: Keep) -> Store:
+    try:
+        from .redis import Redis
+    except ImportError as error:
+        raise _missing("redis", error) from error
+    return Redis(url, keep)
+
+
+def _missing(extra: str, error: ImportError) -> RequirementMissing:
+    return RequirementMissing(
+        f"state_url names a store that needs {error.name}: pip install 'jupyter-app-meta[state-{extra}]'"
+    )

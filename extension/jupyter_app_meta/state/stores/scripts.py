@@ -1,0 +1,162 @@
+"""What Redis runs for us, in Lua: each script on one scope, a hash, so that a cluster keeps it in one place.
+
+Fields of a scope's hash: ``v:KEY`` the text, ``r:KEY`` its version, ``x:KEY`` the microsecond when it is over, or none,
+``#`` the last version, ``@`` the parts as JSON, ``~`` the milliseconds that it is kept after its last use.
+Texts pass through untouched, and nothing is decoded. Lua's numbers are exact up to 2^53: times are, values need not be.
+A change is published by its script, so that nothing comes between.
+"""
+
+from __future__ import annotations
+
+NOW = """
+local t = redis.call('TIME')
+local now = t[1] * 1000000 + t[2]
+local hash = KEYS[1]
+local function over(key)
+  local x = redis.call('HGET', hash, 'x:' .. key)
+  return x and tonumber(x) <= now
+end
+local function version(key)
+  if over(key) then return '0' end
+  return redis.call('HGET', hash, 'r:' .. key) or '0'
+end
+local function drop(key)
+  redis.call('HDEL', hash, 'v:' .. key, 'r:' .. key, 'x:' .. key)
+end
+local function use()
+  local life = redis.call('HGET', hash, '~')
+  if life then redis.call('PEXPIRE', hash, life) else redis.call('PERSIST', hash) end
+end
+local function revise()
+  local parts, life, notice = ARGV[1], ARGV[2], ARGV[3]
+  local last = tonumber(redis.call('HGET', hash, '#') or '0')
+  local revision = string.format('%.0f', math.max(last + 1, now))
+  redis.call('HSET', hash, '#', revision, '@', parts)
+  if life == '' then redis.call('HDEL', hash, '~') else redis.call('HSET', hash, '~', life) end
+  use()
+  redis.call('PUBLISH', 'app-meta:changed', notice)
+  return revision
+end
+"""
+
+# Every key, or those in ARGV after the first: → KEY, text, version, when it is over or '', …
+READ = (
+    NOW
+    + """
+local keys, found = {}, {}
+if ARGV[1] == 'all' then
+  for _, field in ipairs(redis.call('HKEYS', hash)) do
+    if string.sub(field, 1, 2) == 'v:' then keys[#keys + 1] = string.sub(field, 3) end
+  end
+else
+  for i = 2, #ARGV do keys[#keys + 1] = ARGV[i] end
+end
+for _, key in ipairs(keys) do
+  local row = redis.call('HMGET', hash, 'v:' .. key, 'r:' .. key, 'x:' .. key)
+  if row[1] and not (row[3] and tonumber(row[3]) <= now) then
+    found[#found + 1] = key
+    found[#found + 1] = row[1]
+    found[#found + 1] = row[2]
+    found[#found + 1] = row[3] or ''
+  end
+end
+return found
+"""
+)
+
+# ARGV: parts, life, notice, ttl or '', how many expects, KEY version …, how many puts, KEY text …, drops …
+# → {'conflict', KEY} or {'done', version}
+APPLY = (
+    NOW
+    + """
+local at = 6
+for _ = 1, tonumber(ARGV[5]) do
+  if version(ARGV[at]) ~= ARGV[at + 1] then return {'conflict', ARGV[at]} end
+  at = at + 2
+end
+local puts = tonumber(ARGV[at])
+at = at + 1
+if puts == 0 and at > #ARGV then return {'done', '0'} end
+local revision = revise()
+for _ = 1, puts do
+  local key = ARGV[at]
+  redis.call('HSET', hash, 'v:' .. key, ARGV[at + 1], 'r:' .. key, revision)
+  if ARGV[4] == '' then redis.call('HDEL', hash, 'x:' .. key)
+  else redis.call('HSET', hash, 'x:' .. key, string.format('%.0f', now + ARGV[4])) end
+  at = at + 2
+end
+for i = at, #ARGV do drop(ARGV[i]) end
+return {'done', revision}
+"""
+)
+
+# ARGV: parts, life, notice, KEY, amount → {'done', text, version}, or {'other'} where Redis cannot add exactly
+ADD = (
+    NOW
+    + """
+local key = ARGV[4]
+if over(key) then drop(key) end
+local text = redis.call('HGET', hash, 'v:' .. key)
+if text and not string.find(text, '^-?%d+$') then return {'other'} end
+local sum = redis.pcall('HINCRBY', hash, 'v:' .. key, ARGV[5])
+if type(sum) == 'table' then return {'other'} end
+local revision = revise()
+redis.call('HSET', hash, 'r:' .. key, revision)
+return {'done', redis.call('HGET', hash, 'v:' .. key), revision}
+"""
+)
+
+# A number that Redis cannot add to. ARGV: parts, life, notice, KEY, version, text → {'conflict'} or {'done', version}
+REPLACE = (
+    NOW
+    + """
+local key = ARGV[4]
+if version(key) ~= ARGV[5] then return {'conflict'} end
+if over(key) then drop(key) end
+local revision = revise()
+redis.call('HSET', hash, 'v:' .. key, ARGV[6], 'r:' .. key, revision)
+return {'done', revision}
+"""
+)
+
+# ARGV: notice → how many entries there were
+ERASE = (
+    NOW
+    + """
+local count = 0
+for _, field in ipairs(redis.call('HKEYS', hash)) do
+  if string.sub(field, 1, 2) == 'v:' and not over(string.sub(field, 3)) then count = count + 1 end
+end
+redis.call('DEL', hash)
+redis.call('PUBLISH', 'app-meta:changed', ARGV[1])
+return count
+"""
+)
+
+# Removes entries whose time is over → how many
+SWEEP = (
+    NOW
+    + """
+local count = 0
+for _, field in ipairs(redis.call('HKEYS', hash)) do
+  if string.sub(field, 1, 2) == 'x:' and over(string.sub(field, 3)) then
+    drop(string.sub(field, 3))
+    count = count + 1
+  end
+end
+return count
+"""
+)
+
+# The scope is in use.
+USE = NOW + "if redis.call('EXISTS', hash) == 1 then use() end return 1"
+
+# A person's scopes, a set. ARGV: scope, milliseconds that it is kept or ''. The set outlives each of them.
+JOIN = """
+local new = redis.call('EXISTS', KEYS[1]) == 0
+local left = redis.call('PTTL', KEYS[1])
+redis.call('SADD', KEYS[1], ARGV[1])
+if ARGV[2] == '' then redis.call('PERSIST', KEYS[1])
+elseif new or (left >= 0 and left < tonumber(ARGV[2])) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+return 1
+"""

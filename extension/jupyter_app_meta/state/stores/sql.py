@@ -1,0 +1,241 @@
+"""State in a SQL database, by SQLAlchemy: PostgreSQL, or any other that it knows.
+
+A write locks its scope's row, so writers of one scope take turns. PostgreSQL tells the other servers of a change
+(``LISTEN``); other databases are asked once a second.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+import sqlalchemy as sa
+
+from ..keys import Scope
+from .base import Closeable, Conflict, Entry, Keep, Notice, Row, Where, for_ever
+from .database import Database
+from .feeding import Feed, Seen
+from .names import quoted, unquoted
+from .notices import encode
+from .notify import LISTENERS, listen, noticed
+from .numbers import added
+from .recent import HOUR, Recent
+from .schema import TOMB
+from .tables import PARTS, Statements, chosen, clock, entries, scopes
+
+# Seconds between two looks at what others wrote; microseconds that a transaction may take from clock to commit.
+POLL, WINDOW = 1.0, 10_000_000
+# Scopes that one step of an export or a sweep takes.
+PAGE = 500
+
+
+class Sql:
+    """A store in the database of a SQLAlchemy URL; ``keep`` says how long an unused scope stays."""
+
+    def __init__(self, url: str, keep: Keep = for_ever, *, poll: float = POLL) -> None:
+        self._db, self._keep, self._poll = Database(url), keep, poll
+        self._now = clock(self._db.dialect)
+        self._sql = Statements(self._now)
+        self._seen, self._recent = Seen(WINDOW), Recent()
+        self._notifies = self._db.driver in LISTENERS
+        self._noticed = noticed(self._sql.change) if self._notifies else self._sql.change
+        self._feed = Feed(self._listen if self._notifies else self._changes)
+
+    def read(self, scope: str, keys: Collection[str] | None) -> dict[str, Entry]:
+        """See `Store.read`."""
+        with self._db.reading() as db:
+            found = self._read(db, scope, keys)
+        if found and self._recent.due(scope):
+            self._mark(scope)
+        return found
+
+    def apply(
+        self,
+        scope: Scope,
+        expects: Mapping[str, int],
+        puts: Mapping[str, str],
+        drops: Collection[str],
+        ttl: float | None,
+    ) -> dict[str, int]:
+        """See `Store.apply`."""
+        with self._db.writing() as db:
+            last, now = self._lock(db, scope)
+            have = self._read(db, scope.id, expects)
+            for key, version in expects.items():
+                if version != (have[key].version if key in have else 0):
+                    raise Conflict(key)
+            if not puts and not drops:
+                return {}
+            revision = self._revise(db, scope, last, now, [*puts, *drops])
+            self._put(db, scope.id, puts, drops, revision, None if ttl is None else now + ttl)
+        return dict.fromkeys(puts, revision)
+
+    def add(self, scope: Scope, key: str, amount: float) -> Entry:
+        """See `Store.add`."""
+        with self._db.writing() as db:
+            last, now = self._lock(db, scope)
+            row = db.execute(self._sql.one, {"scope": scope.id, "name": quoted(key)}).first()
+            text, expires = (row.value, row.expires) if row else (None, None)
+            total = added(key, text, amount)
+            revision = self._revise(db, scope, last, now, [key])
+            self._put(db, scope.id, {key: total}, (), revision, expires)
+        return Entry(total, revision)
+
+    def erase(self, where: Where) -> int:
+        """See `Store.erase`."""
+        condition = chosen(where.limited())
+        with self._db.writing() as db:
+            rows = db.execute(
+                sa.select(scopes.c.scope, scopes.c.revision).where(condition).order_by(scopes.c.scope).with_for_update()
+            ).all()
+            return sum(self._blank(db, scope, last) for scope, last in rows)
+
+    def export(self, where: Where) -> Iterator[Row]:
+        """See `Store.export`."""
+        for id_, scope, _ in self._scopes(where):
+            with self._db.reading() as db:
+                rows = db.execute(self._sql.rows, {"scope": id_}).all()
+            for key, text, version, expires in rows:
+                yield Row(scope, unquoted(key), text, version, expires)
+
+    def sweep(self) -> int:
+        """See `Store.sweep`."""
+        with self._db.writing() as db:
+            now = self._time(db)
+            removed = db.execute(entries.delete().where(entries.c.expires <= now)).rowcount
+            db.execute(scopes.delete().where(scopes.c.audience == "", scopes.c.used < now - TOMB))
+        for id_, scope, used in self._scopes(Where()):
+            life = self._keep(scope)
+            if life is not None and used < now - life:
+                removed += self._end(id_, now - life)
+        return removed
+
+    def feed(self, heard: Callable[[Notice], None]) -> Closeable:
+        """See `Store.feed`."""
+        return self._feed.listen(heard)
+
+    def check(self) -> tuple[str, ...]:
+        """See `Store.check`."""
+        with self._db.reading():
+            return ()
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        self._feed.close()
+        self._db.close()
+
+    def _read(self, db: sa.Connection, scope: str, keys: Collection[str] | None) -> dict[str, Entry]:
+        if keys is not None and not keys:
+            return {}
+        if keys is None:
+            rows = db.execute(self._sql.all, {"scope": scope})
+        else:
+            rows = db.execute(self._sql.some, {"scope": scope, "keys": [quoted(key) for key in keys]})
+        return {unquoted(key): Entry(text, version) for key, text, version in rows}
+
+    def _time(self, db: sa.Connection) -> float:
+        return float(db.execute(self._sql.time).scalar_one())
+
+    def _lock(self, db: sa.Connection, scope: Scope) -> tuple[int, float]:
+        """Lock the scope's row, and make it if there is none; return its revision, and the time."""
+        row = db.execute(self._sql.lock, {"scope": scope.id}).first()
+        if row is None:
+            new = {"scope": scope.id, "audience": scope.audience, "space": scope.space, "revision": 0, "used": 0.0}
+            # Another server may make it meanwhile.
+            with suppress(sa.exc.IntegrityError), db.begin_nested():
+                db.execute(self._sql.begin, new)
+            row = db.execute(self._sql.lock, {"scope": scope.id}).one()
+        return row[0], float(row[1])
+
+    def _revise(self, db: sa.Connection, scope: Scope, last: int, now: float, keys: Collection[str]) -> int:
+        """Give the scope's row a new revision, and tell of it; return that."""
+        revision = max(last + 1, int(now * 1_000_000))
+        parts = {"audience": scope.audience, "space": scope.space, "identity": scope.identity, "tab": scope.tab}
+        self._tell(db, scope.id, keys, last, {**parts, "revision": revision, "used": now})
+        return revision
+
+    def _tell(
+        self, db: sa.Connection, scope: str, keys: Collection[str] | None, last: int, columns: dict[str, Any]
+    ) -> None:
+        """Change a scope's row so that other servers hear of it when the transaction ends."""
+        self._seen.own(scope, last, columns["revision"])
+        if self._notifies:
+            # In one round trip with the change.
+            columns = {**columns, "notice": encode(self._db.name, scope, keys)}
+        db.execute(self._noticed, {**columns, "which": scope})
+
+    def _put(
+        self,
+        db: sa.Connection,
+        scope: str,
+        puts: Mapping[str, str],
+        drops: Collection[str],
+        version: int,
+        expires: float | None,
+    ) -> None:
+        """Write entries as every database can: the scope's lock keeps other writers out between the two steps."""
+        db.execute(self._sql.drop, {"scope": scope, "keys": [quoted(key) for key in (*puts, *drops)]})
+        rows = [
+            {"scope": scope, "key": quoted(key), "value": text, "version": version, "expires": expires}
+            for key, text in puts.items()
+        ]
+        if rows:
+            db.execute(self._sql.put, rows if len(rows) > 1 else rows[0])
+
+    def _blank(self, db: sa.Connection, scope: str, last: int) -> int:
+        """Remove a scope's entries and the names in its row; return how many entries that were."""
+        now = self._time(db)
+        erased = db.execute(entries.delete().where(entries.c.scope == scope)).rowcount
+        blank = {"audience": "", "space": "", "identity": None, "tab": None}
+        self._tell(db, scope, None, last, {**blank, "revision": max(last + 1, int(now * 1_000_000)), "used": now})
+        return erased
+
+    def _mark(self, scope: str) -> None:
+        """Note that the scope is in use, unless a write would have to wait: reading must not."""
+        with suppress(ConnectionError), self._db.writing() as db:
+            mine = sa.select(scopes.c.scope).where(scopes.c.scope == scope, scopes.c.used < self._now - HOUR)
+            if db.execute(mine.with_for_update(skip_locked=True)).first():
+                db.execute(scopes.update().where(scopes.c.scope == scope).values(used=self._now))
+
+    def _end(self, scope: str, since: float) -> int:
+        """Remove a scope that was last used before ``since``."""
+        with self._db.writing() as db:
+            unused = sa.and_(scopes.c.scope == scope, scopes.c.used < since)
+            if not db.execute(sa.select(scopes.c.scope).where(unused).with_for_update()).first():
+                return 0
+            removed = db.execute(entries.delete().where(entries.c.scope == scope)).rowcount
+            db.execute(scopes.delete().where(scopes.c.scope == scope))
+        return removed
+
+    def _scopes(self, where: Where) -> Iterator[tuple[str, Scope, float]]:
+        """Yield the scopes and when each was last used, a page at a time: nothing is held open between."""
+        query = sa.select(scopes.c.scope, *PARTS, scopes.c.used).where(chosen(where)).order_by(scopes.c.scope)
+        last: str | None = ""
+        while last is not None:
+            with self._db.reading() as db:
+                page = db.execute(query.where(scopes.c.scope > last).limit(PAGE)).all()
+            for id_, *parts, used in page:
+                yield id_, Scope(*parts), used
+            last = page[-1][0] if len(page) == PAGE else None
+
+    def _listen(self, stopped: threading.Event) -> Iterator[Notice | None]:
+        with self._db.own() as db:
+            yield from listen(db, self._db.name, stopped)
+
+    def _changes(self, stopped: threading.Event) -> Iterator[Notice | None]:
+        """Ask for the scopes that were written lately, and tell which of them others wrote."""
+        query = sa.select(scopes.c.scope, scopes.c.revision)
+        with self._db.reading() as db:
+            highest = db.scalar(sa.select(sa.func.max(scopes.c.revision))) or 0
+            rows = db.execute(query.where(scopes.c.revision > highest - WINDOW)).all()
+        self._seen.begin((row[0], row[1]) for row in rows)
+        while not stopped.is_set():
+            yield None
+            stopped.wait(self._poll)
+            with self._db.reading() as db:
+                rows = db.execute(query.where(scopes.c.revision > self._seen.floor)).all()
+            for scope in self._seen.fresh((row[0], row[1]) for row in rows):
+                yield Notice(scope, None)
+        self._seen.end()

@@ -1,0 +1,101 @@
+"""The tables of a SQL database, the statements on them, and the database's clock."""
+
+from __future__ import annotations
+
+import time
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+
+from .base import Where
+from .schema import SCHEMA
+
+# Bytes of an ASCII column that holds a quoted key: 200 characters, each written as at most two escapes, and quotes.
+KEY = 2402
+
+metadata = sa.MetaData()
+meta = sa.Table(
+    "meta",
+    metadata,
+    sa.Column("name", sa.String(100), primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+)
+scopes = sa.Table(
+    "scopes",
+    metadata,
+    sa.Column("scope", sa.String(64), primary_key=True),
+    sa.Column("audience", sa.String(50), nullable=False),
+    sa.Column("space", sa.Text, nullable=False),
+    sa.Column("identity", sa.Text),
+    sa.Column("tab", sa.Text),
+    sa.Column("revision", sa.BigInteger, nullable=False, index=True),
+    sa.Column("used", sa.Double, nullable=False),
+    sa.Index("scopes_identity", "identity", mysql_length=100, mariadb_length=100),
+)
+entries = sa.Table(
+    "entries",
+    metadata,
+    sa.Column("scope", sa.String(64), primary_key=True),
+    # MySQL compares without case and trailing spaces unless it is told otherwise.
+    sa.Column(
+        "key",
+        sa.String(KEY).with_variant(mysql.VARCHAR(KEY, charset="ascii", collation="ascii_bin"), "mysql", "mariadb"),
+        primary_key=True,
+    ),
+    sa.Column("value", sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb"), nullable=False),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("expires", sa.Double, index=True),
+)
+
+PARTS = (scopes.c.audience, scopes.c.space, scopes.c.identity, scopes.c.tab)
+
+
+def clock(dialect: str) -> sa.ColumnElement[float]:
+    """Return the SQL of the database's time in seconds; of this machine's where we do not know the database."""
+    if dialect == "postgresql":
+        return sa.cast(sa.extract("epoch", sa.func.clock_timestamp()), sa.Double)
+    if dialect in {"mysql", "mariadb"}:
+        return sa.cast(sa.func.unix_timestamp(sa.func.now(6)), sa.Double)
+    return sa.bindparam("machine", callable_=time.time, type_=sa.Double)
+
+
+def live(now: sa.ColumnElement[float]) -> sa.ColumnElement[bool]:
+    """Return the condition that an entry's time is not over."""
+    return sa.or_(entries.c.expires.is_(None), entries.c.expires > now)
+
+
+def chosen(where: Where) -> sa.ColumnElement[bool]:
+    """Return the condition for a choice of scopes; what was erased is never among them."""
+    return sa.and_(scopes.c.audience != "", *(scopes.c[name] == value for name, value in where.given().items()))
+
+
+class Statements:
+    """What each read and write needs, built once: building takes longer than a database to answer."""
+
+    def __init__(self, now: sa.ColumnElement[float]) -> None:
+        e, s = entries.c, scopes.c
+        mine = e.scope == sa.bindparam("scope")
+        some = e.key.in_(sa.bindparam("keys", expanding=True))
+        self.time = sa.select(now)
+        self.all = sa.select(e.key, e.value, e.version).where(mine, live(now))
+        self.some = self.all.where(some)
+        self.rows = sa.select(e.key, e.value, e.version, e.expires).where(mine, live(now)).order_by(e.key)
+        self.one = sa.select(e.value, e.expires).where(mine, e.key == sa.bindparam("name"), live(now))
+        self.lock = sa.select(s.revision, now).where(s.scope == sa.bindparam("scope")).with_for_update(of=scopes)
+        self.drop = entries.delete().where(mine, some)
+        self.put, self.begin = entries.insert(), scopes.insert()
+        # An UPDATE takes the names of columns for the new values.
+        self.change = scopes.update().where(s.scope == sa.bindparam("which"))
+
+
+def found_schema(db: sa.Connection) -> str | None:
+    """Return the version of the tables; None where there are none."""
+    if not sa.inspect(db).has_table("meta"):
+        return None
+    return str(db.scalar(sa.select(meta.c.value).where(meta.c.name == "schema")))
+
+
+def make(db: sa.Connection) -> None:
+    """Make the tables."""
+    metadata.create_all(db)
+    db.execute(meta.insert(), {"name": "schema", "value": SCHEMA})

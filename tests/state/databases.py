@@ -1,0 +1,148 @@
+"""Redis and PostgreSQL as servers of a test's own, on Unix sockets that nothing else knows."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_app_meta.errors import StateUnavailable
+from jupyter_app_meta.state.stores.open import open_store
+
+
+class Server(ABC):
+    """A database server that can be stopped and started again, with nothing of it left at the end."""
+
+    def __init__(self, folder: Path, account: str | None) -> None:
+        self.folder, self.account = folder, account
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """What `open_store` takes."""
+
+    @property
+    @abstractmethod
+    def command(self) -> list[str]:
+        """What starts it."""
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        log = (self.folder / "log").open("ab")
+        with log:
+            self.process = subprocess.Popen(
+                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder, **_as(self.account)
+            )
+        deadline = time.monotonic() + 60
+        while not self._answers():
+            assert self.process.poll() is None and time.monotonic() < deadline, (self.folder / "log").read_text()
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """End it, and wait until it is gone."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(30)
+            self.process = None
+
+    def _answers(self) -> bool:
+        store = open_store(self.url)
+        try:
+            store.check()
+        except StateUnavailable:
+            return False
+        finally:
+            store.close()
+        return True
+
+
+class RedisServer(Server):
+    """A Redis that keeps nothing on a disk."""
+
+    @property
+    def url(self) -> str:
+        """What `open_store` takes."""
+        return f"unix://{self.folder}/redis"
+
+    @property
+    def command(self) -> list[str]:
+        """What starts it."""
+        socket = ["--port", "0", "--unixsocket", str(self.folder / "redis")]
+        return [_redis(), *socket, "--save", "", "--appendonly", "no", "--dir", str(self.folder)]
+
+
+class PostgresServer(Server):
+    """A PostgreSQL with an empty database, which trusts whoever reaches its socket."""
+
+    @property
+    def url(self) -> str:
+        """What `open_store` takes."""
+        return f"postgresql://app@/postgres?host={self.folder}"
+
+    @property
+    def command(self) -> list[str]:
+        """What starts it."""
+        options = ["listen_addresses=", f"unix_socket_directories={self.folder}", "fsync=off"]
+        return [str(_postgres() / "postgres"), "-D", str(self.folder / "data"), *(f"-c{option}" for option in options)]
+
+    def start(self) -> None:
+        """Start it, and make its data first."""
+        if not (self.folder / "data").exists():
+            make = [str(_postgres() / "initdb"), "-D", str(self.folder / "data")]
+            options = ["-A", "trust", "-U", "app", "-E", "UTF8", "--no-sync", "--no-locale"]
+            subprocess.run([*make, *options], check=True, capture_output=True, cwd=self.folder, **_as(self.account))
+        super().start()
+
+
+@contextmanager
+def running(kind: type[Server]) -> Iterator[Server]:
+    """Run a server until the block ends; a machine without its program skips the test, but in CI."""
+    account = "postgres" if kind is PostgresServer and os.getuid() == 0 else None
+    _ = _postgres() if kind is PostgresServer else _redis()
+    # A socket's path must be short, and PostgreSQL's account must reach it.
+    folder = Path(tempfile.mkdtemp(prefix="app-meta-"))
+    if account is not None:
+        shutil.chown(folder, account)
+    server = kind(folder, account)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder)
+
+
+def _as(account: str | None) -> dict[str, Any]:
+    """Return how a process is started as another account: PostgreSQL refuses root."""
+    return {} if account is None else {"user": account, "group": account, "extra_groups": []}
+
+
+def _redis() -> str:
+    names = (os.environ.get("REDIS_SERVER", ""), "redis-server", "valkey-server")
+    return next((found for name in names if name and (found := shutil.which(name))), "") or _missing("Redis")
+
+
+def _postgres() -> Path:
+    named = os.environ.get("POSTGRES_BIN", "")
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    onpath = [Path(found).resolve().parent] if (found := shutil.which("initdb")) else []
+    folders = [*([Path(named)] if named else []), *installed, *onpath]
+    return next((folder for folder in folders if (folder / "initdb").exists()), None) or Path(_missing("PostgreSQL"))
+
+
+def _missing(program: str) -> str:
+    message = f"there is no {program}: tools/ensure-databases.sh installs one"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)
