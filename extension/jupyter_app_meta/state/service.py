@@ -1,0 +1,170 @@
+"""A kernel's message → grant → scope → store → the answer. One service for all kernels of a server.
+
+1. Whose state it is follows from the grant. A message says which audience it means, and nothing else about the scope.
+2. Each request is done once. A kernel that sends it again hears the same answer.
+3. The limits are checked before the store is asked. A limit that is exceeded changes nothing.
+4. An error that an author can act on reaches the author. Of any other error, the server's log has the kind.
+5. Others are told of a change after the store has it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import StateError, StateUnavailable, Unstorable
+from . import grants, operations, values
+from .forms import Misunderstood
+from .keys import Identity, Scope, scope_of
+from .once import Busy, Once
+from .operations import Add, Apply, Clear, Done, Failed, Operation, Read, Request
+from .quota import Quota
+from .stores.base import Entry, Notice, Store, Where
+
+PREFERENCE_LIMIT = 200
+"""Characters of a preference."""
+
+Content = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a deployer and the server decide for all requests."""
+
+    key: bytes = field(repr=False)  #: what grants are signed with
+    now: Callable[[], float]  #: seconds since the epoch
+    not_before: Callable[[Identity], float | None]  #: when an identity was last revoked
+    limits: values.Limits = field(default_factory=values.Limits)
+    preferences: frozenset[str] = frozenset()  #: the keys that ``visitor.preferences`` has
+
+
+class Service:
+    """Answers the requests of kernels. Its methods block, and are safe to call from any thread."""
+
+    __slots__ = ("_log", "_once", "_quota", "_rules", "_store", "_told")
+
+    def __init__(
+        self, store: Store, rules: Rules, told: Callable[[str, Scope, Notice], object], log: logging.Logger
+    ) -> None:
+        """``told`` is called with the kernel's id, the scope and the notice of each change that is done."""
+        self._store, self._rules, self._told, self._log = store, rules, told, log
+        self._quota = Quota(store, rules.limits)
+        self._once: dict[str, Once] = {}
+
+    def answer(self, kernel_id: str, content: object) -> Content | None:
+        """Return the content of the answer to a message of this kernel.
+
+        None means that no answer is sent: the message has no id, or the same request is in work.
+        """
+        request_id = operations.request_id(content)
+        if request_id is None:
+            return None
+        once = self._once.setdefault(kernel_id, Once())
+        try:
+            return once.do(
+                request_id,
+                lambda: operations.write_answer(self._answer(kernel_id, request_id, content)),
+                keeps=operations.changes_state(content),
+            )
+        except Busy:
+            busy = StateUnavailable("This kernel has too many requests in work. Wait for some of them.")
+            return operations.write_answer(Failed.of(request_id, busy))
+
+    def ended(self, kernel_id: str) -> None:
+        """Forget a kernel that has ended."""
+        self._once.pop(kernel_id, None)
+
+    def _answer(self, kernel_id: str, request_id: str, content: object) -> Done | Failed:
+        try:
+            request = operations.read_request(content)
+            return Done(request_id, self._done(kernel_id, self._scope(kernel_id, request), request.operation))
+        except Misunderstood as error:
+            problem = f"The server does not understand the request: {error}. Install the same release on both sides."
+            return Failed.of(request_id, StateError(problem))
+        except _Sum as error:
+            return Failed.of(request_id, error.error)
+        except StateError as error:
+            return Failed.of(request_id, error)
+        except Exception as error:
+            self._log.warning("jupyter-app-meta: a request for state failed (%s)", type(error).__name__)
+            return Failed.of(request_id, StateError(_UNKNOWN))
+
+    def _scope(self, kernel_id: str, request: Request) -> Scope:
+        try:
+            claims = grants.read(self._rules.key, request.grant, kernel_id, self._rules.now())
+            claims.check_revoked(self._rules.not_before)
+        except grants.BadGrant as error:
+            self._log.warning("jupyter-app-meta: refused a grant: %s", error.reason)
+            raise StateUnavailable(f"{error} Reload the page, or run the cell again.") from None
+        return scope_of(request.audience, claims.space, claims.identity, claims.tab)
+
+    def _done(self, kernel_id: str, scope: Scope, operation: Operation) -> Any:
+        match operation:
+            case Read(keys):
+                found = self._store.read(scope.id, keys)
+                return {key: _pair(entry) for key, entry in found.items()}
+            case Apply():
+                return self._apply(kernel_id, scope, operation)
+            case Add():
+                return self._add(kernel_id, scope, operation)
+            case Clear():
+                erased = self._store.erase(Where(scope=scope.id))
+                self._quota.forget(scope)
+                self._told(kernel_id, scope, Notice(scope.id, None))
+                return erased
+        raise StateError("This server does not watch state.")
+
+    def _apply(self, kernel_id: str, scope: Scope, write: Apply) -> dict[str, int]:
+        for key, text in write.puts.items():
+            self._check(scope, key, text)
+        sizes = {key: len(text) for key, text in write.puts.items()}
+        self._quota.check(scope, sizes, write.drops)
+        versions = self._store.apply(scope, write.expects, write.puts, write.drops, write.ttl)
+        self._quota.wrote(scope, sizes, write.drops)
+        self._told(kernel_id, scope, Notice(scope.id, frozenset((*write.puts, *write.drops))))
+        return versions
+
+    def _add(self, kernel_id: str, scope: Scope, add: Add) -> list[Any]:
+        self._check(scope, add.key, values.encode(add.amount))
+        self._quota.check(scope, {add.key: 1})
+        try:
+            entry = self._store.add(scope, add.key, add.amount)
+        except (TypeError, OverflowError) as error:
+            raise _Sum(error) from error
+        self._quota.wrote(scope, {add.key: len(entry.text)})
+        self._told(kernel_id, scope, Notice(scope.id, frozenset((add.key,))))
+        return _pair(entry)
+
+    def _check(self, scope: Scope, key: str, text: str) -> None:
+        """Raise Unstorable or TooLarge unless this may be stored."""
+        values.check_key(key)
+        self._rules.limits.check(key, text)
+        value = values.verify(text)
+        if scope.audience == "preferences":
+            _check_preference(self._rules.preferences, key, value)
+
+
+_UNKNOWN = "The server could not do it; its log says why."
+
+
+class _Sum(Exception):
+    """The store cannot add: ``error`` says why, to the author."""
+
+    def __init__(self, error: TypeError | OverflowError) -> None:
+        super().__init__()
+        self.error = error
+
+
+def _check_preference(names: frozenset[str], key: str, value: object) -> None:
+    """One author's dashboard reads what another's wrote, so the deployer names the keys, and values are small."""
+    if key not in names:
+        allowed = ", ".join(sorted(names)) or "none"
+        raise Unstorable(f"{key!r} is not a preference of this server. AppMetaExtension.preferences allows: {allowed}.")
+    if not isinstance(value, bool | int | float | str) or len(str(value)) > PREFERENCE_LIMIT:
+        raise Unstorable(f"a preference is a bool, a number or a text of at most {PREFERENCE_LIMIT} characters")
+
+
+def _pair(entry: Entry) -> list[Any]:
+    return [entry.text, entry.version]

@@ -1,0 +1,234 @@
+"""From a kernel's message to the store and back."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_app_meta.errors import TooLarge
+from jupyter_app_meta.state import grants
+from jupyter_app_meta.state.grants import LIFETIME, Claims
+from jupyter_app_meta.state.keys import Identity, Scope, Space, scope_of
+from jupyter_app_meta.state.operations import Add, Apply, Clear, Operation, Read, Request, Watch, write_request
+from jupyter_app_meta.state.quota import REMEMBERED, Quota
+from jupyter_app_meta.state.service import Rules, Service
+from jupyter_app_meta.state.stores.base import Notice, Store, Where
+from jupyter_app_meta.state.stores.open import open_store
+from jupyter_app_meta.state.values import Limits
+
+KEY = grants.derive_key(b"a secret that servers share")
+SALES = Space.run("prod", "/sales")
+ALICE, BOB = (Identity("hub", "hub", "user", name) for name in ("alice", "bob"))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """Yield a store in a file of its own."""
+    store = open_store(f"sqlite:///{tmp_path / 'state.db'}")
+    yield store
+    store.close()
+
+
+class Server:
+    """A service on a store, with a clock that stands still, and the messages of its kernels."""
+
+    def __init__(self, store: Store, **limits: int) -> None:
+        self.now = 1_800_000_000.0
+        self.revoked: dict[Identity, float] = {}
+        self.told: list[tuple[str, str, frozenset[str] | None]] = []
+        preferences = frozenset(("theme", "size"))
+        rules = Rules(KEY, lambda: self.now, self.revoked.get, Limits(**limits), preferences)
+        self.service = Service(store, rules, self._tell, logging.getLogger("state"))
+        self._ids = count()
+
+    def _tell(self, kernel_id: str, scope: Scope, notice: Notice) -> None:
+        self.told.append((kernel_id, scope.audience, notice.keys))
+
+    def grant(self, who: Identity | None = ALICE, kernel_id: str = "k-1", tab: str | None = "t-1") -> str:
+        """Return a good grant."""
+        return grants.mint(KEY, Claims(kernel_id, SALES, who, tab, "l-1"), self.now)
+
+    def content(self, operation: Operation, audience: str = "visitor", grant: str | None = None) -> dict[str, Any]:
+        """Return the content of a request."""
+        request = Request(f"id-{next(self._ids)}", grant or self.grant(), audience, operation)
+        content: dict[str, Any] = json.loads(json.dumps(write_request(request)))
+        return content
+
+    def send(self, content: object, kernel_id: str = "k-1") -> dict[str, Any]:
+        """Return the answer to a message, as the kernel reads it."""
+        answer: dict[str, Any] = json.loads(json.dumps(self.service.answer(kernel_id, content)))
+        return answer
+
+    def ask(self, operation: Operation, audience: str = "visitor", grant: str | None = None) -> Any:
+        """Return the result of an operation that is done."""
+        return self.send(self.content(operation, audience, grant))["ok"]
+
+    def refusal(self, operation: Operation, audience: str = "visitor", grant: str | None = None) -> tuple[str, str]:
+        """Return the error of an operation that is not done."""
+        answer = self.send(self.content(operation, audience, grant))
+        return answer["error"], answer["text"]
+
+
+def put(key: str, text: str, **more: Any) -> Apply:
+    """Return an operation that writes one key."""
+    return Apply(puts={key: text}, **more)
+
+
+def test_what_is_written_is_read(store: Store) -> None:
+    """Each operation reaches the store, and others are told after it."""
+    server = Server(store)
+    versions = server.ask(Apply(puts={"a": "1", "b": '"x"'}))
+    assert server.ask(Read()) == {"a": ["1", versions["a"]], "b": ['"x"', versions["b"]]}
+    assert [*server.ask(Read(("b", "c")))] == ["b"]
+    assert server.ask(Add("a", 2))[0] == "3"
+    assert server.ask(Apply(drops=("b",))) == {}
+    assert server.ask(Clear()) == 1
+    assert server.ask(Read()) == {}
+    changed = [{"a", "b"}, {"a"}, {"b"}, None]
+    assert server.told == [("k-1", "visitor", None if keys is None else frozenset(keys)) for keys in changed]
+
+
+def test_each_audience_is_its_own(store: Store) -> None:
+    """What one person writes is read by whom the audience says, and by nobody else."""
+    server = Server(store)
+    other_tab, bob, nobody = server.grant(tab="t-2"), server.grant(BOB), server.grant(None, tab=None)
+    for audience in ("session", "visitor", "shared"):
+        server.ask(put("a", "1"), audience)
+    assert [bool(server.ask(Read(), name, other_tab)) for name in ("session", "visitor", "shared")] == [
+        False,
+        True,
+        True,
+    ]
+    assert [bool(server.ask(Read(), name, bob)) for name in ("session", "visitor", "shared")] == [False, False, True]
+    assert server.ask(Read(), "shared", nobody)
+    assert {server.refusal(Read(), name, nobody)[0] for name in ("session", "visitor")} == {"NoVisitor"}
+
+
+def test_a_conflict_names_its_key(store: Store) -> None:
+    """A write that expects what is not so changes nothing, and nobody is told."""
+    server = Server(store)
+    server.ask(put("a", "1"))
+    answer = server.send(server.content(Apply({"a": 0}, {"a": "2", "b": "2"})))
+    assert (answer["error"], answer["key"]) == ("Conflict", "a")
+    assert [entry[0] for entry in server.ask(Read()).values()] == ["1"]
+    assert len(server.told) == 1
+
+
+def test_bad_grants_are_refused(store: Store) -> None:
+    """Forged, of another kernel, expired, revoked: each says what to do, and repeats nothing of the grant."""
+    server = Server(store)
+    good, old = server.grant(), server.grant()
+    server.now += LIFETIME
+    late = server.grant()
+    server.revoked[BOB] = server.now
+    bad = {"forged": good[:-2] + "AA", "expired": old, "revoked": server.grant(BOB)}
+    bad["of another kernel"] = server.grant(kernel_id="k-2")
+    for reason, grant in bad.items():
+        error, text = server.refusal(put("a", "1"), "shared", grant)
+        assert (error, reason in text, grant in text) == ("StateUnavailable", True, False), text
+    assert server.ask(Read(), "shared", late) == {}
+
+
+def test_a_request_is_done_once(store: Store) -> None:
+    """The same request again has the same answer; another kernel's request with that id is another request."""
+    server = Server(store)
+    content = server.content(Add("votes", 1), "shared")
+    assert server.send(content) == server.send(content)
+    assert server.send({**content, "grant": server.grant(kernel_id="k-2")}, "k-2")["ok"][0] == "2"
+    server.service.ended("k-1")
+    assert server.send(content)["ok"][0] == "3"
+
+
+def test_limits_refuse_before_the_store_is_asked(store: Store) -> None:
+    """Each limit is kept to the last byte, and a refused write has changed nothing."""
+    server = Server(store, key=5, value=10, keys=3, scope=20)
+    server.ask(Apply(puts={"a": '"12345678"', "bcdef": '"1234567"'}))
+    assert server.refusal(put("abcdef", "1"))[0] == "TooLarge"
+    assert server.refusal(put("a", '"123456789"'))[0] == "TooLarge"
+    assert server.refusal(put("c", "12"))[0] == "TooLarge"
+    server.ask(put("c", "1"))
+    error, text = server.refusal(Add("d", 1))
+    assert (error, "['keys'] allows 3" in text) == ("TooLarge", True)
+    server.ask(put("d", "1", drops=("c",)))
+    assert {*server.ask(Read())} == {"a", "bcdef", "d"}
+
+
+def test_what_others_delete_makes_room(store: Store) -> None:
+    """A limit is never refused on what is only remembered; what others add is counted after a while."""
+    now = 0.0
+    quota, scope = Quota(store, Limits(keys=2), lambda: now), scope_of("visitor", SALES, ALICE)
+    store.apply(scope, {}, {"a": "1", "b": "1"}, (), None)
+    with pytest.raises(TooLarge):
+        quota.check(scope, {"c": 1})
+    store.erase(Where(scope=scope.id))
+    quota.check(scope, {"c": 1})
+    store.apply(scope, {}, {"a": "1", "b": "1"}, (), None)
+    quota.check(scope, {"c": 1})
+    now = REMEMBERED
+    with pytest.raises(TooLarge):
+        quota.check(scope, {"c": 1})
+
+
+def test_a_scope_above_a_lowered_limit_can_shrink(store: Store) -> None:
+    """What is there stays readable and can be made smaller."""
+    Server(store).ask(Apply(puts={"a": '"123"', "b": '"123"'}))
+    server = Server(store, scope=4)
+    assert server.refusal(put("a", '"1234"'))[0] == "TooLarge"
+    server.ask(put("a", '"1"'))
+    server.ask(Apply(drops=("b",)))
+
+
+@pytest.mark.parametrize("text", ["NaN", "[1, 2]", '{"a":1,"a":2}', "", '"\\ud800"'])
+def test_a_text_that_no_kernel_half_writes_is_refused(store: Store, text: str) -> None:
+    """A kernel that is not ours cannot store what the others could not read."""
+    server = Server(store)
+    assert server.refusal(put("a", text), "shared")[0] == "Unstorable"
+    assert server.ask(Read(), "shared") == {}
+
+
+def test_preferences_are_those_that_the_deployer_named(store: Store) -> None:
+    """Other keys and other values are refused, and the error lists the keys that there are."""
+    server = Server(store)
+    server.ask(put("theme", '"dark"'), "preferences")
+    assert server.ask(Add("size", 2), "preferences")[0] == "2"
+    assert "allows: size, theme" in server.refusal(put("token", "1"), "preferences")[1]
+    assert server.refusal(Add("token", 1), "preferences")[0] == "Unstorable"
+    for text in ("[]", "{}", "null", f'"{"x" * 201}"', "9" * 201):
+        assert server.refusal(put("theme", text), "preferences")[0] == "Unstorable"
+
+
+def test_adding_to_a_text_says_so(store: Store) -> None:
+    """The error of `add` reaches the author as the TypeError that it is."""
+    server = Server(store)
+    server.ask(put("a", '"x"'))
+    assert server.refusal(Add("a", 1))[0] == "TypeError"
+
+
+def test_what_is_not_understood_is_answered(store: Store) -> None:
+    """A message with an id hears why; one without an id hears nothing."""
+    server = Server(store)
+    answer = server.send({**server.content(Clear()), "more": 1})
+    assert (answer["error"], "same release" in answer["text"]) == ("StateError", True)
+    assert server.refusal(Watch())[0] == "StateError"
+    silent: tuple[object, ...] = (None, [], {}, {"id": ""}, {"op": "read"})
+    for content in silent:
+        assert server.service.answer("k-1", content) is None
+
+
+def test_an_error_of_the_server_stays_in_its_log(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """The author hears that it failed; the log has the kind of error and no value."""
+
+    def fail(*args: object) -> None:
+        raise RuntimeError("a secret")
+
+    service = Service(store, Rules(KEY, lambda: 0.0, lambda identity: None), fail, logging.getLogger("state"))
+    content = Server(store).content(put("a", "1"), grant=grants.mint(KEY, Claims("k-1", SALES, ALICE, "t"), 0.0))
+    answer = service.answer("k-1", content)
+    assert answer is not None and answer["text"] == "The server could not do it; its log says why."
+    assert "RuntimeError" in caplog.text and "a secret" not in caplog.text
