@@ -1,0 +1,90 @@
+"""State without a server: in the memory of this process, with the answers that a server would give."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from math import isfinite
+from threading import Lock
+from typing import Any, NamedTuple
+
+from ..errors import Conflict, StateError
+from ..state import values
+from ..state.operations import Add, Apply, Clear, Operation, Read
+
+
+class _Held(NamedTuple):
+    text: str
+    version: int
+    expires: float  # by the clock of the memory; infinite for what stays
+
+
+class Memory:
+    """The entries of one scope. It is safe to use from any thread."""
+
+    __slots__ = ("_clock", "_held", "_limits", "_lock", "_version")
+
+    def __init__(self, limits: values.Limits | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limits, self._clock, self._lock = limits or values.Limits(), clock, Lock()
+        self._held: dict[str, _Held] = {}
+        self._version = 0
+
+    def __call__(self, operation: Operation) -> Any:
+        """Return the result of an operation, as ``operations`` describes it."""
+        with self._lock:
+            self._drop_expired()
+            match operation:
+                case Read(keys):
+                    return {key: held[:2] for key, held in self._held.items() if keys is None or key in keys}
+                case Apply():
+                    return self._apply(operation)
+                case Add(key, amount):
+                    return self._add(key, amount)
+                case Clear():
+                    count = len(self._held)
+                    self._held.clear()
+                    return count
+        raise StateError("There is no other program that could change state in the memory of this process.")
+
+    def _drop_expired(self) -> None:
+        now = self._clock()
+        for key in [key for key, held in self._held.items() if held.expires <= now]:
+            del self._held[key]
+
+    def _apply(self, write: Apply) -> dict[str, int]:
+        for key, version in write.expects.items():
+            if (self._held[key].version if key in self._held else 0) != version:
+                raise Conflict(key)
+        for key, text in write.puts.items():
+            self._limits.check(key, text)
+        kept = {key: held.text for key, held in self._held.items() if key not in write.drops}
+        self._check(({**kept, **write.puts}).values())
+        self._version += 1
+        until = float("inf") if write.ttl is None else self._clock() + write.ttl
+        self._held |= {key: _Held(text, self._version, until) for key, text in write.puts.items()}
+        for key in write.drops:
+            self._held.pop(key, None)
+        return dict.fromkeys(write.puts, self._version)
+
+    def _add(self, key: str, amount: float) -> tuple[str, int]:
+        before = self._held.get(key)
+        text = values.encode(added(values.decode(before.text) if before else 0, amount, key))
+        self._limits.check(key, text)
+        self._check({**{name: held.text for name, held in self._held.items()}, key: text}.values())
+        self._version += 1
+        self._held[key] = _Held(text, self._version, before.expires if before else float("inf"))
+        return text, self._version
+
+    def _check(self, texts: Iterable[str]) -> None:
+        sizes = [len(text) for text in texts]
+        self._limits.check_scope(len(sizes), sum(sizes))
+
+
+def added(before: object, amount: float, key: str) -> float:
+    """Return the sum; raise TypeError unless a number is there, and OverflowError for a sum that is not finite."""
+    if isinstance(before, bool) or not isinstance(before, int | float):
+        raise TypeError(f"the value of {key!r} is not a number, so nothing can be added to it")
+    total = before + amount
+    if isinstance(total, float) and not isfinite(total):
+        raise OverflowError(f"the sum of {key!r} is not a finite number")
+    return total
