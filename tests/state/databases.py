@@ -53,8 +53,12 @@ class Server(ABC):
         """End it, and wait until it is gone."""
         if self.process is not None:
             self.process.send_signal(signal.SIGINT)
-            self.process.wait(30)
-            self.process = None
+            try:
+                self.process.wait(30)
+            finally:
+                self.process.kill()
+                self.process.wait()
+                self.process = None
 
     def _answers(self) -> bool:
         store = open_store(self.url)
@@ -111,7 +115,7 @@ def running(kind: type[Server]) -> Iterator[Server]:
     account = "postgres" if kind is PostgresServer and os.getuid() == 0 else None
     _ = _postgres() if kind is PostgresServer else _redis()
     # A socket's path must be short, and PostgreSQL's account must reach it.
-    folder = Path(tempfile.mkdtemp(prefix="app-meta-"))
+    folder = Path(tempfile.mkdtemp(prefix="state-"))
     if account is not None:
         shutil.chown(folder, account)
     server = kind(folder, account)

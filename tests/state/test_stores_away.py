@@ -1,0 +1,179 @@
+"""What a store does while its server is away, frozen, full or of another time."""
+
+from __future__ import annotations
+
+import signal
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from queue import Queue
+
+import psycopg
+import pytest
+import redis
+from databases import PostgresServer, RedisServer, Server, running
+
+from jupyter_app_meta.errors import PolicyError, StateUnavailable
+from jupyter_app_meta.state.keys import Scope
+from jupyter_app_meta.state.stores import redis_server
+from jupyter_app_meta.state.stores.base import RESYNC, Notice, Store
+from jupyter_app_meta.state.stores.open import open_store
+
+
+@pytest.fixture(scope="module", params=[PostgresServer, RedisServer])
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A database server of these tests alone."""
+    with running(request.param) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def own_redis() -> Iterator[Server]:
+    """A Redis of these tests alone."""
+    with running(RedisServer) as started:
+        yield started
+
+
+@pytest.fixture
+def store(server: Server) -> Iterator[Store]:
+    """A store in it."""
+    opened = open_store(server.url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def scope() -> Scope:
+    """A scope that no other test uses."""
+    return Scope("shared", uuid.uuid4().hex)
+
+
+def end_connections(server: Server) -> None:
+    """Cut every connection to the server, as a proxy or an administrator does."""
+    if isinstance(server, RedisServer):
+        with redis.Redis.from_url(server.url) as client:
+            for kind in ("normal", "pubsub"):
+                client.client_kill_filter(_type=kind, skipme=True)
+        return
+    with psycopg.connect(server.url, autocommit=True) as db:
+        others = "backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        db.execute(f"SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity WHERE {others}")
+
+
+def ways_to_ask(store: Store, scope: Scope) -> list[Callable[[], object]]:
+    """Return a read and two writes."""
+    return [
+        lambda: store.read(scope.id, None),
+        lambda: store.apply(scope, {}, {"k": '"canary"'}, (), None),
+        lambda: store.add(scope, "n", 1),
+    ]
+
+
+def until_heard(heard: Queue[Notice], notice: Notice) -> None:
+    """Wait for a notice."""
+    deadline = time.monotonic() + 20
+    while heard.get(timeout=20) != notice:
+        assert time.monotonic() < deadline
+
+
+def test_a_lost_connection_costs_no_call_and_a_resync(server: Server, store: Store, scope: Scope) -> None:
+    """The next call is answered at once; a listener hears that it may have missed something, then goes on hearing."""
+    heard: Queue[Notice] = Queue()
+    feed, other = store.feed(heard.put), open_store(server.url)
+    store.add(scope, "n", 1)
+    end_connections(server)
+    for ask in ways_to_ask(store, scope):
+        ask()
+    assert store.read(scope.id, ["n"])["n"].text == "2"
+    until_heard(heard, RESYNC)
+    other.add(scope, "n", 1)
+    until_heard(heard, Notice(scope.id, frozenset({"n"})))
+    feed.close()
+    other.close()
+
+
+def test_a_server_that_is_away_is_an_error_until_it_is_back(server: Server, store: Store, scope: Scope) -> None:
+    """Never an empty answer. Nothing was sent, and the error says so, without the value."""
+    heard: Queue[Notice] = Queue()
+    feed = store.feed(heard.put)
+    store.add(scope, "n", 1)
+    server.stop()
+    for ask in ways_to_ask(store, scope):
+        with pytest.raises(StateUnavailable, match="cannot be used") as away:
+            ask()
+        assert not away.value.may_have_happened and "canary" not in str(away.value)
+    later = open_store(server.url)
+    with pytest.raises(StateUnavailable):
+        later.check()
+    server.start()
+    for opened in (store, later):
+        for ask in ways_to_ask(opened, scope):
+            ask()
+    until_heard(heard, RESYNC)
+    feed.close()
+    later.close()
+
+
+def test_a_newer_schema_is_refused_by_name(server: Server, scope: Scope) -> None:
+    """What a newer release wrote is neither read nor written."""
+
+    def name(schema: str) -> None:
+        if isinstance(server, RedisServer):
+            with redis.Redis.from_url(server.url) as client:
+                client.set("app-meta:schema", schema)
+        else:
+            with psycopg.connect(server.url) as db:
+                db.execute("UPDATE meta SET value = %s WHERE name = 'schema'", (schema,))
+
+    first = open_store(server.url)
+    first.check()
+    first.close()
+    name("2.0")
+    store = open_store(server.url)
+    try:
+        for ask in (store.check, *ways_to_ask(store, scope)):
+            with pytest.raises(PolicyError, match=r"schema 2\.0, made by a newer release; this one reads 1\.0"):
+                ask()
+    finally:
+        name("1.7")
+    store.check()
+    store.close()
+
+
+def test_a_frozen_server_leaves_a_doubt(own_redis: Server, scope: Scope, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The call that gave up had been sent, and its error says that it may have happened. It had, once."""
+    monkeypatch.setattr(redis_server, "PATIENCE", 0.3)
+    store = open_store(own_redis.url)
+    store.add(scope, "n", 1)
+    assert own_redis.process is not None
+    own_redis.process.send_signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(StateUnavailable) as frozen:
+            store.add(scope, "n", 1)
+        assert frozen.value.may_have_happened
+    finally:
+        own_redis.process.send_signal(signal.SIGCONT)
+    assert store.add(scope, "n", 1).text == "3"
+    store.close()
+
+
+def test_a_redis_that_may_lose_state_is_named(own_redis: Server, scope: Scope) -> None:
+    """Eviction and memory without a file are warnings; a full memory refuses writes and still reads."""
+    store = open_store(own_redis.url)
+    store.apply(scope, {}, {"k": "1"}, (), None)
+    with redis.Redis.from_url(own_redis.url) as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        evicts, forgets = store.check()
+        assert "noeviction, not allkeys-lru" in evicts and "appendonly yes" in forgets
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("appendonly", "yes")
+        assert store.check() == ()
+        # A Redis that begins its file would not end.
+        client.config_set("appendonly", "no")
+        client.config_set("maxmemory", 1)
+        with pytest.raises(StateUnavailable) as full:
+            store.apply(scope, {}, {"k": "2"}, (), None)
+        assert not full.value.may_have_happened
+        assert store.read(scope.id, ["k"])["k"].text == "1"
+        client.config_set("maxmemory", 0)
+    store.close()
