@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import random
 import uuid
 from collections import OrderedDict, defaultdict, namedtuple
 from collections.abc import Callable
@@ -79,7 +80,7 @@ def cycle() -> list[Any]:
     return loop
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(VALUES)
 def test_a_value_comes_back_as_it_was(value: Any) -> None:
     """The same types and values, the same order; as ASCII JSON; and it can be stored once more."""
@@ -88,6 +89,33 @@ def test_a_value_comes_back_as_it_was(value: Any) -> None:
     assert same(value, back) and same(value, decode(text))
     assert text.isascii() and json.loads(text) == value
     assert encode(back) == text == json.dumps(back, separators=(",", ":"))
+
+
+def drawn(chance: random.Random, depth: int = 0) -> Any:
+    """Return a value by chance; containers are more likely near the top."""
+    if chance.random() < 0.6 / (depth + 1):
+        items = [drawn(chance, depth + 1) for _ in range(chance.randrange(5))]
+        return items if chance.random() < 0.5 else {drawn_text(chance): item for item in items}
+    number = chance.choice([chance.randrange(-9, 9), chance.getrandbits(chance.randrange(1, 300))])
+    real = chance.choice([chance.random(), chance.uniform(-1e300, 1e300), float(chance.randrange(99))])
+    return chance.choice([None, True, False, number, real, drawn_text(chance)])
+
+
+def drawn_text(chance: random.Random) -> str:
+    """Return a text of characters of all planes, without half surrogates."""
+    codes = [
+        chance.choice([chance.randrange(128), chance.randrange(0xD800), chance.randrange(0xE000, 0x110000)])
+        for _ in "12"
+    ]
+    return "".join(map(chr, codes))
+
+
+def test_two_thousand_values_come_back() -> None:
+    """As above, with many more values, which cost less than those that can be made smaller."""
+    chance = random.Random(0)
+    for _ in range(2000):
+        value = drawn(chance)
+        assert same(value, verify(encode(value)))
 
 
 @pytest.mark.parametrize(
