@@ -127,6 +127,19 @@ def running(kind: type[Server]) -> Iterator[Server]:
         shutil.rmtree(folder)
 
 
+@contextmanager
+def empty_store(kind: str, folder: Path) -> Iterator[str]:
+    """Yield the URL of a store of one kind, with its server where it needs one."""
+    match kind:
+        case "sqlite":
+            yield f"sqlite:///{folder}/own/state.db"
+        case "sqlalchemy":
+            yield f"sqlite+pysqlite:///{folder}/state.db"
+        case _:
+            with running(PostgresServer if kind == "postgresql" else RedisServer) as server:
+                yield server.url
+
+
 def _as(account: str | None) -> dict[str, Any]:
     """Return how a process is started as another account: PostgreSQL refuses root."""
     return {} if account is None else {"user": account, "group": account, "extra_groups": []}

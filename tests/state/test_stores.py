@@ -12,35 +12,24 @@ from pathlib import Path
 from queue import Queue
 
 import pytest
-from databases import PostgresServer, RedisServer, running
+from databases import empty_store
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jupyter_app_meta.errors import Conflict, StateUnavailable
+from jupyter_app_meta.errors import Conflict
 from jupyter_app_meta.state.keys import Scope
 from jupyter_app_meta.state.stores.base import Notice, Store, Where
 from jupyter_app_meta.state.stores.open import open_store
 
-STORES = ("sqlite", "sqlalchemy", "postgresql", "redis")
 ROUNDS = 15
 WRITER = Path(__file__).with_name("writer.py")
 
 
-@pytest.fixture(scope="module", params=STORES)
+@pytest.fixture(scope="module", params=["sqlite", "sqlalchemy", "postgresql", "redis"])
 def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a store that is empty."""
-    folder = tmp_path_factory.mktemp("stores")
-    match request.param:
-        case "sqlite":
-            yield f"sqlite:///{folder}/own/state.db"
-        case "sqlalchemy":
-            yield f"sqlite+pysqlite:///{folder}/state.db"
-        case "postgresql":
-            with running(PostgresServer) as server:
-                yield server.url
-        case "redis":
-            with running(RedisServer) as server:
-                yield server.url
+    with empty_store(request.param, tmp_path_factory.mktemp("stores")) as url:
+        yield url
 
 
 def keep(scope: Scope) -> float | None:
@@ -322,8 +311,3 @@ def test_a_second_server_finds_the_schema(url: str, store: Store) -> None:
     assert second.check() == store.check()
     second.close()
     second.close()
-
-
-def test_unavailable_is_a_connection_error() -> None:
-    """So that code which knows connections knows it."""
-    assert issubclass(StateUnavailable, ConnectionError)
