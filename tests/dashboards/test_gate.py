@@ -274,7 +274,7 @@ def is_free(opened: Opened) -> bool:
     socket = opened.connect()
     msg_id = socket.send({**comm_msg(socket), "buffers": [b"z" * 8 * MB]})
     try:
-        socket.until(is_idle_after(msg_id), 20)
+        socket.until(is_idle_after(msg_id))
     except ConnectionError:
         return False
     socket.close()
