@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from .errors import RequirementMissing
 
-NEEDED = {"jupyter_server": "2.14", "voila": "0.5.13", "ipywidgets": "8", "ipykernel": "7.4"}
+NEEDED = {"jupyter_server": "2.18", "voila": "0.5.13", "ipywidgets": "8", "ipykernel": "7.4"}
 """The distributions, and the oldest version of each that works."""
 
 INSTALL = "pip install 'jupyter-app-meta[dashboards]'"

@@ -291,7 +291,7 @@ def test_without_jupyter_server_it_says_so(site: Site) -> None:
     status, rows = site.check()
     assert status == 1
     assert rows["server half"][0] == "fault"
-    assert "jupyter_server 2.14 or newer is needed here" in rows["server half"][1]
+    assert "jupyter_server 2.18 or newer is needed here" in rows["server half"][1]
     assert rows["kernel python3-app-meta"][0] == "ok"
 
 

@@ -37,7 +37,7 @@ def report(config: str | None, options: list[str], notebooks: str | None = None)
     try:
         from . import configuration
     except ImportError as error:
-        missing = Row(Status.FAULT, "server half", f"jupyter_server 2.14 or newer is needed here: {error}.")
+        missing = Row(Status.FAULT, "server half", f"jupyter_server 2.18 or newer is needed here: {error}.")
         return Report((missing, *_kernel_rows(kernels.local())))
     own, options = _divided(options)
     configured = configuration.read(config, options)
