@@ -236,3 +236,22 @@ async def test_a_dependency_of_fastapis_does_not_reach_a_mount_and_middleware_do
         app.middleware_stack = None
         app.add_middleware(Closed)
         assert (await browser.head("/dash/")).status_code == 402
+
+
+@pytest.mark.parametrize("path", ["/dash/", "/portal/dash/"], ids=["FastAPI(root_path=)", "uvicorn --root-path"])
+async def test_links_have_the_prefix_that_a_proxy_removes(tmp_path: Path, path: str) -> None:
+    """uvicorn puts the prefix before the path again, FastAPI does not: the list's links have it once, either way."""
+    (tmp_path / "page.py").write_text("# %%\n1\n")
+    made = (
+        create_asgi_app(cookie_secret=bytes(32)).with_index().with_app(path="/page", root=tmp_path / "page.py").build()
+    )
+    served_by_uvicorn = path.startswith("/portal")
+    app = FastAPI()
+    app.root_path = "" if served_by_uvicorn else "/portal"  # its parameter is deprecated
+    app.mount("/dash", made)
+    transport = httpx.ASGITransport(app, root_path="/portal" if served_by_uvicorn else "")
+    async with made.lifespan(app), httpx.AsyncClient(transport=transport, base_url="https://127.0.0.1") as browser:
+        answer = await browser.get(path)
+    assert 'href="/portal/dash/page"' in answer.text
+    assert all("Path=/portal/dash/" in line and "Secure" in line for line in answer.headers.get_list("set-cookie"))
+    assert answer.headers.get_list("set-cookie")
