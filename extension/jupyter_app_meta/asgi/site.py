@@ -30,6 +30,7 @@ from .bridge.outbox import Outbox
 from .bridge.paths import split
 from .bridge.refusals import Refused, plain
 from .handshake import Judge
+from .hints import Hints
 from .middleware import Wrapping
 from .types import ASGIApp, Message, Receive, Scope, Send, User_
 from .visitor import KEPT, HostIdentityProvider, Visitors
@@ -60,6 +61,7 @@ class HostedSite:
         token = f"/app-meta-base-{secrets.token_hex(16)}/"
         self._application = Application(replace(plan, config=config, identity_provider=provider, page_base=token))
         self._judge = Judge(self._own, visitors, plan.log, host)
+        self._hints = Hints(self._application.services.visits, plan.log)
         self._state, self._raises = dict(state), raises
 
     async def start(self) -> None:
@@ -79,6 +81,7 @@ class HostedSite:
         scope.pop(GATE, None)
         if self._state:
             scope["state"] = {**self._state, **scope.get("state", {})}
+        self._hints.watch(scope)
         if scope["type"] == "websocket":
             judged = await self._judge.judge(scope)
             if isinstance(judged, int):

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,9 @@ from ..server.identity import Visitor
 from ..server.messages.flights import Flight
 from ..server.messages.heard import note
 from .settings import Settings
+
+REMEMBERED = 1000
+"""How many ids of ended kernels are remembered."""
 
 
 class Ending(NamedTuple):
@@ -142,6 +146,7 @@ class Visits:
 
     def __init__(self) -> None:
         self._visits: dict[str, Visit] = {}
+        self._ended: deque[str] = deque(maxlen=REMEMBERED)
 
     def items(self) -> tuple[tuple[str, Visit], ...]:
         """The present kernel ids and their visits."""
@@ -159,6 +164,10 @@ class Visits:
         """Return the visit that has this kernel."""
         return self._visits.get(kernel_id)
 
+    def was_here(self, kernel_id: str) -> bool:
+        """Whether a visit has this kernel, or one of the last that ended had it."""
+        return kernel_id in self._visits or kernel_id in self._ended
+
     def of(self, kernel_id: str, visitor: Visitor) -> Visit | None:
         """Return the visit that has this kernel, if it is this visitor's own."""
         visit = self.get(kernel_id)
@@ -167,6 +176,8 @@ class Visits:
     def forget(self, kernel_id: str, ending: Ending = ENDED) -> Visit | None:
         """Forget a visit and close its sockets. From now on no visitor can reach the kernel."""
         visit = self._visits.pop(kernel_id, None)
+        if visit:
+            self._ended.append(kernel_id)
         if visit and visit.flight:
             visit.flight.close()
         for socket in tuple(visit.presence.sockets) if visit else ():
