@@ -18,7 +18,8 @@ import pytest
 from jupyter_core.application import base_aliases, base_flags
 
 import jupyter_app_meta
-from jupyter_app_meta import cli, testing
+from jupyter_app_meta import asgi, cli, testing
+from jupyter_app_meta.asgi import AsgiBuilder, create_asgi_app
 from jupyter_app_meta.cli.serve import Serve
 from jupyter_app_meta.dashboards import Builder, create_app
 from jupyter_app_meta.errors import AppMetaError
@@ -168,6 +169,28 @@ def test_each_method_of_the_builder_has_a_heading_with_its_signature(name: str) 
 def test_each_argument_of_create_app_is_described(name: str) -> None:
     """The reference has a row for each argument."""
     rows = [line for line in page("dashboards").splitlines() if line.startswith("| ")]
+    assert any(f"`{name}`" in line.split("|")[1] for line in rows)
+
+
+@pytest.mark.parametrize("name", asgi.__all__)
+def test_each_name_for_asgi_has_a_heading(name: str) -> None:
+    """The reference has each name of ``jupyter_app_meta.asgi``; that of the builder has its methods below."""
+    found = {re.split(r"\W", heading)[0] for heading in headings(page("asgi"))}
+    assert name in found | {"AsgiBuilder"}
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in vars(AsgiBuilder) if not name.startswith("_") and callable(getattr(AsgiBuilder, name))]
+)
+def test_each_method_of_the_asgi_builder_has_a_heading_with_its_signature(name: str) -> None:
+    """The reference has each method of a builder."""
+    assert signature(getattr(AsgiBuilder, name)) in headings(page("asgi"))
+
+
+@pytest.mark.parametrize("name", [*inspect.signature(create_asgi_app).parameters])
+def test_each_argument_of_create_asgi_app_is_described(name: str) -> None:
+    """The reference has a row for each argument."""
+    rows = [line for line in page("asgi").splitlines() if line.startswith("| ")]
     assert any(f"`{name}`" in line.split("|")[1] for line in rows)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from html import escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -64,7 +65,7 @@ app.add_middleware(Login)
 @app.get("/")
 async def home(request: Request) -> HTMLResponse:
     """Show who is logged in."""
-    return HTMLResponse(PAGE.format(body=HOME.format(name=request.scope["user"]["display_name"])))
+    return HTMLResponse(PAGE.format(body=HOME.format(name=escape(request.scope["user"]["display_name"]))))
 
 
 @app.get("/login")
@@ -76,7 +77,7 @@ async def ask() -> HTMLResponse:
 @app.post("/login")
 async def log_in(request: Request) -> Response:
     """Begin a session."""
-    form = {name: values[0] for name, values in parse_qs((await request.body()).decode()).items()}
+    form = {name: values[0] for name, values in parse_qs((await request.body()).decode("latin-1")).items()}
     username, password = form.get("username", ""), form.get("password", "")
     known = str(PEOPLE[username]["password"]) if username in PEOPLE else ""
     if not known or not secrets.compare_digest(known.encode(), password.encode()):

@@ -38,8 +38,8 @@ PLACE = "/lab-server"
 LIMITS = bridge.Limits(max_body=200 * 1024 * 1024, body_timeout=300)
 """Lab saves and uploads whole files. Those who do so are logged in."""
 
-PASSWORDS: dict[str, str] = json.loads(os.environ.get("LAB_PASSWORDS", "{}"))
-"""The password of each person. Yours is a database, or OpenID Connect."""
+PASSWORDS: dict[str, str] = json.loads(os.environ.pop("LAB_PASSWORDS", "{}"))  # kernels inherit the environment
+"""The password of each person. Yours is a database on another machine, or OpenID Connect."""
 
 sessions: dict[str, str] = {}
 
@@ -79,7 +79,7 @@ async def ask() -> HTMLResponse:
 
 async def log_in(request: Request) -> Response:
     """Begin a session."""
-    form = {name: values[0] for name, values in parse_qs((await request.body()).decode()).items()}
+    form = {name: values[0] for name, values in parse_qs((await request.body()).decode("latin-1")).items()}
     username, password = form.get("username", ""), form.get("password", "")
     if not secrets.compare_digest(PASSWORDS.get(username, "").encode(), password.encode()) or not password:
         return HTMLResponse(FORM, 401)
