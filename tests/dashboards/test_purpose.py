@@ -27,6 +27,7 @@ NO_PAGE = {
     "prerender": {"Sec-Purpose": "prefetch;prerender", "Sec-Fetch-Dest": "document"},
     "old prefetch": {"Purpose": "prefetch"},
     "old Firefox": {"X-Moz": "prefetch"},
+    "socket": {"Upgrade": "websocket", "Connection": "Upgrade"},
     "json": {"Accept": "application/json"},
     "image": {"Accept": "image/avif,image/webp,*;q=0.1"},
     "AWS": {"User-Agent": "ELB-HealthChecker/2.0", "Accept": "*/*"},

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from urllib.parse import unquote
+
 from starlette.types import Scope
 from tornado import httputil
 
@@ -12,6 +15,9 @@ from .refusals import Refused
 HANDSHAKE = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
 """The headers of a handshake that tornado expects. Servers have checked them, and some servers remove them."""
 
+_devious = re.compile(r"(?:^|/)\.\.?(?:/|$)|[\x00-\x1f\x7f]")
+"""What no browser writes into a path: it would lead elsewhere as a parameter of a mount, such as ``/t/{tenant}``."""
+
 
 class Request(httputil.HTTPServerRequest):
     """A request below a mount: ``base`` is the mount's path, with a slash at both ends."""
@@ -20,7 +26,9 @@ class Request(httputil.HTTPServerRequest):
 
 
 def read(scope: Scope, place: Place, connection: Connection) -> tuple[httputil.RequestStartLine, Request]:
-    """Return a request and its first line; raises ``Refused`` (400) for one that cannot be read."""
+    """Return a request and its first line; raises ``Refused``: 400 if it cannot be read, 404 below a devious mount."""
+    if _devious.search(unquote(place.base)):
+        raise Refused(404, "There is no page at this address.")
     query = bytes(scope.get("query_string") or b"").decode("latin-1")
     uri = place.base + place.route[1:] + (f"?{query}" if query else "")
     version = "HTTP/1.0" if scope.get("http_version") in ("1.0", "1") else "HTTP/1.1"  # granian leaves the zero out

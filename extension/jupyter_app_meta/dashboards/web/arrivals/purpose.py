@@ -1,7 +1,8 @@
 """What a GET is for: only a page that a visitor will see needs a kernel.
 
 1. Browsers say what they want (Sec-Fetch-Dest, Sec-Purpose). A document or a frame is a page. A picture, a script's
-   fetch and a prefetch are not. Nor is a frame on another site that may not show the page.
+   fetch and a prefetch are not. Nor is a frame on another site that may not show the page, or a socket's handshake:
+   scripts of other sites may open sockets, and not every browser says what a handshake is for.
 2. A client that does not say what it wants gets a page if it accepts HTML, unless its name is that of a health check or
    preview. A request with neither Accept nor Cookie is a health check.
 """
@@ -39,6 +40,8 @@ def purpose(request: HTTPServerRequest, *, framed: bool) -> Purpose:
     ahead = ",".join(headers.get(name, "") for name in ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")).lower()
     if "prefetch" in ahead or "prerender" in ahead or "preview" in ahead:
         return Purpose.AHEAD
+    if "websocket" in headers.get("Upgrade", "").lower():
+        return Purpose.GLANCE
     kind = headers.get("Sec-Fetch-Dest", "").strip().lower()
     if kind:
         elsewhere = kind != "document" and headers.get("Sec-Fetch-Site", "").strip().lower() == "cross-site"
