@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
@@ -15,6 +15,7 @@ from hostile import scope_of, silence
 from stage import KERNEL, write
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Scope
 
 from jupyter_app_meta.asgi import AsgiBuilder, create_asgi_app
@@ -27,7 +28,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A directory with a notebook, whose kernel is installed."""
     folder, home = tmp_path_factory.mktemp("root"), tmp_path_factory.mktemp("home")
     kernelspec(home, KERNEL)
-    write(folder / "who.ipynb", "1")
+    for name in ("who", "reports/secret"):
+        write(folder / f"{name}.ipynb", "1")
+    for name in ("logo", "pictures/map", "reports/chart", "reports/deep/chart"):
+        (folder / f"{name}.png").parent.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.png").write_bytes(b"\x89PNG")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JUPYTER_PATH", str(home / "data"))
         yield folder
@@ -88,6 +93,26 @@ async def test_no_parameter_of_a_mount_leads_elsewhere(folder: Path, tenant: str
         assert not seen
         assert (await answer(host, "http", "/t/a..b/.c/d/who", method="HEAD"))[0] == 200
         assert len(seen) == 1
+
+
+RULES: Mapping[str, Mapping[str, Any]] = {
+    "validate": {"validate": lambda user, request: False},
+    "validate_callback": {"validate_callback": lambda name, scope: False},
+    "middleware": {"middleware": [lambda app: Response(status_code=403)]},
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+async def test_a_page_does_not_lift_the_rule_of_a_folder_below_it(folder: Path, rule: str) -> None:
+    """The start page is open, and so are its pictures. The reports are not, at each address of theirs."""
+    made = create_asgi_app(cookie_secret=bytes(32)).with_app(path="", root=folder / "who.ipynb")
+    for place in ("/reports", "/elsewhere"):
+        both = made.with_dynamic_directory(path=place, directory=folder / "reports", **RULES[rule])
+        async with hosted(both, "/") as host:
+            for path in ("/reports/chart.png", "/reports/deep/chart.png", "/elsewhere/chart.png"):
+                assert (await answer(host, "http", path))[0] in (403, 404), path
+            for path in ("/logo.png", "/pictures/map.png"):
+                assert (await answer(host, "http", path))[0] == 200, path
 
 
 # --- what deployers write ---------------------------------------------------------------------------------------------

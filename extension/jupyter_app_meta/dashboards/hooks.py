@@ -85,8 +85,9 @@ def _status(error: Exception) -> int:
     found = vars(error).get("status_code") if hasattr(error, "__dict__") else None
     if found is None:
         found = getattr(type(error), "status_code", None)
-    is_number = isinstance(found, int) and not isinstance(found, bool)  # also one of http.HTTPStatus
-    return int(found) if is_number and 400 <= found <= 599 else 0
+    if not isinstance(found, int) or isinstance(found, bool):
+        return 0
+    return int(found) if 400 <= found <= 599 else 0  # it may be one of http.HTTPStatus
 
 
 async def page(on_error: OnError | None, status: int, request: HTTPRequest | None, log: logging.Logger) -> str | None:

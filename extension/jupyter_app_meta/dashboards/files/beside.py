@@ -2,7 +2,8 @@
 
 1. A file's address is relative to that of its page, as in ``<img src="logo.png">``. ``voila/files/…`` works too.
 2. A file belongs to the notebooks in its folder, or in the nearest folder above it that has notebooks. A visitor who
-   may see the page of one of them may have the file.
+   may see the page of one of them may have the file. The page of one notebook also has the files of folders below it,
+   but not of a folder that another mount has an access rule for.
 3. These are never served, even if the rules name them: hidden files, files whose names begin with ``_``, notebooks
    (those in text, too), configuration files, and the targets of links that lead outside.
 """
@@ -115,9 +116,18 @@ def search(path: str, referer: str, places: Collection[Place], rules: Rules) -> 
     for place in places:
         for params, rest in _below(place, segments):
             file = rules.let_through(rest) and locate(place.directory, rest, rules)
-            if file and not any(each.is_source(file) for each in places):
+            if file and not any(each.is_source(file) or _is_kept(file, place, each) for each in places):
                 yield Found(file, place.settings, tuple(_pages(place, params, rest, file, referer)))
                 break
+
+
+def _is_kept(file: Path, place: Place, other: Place) -> bool:
+    """Whether a file is in a folder that another place, further down, has an access rule for."""
+    rules = (other.settings.authorize, other.settings.callback, other.settings.gate)
+    if place.is_folder or all(rule is None for rule in rules):
+        return False
+    above, below = place.directory.resolve(), other.directory.resolve()
+    return above != below and below.is_relative_to(above) and file.is_relative_to(below)
 
 
 def locate(directory: Path, relative: str, rules: Rules) -> Path | None:
