@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import re
 import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack
 from fnmatch import fnmatch
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,8 @@ ANSWERS: dict[tuple[str, str], Any] = {
     ("codes_heard", "granian"): [[4123, None], [None, None]],
 }
 """What hosts answer where the table lists a difference, by its question and servers."""
+SILENT = [int(part) for part in re.findall(r"\d+", version("uvicorn"))] < [0, 30, 2]
+"""Whether this uvicorn is too old to tell an application the reason of a client's close."""
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +77,8 @@ def expected(host: str, probe: str, tornados: Any) -> Any:
     for row in DIFFERENCES:
         if row["question"] == probe and any(fnmatch(host, server) for server in row["servers"].split()):
             return ANSWERS[probe, row["servers"]]
+    if SILENT and probe == "codes_heard" and host.startswith("uvicorn"):
+        return ANSWERS[probe, "granian"]
     return tornados
 
 
