@@ -190,6 +190,7 @@ class Receives(Pure):
         """Give bodies of its own."""
 
         async def body() -> Message:
+            await asyncio.sleep(0)  # otherwise Starlette's StreamingResponse, which waits for the end, stops the loop
             return {"type": "http.request", "body": b"x" * 100_000, "more_body": True}
 
         await self.app(scope, body, send)
