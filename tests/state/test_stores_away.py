@@ -15,9 +15,9 @@ from databases import PostgresServer, RedisServer, Server, running
 
 from jupyter_app_meta.errors import PolicyError, StateUnavailable
 from jupyter_app_meta.state.keys import Scope
-from jupyter_app_meta.state.stores import redis_server
 from jupyter_app_meta.state.stores.base import RESYNC, Notice, Store
 from jupyter_app_meta.state.stores.open import open_store
+from jupyter_app_meta.state.stores.redis import server as redis_server
 
 
 @pytest.fixture(scope="module", params=[PostgresServer, RedisServer])

@@ -16,10 +16,10 @@ import pytest
 
 from jupyter_app_meta.errors import PolicyError, StateUnavailable
 from jupyter_app_meta.state.keys import Scope
-from jupyter_app_meta.state.stores import places, sqlite_file
 from jupyter_app_meta.state.stores.base import Notice
-from jupyter_app_meta.state.stores.places import file_system
-from jupyter_app_meta.state.stores.sqlite import Sqlite
+from jupyter_app_meta.state.stores.sqlite import Sqlite, places
+from jupyter_app_meta.state.stores.sqlite import file as sqlite_file
+from jupyter_app_meta.state.stores.sqlite.places import file_system
 
 SCOPE = Scope("shared", "here")
 NOBODY = 65_534

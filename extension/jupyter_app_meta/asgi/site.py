@@ -22,7 +22,6 @@ from ..dashboards.settings import GATE
 from ..dashboards.setup import checks
 from ..dashboards.site import Plan
 from ..dashboards.web.application import Application
-from ..dashboards.web.places import Place, place
 from . import bridge
 from .bridge import requests
 from .bridge.connection import Connection
@@ -32,6 +31,7 @@ from .bridge.refusals import Refused, plain
 from .handshake import Judge
 from .hints import Hints
 from .middleware import Wrapping
+from .places import Place, place
 from .types import ASGIApp, Message, Receive, Scope, Send, User_
 from .visitor import KEPT, HostIdentityProvider, Visitors
 

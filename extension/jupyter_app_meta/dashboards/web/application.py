@@ -36,12 +36,11 @@ from .arrivals.listener import Listener
 from .base import NotFoundHandler, RefusalHandler
 from .cookies import Cookies, cookies
 from .files import route as file_route
-from .hosted import tolerant
+from .hosted import Themes, tolerant
 from .kernels import ChannelsHandler, KernelHandler, ShutdownHandler
 from .logout import with_form
 from .mounted import respell
 from .pages import IndexHandler, PageHandler
-from .themes import Themes
 
 KERNEL = r"(?P<kernel_id>\w+-\w+-\w+-\w+-\w+)"
 

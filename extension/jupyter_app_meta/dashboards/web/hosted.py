@@ -10,14 +10,25 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+from jupyter_server.utils import url_path_join
+from jupyterlab_server.themes_handler import ThemesHandler
 from tornado import web
 
 from .base import error_page
 from .mounted import Mounted
-from .themes import Themes
 
+THEMES = "voila/api/themes"
 HOSTED = ("jupyter_server", "jupyterlab_server", "voila", "tornado")
 MISTAKES = {404: (ValueError, AssertionError, LookupError, IsADirectoryError, NotADirectoryError), 400: (ValueError,)}
+
+
+class Themes(ThemesHandler):
+    """Sends a theme's files. Their styles link to one another below the base of the request."""
+
+    def initialize(self, **options: Any) -> None:  # type: ignore[override]  # it only adds to the options
+        """Take the folders of themes, and the address of this mount's themes."""
+        super().initialize(**options)
+        self.themes_url = url_path_join(self.base_url, THEMES)
 
 
 def tolerant(routes: Sequence[Any]) -> list[Any]:

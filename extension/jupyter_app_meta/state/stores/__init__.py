@@ -1,1 +1,1 @@
-"""Where state is kept: one module for each kind of database, and `open`, which alone imports them."""
+"""Where state is kept: a room for each kind of database, and `open`, which alone imports them."""

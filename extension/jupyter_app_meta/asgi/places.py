@@ -14,12 +14,12 @@ from tornado.httputil import HTTPServerRequest
 from tornado.routing import Rule
 from tornado.web import Application
 
-from ..services import Services
-from ..settings import Settings
-from ..sources import Source
-from .files import FileHandler
-from .kernels import KernelRoute
-from .pages import PageHandler
+from ..dashboards.services import Services
+from ..dashboards.settings import Settings
+from ..dashboards.sources import Source
+from ..dashboards.web.files import FileHandler
+from ..dashboards.web.kernels import KernelRoute
+from ..dashboards.web.pages import PageHandler
 
 
 class Place(NamedTuple):

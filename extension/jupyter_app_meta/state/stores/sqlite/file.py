@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ...errors import StateUnavailable
+from ....errors import StateUnavailable
+from ..schema import SCHEMA, check_schema
 from .places import make_private, remote
-from .schema import SCHEMA, check_schema
 
 # Seconds that a writer waits for its turn, and connections that wait for the next one who asks.
 PATIENCE, IDLE = 5.0, 8

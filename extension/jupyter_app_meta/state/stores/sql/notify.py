@@ -8,9 +8,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from .base import Notice
-from .feeding import LOOK
-from .notices import decode
+from ..base import Notice
+from ..feeding import LOOK
+from ..notices import decode
 
 CHANNEL = "app_meta_state"
 # Drivers of which `listen` knows how they tell.

@@ -13,15 +13,15 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from ..keys import Scope
-from .base import Closeable, Conflict, Entry, Keep, Notice, Row, Where, for_ever
-from .feeding import Feed, Seen
-from .names import quoted, unquoted
-from .numbers import added
+from ...keys import Scope
+from ..base import Closeable, Conflict, Entry, Keep, Notice, Row, Where, for_ever
+from ..feeding import Feed, Seen
+from ..names import quoted, unquoted
+from ..numbers import added
+from ..recent import HOUR, Recent
+from ..schema import TOMB
+from .file import Connections
 from .places import shared_with_others
-from .recent import HOUR, Recent
-from .schema import TOMB
-from .sqlite_file import Connections
 
 # Seconds between two looks at what other processes wrote; scopes that one step of an export or a sweep takes.
 POLL, PAGE = 0.5, 500

@@ -11,8 +11,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
-from ...errors import PolicyError, RequirementMissing, StateUnavailable
-from .schema import check_schema
+from ....errors import PolicyError, RequirementMissing, StateUnavailable
+from ..schema import check_schema
 from .tables import found_schema, make
 
 # Connections that are kept, and seconds to wait: for one of them, for the server, and for a lock.

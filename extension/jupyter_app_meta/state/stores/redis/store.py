@@ -10,14 +10,14 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from hashlib import sha256
 
-from ..keys import Scope
+from ...keys import Scope
+from ..base import Closeable, Conflict, Entry, Keep, Notice, Row, Where, for_ever
+from ..feeding import Feed
+from ..notices import decode, encode
+from ..numbers import added
+from ..recent import Recent
 from . import scripts
-from .base import Closeable, Conflict, Entry, Keep, Notice, Row, Where, for_ever
-from .feeding import Feed
-from .notices import decode, encode
-from .numbers import added
-from .recent import Recent
-from .redis_server import PREFIX, Server
+from .server import PREFIX, Server
 
 # Milliseconds that the set of a person's scopes outlives them: a scope is put into it at most an hour before its use.
 LONGER = 2 * 3600 * 1000

@@ -13,16 +13,16 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ..keys import Scope
-from .base import Closeable, Conflict, Entry, Keep, Notice, Row, Where, for_ever
+from ...keys import Scope
+from ..base import Closeable, Conflict, Entry, Keep, Notice, Row, Where, for_ever
+from ..feeding import Feed, Seen
+from ..names import quoted, unquoted
+from ..notices import encode
+from ..numbers import added
+from ..recent import HOUR, Recent
+from ..schema import TOMB
 from .database import Database
-from .feeding import Feed, Seen
-from .names import quoted, unquoted
-from .notices import encode
 from .notify import LISTENERS, listen, noticed
-from .numbers import added
-from .recent import HOUR, Recent
-from .schema import TOMB
 from .tables import PARTS, Statements, chosen, clock, entries, scopes
 
 # Seconds between two looks at what others wrote; microseconds that a transaction may take from clock to commit.

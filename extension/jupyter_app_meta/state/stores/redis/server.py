@@ -14,9 +14,9 @@ from redis.client import PubSub
 from redis.commands.core import Script
 from redis.retry import Retry
 
-from ...errors import PolicyError, StateUnavailable
-from .feeding import LOOK
-from .schema import SCHEMA, check_schema
+from ....errors import PolicyError, StateUnavailable
+from ..feeding import LOOK
+from ..schema import SCHEMA, check_schema
 
 PREFIX = "app-meta:"
 CHANNEL = f"{PREFIX}changed"

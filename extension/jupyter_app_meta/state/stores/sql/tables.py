@@ -7,8 +7,8 @@ import time
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
-from .base import Where
-from .schema import SCHEMA
+from ..base import Where
+from ..schema import SCHEMA
 
 # Bytes of an ASCII column that holds a quoted key: 200 characters, each written as at most two escapes, and quotes.
 KEY = 2402
