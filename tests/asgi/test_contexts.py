@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import Context, ContextVar, copy_context
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,17 +13,19 @@ import pytest
 from clients import TestClient
 from fastapi import FastAPI
 from jupyter_server.base.call_context import CallContext
+from stage import write
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 from tornado import web
 
-from jupyter_app_meta.asgi import bridge
+from jupyter_app_meta import HTTPRequest, User
+from jupyter_app_meta.asgi import bridge, create_asgi_app
 from jupyter_app_meta.asgi.contexts import carry, make_transparent, transparent
 from jupyter_app_meta.lifespans import NEVER
 
@@ -152,11 +155,11 @@ class _Bridged:
         await bridge.http(self.handlers, scope, receive, send)
 
 
-async def get(app: ASGIApp, path: str) -> httpx.Response:
+async def get(app: ASGIApp, path: str, method: str = "GET") -> httpx.Response:
     """Return the answer of a request that is made in this very task."""
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-        return await client.get(path)
+        return await client.request(method, path, headers={"Accept": "text/html"})
 
 
 ORDERS = [(Shiny, Bad), (Bad, Shiny), (Bad, Bad2), (Bad, Shiny, Bad2)]
@@ -179,6 +182,32 @@ async def test_transparent_layers_all_see_what_is_set_below(order: tuple[type, .
     assert ("shiny start" in dict(seen)) is (Shiny in order and path != "failing")
     assert not [variable.name for variable in copy_context() if variable.name in NEVER]
     assert value.get().removesuffix(" stream") == everything  # in the task of the server, too
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("order", ORDERS, ids=names)
+async def test_what_a_deployers_function_sets_comes_up_from_dashboards(
+    order: tuple[Any, ...], is_async: bool, tmp_path: Path
+) -> None:
+    """The functions of a deployer see what is set above them, and what they set is seen there."""
+
+    def authorize(user: User, request: HTTPRequest) -> bool:
+        value.set(f"{value.get()} endpoint")
+        return True
+
+    async def later(user: User, request: HTTPRequest) -> bool:
+        return authorize(user, request)
+
+    write(tmp_path / "page.ipynb", "1")
+    made = create_asgi_app(cookie_secret=bytes(32))
+    dashboards = made.with_app(
+        path="/page", root=tmp_path / "page.ipynb", authorize=later if is_async else authorize
+    ).build()
+    host = Starlette(routes=[Mount("/dash", dashboards)], middleware=[Middleware(layer) for layer in order])
+    async with dashboards.lifespan(host):
+        await get(make_transparent(host), "/dash/page", "HEAD")
+    assert {found for _, found in seen} == {f"unset {names(order)} endpoint"}
+    assert {name.split()[0] for name, _ in seen} == set(names(order).split())
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,11 @@
-"""What the log says once about a server on which dashboards cannot work."""
+"""What the log says about a server on which dashboards cannot work."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import socket
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from stage import write
 from starlette.applications import Starlette
 
 from jupyter_app_meta.asgi import create_asgi_app
-from jupyter_app_meta.asgi.hints import NO_SOCKETS, NOT_HERE, Hints
+from jupyter_app_meta.asgi.hints import EVERY, NO_SOCKETS, NOT_HERE, Hints
 from jupyter_app_meta.dashboards.visits import REMEMBERED, Presence, Visit, Visits
 
 log = logging.getLogger("tests.hints")
@@ -43,13 +44,19 @@ def watch(hints: Hints, kernel_id: str, make: Any = http_scope, headers: Any = (
     hints.watch(make(path=f"/dash/api/kernels/{kernel_id}{rest}", headers=[*headers]))
 
 
-def test_a_kernel_of_another_process_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_kernel_of_another_process_is_told_once_an_hour(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whether its model or its socket is asked for, and whoever asks."""
-    hints = Hints(Visits(), log)
+    hints, now = Hints(Visits(), log), 10.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     watch(hints, kernel(), websocket_scope, rest="/channels")
     for _ in range(3):
         watch(hints, kernel())
     assert told(caplog) == [NOT_HERE]
+    now += EVERY
+    watch(hints, kernel())
+    assert told(caplog) == [NOT_HERE] * 2
 
 
 def test_a_kernel_that_was_here_is_none_of_another_process(caplog: pytest.LogCaptureFixture) -> None:

@@ -314,8 +314,8 @@ async def test_a_cancellation_from_outside_waits_for_the_end() -> None:
     assert log == ["request begins", "serve", "leave", "CancelledError"]
 
 
-async def test_without_a_lifespan_the_first_request_starts_it() -> None:
-    """It runs in a task of its own, until the loop or ``aclose`` ends it."""
+async def test_without_a_lifespan_the_first_request_starts_it(caplog: pytest.LogCaptureFixture) -> None:
+    """It runs in a task of its own, until the loop or ``aclose`` ends it. The log says how to run it, once."""
     app = within(function)
     async with client_of(app) as client:
         both = await asyncio.gather(client.get("/var"), client.get("/var"))
@@ -324,6 +324,7 @@ async def test_without_a_lifespan_the_first_request_starts_it() -> None:
         await app.aclose()
         assert (await client.get("/var")).status_code == 503
     assert log == ["enter", "own enter 999", "serve", "serve", "own leave", "leave"]
+    assert [record.message for record in caplog.records if record.name == "jupyter_app_meta"] == [around.UNSEEN]
 
 
 async def test_what_the_first_request_starts_has_nothing_of_it() -> None:

@@ -1,4 +1,4 @@
-"""What the log says once about an ASGI server on which dashboards cannot work, as soon as a request shows it.
+"""What the log says about an ASGI server on which dashboards cannot work, as soon as a request shows it.
 
 1. A server without a WebSocket library serves a socket's handshake as an ordinary request. Pages stay blank.
 2. Of several workers, each has its own kernels. A page asks a worker for a kernel that another one has.
@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 
 from ..dashboards.visits import Visits
 from .types import Scope
 
 _kernel = re.compile(r"/api/kernels/(?P<id>\w+(?:-\w+){4})(?:/channels)?", re.ASCII)
+
+EVERY = 3600.0
+"""After so many seconds a sentence is logged again, because the first one may have been a stranger's invention."""
 
 NO_SOCKETS = (
     "The ASGI server does not speak WebSocket, so dashboards stay blank: install a library for it, such as "
@@ -25,10 +29,10 @@ NOT_HERE = (
 
 
 class Hints:
-    """Watches the requests for kernels of one site. Each sentence is logged once, so that no visitor fills the log."""
+    """Watches the requests for kernels of one site. No visitor fills the log: each sentence is logged once an hour."""
 
     def __init__(self, visits: Visits, log: logging.Logger) -> None:
-        self._visits, self._log, self._logged = visits, log, set[str]()
+        self._visits, self._log, self._logged = visits, log, dict[str, float]()
 
     def watch(self, scope: Scope) -> None:
         """Log what a request shows about its server."""
@@ -36,13 +40,14 @@ class Hints:
         if match is None:
             return
         if _is_handshake(scope):
-            self._log_once(NO_SOCKETS)
+            self._log_now_and_then(NO_SOCKETS)
         elif not self._visits.was_here(match["id"]):
-            self._log_once(NOT_HERE)
+            self._log_now_and_then(NOT_HERE)
 
-    def _log_once(self, sentence: str) -> None:
-        if sentence not in self._logged:
-            self._logged.add(sentence)
+    def _log_now_and_then(self, sentence: str) -> None:
+        now = time.monotonic()
+        if now - self._logged.get(sentence, -EVERY) >= EVERY:
+            self._logged[sentence] = now
             self._log.warning(sentence)
 
 

@@ -34,6 +34,11 @@ from .stopping import is_worker, stop_server
 PAUSE = 5.0
 """After this many seconds, a lifespan that did not start is tried again."""
 
+UNSEEN = (
+    "No lifespan was run, so the first request starts it, and it may not be left when the server ends: use mount(app), "
+    "or pass lifespan=dashboards.lifespan to the host, and let the server run lifespans."
+)
+
 Enter = Callable[[object], AbstractAsyncContextManager[ASGIApp]]
 """What is entered; it gets the host's application, if that is known."""
 
@@ -158,6 +163,7 @@ class _Life:
             return
         if self._own is None and not self._ending.is_set() and time.monotonic() >= self._not_before:
             loop = asyncio.get_running_loop()
+            self._log.warning(UNSEEN)
             self._is_taken, self._started = True, loop.create_future()
             self._own = loop.create_task(self._alone(self._started), context=Context())
         if self._started is not None:
