@@ -33,8 +33,14 @@ def say(event):
 
 
 def kernels():
-    children = psutil.Process().children(recursive=True)
-    return sum("ipykernel_launcher" in child.cmdline() for child in children if child.status() != "zombie")
+    return sum(map(is_kernel, psutil.Process().children(recursive=True)))
+
+
+def is_kernel(process):
+    try:
+        return "ipykernel_launcher" in process.cmdline()  # a zombie has no command line
+    except psutil.Error:
+        return False
 
 
 async def failing(event):

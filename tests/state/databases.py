@@ -87,7 +87,7 @@ class RedisServer(Server):
 
 
 class PostgresServer(Server):
-    """A PostgreSQL with an empty database, which trusts whoever reaches its socket."""
+    """A PostgreSQL with an empty database, which trusts each client that reaches its socket."""
 
     @property
     def url(self) -> str:

@@ -2,8 +2,8 @@
 
 1. Each call is one question. What it returns is what was there then, and is read-only.
 2. ``get`` answers its default for a missing key. A server that does not answer is an error, and never a default.
-3. Whoever reads a value to write another uses ``add``, ``change`` or ``transaction``. Between a plain read and a plain
-   write, other code may write.
+3. Code that reads a value to write another uses ``add``, ``change`` or ``transaction``. Between a plain read and a
+   plain write, other code may write.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 2. Writes are kept until the block ends. They are applied if nothing that the block has read has changed, absent keys
    included. Otherwise the block raises Conflict, and nothing has happened.
 3. A block that raises writes nothing, and neither does a block that only reads.
-4. Whoever counts or lists the keys has read all that there were. A key that other code has added since is not noticed.
+4. Code that counts or lists the keys has read all of them. A key that other code has added since is not noticed.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Stored state: what may be stored, for whom it is kept, and who may ask for it. Pure; it knows nothing of Jupyter."""
+"""What may be stored, for which person it is kept, and who may ask for it. Pure; it knows nothing of Jupyter."""

@@ -10,9 +10,9 @@
 3. The token or password of the owner's own server means the owner, whose name is a random one at each login.
 4. Where many people hold one token, or authentication is off, a person is a browser's login cookie. A request without
    that cookie belongs to no person.
-5. A tab is keyed with the person. Whoever logs in next in the same tab finds nothing of the person before.
+5. A tab is keyed with the person. The next person who logs in in the same tab finds nothing of the person before.
 6. A dashboard and its notebook in an editor are two spaces. One notebook at two paths is two spaces.
-7. In doubt there is no identity, and only what is shared can be reached.
+7. In doubt the identity is None, and only what is shared can be reached.
 """
 
 from __future__ import annotations
