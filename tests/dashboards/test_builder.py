@@ -453,6 +453,25 @@ async def test_close_ends_what_waits_for_a_visitor(
     assert complaints(caplog) == []
 
 
+async def test_visitors_who_wait_as_the_server_ends_may_come_back(
+    tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A page that cannot begin any more is a 503 that says when to return, and no error of its notebook in the log."""
+    application, port = staged(tmp_path, monkeypatch, WHO), free_port()
+    server = application.listen(port, "127.0.0.1")
+    async with httpx.AsyncClient(timeout=60) as client:
+        crowd = 8 * (os.cpu_count() or 1)  # more kernels than are started at once
+        asked = [asyncio.create_task(client.get(f"http://127.0.0.1:{port}/")) for _ in range(crowd)]
+        await until(lambda: len(application.services.occupancy.runs) == crowd)
+        await application.close()
+        answers = await asyncio.gather(*asked)
+    server.stop()
+    refused = [answer for answer in answers if answer.status_code == 503]
+    assert refused and all(int(answer.headers["Retry-After"]) > 0 for answer in refused)
+    assert {answer.status_code for answer in answers} <= {200, 503}  # a page that had begun breaks off
+    assert children() == [] and left(temporary) == [] and complaints(caplog) == []
+
+
 async def test_close_ends_what_a_visitor_looks_at(
     tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -123,7 +123,7 @@ class Run:
     async def _start(self, ahead: bool) -> None:
         try:
             async with nullcontext() if ahead else self._services.traffic.start():
-                if self.state is State.CLOSED or self._services.traffic.closed:
+                if self._is_ending:
                     raise KernelFailed("The page was closed before its kernel started.")
                 await self._start_kernel(ahead)
         finally:
@@ -139,6 +139,11 @@ class Run:
         self._spawned.set()
         await kernel.ready(executor.startup_timeout(services.options.config))
 
+    @property
+    def _is_ending(self) -> bool:
+        """Whether the run or its whole server is being closed: what fails from then on is no fault of its notebook."""
+        return self.state is State.CLOSED or self._services.traffic.closed
+
     def html(self, patience: float) -> AsyncIterator[str]:
         """Yield the page as it comes, once, and a heartbeat whenever nothing came for ``patience`` seconds."""
         return self._page.html(patience)
@@ -151,7 +156,7 @@ class Run:
             self._page.break_off()  # the kernel died, and the server closed the run before a cell noticed
             raise
         except Exception as error:
-            self._page.break_off("" if self.state is State.CLOSED else self._report(error))
+            self._page.break_off("" if self._is_ending else self._report(error))
         finally:
             self._enter(State.RENDERED)
             self.cells.disconnect()
