@@ -6,7 +6,7 @@ import asyncio
 import re
 import socket
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -92,6 +92,8 @@ class Wire(TCPServer):
 
     def __init__(self, port: int) -> None:
         super().__init__()
+        self.is_deaf = False
+        self.lost = b""
         self._port = port
         self._ends: set[IOStream] = set()
 
@@ -102,19 +104,24 @@ class Wire(TCPServer):
         self._ends |= ends
         with suppress(StreamClosedError):
             await far.connect(("127.0.0.1", self._port))
-            await asyncio.gather(self._pass(stream, far), self._pass(far, stream))
+            await asyncio.gather(self._pass(stream, far), self._pass(far, stream, may_lose=True))
         for end in ends:
             end.close()
         self._ends -= ends
 
-    async def _pass(self, source: IOStream, sink: IOStream) -> None:
+    async def _pass(self, source: IOStream, sink: IOStream, *, may_lose: bool = False) -> None:
         with suppress(StreamClosedError):
             while True:
-                await sink.write(await source.read_bytes(65536, partial=True))
+                came = await source.read_bytes(65536, partial=True)
+                if may_lose and self.is_deaf:
+                    self.lost += came
+                else:
+                    await sink.write(came)
         sink.close()
 
     async def drop(self) -> None:
         """Break every connection there is."""
+        self.is_deaf = False
         broken = frozenset(self._ends)
         for end in broken:
             end.close()
@@ -137,6 +144,12 @@ class Relay:
     def url(self) -> str:
         """The server's address at this end of the wire."""
         return f"http://127.0.0.1:{self._own}/"
+
+    def deafen(self) -> Callable[[], bytes]:
+        """Lose what the server sends until the connections break; return what returns all that was lost so far."""
+        wire = self._wire
+        wire.is_deaf = True
+        return lambda: wire.lost
 
     def drop(self) -> None:
         """Break every connection there is; new ones pass."""

@@ -24,12 +24,20 @@ UPLOAD = """upload, told = ipywidgets.FileUpload(), ipywidgets.HTML("nothing yet
 upload.observe(lambda change: setattr(told, "value", f"{len(change.new[0].content)} bytes came"), "value")
 display(ipywidgets.VBox([upload, told]))"""
 
+SLOW = """import time, pathlib
+def moved_slowly(change):
+    label.value = f"begun|{change.new}"
+    while not pathlib.Path("open").exists():
+        time.sleep(0.01)
+slider.observe(moved_slowly, "value")"""
+"""After the cell ``SLIDER``: its callback ends once the file ``open`` is there."""
+
 APP = """
 app = (create_app(identity_provider=People,
                   config={"VoilaConfiguration": {"http_keep_alive_timeout": 1, "extension_denylist": [
                       "@jupyter-notebook/lab-extension", "jupyterlab-jupytext"]}})
        .with_app(path="/page", root="page.ipynb").with_app(path="/dark", root="dark.ipynb")
-       .with_app(path="/slow", root="slow.ipynb"))
+       .with_app(path="/slow", root="slow.ipynb").with_app(path="/held", root="held.ipynb"))
 """
 
 IS_ANOTHER = """known => {
@@ -51,8 +59,9 @@ RELOADED = """times => sessionStorage.setItem(`app-meta-reloads ${location.pathn
 
 
 def notebooks(home: Path) -> Path:
-    """Write the page's notebook, light and dark, and one that does not end; return their home."""
+    """Write the page in light and dark, one that does not end, and one whose callback is held; return their home."""
     write(home / "root" / "slow.ipynb", WHO, "import time; time.sleep(600)")
+    write(home / "root" / "held.ipynb", WHO, SLIDER, SLOW)
     for name, theme in (("page", "light"), ("dark", "dark")):
         write(home / "root" / f"{name}.ipynb", "%md # A page", WHO, SLIDER, UPLOAD, voila={"theme": theme})
     return home
@@ -60,7 +69,7 @@ def notebooks(home: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of three pages."""
+    """A server of these pages."""
     with staging(notebooks(tmp_path_factory.mktemp("script")), APP) as server:
         yield server
 
@@ -182,6 +191,22 @@ def test_page_keeps_its_kernel_over_a_break_of_the_network(server: Server, brows
     relay.close()
 
 
+def test_widget_goes_on_when_an_answer_was_lost(server: Server, browser: Browser) -> None:
+    """A widget waits until its last change is done; if the word of that is lost, it goes on all the same."""
+    relay = Relay(urlsplit(server.url).port or 80)
+    with window(browser, relay.url, "alice") as hers:
+        tab = Tab(hers, relay.url).open("held", "<alice|")
+        tab.move()
+        lost = relay.deafen()
+        (server.home / "root" / "open").touch()
+        eventually(lambda: b'"idle"' in lost())
+        relay.drop()
+        tab.page.locator(".noUi-handle").press("ArrowRight")
+        assert tab.label(2) == "begun|2"
+        assert tab.move() == "begun|3"
+    relay.close()
+
+
 def test_page_that_was_ended_says_so_and_stays(server: Server, browser: Browser) -> None:
     """What the server ended on purpose is not begun again by itself: its visitor may do so."""
     with window(browser, server.url, "alice") as hers:
@@ -269,9 +294,9 @@ def _contrast(one: str, other: str) -> float:
 
 
 def test_script_is_small_and_cannot_end_early() -> None:
-    """It is written into every page: it stays below 17 kB, and has no text that would end its element."""
+    """It is written into every page: it stays below 15 kB, and has no text that would end its element."""
     text = script(DEFAULT_LIMIT, 10)
-    assert len(text.encode()) < 17_000
+    assert len(text.encode()) < 15_000
     assert f'data-upload="{DEFAULT_LIMIT}" data-message="{MAX_UPLOAD}" data-beat="10000"' in text
     assert text.count("</script") == 1 and "<!--" not in text
     assert "http://" not in text and "https://" not in text

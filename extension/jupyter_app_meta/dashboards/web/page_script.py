@@ -15,19 +15,20 @@ from ..load.limits import largest
 PLACE = "  // (bar.js stands here)\n"
 """The line of ``page.js`` in whose place ``bar.js`` is written: the two share one function, and no name is global."""
 
+_comment = re.compile(r"^[ \t]*//.*\n", re.MULTILINE)
 _head = re.compile(r"<head(?:\s[^>]*)?>", re.IGNORECASE)
 
 
 @lru_cache(maxsize=8)
 def script(upload: int, beat: float) -> str:
-    """Return the script's element.
+    """Return the script's element, without the comments of its source.
 
     ``upload`` is how many bytes a page may upload at once. ``beat`` is after how many seconds an incomplete page gets a
     heartbeat.
     """
     templates = files(__package__) / "templates"
     page, bar = ((templates / name).read_text(encoding="utf-8") for name in ("page.js", "bar.js"))
-    text = page.replace(PLACE, bar)
+    text = _comment.sub("", page.replace(PLACE, bar))
     limits = f'data-upload="{upload}" data-message="{largest(upload)}" data-beat="{round(1000 * beat)}"'
     return f"<script {limits}>\n{text}</script>\n"
 

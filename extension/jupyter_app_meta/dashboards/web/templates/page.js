@@ -8,7 +8,9 @@
 // 3. A page that the server ended on purpose (1000) stays as it is, says so, and leaves the reload to its visitor.
 // 4. A message that is larger than the server accepts is not sent. The page gets a reply as if it had been, and goes on.
 // 5. A page that breaks off before its end says so, and leaves the reload to its visitor.
-// 6. An error of the page's own code that no output shows is reported here, with the id that its author finds in the log.
+// 6. A widget holds back its next change until the kernel is done with the last one. When the word of that was lost with
+//    a socket, the page hears it on the next one.
+// 7. An error of the page's own code that no output shows is reported here, with the id that its author finds in the log.
 (() => {
   "use strict";
   const { upload: UPLOAD, message: LARGEST, beat: BEAT } = document.currentScript.dataset; // bytes: the limit that the page names, and that of a message; ms
@@ -92,7 +94,10 @@
 
     send(data) {
       if (own.has(this) && length(data) > Number(LARGEST)) refuse(this, data);
-      else super.send(data);
+      else {
+        super.send(data);
+        if (own.has(this)) note(this, data);
+      }
     }
   }
   const own = new WeakSet();
@@ -110,6 +115,7 @@
     socket.addEventListener("message", (event) => {
       const text = errorIn(event.data);
       if (text && !ended) bar.show(text, { dismiss: true, over: bar.text !== LOST });
+      settle(socket, event.data);
     });
     socket.addEventListener("close", (event) => {
       open.delete(socket);
@@ -118,6 +124,34 @@
       if (NOTES[event.code]) bar.show(NOTES[event.code], { reload: event.code === 1013, dismiss: true });
       recover();
     });
+  }
+
+  // --- what the kernel is not done with ---------------------------------------------------------------------------------
+  // A kernel does what its page sends in order. Once it is done with a message, it is done with those of earlier sockets.
+
+  const waiting = new Map(); // by id: the header of a message to the kernel, and its socket
+
+  function note(socket, data) {
+    try {
+      if (textOf(data, 0) === "shell") waiting.set(headerOf(data).msg_id, { header: headerOf(data), socket });
+    } catch {
+      // The frame has another form, which the page's own client does not use.
+    }
+  }
+
+  function settle(socket, data) {
+    const id = doneWith(data);
+    if (!waiting.has(id)) return;
+    for (const [earlier, from] of waiting) {
+      if (earlier === id) break;
+      if (from.socket !== socket) tellIdle(socket, from.header);
+    }
+    waiting.delete(id);
+  }
+
+  function tellIdle(socket, header) {
+    waiting.delete(header.msg_id);
+    socket.dispatchEvent(new MessageEvent("message", { data: idle(header) }));
   }
 
   // --- coming back ----------------------------------------------------------------------------------------------------
@@ -215,15 +249,26 @@
     }
   }
 
-  // Return one part of a message in the binary form of kernel sockets: 64-bit offsets, the channel, header, parent header,
-  // metadata and content.
-  function partOf(data, number) {
+  // Return the text of one part of a message in the binary form of kernel sockets: 64-bit offsets, the channel, header,
+  // parent header, metadata and content.
+  function textOf(data, number) {
     const view = ArrayBuffer.isView(data) ? new DataView(data.buffer, data.byteOffset, data.byteLength) : new DataView(data);
     const [start, stop] = [number + 1, number + 2].map((place) => Number(view.getBigUint64(8 * place, true)));
-    return JSON.parse(new TextDecoder().decode(new Uint8Array(view.buffer, view.byteOffset + start, stop - start)));
+    return new TextDecoder().decode(new Uint8Array(view.buffer, view.byteOffset + start, stop - start));
   }
 
+  const partOf = (data, number) => JSON.parse(textOf(data, number));
   const headerOf = (data) => partOf(data, 1);
+
+  // Return the id of the message that a kernel says it is done with, or nothing.
+  function doneWith(data) {
+    try {
+      const isIdle = headerOf(data).msg_type === "status" && partOf(data, 4).execution_state === "idle";
+      return isIdle ? partOf(data, 2).msg_id : "";
+    } catch {
+      return ""; // the frame has another form, which the page's own client does not use
+    }
+  }
 
   // Return the text of the error that a message reports, or nothing.
   function errorIn(data) {
