@@ -4,8 +4,8 @@
 2. If the context fails, uvicorn stops as usual, and the error is raised here. If the error is swallowed, ``run``
    returns.
 3. SIGTERM and Ctrl-C stop uvicorn. Then the context is left, and the signal is sent again to its former handler. If the
-   context raises an error, the error is raised instead. A signal that comes while the context is entered or left
-   cancels that.
+   context raises an error, the error is raised instead. A second Ctrl-C cancels the requests that have not ended. A
+   signal that comes while the context is entered or left cancels that.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from starlette.types import ASGIApp
 from ..errors import LifespanError
 from ..lifespans import Variables, shielded
 from .lifespan.factories import AppFactory, entered
-from .lifespan.gate import Gate
+from .lifespan.gate import GRACE, Gate
 from .lifespan.inside import alive, lifespan_scope
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class _Serving:
         try:
             await server
         finally:
-            await gate.close()
+            await gate.close(0 if self.server.force_exit else GRACE)
 
     @contextmanager
     def signals(self) -> Iterator[None]:
