@@ -9,17 +9,18 @@ from pathlib import Path
 
 import psutil
 from harness import Server, Socket, free_port, kernelspec, launched
-from stage import KERNEL, WHO, Opened, browse, kernels, write
+from stage import KERNEL, SLIDER, WHO, Opened, browse, kernels, write
 
 from jupyter_app_meta.dashboards.setup import runtime
 
 COMMON = """
-import asyncio, os, signal, sys, threading
+import asyncio, json, os, signal, sys, threading
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 
 import anyio, psutil, uvicorn
 from fastapi import FastAPI
+from jupyter_client.kernelspec import KernelSpecManager
 
 from jupyter_app_meta import create_asgi_app
 from jupyter_app_meta.asgi import run, within
@@ -71,9 +72,42 @@ def host(lifespan=None):
     return app
 
 
+seen = {}
+
+
+def sees(hook, answer=None):
+    def called(*arguments):
+        seen[hook] = sorted({*seen.get(hook, ()), stage.get()})
+        return answer(*arguments) if callable(answer) else answer
+
+    return called
+
+
+class Specs(KernelSpecManager):
+    def get_kernel_spec(self, name):
+        spec = super().get_kernel_spec(name)
+        spec.env["STAGE"] = stage.get()  # the server's own work: it starts a kernel, warm or not
+        return spec
+
+
+def page_of_error(status, request):
+    return json.dumps({**seen, "on_error": [stage.get()]})
+
+
+def user(scope):
+    is_handshake = scope["path"].endswith("/channels")
+    return sees("user of a socket" if is_handshake else "user", None)()
+
+
+def meta(request):
+    return {"stage": stage.get()}
+
+
 def builder(**more):
-    made = create_asgi_app(meta=lambda request: {"stage": stage.get()}, user=lambda scope: None, **more)
-    return made.with_app(path="", root="page.ipynb", warm=1)
+    own = {"VoilaConfiguration": {"kernel_spec_manager_class": Specs}}
+    made = create_asgi_app(meta=meta, user=user, on_error=page_of_error, config=own, **more)
+    made = made.with_dynamic_directory(path="/nb", directory=".", validate_callback=sees("validate_callback", True))
+    return made.with_app(path="", root="page.ipynb", warm=1, authorize=sees("authorize", True))
 """
 
 FORMS = {
@@ -122,12 +156,17 @@ SEEN = {"host": "outside", "part": "outside", "argument": "inside", "within": "i
 """The variable of the surroundings, as requests see it. What a host's own lifespan sets, none of its requests sees."""
 
 
+SHOWN = """import os
+print("meta", dict(m.meta), "environment", os.environ["STAGE"])"""
+"""A cell that prints what the page's hook and the start of its kernel have seen."""
+
+
 @contextmanager
 def living(home: Path, code: str, *command: str) -> Iterator[Server]:
     """Serve what this code makes, in ``home/root``; in the end, nothing is left of its folders."""
     port = free_port()
     kernelspec(home, KERNEL)
-    write(home / "root" / "page.ipynb", WHO, 'print("meta", dict(m.meta))')
+    write(home / "root" / "page.ipynb", WHO, SHOWN, SLIDER.replace("{change.new}", "{change.new}|{m.request.meta}"))
     (script := home / "code" / "host.py").parent.mkdir()
     script.write_text(COMMON + code)
     argv = [word.format(port=port, home=home) for word in command] or [str(script)]
@@ -151,9 +190,9 @@ def folders(temporary: Path) -> int:
 
 
 def opened(server: Server, stage: str = "outside") -> Opened:
-    """Open the page, and see which value its request sees."""
+    """Open the page, and see which value its request sees. The start of its warm kernel has seen the lifespan's."""
     page = browse(server.visitor(), "")
-    assert f"meta {{'stage': '{stage}'}}" in page.html
+    assert f"meta {{'stage': '{stage}'}} environment inside" in page.html
     return page
 
 
