@@ -16,6 +16,7 @@ from sphinx.application import Sphinx
 
 import jupyter_app_meta
 from jupyter_app_meta import cli
+from jupyter_app_meta.cli.logins import CHOICES, PROVIDERS
 from jupyter_app_meta.cli.serve import Serve
 from jupyter_app_meta.errors import AppMetaError
 from jupyter_app_meta.server.app import AppMetaExtension
@@ -67,25 +68,45 @@ def _command(parser: argparse.ArgumentParser, words: str) -> Iterator[str]:
     yield from (f"## `{words}`", "", "```text", parser.format_help().rstrip(), "```", "")
 
 
+OWNERS = {cls.__name__: cls for cls in (AppMetaExtension, Serve, *PROVIDERS)}
+"""The classes whose options have a short form."""
+
+
 def _short_forms() -> Iterator[str]:
     """Yield a table of the short forms of ``serve``'s options that are its own."""
     yield from ("| short form | option | effect |", "|---|---|---|")
     for name, path in sorted(Serve.aliases.items()):
         section, _, trait = path.partition(".")
-        if section == "Serve":
-            yield f"| `--{name}=…` | `{path}` | {_prose(Serve.class_own_traits()[trait].help)} |"
+        if section in OWNERS:
+            yield f"| `--{name}=…` | `{path}` | {_prose(OWNERS[section].class_traits()[trait].help)} |"
     for name, (settings, text) in sorted(Serve.flags.items()):
         if "Serve" in settings:
             yield f"| `--{name}` | | {' '.join(text.split())} |"
 
 
+SECTIONS: dict[Any, str] = {
+    AppMetaExtension: "What a server forwards",
+    Serve: "What `jupyter app-meta serve` does",
+    **{cls: f"How visitors log in with `{name}`" for name, (cls, _) in CHOICES.items()},
+}
+
+
 def _options() -> Iterator[str]:
     """Yield a heading for each option, so that each has an address of its own."""
-    for cls, what in ((AppMetaExtension, "What a server forwards"), (Serve, "What `jupyter app-meta serve` does")):
+    for cls, what in SECTIONS.items():
         yield from (f"## `{cls.__name__}`", "", f"{what}.", "")
-        for name, trait in sorted(cls.class_own_traits(config=True).items()):
+        for name, trait in sorted(_own_options(cls).items()):
             yield from (f"### `{name}`", "", f"*{_kind(trait)}; default: {_default(trait)}*", "")
             yield from (_prose(trait.help), "")
+
+
+def _own_options(cls: Any) -> dict[str, Any]:
+    """Return the options of a class that jupyter_server's classes do not have."""
+    ours = [base for base in cls.__mro__ if base.__module__.startswith("jupyter_app_meta.")]
+    found: dict[str, Any] = {}
+    for base in reversed(ours if cls not in (AppMetaExtension, Serve) else [cls]):
+        found |= base.class_own_traits(config=True)
+    return {name: trait for name, trait in found.items() if not name.endswith("_handler_class")}
 
 
 def _kind(trait: Any) -> str:

@@ -16,6 +16,7 @@ The tree::
     ├── DashboardError        ``create_app()`` or ``serve`` was given something that it cannot serve
     │   ├── KernelMissing     ... because a notebook's kernel is not installed
     │   └── BadNotebook       ... because a notebook in text cannot be read
+    ├── IdentityError         an identity provider cannot be set up
     └── StateError            stored state cannot be read or written
         ├── StateUnavailable  ... because the store or the server does not answer
         ├── NoVisitor         ... because the running code belongs to no visitor
@@ -114,6 +115,10 @@ class KernelMissing(DashboardError):
 
 class BadNotebook(DashboardError):
     """A notebook in text (.py, .md) cannot be read; the message says why, and what to do."""
+
+
+class IdentityError(AppMetaError, ValueError):
+    """An identity provider cannot be set up. The message names the option or the file and its line, and the fix."""
 
 
 class StateError(AppMetaError):

@@ -37,6 +37,8 @@ HONOURED = {
     "iopub_timeout on_cell_complete on_cell_error on_cell_execute on_cell_executed on_cell_start "
     "raise_on_iopub_timeout record_timing shell_timeout_interval skip_cells_with_tag startup_timeout timeout",
     "AppMetaExtension": " ".join(OPTIONS),
+    "SessionProvider": "login_required session_length",
+    "UsersIdentityProvider": "file",
 }
 """What has its effect. Whoever adds to it has seen it: the tests below show those that we have a hand in."""
 

@@ -66,7 +66,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def test_server_without_a_login_says_so_at_its_start(server: Server) -> None:
     """The log names what to choose."""
-    assert "No authentication is configured: require_user() refuses every visitor. Set --token," in server.log
+    assert "Nobody is authenticated here: require_user() refuses everybody. Choose --users," in server.log
 
 
 def test_page_that_needs_a_login_says_that_there_is_none(server: Server) -> None:

@@ -2,6 +2,7 @@
 
     jupyter app-meta serve notebooks/                 the notebooks of a folder, to visitors
     jupyter app-meta check                            what is forwarded, and what is wrong or risky
+    jupyter app-meta passwd alice --users people.toml write a password for `serve --users people.toml`
     jupyter app-meta kernelspec install --sys-prefix  register this environment's request-aware kernel
     jupyter app-meta kernelspec remove --sys-prefix   undo that
 
@@ -35,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments, rest = parser.parse_known_args(argv)
         if arguments.command == "check":
             return _check(arguments, rest)
+        if arguments.command == "passwd":
+            return _passwd(arguments, rest, leaves["passwd"])
         if rest:
             raise Refused(nearest(rest[0], leaves[arguments.action]))
         return _kernelspec(arguments)
@@ -69,6 +72,15 @@ def _check(arguments: argparse.Namespace, rest: list[str]) -> int:
     return 1 if report.faults else 0
 
 
+def _passwd(arguments: argparse.Namespace, rest: list[str], known: list[str]) -> int:
+    from . import passwd
+
+    if rest:
+        raise Refused(nearest(rest[0], known))
+    print(passwd.write(arguments.name, arguments.users))
+    return 0
+
+
 def _kernelspec(arguments: argparse.Namespace) -> int:
     place = kernelspec.Place(arguments.name, arguments.user, sys.prefix if arguments.sys_prefix else arguments.prefix)
     if arguments.action == "remove":
@@ -80,14 +92,14 @@ def _kernelspec(arguments: argparse.Namespace) -> int:
 
 
 def _parsers() -> tuple[argparse.ArgumentParser, dict[str, list[str]]]:
-    """Return the parser, and the options of each ``kernelspec`` action, from which an error's hint is chosen."""
+    """Return the parser, and the options of each command below, from which an error's hint is chosen."""
     parser = argparse.ArgumentParser(prog="jupyter app-meta", description=__doc__, allow_abbrev=False)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="serve | check | kernelspec")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="serve | check | passwd | kernelspec")
     commands.add_parser("serve", add_help=False, help="serve notebooks to visitors as dashboards")
     _add_check(commands)
-    actions = _add_kernelspec(commands)
+    actions = {"passwd": _add_passwd(commands), **_add_kernelspec(commands)}
     return parser, {name: list(leaf._option_string_actions) for name, leaf in actions.items()}
 
 
@@ -105,6 +117,19 @@ def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--notebooks", metavar="PLACE", help="also judge a notebook or folder that `jupyter app-meta serve` would serve"
     )
     check.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
+def _add_passwd(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    passwd = commands.add_parser(
+        "passwd",
+        allow_abbrev=False,
+        help="write a user's password into a file of users",
+        description="Asks for a password twice and writes its argon2 hash into a file of users, which is made if it "
+        "does not exist. All other lines stay. If the input is not a terminal, its first line is the password.",
+    )
+    passwd.add_argument("name", help="the user's name")
+    passwd.add_argument("--users", metavar="FILE", default="people.toml", help="the file (default: %(default)s)")
+    return passwd
 
 
 def _add_kernelspec(

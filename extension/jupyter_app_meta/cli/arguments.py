@@ -13,6 +13,7 @@ from traitlets.config import Config
 from ..dashboards.paths import SUFFIXES
 from ..dashboards.setup.ports import authority
 from ..errors import DashboardError
+from . import logins
 from .options import Refused, nearest
 
 CONFIGURATION = ("jupyter_app_meta_config.py", "jupyter_app_meta_config.json", "voila.py", "voila.json")
@@ -27,6 +28,7 @@ ALIASES = {
     "identity-provider": "Serve.identity_provider_class",
     "warm": "Serve.warm",
     "files": "Serve.files",
+    **logins.ALIASES,
 }
 """The short forms of options that take a value."""
 

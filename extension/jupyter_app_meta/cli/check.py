@@ -52,12 +52,17 @@ def report(config: str | None, options: list[str], notebooks: str | None = None)
 
 def _divided(options: list[str]) -> tuple[list[str], list[str]]:
     """Return the options of ``serve``, and those of ``jupyter server``."""
-    own = [option for option in options if option.startswith(tuple(f"--{section}." for section in SERVED))]
-    return own, [option for option in options if option not in own]
+    from . import logins
+
+    own, rest = logins.taken(options)
+    own += [option for option in rest if option.startswith(tuple(f"--{section}." for section in SERVED))]
+    return own, [option for option in rest if option not in own]
 
 
 def _says(config: Mapping[str, Any]) -> bool:
-    return any(section in config for section in SERVED)
+    from . import logins
+
+    return any(section in config for section in (*SERVED, *logins.SECTIONS))
 
 
 def _files_read(configured: Configuration) -> Iterator[Row]:

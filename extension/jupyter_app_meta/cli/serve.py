@@ -30,13 +30,13 @@ from ..lifespans import is_of_lifespan
 from ..server import hooks
 from ..server.app import AppMetaExtension
 from ..server.reports import logs
-from . import arguments
+from . import arguments, logins
 from .program import Program
 from .traits import count, limit, seconds, switch, text
 
 SAME = (
     *("warm", "base_url", "idle_timeout", "connect_timeout", "files", "trust_xheaders"),
-    *("server_id", "public_url", "allow_origin", "allow_origin_pat", "frame_ancestors"),
+    *("public_url", "allow_origin", "allow_origin_pat", "frame_ancestors"),
     *("max_pages", "max_pages_per_visitor", "max_pages_per_address", "max_connections", "quiet_timeout", "max_upload"),
 )
 """Options that ``create_app`` has by the same name."""
@@ -53,6 +53,7 @@ class Serve(Program):
     examples = """
     jupyter app-meta serve notebooks/                 # every notebook of a folder, and an index
     jupyter app-meta serve sales.ipynb --warm 4       # four kernels are run ahead of their visitors
+    jupyter app-meta serve notebooks/ --users people.toml --ip=0.0.0.0
     jupyter app-meta serve notebooks/ --identity-provider=our_login.Provider --ip=0.0.0.0
     jupyter app-meta serve notebooks/ --hub           # the command of a service in jupyterhub_config.py
     jupyter app-meta serve notebooks/ --AppMetaExtension.cookies_allow=theme --VoilaConfiguration.theme=dark
@@ -66,6 +67,7 @@ class Serve(Program):
         KernelSpecManager,
         VoilaConfiguration,
         VoilaExecutor,
+        *logins.PROVIDERS,
     ]
 
     port = count(8866, "The port to listen on; 0 takes any free port.", most=65535)
@@ -142,13 +144,9 @@ class Serve(Program):
         "'self'",
     )
     cookie_secret = Bytes(
-        help="The secret that signs cookies. By default it is kept beside the file of state, readable only by this "
-        "account, or in the database of AppMetaExtension.state_url, where all servers find it."
+        help="The secret that signs cookies. By default it is kept beside Jupyter's data, readable only by this "
+        "account. Several servers behind one address need the same secret."
     ).tag(config=True)
-    server_id = text(
-        "What the ids of this server's kernels begin with, such as aaaa: four digits or lower-case letters. A proxy in "
-        "front of several servers sends a kernel's requests to its server by it. Each server needs its own."
-    )
     cookie_secret_file = text(
         "A file with the secret that signs cookies, at least 32 bytes; it is created if it does not exist."
     )
@@ -182,6 +180,7 @@ class Serve(Program):
         arguments.refuse_unknown(self.config, self.class_trait_names(config=True))
         if self.auto_token and not self.token:
             self.token = os.urandom(24).hex()
+        self._choose_login()
         if self.hub:
             self._join_hub()
         if self.config_file and not Path(self.config_file).is_file():
@@ -205,6 +204,12 @@ class Serve(Program):
         if place.is_file():
             return builder.with_app(path="/", root=place, authorize=authorize)
         return builder.with_index().with_dynamic_directory(path="/", directory=place, validate=authorize)
+
+    def _choose_login(self) -> None:
+        """Use the provider that an option such as ``--users`` chooses."""
+        rivals = {"--token": bool(self.token), "--hub": self.hub, "a password": has_secret(self.config)}
+        if chosen := logins.chosen(self.config, self._provider(), rivals):
+            self.identity_provider_class = chosen
 
     def _join_hub(self) -> None:
         """Take the address from the Hub that started this command, and ask it who a visitor is."""

@@ -12,11 +12,13 @@ import zmq.asyncio
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvider
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
+from traitlets import TraitError
 from traitlets.config import Application, Config
 from voila.configuration import VoilaConfiguration
 
 from ...errors import DashboardError
 from ...model import HTTPRequest
+from ...providers.base import VisitorProvider
 from ...server.app import AppMetaExtension
 from ...server.context import StampingContext
 from ...server.messages.incoming import ACCEPTED
@@ -26,7 +28,6 @@ from .. import hooks
 from ..files import looks
 from ..load.limits import Limits
 from ..load.occupancy import Occupancy
-from ..peers import Peers
 from ..runs.kept import Kernels
 from ..services import Options, Services, Tasks
 from ..visits import Visits
@@ -39,6 +40,11 @@ RECONNECT = 20
 """Milliseconds between two attempts to reach a kernel that is starting. Visitors would notice ZeroMQ's default, 100."""
 
 
+_silent = logging.getLogger(f"{__name__}.silent")
+_silent.addHandler(logging.NullHandler())
+_silent.propagate = False
+
+
 class Base(NamedTuple):
     """The base URL of a server, and the one with which its pages are rendered, if that is another one."""
 
@@ -46,15 +52,7 @@ class Base(NamedTuple):
     of_pages: str = ""
 
 
-def services(
-    config: Config,
-    log: logging.Logger,
-    base: Base,
-    folder: Path,
-    secret: bytes,
-    limits: Limits,
-    peers: Peers,
-) -> Services:
+def services(config: Config, log: logging.Logger, base: Base, folder: Path, secret: bytes, limits: Limits) -> Services:
     """Return what all dashboards of one server share; connection files are in ``folder``."""
     extension = AppMetaExtension(config=config, log=log)
     check(extension)
@@ -63,7 +61,7 @@ def services(
     options = Options(config, base.url, looks_of(config), limits.found(), hook, base.of_pages)
     visits = Visits()
     specs: KernelSpecManager = options.voila.kernel_spec_manager_class(config=config, log=log)
-    kernels, sockets = _kernels(options, specs, visits, folder, peers, log), zmq.asyncio.Context()
+    kernels, sockets = _kernels(options, specs, visits, folder, log), zmq.asyncio.Context()
     sockets.setsockopt(zmq.RECONNECT_IVL, RECONNECT)
     for context in (sockets, kernels.context):
         context.setsockopt(zmq.RCVHWM, 0)  # beyond a limit, ZeroMQ would silently drop what kernels publish
@@ -73,7 +71,7 @@ def services(
         options=options,
         log=log,
         kernels=kernels,
-        peers=peers,
+        specs=specs,
         context=_context(extension, kernels, visits, secret),
         visits=visits,
         sockets=sockets,
@@ -83,20 +81,10 @@ def services(
     )
 
 
-def peers(config: Config, tag: str, log: logging.Logger) -> Peers:
-    """Return the store that a server shares, with its name ``tag`` in it; raises what ``Peers.open`` does."""
-    extension = AppMetaExtension(config=config, log=log)
-    extension.refuse_unknown_options()
-    return Peers.open(extension, tag)
-
-
-def _kernels(
-    options: Options, specs: KernelSpecManager, visits: Visits, folder: Path, peers: Peers, log: logging.Logger
-) -> Kernels:
+def _kernels(options: Options, specs: KernelSpecManager, visits: Visits, folder: Path, log: logging.Logger) -> Kernels:
     """Return the manager of kernels, whose connection files are in ``folder``."""
     return Kernels(
         visits,
-        peers.new_kernel_id,
         config=_kernels_config(options.config, folder),
         log=log,
         connection_dir=str(folder),
@@ -179,6 +167,16 @@ def provider(
     if made.has_trait("allow_password_change"):
         made.set_trait("allow_password_change", False)  # a new password would be written into a configuration file
     return made
+
+
+def check_provider(given: object, config: Config) -> None:
+    """Raise DashboardError if one of our identity providers cannot be made with this configuration."""
+    if not isinstance(given, type) or not issubclass(given, VisitorProvider):
+        return
+    try:
+        given(config=config, log=_silent)
+    except TraitError as error:
+        raise DashboardError(str(error)) from error
 
 
 def has_secret(config: Config) -> bool:

@@ -12,8 +12,7 @@ from ..services import Services
 from .base import Handler, render
 
 NOBODY = (
-    "No authentication is configured: require_user() refuses every visitor. Set --token, --identity-provider or --hub, "
-    "or AppMetaExtension.user_header with trusted_proxies."
+    "Nobody is authenticated here: require_user() refuses everybody. Choose --users, --oidc-issuer or --proxy-header."
 )
 
 

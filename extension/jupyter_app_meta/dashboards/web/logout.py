@@ -8,6 +8,8 @@ from jupyter_server.auth.decorator import allow_unauthenticated
 from jupyter_server.auth.identity import IdentityProvider
 from jupyter_server.auth.logout import LogoutHandler
 
+from ...providers.base import VisitorProvider
+from ...providers.handlers import LogoutHandler as OurLogout
 from ...server import identity
 from .base import Handler, render
 
@@ -29,9 +31,14 @@ class LogoutForm(Handler):
             if visit.belongs_to(who):
                 services.spawn(services.visits.end(kernel_id))
         provider = self.identity_provider
+        elsewhere = await provider.leave(self, self.current_user) if isinstance(provider, VisitorProvider) else ""
         options = {name: value for name, value in provider.cookie_options.items() if name in ATTRIBUTES}
         self.clear_cookie(provider.get_cookie_name(self), **{"path": self.base_url, **options})
-        self._show(is_done=True)
+        if elsewhere:
+            self.set_header("Cache-Control", "no-store")
+            self.redirect(elsewhere, status=303)
+        else:
+            self._show(is_done=True)
 
     def _show(self, *, is_done: bool) -> None:
         self.set_header("Cache-Control", "no-store")
@@ -46,7 +53,5 @@ ATTRIBUTES = ("path", "domain", "secure", "samesite", "partitioned")
 
 def with_form(provider: IdentityProvider, routes: list[Any]) -> list[Any]:
     """Return a provider's routes, with our form instead of jupyter_server's logout by a link."""
-    stock = provider.logout_handler_class is LogoutHandler
-    return [
-        (path, LogoutForm if stock and handler is LogoutHandler else handler, *rest) for path, handler, *rest in routes
-    ]
+    stock = provider.logout_handler_class if provider.logout_handler_class in (LogoutHandler, OurLogout) else None
+    return [(path, LogoutForm if handler is stock else handler, *rest) for path, handler, *rest in routes]

@@ -1,0 +1,1 @@
+"""Users in a file: names, groups and hashes of passwords, which a deployer writes and the server reads."""
