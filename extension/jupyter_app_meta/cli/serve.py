@@ -36,7 +36,7 @@ from .traits import count, limit, seconds, switch, text
 
 SAME = (
     *("warm", "base_url", "idle_timeout", "connect_timeout", "files", "trust_xheaders"),
-    *("public_url", "allow_origin", "allow_origin_pat", "frame_ancestors"),
+    *("server_id", "public_url", "allow_origin", "allow_origin_pat", "frame_ancestors"),
     *("max_pages", "max_pages_per_visitor", "max_pages_per_address", "max_connections", "quiet_timeout", "max_upload"),
 )
 """Options that ``create_app`` has by the same name."""
@@ -144,9 +144,13 @@ class Serve(Program):
         "'self'",
     )
     cookie_secret = Bytes(
-        help="The secret that signs cookies. By default it is kept beside Jupyter's data, readable only by this "
-        "account. Several servers behind one address need the same secret."
+        help="The secret that signs cookies. By default it is kept beside the file of state, readable only by this "
+        "account, or in the database of AppMetaExtension.state_url, where all servers find it."
     ).tag(config=True)
+    server_id = text(
+        "What the ids of this server's kernels begin with, such as aaaa: four digits or lower-case letters. A proxy in "
+        "front of several servers sends a kernel's requests to its server by it. Each server needs its own."
+    )
     cookie_secret_file = text(
         "A file with the secret that signs cookies, at least 32 bytes; it is created if it does not exist."
     )

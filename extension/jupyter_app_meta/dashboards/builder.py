@@ -188,6 +188,7 @@ def create_app(
     base_url: str = "/",
     cookie_secret: bytes | None = None,
     cookie_secret_file: str | Path | None = None,
+    server_id: str = "",
     idle_timeout: float = 300,
     connect_timeout: float = 60,
     max_age: float = 3600,
@@ -213,7 +214,9 @@ def create_app(
     error page, or None. ``lifespan`` is an asynccontextmanager, like FastAPI's: it is entered before the first page and
     left after the last kernel, and each request sees its ContextVars. ``meta``, ``warm`` and ``max_age`` (seconds after
     which a warm kernel is replaced) are the defaults of every dashboard. Cookies are signed with ``cookie_secret``, or
-    with the content of ``cookie_secret_file``, or else with a secret that is kept beside Jupyter's data.
+    with the content of ``cookie_secret_file``, or else with a secret that all servers of one store of state share.
+    ``server_id``, such as ``aaaa``, is what the ids of this server's kernels begin with, so that a proxy in front of
+    several servers finds it.
 
     A page that has lost its connection for ``idle_timeout`` seconds, or has not connected within ``connect_timeout``,
     loses its kernel, and so does a page whose visitor sends nothing for ``quiet_timeout`` seconds (0: never). If

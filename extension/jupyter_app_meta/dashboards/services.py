@@ -19,9 +19,11 @@ from ..server.context import StampingContext
 from ..server.hooks import Meta
 from ..server.messages.gate import Accounts
 from ..server.reports.incidents import Incidents
+from ..state.stores.base import Store
 from .load.limits import Limits
 from .load.occupancy import Occupancy
 from .load.traffic import Traffic
+from .peers import Peers
 from .visits import Visits
 
 
@@ -80,14 +82,15 @@ class Tasks:
 class Services:
     """The options, the managers, the stamping context and the open pages of a server.
 
-    ``sockets`` is the ZeroMQ context of the clients that run pages. ``occupancy`` says whether there is room for one
-    more page. ``accounts`` counts the messages of each visitor's pages.
+    ``sockets`` is the ZeroMQ context of the clients that run pages. ``peers`` has the store that servers share.
+    ``occupancy`` says whether there is room for one more page. ``accounts`` counts the messages of each visitor's
+    pages.
     """
 
     options: Options
     log: logging.Logger
     kernels: AsyncMappingKernelManager
-    specs: KernelSpecManager
+    peers: Peers
     context: StampingContext
     visits: Visits
     sockets: zmq.asyncio.Context
@@ -96,6 +99,18 @@ class Services:
     tasks: Tasks
     accounts: Accounts = field(default_factory=Accounts)
     traffic: Traffic = field(default_factory=Traffic)
+
+    @property
+    def specs(self) -> KernelSpecManager:
+        """The manager of the kernels that are installed."""
+        found = self.kernels.kernel_spec_manager
+        assert found is not None
+        return found
+
+    @property
+    def store(self) -> Store | None:
+        """Where state is kept; None if it is not kept."""
+        return self.peers.store
 
     @property
     def ambient(self) -> Ambient:

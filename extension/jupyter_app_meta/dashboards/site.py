@@ -22,6 +22,7 @@ from .hooks import OnError
 from .load.limits import Limits
 from .mounts import Mount
 from .paths import Route
+from .peers import Peers
 from .services import Services
 from .setup import managers, runtime
 from .setup.outside import Outside
@@ -67,11 +68,11 @@ class Site:
         self._is_closed = False
 
     @classmethod
-    def open(cls, plan: Plan, secret: bytes) -> Site:
-        """Open what a plan needs. The names of browser tabs are made from ``secret``."""
+    def open(cls, plan: Plan, secret: bytes, peers: Peers) -> Site:
+        """Open what a plan needs. The names of browser tabs are made from ``secret``. The site closes ``peers``."""
         with ExitStack() as undo:
             folder = undo.enter_context(runtime.folder(plan.log))
-            services = managers.services(plan.config, plan.log, plan.base, folder, secret, plan.limits)
+            services = managers.services(plan.config, plan.log, plan.base, folder, secret, plan.limits, peers)
             return cls(plan, services, undo.pop_all())
 
     async def entries(self) -> list[Entry]:
@@ -83,6 +84,7 @@ class Site:
         if self._running is not None or self._is_closed:
             return False
         self._running = self.services.spawn(self._look_after())
+        self.services.spawn(self.services.peers.look_after())
         return True
 
     async def _look_after(self) -> None:
@@ -129,6 +131,7 @@ class Site:
         self.services.tasks.cancel()
         self.services.sockets.destroy(linger=0)
         self.services.kernels.context.destroy(linger=0)
+        await asyncio.to_thread(self.services.peers.close)
         self._resources.close()
 
     async def _shut_down_kernels(self) -> None:

@@ -97,6 +97,15 @@ class AppMetaExtension(ExtensionApp):
         help="Write an event for each cell and each callback: the user, the kernel and the time, never code. "
         "EventLogger.handlers sets where the events go.",
     ).tag(config=True)
+    state_url = Unicode(
+        help="Where state is kept: sqlite:////absolute/path.db, redis://host, postgresql://user@host/database, or "
+        "'off'. By default it is a SQLite file beside Jupyter's data, which only this account can read. Several "
+        "servers behind one address need one Redis or database."
+    ).tag(config=True)
+    state_url_file = Unicode(
+        help="A file with the URL for state_url. A password in it appears neither in the command line nor in the "
+        "environment."
+    ).tag(config=True)
     tcp_nodelay = Bool(
         True, help="Switch off Nagle's algorithm on kernel connections, which delays replies by up to 40 ms."
     ).tag(config=True)

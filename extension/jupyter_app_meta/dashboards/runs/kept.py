@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
@@ -29,11 +29,15 @@ class Keeper(Protocol):
 
 
 class Kernels(AsyncMappingKernelManager):
-    """jupyter_server's manager with a limit: its own buffer for a disconnected page has none."""
+    """jupyter_server's manager with ids from ``new_id``, and with a limit to what is buffered for a page."""
 
-    def __init__(self, keeper: Keeper, **options: object) -> None:
+    def __init__(self, keeper: Keeper, new_id: Callable[[], str], **options: object) -> None:
         super().__init__(**options)  # type: ignore[no-untyped-call]  # jupyter_server's own
-        self._keeper = keeper
+        self._keeper, self._new_id = keeper, new_id
+
+    def new_kernel_id(self, **options: object) -> str:
+        """Return an id for a new kernel; a proxy finds this server by it."""
+        return self._new_id()
 
     def start_watching_activity(self, kernel_id: str) -> None:
         """Listen to a kernel, without receiving much of it ahead."""

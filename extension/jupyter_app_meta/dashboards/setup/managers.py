@@ -28,6 +28,7 @@ from .. import hooks
 from ..files import looks
 from ..load.limits import Limits
 from ..load.occupancy import Occupancy
+from ..peers import Peers
 from ..runs.kept import Kernels
 from ..services import Options, Services, Tasks
 from ..visits import Visits
@@ -52,7 +53,15 @@ class Base(NamedTuple):
     of_pages: str = ""
 
 
-def services(config: Config, log: logging.Logger, base: Base, folder: Path, secret: bytes, limits: Limits) -> Services:
+def services(
+    config: Config,
+    log: logging.Logger,
+    base: Base,
+    folder: Path,
+    secret: bytes,
+    limits: Limits,
+    peers: Peers,
+) -> Services:
     """Return what all dashboards of one server share; connection files are in ``folder``."""
     extension = AppMetaExtension(config=config, log=log)
     check(extension)
@@ -61,7 +70,7 @@ def services(config: Config, log: logging.Logger, base: Base, folder: Path, secr
     options = Options(config, base.url, looks_of(config), limits.found(), hook, base.of_pages)
     visits = Visits()
     specs: KernelSpecManager = options.voila.kernel_spec_manager_class(config=config, log=log)
-    kernels, sockets = _kernels(options, specs, visits, folder, log), zmq.asyncio.Context()
+    kernels, sockets = _kernels(options, specs, visits, folder, peers, log), zmq.asyncio.Context()
     sockets.setsockopt(zmq.RECONNECT_IVL, RECONNECT)
     for context in (sockets, kernels.context):
         context.setsockopt(zmq.RCVHWM, 0)  # beyond a limit, ZeroMQ would silently drop what kernels publish
@@ -71,7 +80,7 @@ def services(config: Config, log: logging.Logger, base: Base, folder: Path, secr
         options=options,
         log=log,
         kernels=kernels,
-        specs=specs,
+        peers=peers,
         context=_context(extension, kernels, visits, secret),
         visits=visits,
         sockets=sockets,
@@ -81,10 +90,20 @@ def services(config: Config, log: logging.Logger, base: Base, folder: Path, secr
     )
 
 
-def _kernels(options: Options, specs: KernelSpecManager, visits: Visits, folder: Path, log: logging.Logger) -> Kernels:
+def peers(config: Config, tag: str, log: logging.Logger) -> Peers:
+    """Return the store that a server shares, with its name ``tag`` in it; raises what ``Peers.open`` does."""
+    extension = AppMetaExtension(config=config, log=log)
+    extension.refuse_unknown_options()
+    return Peers.open(extension, tag)
+
+
+def _kernels(
+    options: Options, specs: KernelSpecManager, visits: Visits, folder: Path, peers: Peers, log: logging.Logger
+) -> Kernels:
     """Return the manager of kernels, whose connection files are in ``folder``."""
     return Kernels(
         visits,
+        peers.new_kernel_id,
         config=_kernels_config(options.config, folder),
         log=log,
         connection_dir=str(folder),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Any
@@ -15,6 +16,9 @@ from ..paths import Route
 
 SECRETS = ("token", "cookie_secret")
 """Options whose values are never shown."""
+
+SHOWN = ("server_id",)
+"""Options whose wrong values are shown, whatever they are."""
 
 
 def _is_function(given: object) -> bool:
@@ -46,6 +50,10 @@ def _is_text(given: object) -> bool:
     return isinstance(given, str)
 
 
+def _is_tag(given: object) -> bool:
+    return isinstance(given, str) and re.fullmatch(r"([0-9a-z]{4})?", given) is not None
+
+
 def _is_path(given: object) -> bool:
     return isinstance(given, str | os.PathLike)
 
@@ -60,6 +68,7 @@ EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "token": (lambda given: isinstance(given, str | None), "a str, or None"),
     "cookie_secret": (lambda given: isinstance(given, bytes | None), "bytes, or None"),
     "cookie_secret_file": (lambda given: given is None or _is_path(given), "the path of a file, or None"),
+    "server_id": (_is_tag, "four digits or lower-case letters such as 'aaaa', or ''"),
     "config": (lambda given: isinstance(given, Mapping | None), "a Config or dict, or None"),
     "root": (_is_path, "the path of a notebook"),
     "directory": (_is_path, "the path of a directory"),
@@ -89,7 +98,7 @@ def expect(option: str, given: object, route: Route | None = None) -> None:
 def check(option: str, given: object, fits: Callable[[Any], bool], expected: str, route: Route | None = None) -> None:
     """Raise DashboardError if the value of an option does not fit; ``expected`` says what would."""
     if not fits(given):
-        is_shown = isinstance(given, int | float) and option not in SECRETS
+        is_shown = option in SHOWN or (isinstance(given, int | float) and option not in SECRETS)
         what = repr(given) if is_shown else f"of type {type(given).__name__}"
         where = f" for {route.path}" if route else ""
         raise DashboardError(f"{option} is {what}{where}: give {expected}.")

@@ -17,10 +17,11 @@ _OURS = ("'self'", "'none'")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outside:
-    """The deployer's options for addresses, other origins and cookies."""
+    """The deployer's options for addresses, proxies, other origins and cookies."""
 
     cookie_secret: bytes | None = field(default=None, repr=False)
     cookie_secret_file: str | Path | None = None
+    server_id: str = ""
     public_url: str = ""
     allow_origin: str = ""
     allow_origin_pat: str = ""

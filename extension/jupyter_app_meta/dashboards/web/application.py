@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,7 @@ from ...server.page_connection import page_connection
 from .. import paths
 from ..hub import service
 from ..living import Living
+from ..peers import Peers
 from ..services import Services
 from ..setup import managers
 from ..site import Plan, Site
@@ -34,7 +36,7 @@ from . import access, logins, uploads
 from .arrivals.front import Front, public_address
 from .arrivals.listener import Listener
 from .base import NotFoundHandler, RefusalHandler
-from .cookies import Cookies, cookies
+from .cookies import Cookies, cookies, secret_of
 from .files import route as file_route
 from .hosted import Themes, tolerant
 from .kernels import ChannelsHandler, KernelHandler, ShutdownHandler
@@ -56,8 +58,12 @@ class Application(web.Application):
     """
 
     def __init__(self, plan: Plan) -> None:
-        face = Face.of(plan)
-        self.site = site = Site.open(plan, face.cookies.secret)
+        with ExitStack() as undo:
+            peers = managers.peers(plan.config, plan.outside.server_id, plan.log)
+            undo.callback(peers.close)
+            face = Face.of(plan, peers)
+            self.site = site = Site.open(plan, face.cookies.secret, peers)
+            undo.pop_all()
         self.services = site.services
         self._living = Living(plan.lifespan, site.services.ambient)
         self._front = Front(
@@ -131,7 +137,7 @@ class Application(web.Application):
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """What browsers meet of a server. It is made, or refused, before anything is opened."""
+    """What browsers meet of a server. It is made, or refused, before anything but the store is opened."""
 
     provider: IdentityProvider
     cookies: Cookies
@@ -139,12 +145,12 @@ class Face:
     settings: Mapping[str, Any]
 
     @classmethod
-    def of(cls, plan: Plan) -> Face:
+    def of(cls, plan: Plan, peers: Peers) -> Face:
         """Return the face of a server; raises DashboardError for options that contradict each other."""
         outside = plan.outside
         provider = managers.provider(plan.identity_provider, plan.token, plan.config, plan.log)
         public, of_hub = public_address(outside.public_url, plan.base_url), service.settings(provider, outside)
-        own = cookies(provider, plan.base_url, outside, plan.log)
+        own = cookies(provider, plan.base_url, outside, secret_of(outside, peers.store, peers.secret_file, plan.log))
         return cls(provider, own, public, {"xsrf_cookies": True, **outside.settings(), **of_hub})
 
 

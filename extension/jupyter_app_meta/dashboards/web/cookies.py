@@ -3,8 +3,9 @@
 1. Cookies do not depend on ports, and cookies of ``/`` are sent to ``/apps/`` too. So the login cookie of each server
    has a name of its own, and no server on the same host sets or clears another's. Of two cookies with one name of ours,
    the first counts, because browsers begin with the cookie whose path is longer (``arrivals.front`` drops the other).
-2. The signing key outlives the server. It is made from a secret of the machine or of the deployer, and from the way in
-   which visitors log in: a server that asks for a token does not accept the cookie of a server without a login.
+2. The signing key outlives the server. It is made from a secret of the deployer or of all servers that share a store,
+   and from the way in which visitors log in: a server that asks for a token does not accept the cookie of a server
+   without a login.
 3. Browsers send the cookies with requests of our own pages and with links to them (``SameSite=Lax``). A page that other
    sites may frame needs ``SameSite=None``. Then browsers keep its cookies separate for each of these sites
    (``Partitioned``).
@@ -27,7 +28,10 @@ from typing import Any
 from jupyter_core.paths import jupyter_data_dir
 from jupyter_server.auth.identity import IdentityProvider
 
-from ...errors import DashboardError
+from ...errors import DashboardError, StateUnavailable
+from ...server.stores import COOKIES
+from ...state.stores import secret
+from ...state.stores.base import Store
 from ..setup.outside import Outside
 
 LOGIN = "username-app-meta-"
@@ -46,9 +50,8 @@ class Cookies:
     attributes: Mapping[str, Any]
 
 
-def cookies(provider: IdentityProvider, base_url: str, outside: Outside, log: logging.Logger) -> Cookies:
+def cookies(provider: IdentityProvider, base_url: str, outside: Outside, secret: bytes) -> Cookies:
     """Return the cookies of a server below ``base_url``, and give the provider's login cookie its name."""
-    secret = outside.cookie_secret or kept_secret(outside.cookie_secret_file, log)
     signing = _signing(provider, base_url, secret)
     own = hmac.digest(signing, b"names of cookies", "sha256").hex()[:12]
     attributes: dict[str, Any] = {"path": base_url, "samesite": "Lax"}
@@ -69,17 +72,46 @@ def _name_login(provider: IdentityProvider, made: Cookies) -> None:
     provider.set_trait("cookie_options", {**made.attributes, **provider.cookie_options})
 
 
+def secret_of(outside: Outside, store: Store | None, own: Path | None, log: logging.Logger) -> bytes:
+    """Return the secret that a deployer gives, or else the one that all servers of a store have.
+
+    ``own`` is the file beside a SQLite file, where all its servers find it, or a copy of what a database has.
+    """
+    if outside.cookie_secret:
+        return outside.cookie_secret
+    if outside.cookie_secret_file or own is None:
+        return kept_secret(outside.cookie_secret_file, log)
+    mine = _kept(own, log, given=False)
+    return mine if store is None or own.name == COOKIES else _agreed(store, mine, own, log)
+
+
+def _agreed(store: Store, mine: bytes, own: Path, log: logging.Logger) -> bytes:
+    """Return the secret in a database, which is ours if it has none; ours is made the same for the next start."""
+    try:
+        found = secret.agreed(store, mine)
+    except StateUnavailable:
+        log.warning("The secret in the store cannot be read, so this server signs cookies with its copy, %s.", own)
+        return mine
+    if found != mine:
+        with suppress(OSError):
+            _written(own, found).replace(own)
+    return found
+
+
 def kept_secret(file: str | Path | None, log: logging.Logger) -> bytes:
     """Return the secret in this file, or in this machine's own file; the file is created if it does not exist.
 
     Raises DashboardError if the deployer's file cannot be used.
     """
-    path = secret_path(file)
+    return _kept(secret_path(file), log, given=bool(file))
+
+
+def _kept(path: Path, log: logging.Logger, *, given: bool) -> bytes:
     try:
         return _read(path) or _made(path)
     except OSError as error:
-        sentence = _unusable(path, error.strerror or type(error).__name__, given=bool(file))
-        if file:
+        sentence = _unusable(path, error.strerror or type(error).__name__, given=given)
+        if given:
             raise DashboardError(sentence) from error
         log.warning("%s", sentence)
         return secrets.token_bytes(SIZE)
@@ -87,7 +119,7 @@ def kept_secret(file: str | Path | None, log: logging.Logger) -> bytes:
 
 def secret_path(file: str | Path | None) -> Path:
     """Return the path of the secret: the deployer's own file, or the one beside Jupyter's data."""
-    return Path(file) if file else Path(jupyter_data_dir()) / "app-meta" / "cookie_secret"
+    return Path(file) if file else Path(jupyter_data_dir()) / "app-meta" / COOKIES
 
 
 def problem(file: str | Path | None) -> str:
@@ -138,14 +170,20 @@ def _read(path: Path) -> bytes | None:
 def _made(path: Path) -> bytes:
     """Write a new secret and return it. If another server was faster, return that server's secret."""
     path.parent.mkdir(0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
+    draft = _written(path, secrets.token_bytes(SIZE))
     try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(secrets.token_bytes(SIZE))
         _publish(draft, path)
     finally:
         draft.unlink(missing_ok=True)
     return path.read_bytes()
+
+
+def _written(path: Path, content: bytes) -> Path:
+    """Write a file beside this path, for this account alone, and return it."""
+    draft = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
+    return draft
 
 
 def _publish(draft: Path, path: Path) -> None:

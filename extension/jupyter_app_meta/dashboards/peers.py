@@ -1,0 +1,96 @@
+"""What a server shares with the others behind one address: a store, in which each server has a name."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+from ..errors import DashboardError, StateUnavailable
+from ..server import stores
+from ..server.app import AppMetaExtension
+from ..state.stores.base import Store
+from ..state.stores.servers import BEAT, DEAD, Lease, NameTaken
+
+
+class Peers:
+    """A server's store and its name in it. Without a store it has a name all the same.
+
+    ``tag`` is what the ids of its kernels begin with, so that a proxy finds this server; it may be empty.
+    ``secret_file`` is the server's own copy of the secret that is shared by the servers of the store.
+    """
+
+    def __init__(self, store: Store | None, secret_file: Path | None, tag: str, log: logging.Logger) -> None:
+        self.store, self.secret_file, self.tag, self._log = store, secret_file, tag, log
+        self.name = tag or secrets.token_hex(6)
+        self._lease = Lease(store, self.name) if store else None
+        self._problem = ""
+
+    @classmethod
+    def open(cls, extension: AppMetaExtension, tag: str) -> Peers:
+        """Open the store, and take the server's name in it.
+
+        Raises DashboardError if another server has the name, PolicyError if the store must not be used.
+        """
+        url = stores.store_url(extension)
+        made = cls(stores.opened(extension), stores.secret_file(url) if url else None, tag, extension.log)
+        try:
+            made._take()
+        except BaseException:
+            made.close()
+            raise
+        return made
+
+    def _take(self) -> None:
+        if self._lease is None:
+            return
+        try:
+            self._lease.take()
+        except NameTaken as taken:
+            raise DashboardError(_taken(self.name, taken.where)) from None
+        except StateUnavailable as error:
+            self._problem = str(error)  # the store's own check has said so
+
+    async def look_after(self) -> None:
+        """Renew the server's name as long as it lives, and log when the store goes away and comes back."""
+        while self._lease is not None:
+            await asyncio.sleep(BEAT)
+            problem = await asyncio.to_thread(self._renewed, self._lease)
+            if problem and problem != self._problem:
+                self._log.error("%s", problem)
+            elif self._problem and not problem:
+                self._log.info("The store of state can be used again.")
+            self._problem = problem
+
+    def _renewed(self, lease: Lease) -> str:
+        """Renew the name; return what is wrong, or nothing."""
+        try:
+            lease.take()
+        except NameTaken as taken:
+            return _taken(self.name, taken.where)
+        except StateUnavailable as error:
+            return str(error)
+        return ""
+
+    def new_kernel_id(self) -> str:
+        """Return a new kernel id, which begins with the server's tag."""
+        return self.tag + str(uuid.uuid4())[len(self.tag) :]
+
+    def close(self) -> None:
+        """Give the name back and close the store. Idempotent."""
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            with suppress(StateUnavailable):
+                lease.end()
+        if self.store is not None:
+            self.store.close()
+
+
+def _taken(name: str, where: str) -> str:
+    return (
+        f"server_id {name!r} belongs to another server of this store ({where}): give each server an id of its own. "
+        f"If that server was killed, its id is free after {DEAD:.0f} seconds."
+    )

@@ -1,0 +1,25 @@
+"""The secret that servers of one store share: the first one that is put there is the secret of all."""
+
+from __future__ import annotations
+
+from ...errors import Conflict
+from ..keys import Scope
+from .base import Store
+
+META = Scope("meta", "")
+"""Where a store keeps what belongs to the servers, and to no visitor."""
+
+COOKIES = "cookie_secret"
+
+
+def agreed(store: Store, own: bytes) -> bytes:
+    """Return the secret of the store, which is ``own`` if it has none yet; raise StateUnavailable if it is away."""
+    while True:
+        found = store.read(META.id, (COOKIES,)).get(COOKIES)
+        if found is not None:
+            return bytes.fromhex(found.text)
+        try:
+            store.apply(META, {COOKIES: 0}, {COOKIES: own.hex()}, (), None)
+        except Conflict:
+            continue  # another server was faster
+        return own
