@@ -18,6 +18,7 @@ from ..policy import Page, RawRequest
 from ..server.identity import Visitor
 from ..server.messages.flights import Flight
 from ..server.messages.heard import note
+from ..state.tabs import Tab
 from .settings import Settings
 
 REMEMBERED = 1000
@@ -124,6 +125,7 @@ class Visit:
     flight: Flight | None = None
     has_lost: bool = False
     presence: Presence = field(default_factory=Presence)
+    tab: Tab = field(default_factory=Tab)
 
     @property
     def visitor(self) -> Visitor:

@@ -39,7 +39,7 @@ from .base import NotFoundHandler, RefusalHandler
 from .cookies import Cookies, cookies, secret_of
 from .files import route as file_route
 from .hosted import Themes, tolerant
-from .kernels import ChannelsHandler, KernelHandler, ShutdownHandler
+from .kernels import ChannelsHandler, KernelHandler, ShutdownHandler, TabHandler
 from .logout import with_form
 from .mounted import respell
 from .pages import IndexHandler, PageHandler
@@ -194,6 +194,7 @@ def _routes(site: Site) -> list[Any]:
         (kernel, KernelHandler),
         (f"{kernel}/channels", ChannelsHandler),
         (f"{base}/voila/api/shutdown/{KERNEL}", ShutdownHandler),
+        (f"{base}/api/app-meta/tab/{KERNEL}", TabHandler),
         (f"{base}/(?:{'|'.join(paths.RESERVED)})(?:/.*)?", NotFoundHandler),
     ]
     if index := site.plan.index:

@@ -18,6 +18,7 @@ from ...providers.base import VisitorProvider
 from ...server import identity
 from ...server.messages.gate import Gate
 from ...server.page_connection import PageConnection
+from ...state.tabs import Told
 from .. import admission
 from ..admission import Refused
 from ..visits import Visit
@@ -89,6 +90,23 @@ class ShutdownHandler(KernelRoute):
             raise web.HTTPError(403)
         await self.visit(kernel_id)
         self.services.spawn(self.services.visits.end(kernel_id))
+        self.set_status(204)
+
+
+class TabHandler(KernelRoute):
+    """What the first script of a page posts: in which tab of the browser the page is."""
+
+    @web.authenticated
+    async def post(self, kernel_id: str) -> None:
+        """Note the tab."""
+        if not self.check_origin() or self.request.headers.get("Content-Type") != "application/json":
+            raise web.HTTPError(403)  # a form of another site can send neither
+        visit = await self.visit(kernel_id)
+        try:
+            told = Told.read(self.request.body)
+        except ValueError:
+            raise web.HTTPError(400) from None
+        visit.tab.settle(told.tab)
         self.set_status(204)
 
 

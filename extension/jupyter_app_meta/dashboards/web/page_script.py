@@ -1,4 +1,5 @@
-"""The first script of each page: it ends and reconnects the page (``page.js``), and tells the visitor (``bar.js``).
+"""The first script of each page: it ends and reconnects the page (``page.js``), tells the visitor (``bar.js``), and
+tells the server in which tab the page is (``tab.js``).
 
 It is written into the page, so that it runs before any other script and costs no request.
 """
@@ -12,23 +13,23 @@ from importlib.resources import files
 
 from ..load.limits import largest
 
-PLACE = "  // (bar.js stands here)\n"
-"""The line of ``page.js`` in whose place ``bar.js`` is written: the two share one function, and no name is global."""
+PLACE = "  // (bar.js and tab.js stand here)\n"
+"""The line of ``page.js`` in whose place the others are written: they share one function, and no name is global."""
 
-_comment = re.compile(r"^[ \t]*//.*\n", re.MULTILINE)
+_fluff = re.compile(r"^[ \t]+(?://.*\n)?|^//.*\n", re.MULTILINE)
 _head = re.compile(r"<head(?:\s[^>]*)?>", re.IGNORECASE)
 
 
 @lru_cache(maxsize=8)
 def script(upload: int, beat: float) -> str:
-    """Return the script's element, without the comments of its source.
+    """Return the script's element, without the comments and indents of its source.
 
     ``upload`` is how many bytes a page may upload at once. ``beat`` is after how many seconds an incomplete page gets a
     heartbeat.
     """
     templates = files(__package__) / "templates"
-    page, bar = ((templates / name).read_text(encoding="utf-8") for name in ("page.js", "bar.js"))
-    text = _comment.sub("", page.replace(PLACE, bar))
+    page, *others = ((templates / name).read_text(encoding="utf-8") for name in ("page.js", "bar.js", "tab.js"))
+    text = _fluff.sub("", page.replace(PLACE, "".join(others)))
     limits = f'data-upload="{upload}" data-message="{largest(upload)}" data-beat="{round(1000 * beat)}"'
     return f"<script {limits}>\n{text}</script>\n"
 

@@ -154,8 +154,7 @@ class PageHandler(Handler):
         self.set_header("Content-Type", "text/html; charset=UTF-8")
         self.set_header("Cache-Control", "no-store")
         self.set_header("Referrer-Policy", "same-origin")
-        if not self.settings["xsrf_cookies"]:
-            _ = self.xsrf_token  # a Hub expects it in the first request of a page's script
+        _ = self.xsrf_token  # the first request of a page's script needs it
 
     def on_connection_close(self) -> None:
         """End the visit of a visitor who left before the page was complete."""

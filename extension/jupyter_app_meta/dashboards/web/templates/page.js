@@ -294,7 +294,8 @@
     return frame.buffer;
   }
 
-  // (bar.js stands here)
+  // (bar.js and tab.js stand here)
 
   arrive();
+  tellTab();
 })();

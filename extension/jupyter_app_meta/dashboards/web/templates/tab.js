@@ -1,0 +1,86 @@
+// Which tab of the browser the page is in. The server hears it while the page's cells already run, so that the first of them
+// finds what the tab remembers. It stands inside the function of page.js.
+//
+// 1. The session's storage of a tab holds its id, over reloads and until the tab is closed.
+// 2. A duplicated tab has a copy of the storage. Each tab holds its id as a lock, so the second one knows that the id is
+//    taken: it takes a new one, and says of which tab it is a copy.
+// 3. Locks need https or localhost. Elsewhere a page asks the others whose tab it is.
+
+const TAB = "app-meta-tab";
+const LEAVING = 400; // ms in which the page that was in this tab before gives up its id
+const ANSWERING = 150; // ms in which another page answers whose an id is
+
+async function tellTab() {
+  const [tab, copy_of] = await takeTab();
+  const { baseUrl, kernelId } = await knownKernel();
+  const token = /(?:^|; *)_xsrf=([^;]*)/.exec(document.cookie)?.[1] ?? "";
+  fetch(`${baseUrl}api/app-meta/tab/${kernelId}`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", "X-XSRFToken": token },
+    body: JSON.stringify(copy_of ? { tab, copy_of } : { tab }),
+  }).catch(() => {}); // the page is in a tab of its own then
+}
+
+// Return the id of this tab, and that of the tab whose copy it is.
+async function takeTab() {
+  let known = null;
+  try {
+    known = sessionStorage.getItem(TAB);
+  } catch {
+    // The page is in a sandbox, so nothing outlives it.
+  }
+  if (/^[0-9a-f]{32}$/.test(known) && (await isFree(known))) return [known, null];
+  const fresh = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  isFree(fresh);
+  try {
+    sessionStorage.setItem(TAB, fresh);
+  } catch {
+    // as above
+  }
+  return [fresh, known];
+}
+
+// Hold an id until the page ends. Return whether no other page holds it.
+function isFree(id) {
+  return navigator.locks ? isUnlocked(id) : isUnanswered(id);
+}
+
+function isUnlocked(id) {
+  const hold = (done) => () => new Promise(() => done(true)); // a lock is held until its promise is settled
+  return new Promise((done) => {
+    navigator.locks.request(`${TAB} ${id}`, { signal: AbortSignal.timeout(LEAVING) }, hold(done)).catch(() => done(false));
+  });
+}
+
+function isUnanswered(id) {
+  const channel = new BroadcastChannel(`${TAB} ${id}`);
+  return new Promise((done) => {
+    channel.onmessage = ({ data }) => data === "mine" && done(false);
+    setTimeout(() => done(true), ANSWERING);
+    channel.postMessage("whose?");
+  }).then((free) => {
+    channel.onmessage = ({ data }) => free && data === "whose?" && channel.postMessage("mine");
+    return free;
+  });
+}
+
+// Return the page's kernel once the document says which one it is.
+function knownKernel() {
+  const read = () => {
+    try {
+      return JSON.parse(document.getElementById("jupyter-config-data").textContent);
+    } catch {
+      return null; // it is not there yet, or not to its end
+    }
+  };
+  return new Promise((done) => {
+    const watch = new MutationObserver(look);
+    watch.observe(document, { childList: true, subtree: true, characterData: true });
+    look();
+
+    function look() {
+      const known = read();
+      if (known) watch.disconnect(), done(known);
+    }
+  });
+}

@@ -1,0 +1,137 @@
+"""In which tab a page is: what its script says to the server, in a real browser."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+from browsing import PATIENCE, window
+from harness import Server, Visitor
+from playwright.sync_api import Browser, BrowserContext, Page, Request
+from stage import WHO, staging, write
+
+APP = 'app = create_app(identity_provider=People).with_app(path="/page", root="page.ipynb")'
+LINKS = """%md <a id="here" href="page?way=link">here</a> <a id="there" href="page" target="_blank">there</a>"""
+KERNEL_ID = re.compile(r'"kernelId": *"([0-9a-f-]{36})"')
+NO_LOCKS = "Object.defineProperty(navigator, 'locks', { value: undefined })"
+SANDBOX = "Object.defineProperty(window, 'sessionStorage', { get() { throw new DOMException('', 'SecurityError') } })"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of one page, which has links to itself."""
+    home = tmp_path_factory.mktemp("tabs")
+    write(home / "root" / "page.ipynb", LINKS, WHO)
+    with staging(home, APP) as server:
+        yield server
+
+
+class Said(NamedTuple):
+    """What a page said of its tab."""
+
+    tab: str
+    copy_of: str | None
+
+
+def is_word(request: Request) -> bool:
+    """Whether a page says its tab by this request."""
+    return "/api/app-meta/tab/" in request.url
+
+
+def heard(request: Request) -> Said:
+    """Return what a page said, and see that the server has taken it."""
+    answer = request.response()
+    assert answer and answer.status == 204
+    word = json.loads(request.post_data or "")
+    return Said(word["tab"], word.get("copy_of"))
+
+
+class Book:
+    """The tabs of one browser window. Each of its methods waits until a page has said in which tab it is."""
+
+    def __init__(self, context: BrowserContext, url: str) -> None:
+        self.context, self.url = context, f"{url}page"
+
+    def new(self) -> tuple[Page, Said]:
+        """Open the page in a new tab."""
+        page = self.context.new_page()
+        return page, self.after(page, f"location.href = {self.url!r}")
+
+    def after(self, page: Page, deed: str) -> Said:
+        """Do something that loads the page once more in its tab."""
+        with page.expect_request(is_word, timeout=PATIENCE) as word:
+            page.evaluate(f"() => {{ setTimeout(() => {{ {deed} }}) }}")
+        said = heard(word.value)
+        page.locator("#app-meta-end").wait_for(state="attached")
+        return said
+
+    def opened(self, page: Page, deed: str) -> tuple[Page, Said]:
+        """Do something in a page that opens another tab."""
+        with self.context.expect_event("request", is_word, timeout=PATIENCE) as word:
+            page.evaluate(f"() => {{ {deed} }}")
+        request = word.value
+        return request.frame.page, heard(request)
+
+
+@pytest.fixture(params=["", NO_LOCKS], ids=["locks", "without-locks"])
+def book(server: Server, browser: Browser, request: pytest.FixtureRequest) -> Iterator[Book]:
+    """A browser window, with locks as over https and on localhost, and without them as elsewhere."""
+    with window(browser, server.url, "alice") as hers:
+        hers.add_init_script(request.param)
+        yield Book(hers, server.url)
+
+
+def test_tab_is_known_while_the_page_is_made(book: Book) -> None:
+    """It is the same over reloads, links and the way back, another one in each new tab, and a copy in a duplicate."""
+    page, first = book.new()
+    assert first.copy_of is None
+    again = [
+        book.after(page, deed)
+        for deed in ("location.reload()", f"location.href = {book.url!r}", "document.querySelector('#here').click()")
+    ]
+    assert again == [first] * 3
+    assert book.after(page, "history.back()") == first
+    other, second = book.opened(page, "document.querySelector('#there').click()")
+    assert second.copy_of is None and second.tab != first.tab
+    copy, third = book.opened(page, f"window.open({book.url!r})")  # as a duplicated tab, it has the session's storage
+    assert third.copy_of == first.tab and third.tab not in (first.tab, second.tab)
+    for tab, said in ((page, first), (other, second), (copy, third)):
+        assert book.after(tab, "location.reload()") == Said(said.tab, None)
+    page.close()
+    assert book.new()[1].tab not in {first.tab, second.tab, third.tab}
+
+
+def test_page_that_may_keep_nothing_is_in_a_tab_of_its_own(server: Server, browser: Browser) -> None:
+    """Without the session's storage, each load is a new tab, and nothing fails."""
+    with window(browser, server.url, "alice") as hers:
+        hers.add_init_script(SANDBOX)
+        book = Book(hers, server.url)
+        wrong: list[str] = []
+        page = hers.new_page()
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        first, second = (book.after(page, f"location.href = {book.url!r}") for _ in range(2))
+        assert first.tab != second.tab and first.copy_of is second.copy_of is None
+        assert wrong == []
+
+
+def test_only_the_page_itself_says_its_tab(server: Server) -> None:
+    """A word without a token, from another site, another visitor, a form, or of another form is refused."""
+    alice, bob = (server.visitor(cookies={"person": name}) for name in ("alice", "bob"))
+    pages = {visitor: KERNEL_ID.search(visitor.get("page").text) for visitor in (alice, bob)}
+    ids = {visitor: found[1] for visitor, found in pages.items() if found}
+
+    def say(speaker: Visitor, owner: Visitor, body: object = None, **headers: str) -> int:
+        given = {"Content-Type": "application/json", "X-XSRFToken": speaker.http.cookies["_xsrf"], **headers}
+        content = json.dumps({"tab": "1" * 32} if body is None else body)
+        return speaker.http.post(f"api/app-meta/tab/{ids[owner]}", content=content, headers=given).status_code
+
+    assert say(alice, alice, **{"X-XSRFToken": ""}) == 403
+    assert say(alice, alice, Origin="http://evil.test") in (403, 404)
+    assert say(alice, alice, **{"Content-Type": "text/plain"}) == 403
+    assert say(alice, alice, {"tab": "alice"}) == 400
+    assert say(bob, alice) == 403
+    assert alice.http.post(f"api/app-meta/tab/{'0-' * 4}0").status_code == 403
+    assert say(alice, alice) == 204
