@@ -203,14 +203,15 @@
     }
   }
 
-  // Request an address: "there", "gone" (missing, or refused to this visitor) or "away" (no server answers).
+  // Request an address: "there", "gone" (missing, or refused to this visitor) or "away" (no server answers). A proxy answers
+  // 502 for the kernel of a server that has died; the page itself may be on another server.
   async function ask(address, method) {
     try {
       const options = { method, cache: "no-store", redirect: "manual", signal: AbortSignal.timeout(ANSWER) };
       const answer = await fetch(address, options);
       if (answer.type === "opaqueredirect") return method === "HEAD" ? "there" : "gone"; // to a login, which a reload shows
       if (answer.ok) return "there";
-      return [401, 403, 404, 410].includes(answer.status) ? "gone" : "away";
+      return [401, 403, 404, 410, method === "GET" && 502].includes(answer.status) ? "gone" : "away";
     } catch {
       return "away";
     }
