@@ -302,8 +302,14 @@ def test_script_is_small_and_cannot_end_early() -> None:
     assert "http://" not in text and "https://" not in text
 
 
-def test_script_is_one_function_with_both_of_its_parts() -> None:
+def test_script_is_one_function_with_all_of_its_parts() -> None:
     """What is shown stands inside the function that uses it, so that no name of ours is the page's own."""
     text = script(DEFAULT_LIMIT, 10)
     inside = text.partition("(() => {")[2].rpartition("})();")[0]
-    assert inside.count("const bar = {") == text.count("const bar = {") == 1
+    for part in ("const bar = {", "\ntellTab();"):
+        assert inside.count(part) == text.count(part) == 1
+
+
+def test_page_says_its_tab_only_where_the_server_keeps_state() -> None:
+    """Without a store the tab is of no use, so the page sends nothing."""
+    assert "app-meta/tab" not in script(DEFAULT_LIMIT, 10, tab=False)

@@ -21,27 +21,28 @@ _head = re.compile(r"<head(?:\s[^>]*)?>", re.IGNORECASE)
 
 
 @lru_cache(maxsize=8)
-def script(upload: int, beat: float) -> str:
+def script(upload: int, beat: float, *, tab: bool = True) -> str:
     """Return the script's element, without the comments and indents of its source.
 
     ``upload`` is how many bytes a page may upload at once. ``beat`` is after how many seconds an incomplete page gets a
-    heartbeat.
+    heartbeat. ``tab``: whether the page says in which tab it is, because the server keeps state.
     """
     templates = files(__package__) / "templates"
-    page, *others = ((templates / name).read_text(encoding="utf-8") for name in ("page.js", "bar.js", "tab.js"))
+    names = ("page.js", "bar.js", *(["tab.js"] if tab else []))
+    page, *others = ((templates / name).read_text(encoding="utf-8") for name in names)
     text = _fluff.sub("", page.replace(PLACE, "".join(others)))
     limits = f'data-upload="{upload}" data-message="{largest(upload)}" data-beat="{round(1000 * beat)}"'
     return f"<script {limits}>\n{text}</script>\n"
 
 
-async def added(pieces: AsyncIterator[str], upload: int, beat: float) -> AsyncIterator[str]:
-    """Yield the pieces of a page, with our script at the beginning of its head."""
+async def added(pieces: AsyncIterator[str], element: str) -> AsyncIterator[str]:
+    """Yield the pieces of a page, with the element of our script at the beginning of its head."""
     sought = True
     async for piece in pieces:
         top, body, _ = piece.partition("<body")
         head = _head.search(top) if sought else None
         sought = sought and not head and not body  # a later text that looks like a head is the author's
         if head:
-            yield f"{piece[: head.end()]}\n{script(upload, beat)}{piece[head.end() :]}"
+            yield f"{piece[: head.end()]}\n{element}{piece[head.end() :]}"
         else:
             yield piece

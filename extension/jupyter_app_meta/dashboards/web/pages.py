@@ -145,7 +145,8 @@ class PageHandler(Handler):
         """Yield the page with our script, and with the HTML that covers it if one of its cells needs a login."""
         options = self.services.options
         beat = options.voila.http_keep_alive_timeout
-        async for piece in page_script.added(run.html(beat), options.limits.max_upload, beat):
+        script = page_script.script(options.limits.max_upload, beat, tab=self.services.store is not None)
+        async for piece in page_script.added(run.html(beat), script):
             yield rebased(piece, options.page_base, self.base_url)
         if run.needs_login:
             yield logins.page(visit.asked.login, run.needs_login)

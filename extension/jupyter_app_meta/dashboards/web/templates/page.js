@@ -298,5 +298,4 @@
   // (bar.js and tab.js stand here)
 
   arrive();
-  tellTab();
 })();

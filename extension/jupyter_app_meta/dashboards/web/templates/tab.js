@@ -1,5 +1,5 @@
 // Which tab of the browser the page is in. The server hears it while the page's cells already run, so that the first of them
-// finds what the tab remembers. It stands inside the function of page.js.
+// finds what the tab remembers. It stands inside the function of page.js if the server keeps state.
 //
 // 1. The session's storage of a tab holds its id, over reloads and until the tab is closed.
 // 2. A duplicated tab has a copy of the storage. Each tab holds its id as a lock, so the second one knows that the id is
@@ -84,3 +84,5 @@ function knownKernel() {
     }
   });
 }
+
+tellTab();
