@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -117,19 +119,46 @@ def test_a_signal_while_the_context_is_entered_ends_that() -> None:
         assert server.events() == ["enter"]
 
 
-def test_an_address_that_is_taken_leaves_the_context(tmp_path: Any) -> None:
+@contextmanager
+def scripted(script: str, *arguments: str, ready: bool) -> Iterator[Served]:
+    """Serve with this script."""
+    COMMANDS["scripted"] = ["-c", f"import sys, lived\nfrom jupyter_app_meta.asgi import run\n{script}", *arguments]
+    try:
+        with served("scripted", ready=ready) as server:
+            yield server
+    finally:
+        del COMMANDS["scripted"]
+
+
+def test_an_address_that_is_taken_leaves_the_context() -> None:
     """uvicorn says that it cannot listen; the context is left before the process ends with uvicorn's status."""
-    script = "import sys, lived\nfrom jupyter_app_meta.asgi.serve import run\nrun(lived.factory, port=int(sys.argv[1]))"
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        COMMANDS["taken"] = ["-c", script, str(port)]
-        try:
-            with served("taken", ready=False) as server:
-                assert server.status() == 3
-                assert server.events() == ["enter", "leave"]
-                assert "address already in use" in server.output()
-        finally:
-            del COMMANDS["taken"]
+        port = str(taken.getsockname()[1])
+        with scripted("run(lived.factory, port=int(sys.argv[1]))", port, ready=False) as server:
+            assert server.status() == 3
+            assert server.events() == ["enter", "leave"]
+            assert "address already in use" in server.output()
+
+
+BARE = """
+if "absent" in sys.argv:
+    sys.modules.update(dict.fromkeys(("websockets", "wsproto")))  # as if they were not installed
+run(lived.factory, uds=sys.argv[1], ws=sys.argv[2])
+"""
+
+BLANK = "uvicorn has no WebSocket library, so dashboards stay blank: pip install 'uvicorn[standard]'."
+
+
+@pytest.mark.parametrize(
+    ("library", "ws", "times"), [("absent", "auto", 1), ("absent", "none", 0), ("present", "auto", 0)]
+)
+def test_a_missing_websocket_library_is_told_at_the_start(library: str, ws: str, times: int) -> None:
+    """Before the first page is blank, once, with the fix. Other applications are served all the same."""
+    with scripted(BARE, "{socket}", ws, library, ready=True) as server:
+        server.process.send_signal(signal.SIGTERM)
+        assert server.status() == TERM
+        assert server.output().count(BLANK) == times
+        assert server.events() == ["enter", "leave"]
 
 
 def pipelined(server: Served, *paths: str) -> list[str]:
