@@ -17,6 +17,7 @@ import httpx
 import psutil
 import pytest
 from harness import kernelspec
+from hostile import PATH, scope_of, swallow
 from stage import KERNEL, write
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -25,11 +26,11 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import jupyter_app_meta
 from jupyter_app_meta import asgi
-from jupyter_app_meta.asgi import AsgiApp, AsgiBuilder, create_asgi_app
+from jupyter_app_meta.asgi import AsgiApp, AsgiBuilder, create_asgi_app, places, site
 from jupyter_app_meta.dashboards import DashboardError
 from jupyter_app_meta.errors import BadNotebook, PolicyError
 
@@ -431,6 +432,38 @@ async def test_middleware_wraps_files_and_may_not_change_the_mount(folder: Path)
     async with hosted(made) as browser:
         asked = ("/logo.png", "/closed", "/x/leads")
         assert [(await browser.get(f"/dash{path}")).status_code for path in asked] == [401, 401, 403]
+
+
+@pytest.mark.parametrize("is_judged", [True, False])
+async def test_a_socket_reaches_no_middleware_that_has_not_judged_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, *, is_judged: bool
+) -> None:
+    """A page may begin between the two times at which the mount of its socket is looked up: it is refused."""
+    seen: list[str] = []
+
+    def noting(app: ASGIApp) -> ASGIApp:
+        async def noted(scope: Scope, receive: Receive, send: Send) -> None:
+            seen.append(scope["type"])
+            await app(scope, receive, send)
+
+        return noted
+
+    def place(application: Any, request: Any) -> places.Place | None:
+        (page,) = application.site.plan.mounts
+        return next(found, places.Place(page.settings))
+
+    found: Iterator[None] = iter([] if is_judged else [None])
+    monkeypatch.setattr(site, "place", place)
+    dashboards = builder().with_app(path="/closed", root=folder / "who.ipynb", middleware=[noting]).build()
+    host = Starlette(routes=[Mount("/dash", dashboards)])
+    async with dashboards.lifespan(host):
+        await host(scope_of("websocket", f"/dash{PATH}", "alice"), connecting, swallow)
+    assert seen == (["http", "websocket"] if is_judged else [])
+
+
+async def connecting() -> Message:
+    """Receive the beginning of a socket."""
+    return {"type": "websocket.connect"}
 
 
 async def test_middleware_is_told_the_file_and_the_last_is_outermost(folder: Path) -> None:

@@ -8,7 +8,7 @@ Starlette does not call its HTTP middleware for sockets, so a login that guards 
    header. The socket is accepted only if it was noted once, at the same path and mount, and exactly that answer came
    out.
 3. Then the socket's user, auth, session, state and path parameters are those that were noted. Keys that the host has
-   removed are removed.
+   removed are removed. The mount whose middleware was passed is noted too, and the socket must be for the same mount.
 4. In any other case the socket is refused: with the host's status if it is from 400 to 599, otherwise with 403. That
    includes an exception, a redirect, a cached answer, and a host that has not answered in time.
 5. If applications are mounted in one another, Starlette names the innermost. It is called at the place where the socket
@@ -28,6 +28,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 
+from ..dashboards.settings import GATE
 from . import nesting
 from .answer import PASSED, Answer
 from .types import ASGIApp, Scope, Send
@@ -50,8 +51,8 @@ UNHEARD = (
     "status and headers."
 )
 
-TAKEN = ("user", "auth", "session", "state", "path_params")
-"""The keys that a socket gets from the noted scope."""
+TAKEN = ("user", "auth", "session", "state", "path_params", GATE)
+"""The keys that a socket gets from the noted scope. The last one tells whose middleware has judged it."""
 
 _SENT = ("path", "raw_path", "query_string", "client", "server", "http_version")
 

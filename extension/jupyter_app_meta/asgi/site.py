@@ -1,6 +1,6 @@
 """What serves the requests of an ASGI host between start and end, on one event loop.
 
-1. A socket is judged first, by the host's own stack (``handshake``).
+1. A socket is judged first, by the host's own stack (``handshake``), and by the middleware of its mount.
 2. A request for a mount that has middleware passes that: its pages, files, kernels and their sockets. The mount is
    found before. Where the page, kernel or file is known, the request must show that it has passed (``admission``).
 3. Below all middleware, the GET of a handshake is noted. Everything else goes to the tornado application.
@@ -91,14 +91,20 @@ class HostedSite:
         await self._own(scope, receive, send)
 
     async def _own(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request through the middleware of its mount, if the mount has any."""
+        """Serve a request through the middleware of its mount, if the mount has any.
+
+        A socket is refused if its handshake has passed other middleware, because the page has begun in the meantime.
+        """
         found = self._place(scope) if self._wrapped else None
-        if found is None or not isinstance(gate := found.settings.gate, Wrapping):
+        gate = found.settings.gate if found else None
+        if scope["type"] == "websocket" and scope.pop(GATE, None) is not gate:
+            await _refuse(scope, receive, send, 403)
+        elif found is None or not isinstance(gate, Wrapping):
             await self._below(scope, receive, send)
-            return
-        if found.notebook is not None:
-            scope[FILE] = str(found.notebook)
-        await self._wrapped[gate](scope, receive, send)
+        else:
+            if found.notebook is not None:
+                scope[FILE] = str(found.notebook)
+            await self._wrapped[gate](scope, receive, send)
 
     def _place(self, scope: Scope) -> Place | None:
         """Return the mount that a request is for. One that cannot be read is for none: the bridge refuses it."""
