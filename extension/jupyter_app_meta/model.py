@@ -272,5 +272,6 @@ def _why_no_user(meta: AppMeta) -> str:
         )
     return (
         "The visitor is not authenticated: this server runs with authentication disabled. "
-        "Set a token, a password or an identity provider."
+        "Set a token, a password or an identity provider. Inside an ASGI application, that application names its "
+        "users: let its middleware set scope['user'], with is_authenticated True."
     )

@@ -67,6 +67,17 @@ class Served:
         """Wait until its application has said this."""
         self._wait(lambda: event in self.events(), f"say {event!r}")
 
+    def listens(self) -> None:
+        """Wait until it takes connections."""
+
+        def takes() -> bool:
+            with socket.socket(socket.AF_UNIX) as connection, suppress(OSError):
+                connection.connect(str(self.socket))
+                return True
+            return False
+
+        self._wait(takes, "listen")
+
     def ready(self) -> None:
         """Wait until it answers: some servers take connections before anything serves them."""
 

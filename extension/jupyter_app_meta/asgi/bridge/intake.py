@@ -134,4 +134,6 @@ class Intake:
 
 
 def _too_large(limit: int) -> Refused:
-    return Refused(413, f"The request's body is too large: at most {limit} bytes are accepted here.")
+    return Refused(
+        413, f"The request's body is too large: at most {limit} bytes are accepted here. Send a smaller one."
+    )

@@ -30,7 +30,7 @@ def address(handler: Handler) -> str:
     return url_concat(url_path_join(handler.base_url, "login"), {"next": handler.request.uri or ""})
 
 
-def page(login: str, error_id: str) -> str:
-    """Return the HTML that covers a page that needs a login."""
+def page(login: str, error_id: str, *, is_hosted: bool = False) -> str:
+    """Return the HTML that covers a page that needs a login; inside a host, the host logs visitors in."""
     going = json.dumps(login).replace("<", "\\u003c").replace("&", "\\u0026")
-    return render("members.html", login=login, going=going, error_id=error_id)
+    return render("members.html", login=login, going=going, error_id=error_id, is_hosted=is_hosted)

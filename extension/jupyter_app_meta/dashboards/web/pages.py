@@ -149,7 +149,7 @@ class PageHandler(Handler):
         async for piece in page_script.added(run.html(beat), script):
             yield rebased(piece, options.page_base, self.base_url)
         if run.needs_login:
-            yield logins.page(visit.asked.login, run.needs_login)
+            yield logins.page(visit.asked.login, run.needs_login, is_hosted=bool(options.page_base))
 
     def _set_headers(self) -> None:
         self.set_header("Content-Type", "text/html; charset=UTF-8")
