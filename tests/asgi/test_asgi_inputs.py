@@ -218,4 +218,4 @@ def test_trio_is_refused_with_the_fix(tmp_path: Path, kind: str) -> None:
     dashboards = create_asgi_app().with_app(path="", root=write(tmp_path / "page.ipynb", "1")).build()
     call = dashboards({"type": kind, "path": "/"}, channel, channel)
     with pytest.raises(RuntimeError, match=r"needs asyncio: .*hypercorn -k asyncio"):
-        call.send(None)  # type: ignore[attr-defined]  # as a loop of trio's would do
+        call.send(None)
