@@ -39,6 +39,7 @@ HONOURED = {
     "AppMetaExtension": " ".join(OPTIONS),
     "SessionProvider": "login_required session_length",
     "UsersIdentityProvider": "file",
+    "ProxyIdentityProvider": "groups_header header logout_url trusted_proxies",
 }
 """What has its effect. Whoever adds to it has seen it: the tests below show those that we have a hand in."""
 

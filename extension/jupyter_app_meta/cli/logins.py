@@ -8,14 +8,22 @@ from jupyter_server.auth.identity import IdentityProvider
 from traitlets.config import Config
 
 from ..errors import DashboardError
+from ..providers.proxy import ProxyIdentityProvider
 from ..providers.users.provider import UsersIdentityProvider
 
-PROVIDERS: tuple[type[IdentityProvider], ...] = (UsersIdentityProvider,)
+PROVIDERS: tuple[type[IdentityProvider], ...] = (UsersIdentityProvider, ProxyIdentityProvider)
 
-CHOICES: dict[str, tuple[type[IdentityProvider], str]] = {"--users": (UsersIdentityProvider, "file")}
+CHOICES: dict[str, tuple[type[IdentityProvider], str]] = {
+    "--users": (UsersIdentityProvider, "file"),
+    "--proxy-header": (ProxyIdentityProvider, "header"),
+}
 """The options that choose a provider, each with the provider and its own option of that meaning."""
 
-ALIASES = {"users": "UsersIdentityProvider.file"}
+ALIASES = {
+    "users": "UsersIdentityProvider.file",
+    "proxy-header": "ProxyIdentityProvider.header",
+    "trusted-proxy": "AppMetaExtension.trusted_proxies",
+}
 """The short forms of the providers' options."""
 
 

@@ -9,11 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .proxy import ProxyIdentityProvider as ProxyIdentityProvider
     from .users.provider import UsersIdentityProvider as UsersIdentityProvider
 
-_HOMES = {"UsersIdentityProvider": "users.provider"}
+_HOMES = {"ProxyIdentityProvider": "proxy", "UsersIdentityProvider": "users.provider"}
 
-__all__ = ["UsersIdentityProvider"]
+__all__ = ["ProxyIdentityProvider", "UsersIdentityProvider"]
 
 
 def __getattr__(name: str) -> object:

@@ -69,7 +69,12 @@ class Handler(Mounted, JupyterHandler):
             return
         if self.has_moved(self.request.path):
             return
-        await super().prepare(_redirect_to_login=_redirect_to_login)
+        try:
+            await super().prepare(_redirect_to_login=_redirect_to_login)
+        except web.HTTPError as error:
+            if error.status_code != 401:
+                raise
+            await self.fail(self.unnamed_status)  # the identity provider has no login, and does not know the visitor
         if not self._finished and self.is_unnamed():
             await self.fail(self.unnamed_status)
 
