@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+import tornado
 from hosts import HOSTS, running
 from probes import PROBES, Host
 from zoo import application
@@ -65,11 +66,16 @@ def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int]]:
         yield {name: stack.enter_context(running(name, application(folders[name]))) for name in HOSTS}
 
 
-async def ask(port: int, probe: str) -> Any:
-    """Ask one question of a host."""
+async def ask(name: str, port: int, probe: str) -> Any:
+    """Ask one question of a host. tornado before 6.6 leaves a socket open whose async handler fails."""
     address = f"http://127.0.0.1:{port}"
     async with httpx.AsyncClient(base_url=address, timeout=20, trust_env=False, verify=TLS) as client:
-        return await PROBES[probe](Host(port, client))
+        try:
+            return await PROBES[probe](Host(port, client))
+        except TimeoutError:
+            if name != "tornado" or tornado.version_info >= (6, 6):
+                raise
+            return "nothing"
 
 
 def expected(host: str, probe: str, tornados: Any) -> Any:
@@ -85,7 +91,9 @@ def expected(host: str, probe: str, tornados: Any) -> Any:
 @pytest.mark.parametrize("probe", PROBES)
 async def test_each_host_answers_as_tornado_does(ports: dict[str, int], probe: str) -> None:
     """Every answer is tornado's, or the one that the table lists."""
-    answers = dict(zip(ports, await asyncio.gather(*(ask(port, probe) for port in ports.values())), strict=True))
+    answers = dict(
+        zip(ports, await asyncio.gather(*(ask(name, port, probe) for name, port in ports.items())), strict=True)
+    )
     tornados = answers.pop("tornado")
     odd = {name: got for name, got in answers.items() if got != expected(name, probe, tornados)}
     assert not odd, f"tornado: {tornados}"
