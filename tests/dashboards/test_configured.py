@@ -10,7 +10,6 @@ from typing import Any
 import nbformat
 import pytest
 from harness import Server, kernelspec
-from jupyter_server.gateway.gateway_client import GatewayClient
 from stage import KERNEL, eventually, kernels, serving_folder, visit, write
 from traitlets.config import Config, Configurable
 
@@ -74,7 +73,22 @@ REFUSED = [
     ({"NotebookClient": {"kernel_name": "ir"}}, "NotebookClient.kernel_name has no effect here: each notebook names"),
     ({"MultiKernelManager": {"default_kernel_name": "ir"}}, "default_kernel_name has no effect here: each notebook"),
     ({"KernelManager": {"autorestart": True}}, "KernelManager.autorestart must be False here: another value has no"),
-    ({"GatewayClient": {"url": "http://gateway"}}, "GatewayClient.url has no effect here: kernels would run on this"),
+    ({"GatewayClient": {"auth_token": "x"}}, "GatewayClient.auth_token has no effect here: set GatewayClient.url as"),
+    ({"GatewayClient": {"url": "ftp://gateway"}}, "GatewayClient: "),
+    ({"GatewayClient": {"url": "http://me:pw@gateway"}}, "GatewayClient.url must not contain a name or password,"),
+    ({"GatewayClient": {"ulr": "http://gateway"}}, "GatewayClient.ulr"),
+    (
+        {"GatewayClient": {"url": "http://gateway", "kernelspecs_resource_endpoint": "/x"}},
+        "GatewayClient.kernelspecs_resource_endpoint has no effect here: pages show no pictures of kernels.",
+    ),
+    (
+        {"GatewayClient": {"url": "http://gateway"}, "LocalProvisioner": {"log_level": 1}},
+        "LocalProvisioner.log_level has no effect with GatewayClient.url",
+    ),
+    (
+        {"GatewayClient": {"url": "http://gateway"}, "VoilaConfiguration": {"kernel_spec_manager_class": "x"}},
+        "VoilaConfiguration.kernel_spec_manager_class has no effect with GatewayClient.url",
+    ),
     (
         {"KernelRestarter": {"time_to_dead": 1}},
         "KernelRestarter.time_to_dead has no effect here: a kernel that has died",
@@ -98,19 +112,17 @@ def test_option_without_effect_is_refused_by_name(tmp_path: Path, config: dict[s
         builder.build()
 
 
-@pytest.mark.parametrize(
-    "option", [f"--{cls.__name__}.{name}=7" for cls in [GatewayClient] for name in ("url", "ws_url")]
-)
-def test_gateway_is_refused(tmp_path: Path, option: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kernels that were to run elsewhere do not run here: on the command line, and in the environment."""
+def test_gateway_of_the_environment_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels never run here if they were to run elsewhere: the variable counts like the option."""
     write(tmp_path / "a.ipynb", "1")
     app = Serve()
-    app.initialize([str(tmp_path), option])
-    with pytest.raises(DashboardError, match="has no effect here: kernels would run on this machine"):
+    app.initialize([str(tmp_path), "--GatewayClient.ws_url=ws://gateway"])
+    with pytest.raises(DashboardError, match=r"GatewayClient.ws_url has no effect here: set GatewayClient.url"):
         app.builder().build()
     monkeypatch.setenv("JUPYTER_GATEWAY_URL", "http://gateway")
-    with pytest.raises(DashboardError, match="JUPYTER_GATEWAY_URL is set, and has no effect here"):
-        create_app().with_app(path="/", root=tmp_path / "a.ipynb").build()
+    config = Config({"LocalProvisioner": {"log_level": 1}})
+    with pytest.raises(DashboardError, match=r"has no effect with GatewayClient.url"):
+        create_app(config=config).with_app(path="/", root=tmp_path / "a.ipynb").build()
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,8 @@ from jupyter_server.auth.identity import IdentityProvider
 from traitlets.config import Config
 
 from ..lifespans import Lifespan
+from .gateway.options import gateway_options
+from .gateway.specs import GatewaySpecs
 from .hooks import OnError
 from .load.limits import Limits
 from .mounts import Mount
@@ -71,7 +73,8 @@ class Site:
     def open(cls, plan: Plan, secret: bytes, peers: Peers) -> Site:
         """Open what a plan needs. The names of browser tabs are made from ``secret``. The site closes ``peers``."""
         with ExitStack() as undo:
-            folder = undo.enter_context(runtime.folder(plan.log))
+            gateway = gateway_options(plan.config)
+            folder = undo.enter_context(runtime.folder(plan.log, (gateway and gateway.url) or ""))
             services = managers.services(plan.config, plan.log, plan.base, folder, secret, plan.limits, peers)
             return cls(plan, services, undo.pop_all())
 
@@ -106,6 +109,8 @@ class Site:
     async def _sweep(self) -> None:
         for source in self.sources:
             await source.sweep()
+        if isinstance(specs := self.services.specs, GatewaySpecs):
+            await specs.look_after()
 
     async def _end_abandoned(self) -> None:
         """End the kernels whose pages are gone, and the pages whose kernels are gone."""
@@ -128,6 +133,8 @@ class Site:
         await asyncio.gather(*(source.close() for source in self.sources))
         await asyncio.gather(*(run.close() for run in tuple(self.services.occupancy.runs)), return_exceptions=True)
         await self._shut_down_kernels()
+        if isinstance(specs := self.services.specs, GatewaySpecs):
+            specs.gateway.close()
         self.services.tasks.cancel()
         self.services.sockets.destroy(linger=0)
         self.services.kernels.context.destroy(linger=0)

@@ -175,7 +175,7 @@ class Folder:
         """List the notebooks that can be shown, unless their path has parameters."""
         if self.route.has_parameters:
             return []
-        return await asyncio.to_thread(self._shown, specs.installed(self._services.specs))
+        return await asyncio.to_thread(self._shown, await specs.asked(self._services.specs))
 
     def _shown(self, kernels: Mapping[str, str]) -> list[Entry]:
         """Return the entries of the notebooks that run on one of these kernels; reading new ones takes time."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpecManager
 
@@ -23,6 +23,16 @@ class Named(NamedTuple):
 
     kernel: str
     language: str
+
+
+@runtime_checkable
+class Remote(Protocol):
+    """A manager of kernelspecs that are on another machine."""
+
+    is_known: bool
+
+    async def refresh(self) -> None:
+        """Ask for them."""
 
 
 def named(metadata: Mapping[str, Any]) -> Named:
@@ -55,6 +65,13 @@ def installed(specs: KernelSpecManager) -> dict[str, str]:
     """Return the installed kernels with their languages. A kernel whose kernelspec cannot be read is left out."""
     found: dict[str, dict[str, Any]] = specs.get_all_specs()
     return {name: _text(_mapping(each.get("spec")).get("language")).lower() for name, each in found.items()}
+
+
+async def asked(specs: KernelSpecManager, *, again: bool = False) -> dict[str, str]:
+    """Return the kernels like ``installed``. A gateway is asked for its own unless it was before; or ``again``."""
+    if isinstance(specs, Remote) and (again or not specs.is_known):
+        await specs.refresh()
+    return installed(specs)
 
 
 def missing(notebook: Path, kernels: Mapping[str, str], mapping: Mapping[str, str]) -> str | None:

@@ -21,6 +21,7 @@ from ...server.clients import wrap_client
 from ...server.messages.objects import Json
 from ...server.messages.sockets import look_again, make_patient
 from ...server.messages.stamps import Stamps
+from ...server.protocols import key_of
 from ..services import Services
 from ..visits import Visit
 from . import priority
@@ -67,7 +68,7 @@ class Kernel:
         self._ahead = ahead
         # jupyter_server reads this text from each kernel, but sets it on the manager of all kernels only.
         self.manager.traceback_replacement_message = services.kernels.traceback_replacement_message
-        self._key = wire.derive_key(self.manager.session.key)
+        self._key = key_of(self.manager, self.manager.session)
         self._stamps = Stamps(services.context, self._key, None, "", SessionInfo(kernel_id=kernel_id))
         self.client = self._connect()
         self.aware = False

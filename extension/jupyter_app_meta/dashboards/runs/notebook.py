@@ -67,7 +67,7 @@ class Renderer(NotebookRenderer):  # type: ignore[misc]  # Voila has no types
 
     async def fix_notebook(self, notebook: NotebookNode) -> NotebookNode:
         """Write the kernel that the notebook runs on into its metadata; raises KernelMissing."""
-        kernels = specs.installed(self.kernel_spec_manager)
+        kernels = await specs.asked(self.kernel_spec_manager, again=True)
         mapping: dict[str, str] = self.voila_configuration.language_kernel_mapping
         metadata: NotebookNode = notebook["metadata"]
         said = specs.named(metadata)

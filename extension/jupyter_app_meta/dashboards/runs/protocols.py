@@ -81,6 +81,7 @@ class Spec(Protocol):
 class Manager(Protocol):
     """jupyter_server's manager of one kernel."""
 
+    kernel_id: str
     session: protocols.Session
     kernel_spec: Spec
     provisioner: object

@@ -8,6 +8,7 @@ from jinja2 import TemplateNotFound
 from jupyter_client.kernelspec import NoSuchKernel
 
 from ...errors import BadNotebook
+from ..gateway.client import GatewayFailed
 
 
 def reason(error: BaseException) -> str:
@@ -24,6 +25,8 @@ def _hint(error: BaseException) -> str:
             f"The kernel {error.name!r} is not installed. Install it, or choose in the notebook one of the kernels "
             "that `jupyter kernelspec list` shows."
         )
+    if isinstance(error, GatewayFailed):
+        return str(error)
     if isinstance(error, TemplateNotFound):
         return f"The template {error.name!r} is missing: install it, or choose another (VoilaConfiguration.template)."
     if isinstance(error, OSError) and error.filename:

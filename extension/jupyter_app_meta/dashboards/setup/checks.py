@@ -9,6 +9,7 @@ from pathlib import Path
 from ...errors import DashboardError
 from .. import paths
 from ..files import listing, specs, texts
+from ..gateway.client import GatewayFailed
 from ..runs.kernel import Kernel
 from ..services import Services
 
@@ -39,7 +40,9 @@ def readable(notebook: Path) -> None:
 
 
 def announce(places: Iterable[Place], services: Services) -> None:
-    """Log the warnings about these places."""
+    """Log the warnings about these places. Those about a gateway's kernels wait until the gateway has been asked."""
+    if isinstance(services.specs, specs.Remote) and not services.specs.is_known:
+        return
     kernels = specs.installed(services.specs)
     for warning in warnings(places, kernels, services.options.voila.language_kernel_mapping):
         services.log.warning("%s", warning)
@@ -47,6 +50,7 @@ def announce(places: Iterable[Place], services: Services) -> None:
 
 async def try_kernels(places: Iterable[Place], services: Services) -> None:
     """Start a kernel and end it; raises DashboardError if none of the notebooks' kernels starts."""
+    await _ask(places, services)
     problems: list[str] = []
     for name, folder in _kernels(places, services).items():
         problem = await _try_kernel(name, folder, services)
@@ -60,6 +64,17 @@ async def try_kernels(places: Iterable[Place], services: Services) -> None:
         services.log.error("%s", problem)
 
 
+async def _ask(places: Iterable[Place], services: Services) -> None:
+    """Ask a gateway for its kernels; raises DashboardError if it does not answer."""
+    if not isinstance(services.specs, specs.Remote) or services.specs.is_known:
+        return
+    try:
+        await specs.asked(services.specs)
+    except GatewayFailed as error:
+        raise DashboardError(str(error)) from None
+    announce(places, services)
+
+
 async def _try_kernel(name: str, folder: Path, services: Services) -> str | None:
     """Return a sentence that says why a kernel does not start; None if it starts."""
     kernel = None
@@ -68,6 +83,8 @@ async def _try_kernel(name: str, folder: Path, services: Services) -> str | None
             kernel = await Kernel.start(services, name, folder, ahead=False)
             await kernel.ready(TRIAL)
             await kernel.answer("shell")  # a kernel that is ended while it works writes a complaint
+    except GatewayFailed as error:
+        return f"The kernel {name} does not start. {error}"
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         return f"The kernel {name} does not start ({reason}). To see why: jupyter console --kernel {name}"

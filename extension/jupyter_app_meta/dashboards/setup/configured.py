@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from difflib import get_close_matches
@@ -21,6 +20,7 @@ from jupyter_client.session import Session
 from jupyter_events import EventLogger
 from jupyter_server.auth.authorizer import AllowAllAuthorizer
 from jupyter_server.auth.identity import PasswordIdentityProvider
+from jupyter_server.gateway.gateway_client import GatewayClient
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager, ServerKernelManager
 from nbconvert import preprocessors
@@ -34,6 +34,7 @@ from voila.exporter import VoilaExporter
 
 from ...errors import DashboardError
 from ...server.app import OPTIONS, AppMetaExtension
+from ..gateway.options import gateway_options
 
 OWN = ("Serve", "JupyterApp", "Application")
 """Sections of the command itself, which checks them."""
@@ -78,6 +79,7 @@ REFUSED: dict[type[Configurable], dict[str, str]] = {
         "shared_context": "all kernels share one context",
         "use_pending_kernels": "a page waits for its kernel",
     },
+    GatewayClient: {"kernelspecs_resource_endpoint": "pages show no pictures of kernels"},
     PasswordIdentityProvider: {
         "allow_password_change": "visitors cannot change the password; set PasswordIdentityProvider.hashed_password",
         "updatable_fields": "visitors cannot change who they are",
@@ -89,7 +91,6 @@ REFUSED: dict[type[Configurable], dict[str, str]] = {
 """Options without effect, and what to do instead."""
 
 ELSEWHERE = {
-    "GatewayClient": "kernels would run on this machine nevertheless. Run this command where the kernels are",
     "ExecutePreprocessor": "use VoilaExecutor",
     "KernelRestarter": _DIED,
     "IOLoopKernelRestarter": _DIED,
@@ -124,8 +125,7 @@ FOREIGN = (
 
 def check(config: Config, provider: object = None) -> None:
     """Raise DashboardError for the first option that would have no effect, or does not exist."""
-    if os.environ.get("JUPYTER_GATEWAY_URL"):
-        raise DashboardError(f"JUPYTER_GATEWAY_URL is set, and has no effect here: {ELSEWHERE['GatewayClient']}.")
+    gateway_options(config)
     sections = read(provider, config)
     for name, given in config.items():
         if name in OWN or not isinstance(given, Mapping):
@@ -145,7 +145,7 @@ def read(provider: object, config: Config) -> dict[str, list[type[Configurable]]
     parts: list[type[Any]] = [
         *(AppMetaExtension, kind, AllowAllAuthorizer, AsyncMappingKernelManager, KernelSpecManager),
         *(ServerKernelManager, AsyncKernelClient, Session, KernelProvisionerFactory, LocalProvisioner),
-        *(VoilaConfiguration, VoilaExecutor, VoilaExporter, ZMQChannelsWebsocketConnection, EventLogger),
+        *(VoilaConfiguration, VoilaExecutor, VoilaExporter, ZMQChannelsWebsocketConnection, EventLogger, GatewayClient),
         *(cls for cls in vars(preprocessors).values() if isinstance(cls, type) and cls.__name__ not in ELSEWHERE),
         *_own(Configurable),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +27,11 @@ from ...server.reports import ears, logs
 from ...server.reports.incidents import Incidents
 from .. import hooks
 from ..files import looks
+from ..gateway.client import Gateway
+from ..gateway.options import gateway_options
+from ..gateway.orphans import Orphans
+from ..gateway.provisioner import behind
+from ..gateway.specs import GatewaySpecs
 from ..load.limits import Limits
 from ..load.occupancy import Occupancy
 from ..peers import Peers
@@ -69,7 +75,7 @@ def services(
     hook = extension.meta()  # a wrong option is refused before anything is opened
     options = Options(config, base.url, looks_of(config), limits.found(), hook, base.of_pages)
     visits = Visits()
-    specs: KernelSpecManager = options.voila.kernel_spec_manager_class(config=config, log=log)
+    specs = _specs(options, folder, log)
     kernels, sockets = _kernels(options, specs, visits, folder, peers, log), zmq.asyncio.Context()
     sockets.setsockopt(zmq.RECONNECT_IVL, RECONNECT)
     for context in (sockets, kernels.context):
@@ -97,11 +103,20 @@ def peers(config: Config, tag: str, log: logging.Logger) -> Peers:
     return Peers.open(extension, tag)
 
 
+def _specs(options: Options, folder: Path, log: logging.Logger) -> KernelSpecManager:
+    """Return the manager of kernelspecs: this machine's, or those of the gateway that kernels run behind."""
+    if (found := gateway_options(options.config, log)) is None:
+        local: KernelSpecManager = options.voila.kernel_spec_manager_class(config=options.config, log=log)
+        return local
+    gateway = Gateway(found, log)
+    return GatewaySpecs(gateway, Orphans(gateway, folder), config=options.config, log=log)
+
+
 def _kernels(
     options: Options, specs: KernelSpecManager, visits: Visits, folder: Path, peers: Peers, log: logging.Logger
 ) -> Kernels:
     """Return the manager of kernels, whose connection files are in ``folder``."""
-    return Kernels(
+    kernels = Kernels(
         visits,
         peers.new_kernel_id,
         config=_kernels_config(options.config, folder),
@@ -111,6 +126,10 @@ def _kernels(
         allowed_message_types=list(ALLOWED),
         allow_tracebacks=options.voila.show_tracebacks,
     )
+    if isinstance(specs, GatewaySpecs):
+        far, make = partial(behind, specs.gateway, specs.orphans), kernels.kernel_manager_factory
+        kernels.kernel_manager_factory = lambda *given, **named: far(make(*given, **named))
+    return kernels
 
 
 def check_config(config: Config, log: logging.Logger) -> AppMetaExtension:

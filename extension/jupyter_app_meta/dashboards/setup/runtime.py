@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ...errors import DashboardError
+from ..gateway import orphans
 
 try:
     import fcntl
@@ -31,12 +32,15 @@ LONGEST = 50
 
 
 @contextmanager
-def folder(log: logging.Logger) -> Iterator[Path]:
-    """Remove the folders of dead servers, and yield a new one that only this account can read; remove it in the end."""
+def folder(log: logging.Logger, gateway: str = "") -> Iterator[Path]:
+    """Remove the folders of dead servers, and yield a new one that only this account can read; remove it in the end.
+
+    A server whose kernels run at this gateway takes over the kernels that a killed one has left there.
+    """
     place = parent()
-    _sweep(place, log)
     made = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
     lock = _lock(made)
+    _sweep(place, made, gateway, log)
     if os.name == "posix" and len(str(made)) >= LONGEST:
         log.warning(
             "%s is too long for sockets: kernels are reached by TCP on this machine. Set TMPDIR to a shorter folder.",
@@ -45,7 +49,8 @@ def folder(log: logging.Logger) -> Iterator[Path]:
     try:
         yield made
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        if not orphans.has_left(made):  # else the next server ends what is left, and removes the folder
+            shutil.rmtree(made, ignore_errors=True)
         if lock is not None:
             os.close(lock)
 
@@ -82,16 +87,18 @@ def _lock(made: Path) -> int | None:
     return held
 
 
-def _sweep(parent: str, log: logging.Logger) -> None:
+def _sweep(parent: str, own: Path, gateway: str, log: logging.Logger) -> None:
     if fcntl is None:
         return
     for left in Path(parent).glob(f"{PREFIX}*"):
         with suppress(OSError):  # it belongs to another account, or its server still runs
-            if left.is_symlink() or left.stat().st_uid != os.getuid():
+            if left == own or left.is_symlink() or left.stat().st_uid != os.getuid():
                 continue
             held = os.open(left / LOCK, os.O_RDWR | os.O_NOFOLLOW)
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if not orphans.adopt(left, own, gateway):
+                    continue  # a server of the other gateway needs it
                 shutil.rmtree(left, ignore_errors=True)
                 log.info("Removed %s, which a killed server had left behind.", left)
             finally:
