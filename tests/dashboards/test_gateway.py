@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 import pytest
@@ -225,12 +226,19 @@ def served(home: Path, url: str, token: str) -> tuple[list[str], str]:
     return argv, f"http://127.0.0.1:{port}/"
 
 
-def test_killed_server_leaves_no_kernel(tmp_path: Path, servers: tuple[Server, Server]) -> None:
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder for sockets that no other server sweeps."""
+    with TemporaryDirectory(prefix="gw-", dir="/tmp") as folder:  # a socket's path must be short
+        yield Path(folder)
+
+
+def test_killed_server_leaves_no_kernel(tmp_path: Path, short: Path, servers: tuple[Server, Server]) -> None:
     """The next server ends the kernels of one that was killed, and the gateway has none of them for long."""
     behind = servers[0]
     before, url = set(kernels(behind)), behind.url.rstrip("/")
     argv, address = served(tmp_path, url, TOKEN)
-    env = {"TMPDIR": "/tmp", "XDG_RUNTIME_DIR": ""}  # a short folder, which both servers use
+    env = {"TMPDIR": str(short)}
     with launched(tmp_path, argv, address, env=env) as first:
         visit(first, None, "/")
         mine = set(kernels(behind)) - before
