@@ -9,9 +9,17 @@ from pathlib import Path
 
 from jupyter_core.paths import jupyter_path
 from voila.configuration import VoilaConfiguration
+from voila.paths import collect_static_paths, collect_template_paths
 from voila.utils import get_voila_labextensions_path
 
+from ... import frame
 from ...errors import DashboardError
+
+APPS = ["voila", "nbconvert"]
+"""The programs whose templates are used."""
+
+AUTO = "auto"
+"""The theme of the visitor's own system. Only our own template has it."""
 
 THEMES = ("light", "dark", "JupyterLab Light", "JupyterLab Dark")
 """The themes that all of Voila's templates have."""
@@ -21,14 +29,27 @@ def check(voila: VoilaConfiguration) -> None:
     """Raise DashboardError for a template or theme that is not installed."""
     _expect("template", voila.template, templates())
     if not any(brings_theme(Path(folder)) for folder in get_voila_labextensions_path(voila.extra_labextensions_path)):
-        _expect("theme", voila.theme, THEMES)  # otherwise it may be a theme whose name only the browser knows
+        known = (AUTO, *THEMES) if voila.template == frame.NAME else THEMES
+        _expect("theme", voila.theme, known)  # otherwise it may be a theme whose name only the browser knows
 
 
 def templates() -> list[str]:
-    """Return the names of Voila's installed templates."""
+    """Return the names of the templates: Voila's, the installed ones and our own."""
     folders = (Path(root, "templates") for root in jupyter_path("voila"))
     found = (path.name for folder in folders if folder.is_dir() for path in folder.iterdir() if path.is_dir())
-    return sorted({name for name in found if name != "base"})
+    return sorted({*(name for name in found if name != "base"), frame.NAME})
+
+
+def paths(template: str) -> list[str]:
+    """Return the folders in which the parts of a template are sought."""
+    if template != frame.NAME:
+        return list(collect_template_paths(APPS, template))
+    return [str(frame.FOLDER), *collect_template_paths(APPS, frame.BASE)]
+
+
+def static_paths(template: str) -> list[str]:
+    """Return the folders of the files to which a template links."""
+    return list(collect_static_paths(APPS, frame.BASE if template == frame.NAME else template))
 
 
 def brings_theme(folder: Path) -> bool:

@@ -14,11 +14,12 @@ from jupyter_server.services.contents.largefilemanager import LargeFileManager
 from nbformat import NotebookNode
 from nbformat.sign import MemorySignatureStore, NotebookNotary
 from tornado import web
+from voila.configuration import VoilaConfiguration
 from voila.notebook_renderer import NotebookRenderer
-from voila.paths import collect_template_paths
 from voila.utils import get_page_config
 
-from ..files import specs, texts
+from ... import frame
+from ..files import looks, specs, texts
 from ..services import Services
 from . import displays
 from .titles import title
@@ -57,6 +58,8 @@ class Renderer(NotebookRenderer):  # type: ignore[misc]  # Voila has no types
     page_config: dict[str, object]
     kernel_spec_manager: KernelSpecManager
     contents_manager: LargeFileManager
+    template_paths: list[str]
+    voila_configuration: VoilaConfiguration
 
     async def load_notebook(self, path: str) -> NotebookNode:
         """Return the notebook of a file; a text is read in a thread, because jupytext is slow."""
@@ -74,7 +77,16 @@ class Renderer(NotebookRenderer):  # type: ignore[misc]  # Voila has no types
         name = specs.chosen(self.notebook_path, said, kernels, mapping)
         language = kernels[name] or said.language or "python"
         metadata["kernelspec"] = NotebookNode(name=name, display_name=name, language=language)
+        self._choose_frame(metadata.get("voila"))
         return notebook
+
+    def _choose_frame(self, said: object) -> None:
+        """Use our own template for a notebook that names it, because Voila finds only templates that are installed."""
+        if not isinstance(said, dict) or said.get("template") != frame.NAME:
+            return
+        del said["template"]
+        if self.voila_configuration.allow_template_override != "NO":
+            self.template_paths = looks.paths(frame.NAME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +117,7 @@ async def read(services: Services, path: Path, seen: Version) -> Blueprint:
     """Return the blueprint of a notebook; raises the contents manager's error if the notebook is broken."""
     renderer = _renderer(services, path)
     await renderer.initialize()
+    _frame(renderer)
     notebook = renderer.notebook
     _reset(notebook)
     displays.prepare(renderer.exporter)
@@ -128,13 +141,11 @@ async def read(services: Services, path: Path, seen: Version) -> Blueprint:
 
 def _renderer(services: Services, path: Path) -> Renderer:
     page_config = _page_config(services, path)
-    template: str = services.options.voila.template
-    template_paths: list[str] = collect_template_paths(["voila", "nbconvert"], template)
     return Renderer(
         voila_configuration=services.options.voila,
         traitlet_config=services.options.config,
         notebook_path=path.name,
-        template_paths=template_paths,
+        template_paths=looks.paths(services.options.voila.template),
         contents_manager=_contents(services, path.parent),
         base_url=services.options.rendered_base,
         kernel_spec_manager=services.specs,
@@ -154,6 +165,14 @@ def _page_config(services: Services, path: Path) -> dict[str, object]:
     page_config: dict[str, object] = get_page_config(settings={}, **config)
     hook: Callable[..., dict[str, object]] | None = services.options.voila.page_config_hook
     return hook(page_config, settings={}, notebook_path=path.name, **config) if hook else page_config
+
+
+def _frame(renderer: Renderer) -> None:
+    """Keep the pages of our own template from other hosts, and from themes that only the template knows."""
+    if str(frame.FOLDER) in renderer.template_paths:
+        renderer.page_config.update(fullMathjaxUrl="null", mathjaxConfig="null")  # Voila's own copy of MathJax
+    if renderer.page_config.get("jupyterLabTheme") == looks.AUTO:
+        renderer.page_config["jupyterLabTheme"] = "light"
 
 
 def _reset(notebook: NotebookNode) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from nbformat import NotebookNode
 
+from ...frame.outputs import is_static
 from .cells import Cells
 from .displays import Displays
 from .notebook import Blueprint
@@ -37,6 +38,7 @@ async def render(blueprint: Blueprint, kernel_start: KernelStart, cells: Cells) 
             "cell_generator": cells.one_by_one,
             "notebook_execute": cells.all,
             "progressive_rendering": False,
+            "is_static": is_static,
             **cells.displays.context,
         },
         page_config=copy.deepcopy(blueprint.page_config),  # a template may write into it

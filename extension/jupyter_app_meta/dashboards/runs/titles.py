@@ -56,6 +56,13 @@ def _first_heading(notebook: Any) -> str:
     return next((heading for heading in headings if heading.strip("*_` ")), "")
 
 
+def first(text: str, kind: str) -> str:
+    """Return what a reader sees of the first block of this kind in a text; empty if there is none."""
+    return next(
+        (found for block in _blocks(text[:LONGEST]) if block["type"] == kind and (found := _text(block).strip())), ""
+    )
+
+
 def _blocks(text: str) -> Any:
     return mistune.create_markdown(renderer=None)(text)
 

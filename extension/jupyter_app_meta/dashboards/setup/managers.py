@@ -17,6 +17,7 @@ from traitlets import TraitError
 from traitlets.config import Application, Config
 from voila.configuration import VoilaConfiguration
 
+from ... import frame
 from ...errors import DashboardError
 from ...model import HTTPRequest
 from ...providers.base import VisitorProvider
@@ -161,12 +162,14 @@ def looks_of(config: Config) -> VoilaConfiguration:
 
 def _voila_config(config: Config) -> Config:
     """Return Voila's configuration with our own defaults, which leave ``?theme=`` and ``?template=`` to the author."""
+    own = config.get("VoilaConfiguration", {})
     defaults = {
+        **({"theme": looks.AUTO} if own.get("template") == frame.NAME else {}),
         "allow_theme_override": "NOTEBOOK",
         "allow_template_override": "NOTEBOOK",
         "extension_denylist": ["@jupyter-notebook/lab-extension"],  # fails on Voila's pages
     }
-    return Config({"VoilaConfiguration": {**defaults, **config.get("VoilaConfiguration", {})}})
+    return Config({"VoilaConfiguration": {**defaults, **own}})
 
 
 def _kernels_config(config: Config, folder: Path) -> Config:

@@ -19,12 +19,12 @@ from jupyter_server.utils import url_path_join
 from tornado import web
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
-from voila.paths import collect_static_paths
 from voila.static_file_handler import MultiStaticFileHandler, TemplateStaticFileHandler
 from voila.utils import get_data_dir, get_voila_labextensions_path
 
 from ...server.page_connection import page_connection
 from .. import paths
+from ..files import looks
 from ..hub import service
 from ..living import Living
 from ..peers import Peers
@@ -160,6 +160,7 @@ def _own_settings(site: Site) -> dict[str, Any]:
         "dashboard_services": site.services,
         "dashboard_on_error": site.plan.on_error,
         "dashboard_framed": site.plan.outside.is_framed,
+        "dashboard_index": site.plan.index.path if site.plan.index else None,
     }
 
 
@@ -222,7 +223,7 @@ def _file_routes(services: Services) -> list[Any]:
     base = re.escape(url_path_join(services.options.base_url, "voila"))
     login = re.escape(url_path_join(services.options.base_url, "static"))
     labextensions = get_voila_labextensions_path(services.options.voila.extra_labextensions_path)
-    static = [*collect_static_paths(["voila", "nbconvert"], services.options.voila.template), DEFAULT_STATIC_FILES_PATH]
+    static = [*looks.static_paths(services.options.voila.template), DEFAULT_STATIC_FILES_PATH]
     themes = {
         "path": os.path.join(get_data_dir(), "themes"),
         "labextensions_path": labextensions,

@@ -9,11 +9,12 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
-from jinja2 import Environment, PackageLoader
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader
 from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.utils import url_path_join
 from tornado import web
 
+from ... import frame
 from ...policy import RawRequest
 from ...server import capture, identity
 from .. import admission, hooks
@@ -24,10 +25,21 @@ from ..services import Services
 from . import cuts
 from .mounted import Mounted, moved, send
 
-_templates = Environment(loader=PackageLoader(str(__package__), "templates"), autoescape=True)
+_loader = ChoiceLoader([PackageLoader(str(__package__), "templates"), FileSystemLoader(frame.FOLDER)])
+_templates = Environment(loader=_loader, autoescape=True)
 
 
-def render(name: str, **values: Any) -> str:
+ADVICE = {
+    401: ("Please log in", "You need to be logged in to see this page."),
+    403: ("You may not see this page", "Ask the people who run it for access, or log in as somebody else."),
+    404: ("There is no such page", "The address may be misspelt, or the page has been moved."),
+    429: ("Too many pages are open", "Close some of your pages, then try again."),
+    503: ("There is no room right now", "Many people are looking. Please try again in a moment."),
+}
+"""What an error page says to a visitor: a heading and a sentence. Other statuses have their own phrase."""
+
+
+def render(name: str, /, **values: Any) -> str:
     """Return one of our own pages."""
     return _templates.get_template(name).render(**values)
 
@@ -119,7 +131,16 @@ def error_page(status: int, base_url: str, error_id: str = "") -> str:
         phrase = HTTPStatus(status).phrase
     except ValueError:
         phrase = "Error"
-    return render("error.html", status=status, phrase=phrase, base_url=base_url, error_id=error_id)
+    heading, advice = ADVICE.get(status, (phrase, ""))
+    return render(
+        "error.html",
+        status=status,
+        phrase=phrase,
+        heading=heading,
+        advice=advice,
+        base_url=base_url,
+        error_id=error_id,
+    )
 
 
 class RefusalHandler(Handler):

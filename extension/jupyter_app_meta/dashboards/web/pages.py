@@ -18,12 +18,13 @@ from .. import admission
 from ..admission import Admitted, Redirect, Refused
 from ..dashboard import Dashboard
 from ..load.occupancy import TooManyPages
+from ..runs.leads import lead
 from ..runs.reasons import reason
 from ..runs.run import Run
 from ..runs.titles import title
 from ..sources import Entry, Source
 from ..visits import Asked, Visit
-from . import logins, page_script
+from . import headers, logins, page_script
 from .arrivals.purpose import Purpose, purpose
 from .base import Handler, render
 from .bases import rebased
@@ -146,7 +147,8 @@ class PageHandler(Handler):
         options = self.services.options
         beat = options.voila.http_keep_alive_timeout
         script = page_script.script(options.limits.max_upload, beat, tab=self.services.store is not None)
-        async for piece in page_script.added(run.html(beat), script):
+        pieces = headers.filled(run.html(beat), headers.header(self, visit.notebook))
+        async for piece in page_script.added(pieces, script):
             yield rebased(piece, options.page_base, self.base_url)
         if run.needs_login:
             yield logins.page(visit.asked.login, run.needs_login, is_hosted=bool(options.page_base))
@@ -181,16 +183,12 @@ class IndexHandler(Handler):
         """Show the list."""
         found = [(entry, self.url_of(quote(entry.path))) for entry in await self._entries()]
         seen = await admission.listed(self.services, self.raw_request(), found)
-        titles = await asyncio.to_thread(lambda: [title(entry.notebook) for entry, _ in seen])
-        shown = [
-            {"url": url_path_join(self.base_url, quote(entry.path)), "title": name, "path": entry.path.strip("/")}
-            for (entry, _), name in zip(seen, titles, strict=True)
-        ]
+        shown = await asyncio.to_thread(lambda: [self._card(entry) for entry, _ in seen])
         self.set_header("Cache-Control", "no-store")
-        await self.finish(render("index.html", dashboards=shown, base_url=self.base_url, user=self._name()))
+        await self.finish(render("index.html", dashboards=shown, base_url=self.base_url, **headers.who(self)))
 
     head = get  # load balancers use HEAD; tornado sends the answer without its body
 
-    def _name(self) -> str | None:
-        user = admission.view(self.services, self.raw_request()).user
-        return (user.display_name or user.username) if user and user.is_authenticated else None
+    def _card(self, entry: Entry) -> dict[str, str]:
+        url = url_path_join(self.base_url, quote(entry.path))
+        return {"url": url, "title": title(entry.notebook), "lead": lead(entry.notebook), "path": entry.path.strip("/")}

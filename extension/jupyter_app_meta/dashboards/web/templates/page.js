@@ -116,9 +116,11 @@
       const text = errorIn(event.data);
       if (text && !ended) bar.show(text, { dismiss: true, over: bar.text !== LOST });
       settle(socket, event.data);
+      tell(stateIn(event.data));
     });
     socket.addEventListener("close", (event) => {
       open.delete(socket);
+      tell("idle");
       if (leaving || ended || open.size) return;
       if (event.code === 1000) return end();
       if (NOTES[event.code]) bar.show(NOTES[event.code], { reload: event.code === 1013, dismiss: true });
@@ -269,6 +271,20 @@
     } catch {
       return ""; // the frame has another form, which the page's own client does not use
     }
+  }
+
+  // Return what a message says of the kernel ("busy" or "idle"), or nothing.
+  function stateIn(data) {
+    try {
+      return headerOf(data).msg_type === "status" ? partOf(data, 4).execution_state : "";
+    } catch {
+      return ""; // as in errorIn
+    }
+  }
+
+  // Tell the page's template whether the kernel is at work.
+  function tell(state) {
+    if (state) document.dispatchEvent(new CustomEvent("app-meta:kernel", { detail: state }));
   }
 
   // Return the text of the error that a message reports, or nothing.

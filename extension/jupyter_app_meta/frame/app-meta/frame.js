@@ -1,0 +1,53 @@
+// What a visitor sees of the work behind a page: a line that grows with each cell of the first render, and one that moves
+// while the kernel is busy for longer than a moment. Voila's page calls voila_process after each cell and voila_finish
+// at the end; page.js reports what the kernel says of itself.
+(() => {
+  "use strict";
+  const line = document.getElementById("app-meta-busy"), bar = line.firstElementChild;
+  const count = document.getElementById("app-meta-count");
+  const PATIENCE = 300; // ms that work may take before the line shows it
+  let timer = null, isLoading = true;
+
+  window.appMetaTheme?.apply();
+
+  function show(name) {
+    line.classList.add("on");
+    line.setAttribute("aria-label", name);
+    line.removeAttribute("aria-hidden");
+  }
+
+  function hide() {
+    line.className = "am-busy";
+    line.setAttribute("aria-hidden", "true");
+    count.textContent = "";
+    for (const name of ["aria-valuenow", "aria-valuemin", "aria-valuemax"]) line.removeAttribute(name);
+  }
+
+  window.voila_heartbeat = () => {};
+  window.voila_process = (done, all) => {
+    show("This page is being prepared");
+    line.setAttribute("aria-valuemin", 0);
+    line.setAttribute("aria-valuemax", all);
+    line.setAttribute("aria-valuenow", done);
+    line.classList.add("part");
+    bar.style.width = `${(100 * done) / all}%`;
+    if (isLoading && done < all) count.textContent = `${done} of ${all}`;
+    else count.textContent = "";
+  };
+  window.voila_finish = () => {
+    isLoading = false;
+    clearTimeout(timer);
+    hide();
+  };
+
+  timer = setTimeout(() => show("This page is being prepared"), PATIENCE);
+  // A page that breaks off says so itself; a line that goes on would contradict it.
+  document.addEventListener("DOMContentLoaded", () => isLoading && window.voila_finish());
+
+  document.addEventListener("app-meta:kernel", ({ detail }) => {
+    if (isLoading) return;
+    clearTimeout(timer);
+    if (detail === "busy") timer = setTimeout(() => show("Working"), PATIENCE);
+    else hide();
+  });
+})();
