@@ -97,7 +97,7 @@ def test_users_choose_the_provider(tmp_path: Path) -> None:
 
 OTHERS = [
     "--token=x", "--hub", "--identity-provider=providers.People", "--AppMetaExtension.user_header=X-User",
-    "--proxy-header=X-Forwarded-User",
+    "--proxy-header=X-Forwarded-User", "--oidc-issuer=https://a.b",
     "--PasswordIdentityProvider.hashed_password=argon2:x", "--IdentityProvider.token=x",
 ]  # fmt: skip
 

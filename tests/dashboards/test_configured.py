@@ -38,6 +38,8 @@ HONOURED = {
     "AppMetaExtension": " ".join(OPTIONS),
     "SessionProvider": "login_required session_length",
     "UsersIdentityProvider": "file",
+    "OpenIDProvider": "allowed_groups client_id client_secret_file clock_skew groups_claim groups_wanted issuer "
+    "logout_everywhere redirect_uri scopes username_claim",
     "ProxyIdentityProvider": "groups_header header logout_url trusted_proxies",
 }
 """What has its effect. Whoever adds to it has seen it: the tests below show those that we have a hand in."""

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from jupyter_app_meta.errors import IdentityError
 from jupyter_app_meta.providers import places
+from jupyter_app_meta.providers.attempts import Attempts
 from jupyter_app_meta.providers.ended import Ended
 from jupyter_app_meta.providers.identified import Session
 from jupyter_app_meta.providers.users import editing, passwords, people
-from jupyter_app_meta.providers.users.attempts import Attempts
 from jupyter_app_meta.providers.users.watched import Watched
 
 HASH = "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$xI0BFLB63fdMd5N2lLDU2xI0BFLB63fdMd5N2lLDU2w"

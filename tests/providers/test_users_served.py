@@ -16,10 +16,10 @@ from stage import WHO, eventually, served, serving_folder, write
 
 from jupyter_app_meta.dashboards import create_app
 from jupyter_app_meta.providers import UsersIdentityProvider
+from jupyter_app_meta.providers.attempts import Attempts, Limits
 from jupyter_app_meta.providers.handlers import Refusal
 from jupyter_app_meta.providers.identified import Session
 from jupyter_app_meta.providers.users import editing, passwords
-from jupyter_app_meta.providers.users.attempts import Attempts, Limits
 
 PASSWORD = "correct horse"
 HASH = passwords.hashed(PASSWORD)

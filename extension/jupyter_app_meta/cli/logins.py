@@ -8,19 +8,24 @@ from jupyter_server.auth.identity import IdentityProvider
 from traitlets.config import Config
 
 from ..errors import DashboardError
+from ..providers.oidc.provider import OpenIDProvider
 from ..providers.proxy import ProxyIdentityProvider
 from ..providers.users.provider import UsersIdentityProvider
 
-PROVIDERS: tuple[type[IdentityProvider], ...] = (UsersIdentityProvider, ProxyIdentityProvider)
+PROVIDERS: tuple[type[IdentityProvider], ...] = (UsersIdentityProvider, OpenIDProvider, ProxyIdentityProvider)
 
 CHOICES: dict[str, tuple[type[IdentityProvider], str]] = {
     "--users": (UsersIdentityProvider, "file"),
+    "--oidc-issuer": (OpenIDProvider, "issuer"),
     "--proxy-header": (ProxyIdentityProvider, "header"),
 }
 """The options that choose a provider, each with the provider and its own option of that meaning."""
 
 ALIASES = {
     "users": "UsersIdentityProvider.file",
+    "oidc-issuer": "OpenIDProvider.issuer",
+    "oidc-client-id": "OpenIDProvider.client_id",
+    "oidc-client-secret-file": "OpenIDProvider.client_secret_file",
     "proxy-header": "ProxyIdentityProvider.header",
     "trusted-proxy": "AppMetaExtension.trusted_proxies",
 }

@@ -9,12 +9,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .oidc.provider import OpenIDProvider as OpenIDProvider
     from .proxy import ProxyIdentityProvider as ProxyIdentityProvider
     from .users.provider import UsersIdentityProvider as UsersIdentityProvider
 
-_HOMES = {"ProxyIdentityProvider": "proxy", "UsersIdentityProvider": "users.provider"}
+_HOMES = {
+    "OpenIDProvider": "oidc.provider",
+    "ProxyIdentityProvider": "proxy",
+    "UsersIdentityProvider": "users.provider",
+}
 
-__all__ = ["ProxyIdentityProvider", "UsersIdentityProvider"]
+__all__ = ["OpenIDProvider", "ProxyIdentityProvider", "UsersIdentityProvider"]
 
 
 def __getattr__(name: str) -> object:

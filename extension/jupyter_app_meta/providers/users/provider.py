@@ -8,11 +8,11 @@ from tornado import web
 from traitlets import Unicode, default
 
 from ...errors import IdentityError
+from ..attempts import Limits
 from ..base import SessionProvider
 from ..handlers import LONGEST, LoginHandler, Refusal
 from ..identified import Identified, Session
 from . import passwords
-from .attempts import Limits
 from .people import Person
 from .watched import Watched
 
