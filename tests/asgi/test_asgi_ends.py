@@ -7,7 +7,6 @@ import inspect
 import signal
 import tempfile
 import threading
-import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
@@ -25,7 +24,6 @@ from stage import KERNEL, WHO, browse, eventually, kernels, write
 from surroundings import FORMS, SEEN, closing_code, folders, have_ended, lived, living, opened, said, short_folder
 
 from jupyter_app_meta.asgi import create_asgi_app
-from jupyter_app_meta.asgi.lifespan.gate import GRACE
 
 UVICORNS = 0 if "KeyboardInterrupt" in inspect.getsource(uvicorn.run) else -signal.SIGINT
 """Newer releases of uvicorn keep KeyboardInterrupt to themselves."""
@@ -39,6 +37,13 @@ with open(os.environ["EVENTS"], "a") as file:
     print("cell", file=file)
 time.sleep(600)
 """
+
+PATIENT = """
+from jupyter_app_meta.asgi import serve
+from jupyter_app_meta.asgi.lifespan.gate import Gate
+serve.GRACE, Gate.close.__defaults__ = 600, (600,)
+"""
+"""Whatever waits for requests waits longer than a test."""
 
 
 def interrupt(server: Server) -> None:
@@ -58,17 +63,15 @@ def test_a_second_ctrl_c_waits_for_no_page_and_still_ends_the_kernels(tmp_path: 
     write(tmp_path / "root" / "endless.ipynb", ENDLESS)
     code = FORMS[form].replace("builder()", 'builder().with_app(path="/endless", root="endless.ipynb")')
     code = code.replace("**options", "**options, timeout_graceful_shutdown=600")
-    with ThreadPoolExecutor() as pool, living(tmp_path, code) as server:
+    with ThreadPoolExecutor() as pool, living(tmp_path, PATIENT + code) as server:
         socket = opened(server, SEEN[form]).connect()
         page = pool.submit(browse, server.visitor(), "endless")
         eventually(lambda: "cell" in said(tmp_path))
         running = [*kernels(server).values()]
         interrupt(server)
         assert (closing_code(socket), server.process.poll()) == (1012, None)
-        begun = time.monotonic()
         interrupt(server)
         assert server.process.wait(60) == INTERRUPTED[form]
-        assert time.monotonic() - begun < GRACE
         assert page.exception() is not None or "Traceback" not in page.result().html
     assert have_ended(running)
     assert said(tmp_path) == ["enter outside", "cell", "leave 0"]
@@ -169,11 +172,18 @@ class Left(NamedTuple):
     descriptors: int
 
 
+def is_kernel(process: psutil.Process) -> bool:
+    """Whether this is the process of a kernel that has not ended."""
+    with suppress(psutil.Error):
+        return "ipykernel_launcher" in process.cmdline()
+    return False
+
+
 def left(temporary: Path) -> Left:
     """Count it."""
     gc.collect()
     process = psutil.Process()
-    processes = sum("ipykernel_launcher" in child.cmdline() for child in process.children(recursive=True))
+    processes = sum(map(is_kernel, process.children(recursive=True)))
     threads = sorted(thread.name for thread in threading.enumerate())
     return Left(processes, folders(temporary), threads, process.num_fds())
 
@@ -211,7 +221,8 @@ def test_each_time_of_a_test_client_leaves_nothing(
                 assert folders(temporary) == 1 and left(temporary).kernels >= 1
         found.append(left(temporary))
     assert events == ["enter", "leave (0, 0)"] * 3
-    assert found[0][:3] == found[1][:3] and found[1] == found[2] == found[3]
+    assert [each[:3] for each in found] == [found[0][:3]] * 4
+    eventually(lambda: left(temporary).descriptors <= found[1].descriptors)  # ZeroMQ closes some of them later
 
 
 def test_a_test_client_outside_its_lifespan_serves_whole_pages(
