@@ -17,15 +17,23 @@ from .datastructures import URL, Cookies, Headers, QueryParams
 from .errors import (
     AppMetaError,
     BadStamp,
+    Conflict,
     NotAuthenticated,
     NotClaimed,
     NotPicklable,
+    NoVisitor,
     PolicyError,
+    StateError,
+    StateNotKept,
+    StateUnavailable,
+    TooLarge,
     UnknownField,
     UnknownItem,
     UnknownVersion,
+    Unstorable,
 )
 from .kernel.context import app_meta, session
+from .kernel.visitors import shared, visitor
 from .model import AppMeta, HTTPRequest, SessionInfo, User
 
 if TYPE_CHECKING:
@@ -38,21 +46,30 @@ __all__ = [
     "AppMeta",
     "AppMetaError",
     "BadStamp",
+    "Conflict",
     "Cookies",
     "HTTPRequest",
     "Headers",
+    "NoVisitor",
     "NotAuthenticated",
     "NotClaimed",
     "NotPicklable",
     "PolicyError",
     "QueryParams",
     "SessionInfo",
+    "StateError",
+    "StateNotKept",
+    "StateUnavailable",
+    "TooLarge",
     "UnknownField",
     "UnknownItem",
     "UnknownVersion",
+    "Unstorable",
     "User",
     "app_meta",
     "session",
+    "shared",
+    "visitor",
 ]
 
 

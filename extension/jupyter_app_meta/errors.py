@@ -162,3 +162,7 @@ class Unstorable(StateError, TypeError):
 
 class TooLarge(StateError, ValueError):
     """A key, a value or a whole state exceeds a limit. The message names the limit and the option that sets it."""
+
+
+class StateNotKept(UserWarning):
+    """There is no server here, so stored state is gone when this process ends."""

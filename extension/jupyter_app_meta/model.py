@@ -214,7 +214,7 @@ class HTTPRequest(Record):
 
 
 @_sealed
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class AppMeta(Record):
     """A snapshot for the code that asked: which request caused it, and where it runs."""
 

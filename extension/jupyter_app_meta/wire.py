@@ -4,6 +4,7 @@
     payload = {"mode", "session", "request": {...}}     self-contained, bounded, filtered by the policy
               {..., "claim": "pending"}                 for a cell that is run before its visitor is known
               {..., "claim": "given"}                   for the control message that gives a warm kernel its visitor
+              {"grant": "<token>", ...}                 where state is kept; the kernel passes the token on unread
     mac     = HMAC-SHA256(key, v · payload · msg_id · msg_type), each part preceded by its length
 
 1. A stamp travels in message metadata, which kernels do not echo to clients; never in a header, code or environment.
@@ -47,6 +48,7 @@ Json = dict[str, Any]
 Pairs = list[tuple[str, str]]
 Name = tuple[str, str | None]  # ("headers", "accept"); ("method", None) for a field without names
 
+_GRANT = '{"grant":"'
 _NAMES_SHARE = 8  # an eighth of the limit for the names of withheld items, and an eighth for those of dropped items
 _NAME_LENGTH = 100
 _MODES: tuple[Mode, ...] = get_args(Mode)
@@ -140,12 +142,15 @@ def _part(text: str) -> bytes:
     return len(data).to_bytes(8, "big") + data
 
 
-def encode(meta: AppMeta, limit: int = DEFAULT_LIMIT, claim: Claim | None = None) -> str:
+def encode(meta: AppMeta, limit: int = DEFAULT_LIMIT, claim: Claim | None = None, grant: str | None = None) -> str:
     """Return the payload: ASCII JSON of at most ``limit`` characters, where ``limit`` is at least MIN_LIMIT.
 
     An item that does not fit is dropped whole, together with all values of the same name, and listed in
-    ``truncated``. The least important item is dropped first, the user last.
+    ``truncated``. The least important item is dropped first, the user last. A ``grant`` needs no escapes.
     """
+    if grant is not None:
+        head = f'{_GRANT}{grant}",'
+        return f"{head}{encode(meta, limit - len(head), claim)[1:]}"
     if claim is not None:
         return f"{encode(meta, limit - len(_claimed(claim)))[:-1]}{_claimed(claim)}}}"
     items = list(by_importance(meta))
@@ -164,6 +169,11 @@ def encode(meta: AppMeta, limit: int = DEFAULT_LIMIT, claim: Claim | None = None
 def claim(payload: str) -> Claim | None:
     """Return what a verified payload says about a warm kernel's claim; None for any other payload."""
     return next((kind for kind in get_args(Claim) if payload.endswith(f"{_claimed(kind)}}}")), None)
+
+
+def grant(payload: str) -> str | None:
+    """Return the grant of a verified payload; None if it has none."""
+    return payload[len(_GRANT) : payload.index('"', len(_GRANT))] if payload.startswith(_GRANT) else None
 
 
 def _claimed(kind: Claim) -> str:

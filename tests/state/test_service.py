@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,11 @@ import pytest
 from jupyter_app_meta.errors import TooLarge
 from jupyter_app_meta.state import grants
 from jupyter_app_meta.state.grants import LIFETIME, Claims
-from jupyter_app_meta.state.keys import Identity, Scope, Space, scope_of
-from jupyter_app_meta.state.operations import Add, Apply, Clear, Operation, Read, Request, Watch, write_request
+from jupyter_app_meta.state.keys import Identity, Space, scope_of
+from jupyter_app_meta.state.operations import Add, Apply, Changed, Clear, Operation, Read, Request, Watch, write_request
 from jupyter_app_meta.state.quota import REMEMBERED, Quota
 from jupyter_app_meta.state.service import Rules, Service
-from jupyter_app_meta.state.stores.base import Notice, Store, Where
+from jupyter_app_meta.state.stores.base import Store, Where
 from jupyter_app_meta.state.stores.open import open_store
 from jupyter_app_meta.state.values import Limits
 
@@ -41,14 +42,11 @@ class Server:
     def __init__(self, store: Store, **limits: int) -> None:
         self.now = 1_800_000_000.0
         self.revoked: dict[Identity, float] = {}
-        self.told: list[tuple[str, str, frozenset[str] | None]] = []
+        self.told: list[tuple[str, Changed]] = []
         preferences = frozenset(("theme", "size"))
         rules = Rules(KEY, lambda: self.now, self.revoked.get, Limits(**limits), preferences)
-        self.service = Service(store, rules, self._tell, logging.getLogger("state"))
+        self.service = Service(store, rules, lambda *event: self.told.append(event), logging.getLogger("state"))
         self._ids = count()
-
-    def _tell(self, kernel_id: str, scope: Scope, notice: Notice) -> None:
-        self.told.append((kernel_id, scope.audience, notice.keys))
 
     def grant(self, who: Identity | None = ALICE, kernel_id: str = "k-1", tab: str | None = "t-1") -> str:
         """Return a good grant."""
@@ -69,6 +67,11 @@ class Server:
         """Return the result of an operation that is done."""
         return self.send(self.content(operation, audience, grant))["ok"]
 
+    def watch(self, kernel_id: str, audience: str = "visitor", who: Identity | None = ALICE) -> str:
+        """Watch from a kernel, and return how its events call what it watches."""
+        content = self.content(Watch(), audience, self.grant(who, kernel_id))
+        return str(self.send(content, kernel_id)["ok"])
+
     def refusal(self, operation: Operation, audience: str = "visitor", grant: str | None = None) -> tuple[str, str]:
         """Return the error of an operation that is not done."""
         answer = self.send(self.content(operation, audience, grant))
@@ -83,6 +86,7 @@ def put(key: str, text: str, **more: Any) -> Apply:
 def test_what_is_written_is_read(store: Store) -> None:
     """Each operation reaches the store, and others are told after it."""
     server = Server(store)
+    name = server.watch("k-2")
     versions = server.ask(Apply(puts={"a": "1", "b": '"x"'}))
     assert server.ask(Read()) == {"a": ["1", versions["a"]], "b": ['"x"', versions["b"]]}
     assert [*server.ask(Read(("b", "c")))] == ["b"]
@@ -90,8 +94,8 @@ def test_what_is_written_is_read(store: Store) -> None:
     assert server.ask(Apply(drops=("b",))) == {}
     assert server.ask(Clear()) == 1
     assert server.ask(Read()) == {}
-    changed = [{"a", "b"}, {"a"}, {"b"}, None]
-    assert server.told == [("k-1", "visitor", None if keys is None else frozenset(keys)) for keys in changed]
+    changed = [("a", "b"), ("a",), ("b",), None]
+    assert server.told == [("k-2", Changed(name, keys, "alice")) for keys in changed]
 
 
 def test_each_audience_is_its_own(store: Store) -> None:
@@ -113,6 +117,7 @@ def test_each_audience_is_its_own(store: Store) -> None:
 def test_a_conflict_names_its_key(store: Store) -> None:
     """A write that expects what is not so changes nothing, and nobody is told."""
     server = Server(store)
+    server.watch("k-2")
     server.ask(put("a", "1"))
     answer = server.send(server.content(Apply({"a": 0}, {"a": "2", "b": "2"})))
     assert (answer["error"], answer["key"]) == ("Conflict", "a")
@@ -215,7 +220,6 @@ def test_what_is_not_understood_is_answered(store: Store) -> None:
     server = Server(store)
     answer = server.send({**server.content(Clear()), "more": 1})
     assert (answer["error"], "same release" in answer["text"]) == ("StateError", True)
-    assert server.refusal(Watch())[0] == "StateError"
     silent: tuple[object, ...] = (None, [], {}, {"id": ""}, {"op": "read"})
     for content in silent:
         assert server.service.answer("k-1", content) is None
@@ -228,7 +232,9 @@ def test_an_error_of_the_server_stays_in_its_log(store: Store, caplog: pytest.Lo
         raise RuntimeError("a secret")
 
     service = Service(store, Rules(KEY, lambda: 0.0, lambda identity: None), fail, logging.getLogger("state"))
-    content = Server(store).content(put("a", "1"), grant=grants.mint(KEY, Claims("k-1", SALES, ALICE, "t"), 0.0))
+    claims = Claims("k-1", SALES, ALICE, "t")
+    service.changes.watch(replace(claims, kernel_id="k-2"), scope_of("visitor", SALES, ALICE))
+    content = Server(store).content(put("a", "1"), grant=grants.mint(KEY, claims, 0.0))
     answer = service.answer("k-1", content)
     assert answer is not None and answer["text"] == "The server could not do it; its log says why."
     assert "RuntimeError" in caplog.text and "a secret" not in caplog.text

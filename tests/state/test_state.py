@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from jupyter_app_meta.errors import Conflict, StateError, TooLarge, Unstorable
-from jupyter_app_meta.kernel.memory import Memory
-from jupyter_app_meta.kernel.state import TRIES, State
+from jupyter_app_meta.kernel.state.mapping import TRIES, State
+from jupyter_app_meta.kernel.state.memory import Memory
 from jupyter_app_meta.state import grants
 from jupyter_app_meta.state.grants import Claims
 from jupyter_app_meta.state.keys import Identity, Space
-from jupyter_app_meta.state.operations import Done, Operation, Read, Request, Watch, read_answer, write_request
+from jupyter_app_meta.state.operations import Done, Operation, Read, Request, read_answer, write_request
 from jupyter_app_meta.state.service import Rules, Service
 from jupyter_app_meta.state.stores.open import open_store
 
@@ -52,7 +52,7 @@ def state(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[State]:
         return
     store = open_store(f"sqlite:///{tmp_path / 'state.db'}")
     rules = Rules(KEY, lambda: 1.0, lambda identity: None)
-    yield State(Asked(Service(store, rules, lambda *told: None, logging.getLogger("state"))))
+    yield State(Asked(Service(store, rules, lambda *event: None, logging.getLogger("state"))))
     store.close()
 
 
@@ -242,10 +242,11 @@ def test_memory_forgets_by_its_clock() -> None:
     assert state.change("c", lambda value: value, default="fresh") == "fresh"
 
 
-def test_memory_has_no_others_to_watch() -> None:
-    """What needs a server says so."""
-    with pytest.raises(StateError, match="no other program"):
-        Memory()(Watch())
+def test_memory_is_changed_by_its_own_process_only() -> None:
+    """A function that watches it is never called, and may be closed."""
+    watch = State(Memory()).on_change(lambda change: pytest.fail("called"))
+    watch.close()
+    watch.close()
 
 
 def test_nothing_is_shown_by_accident(state: State) -> None:

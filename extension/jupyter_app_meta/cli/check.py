@@ -135,8 +135,10 @@ def _tells_address(policy: Policy) -> bool:
 
 
 def _options_set(extension: AppMetaExtension) -> str:
+    from ..server.app import OPTIONS
+
     traits = extension.traits(config=True)
-    own = {name: trait for name, trait in traits.items() if name in type(extension).class_own_traits()}
+    own = {name: trait for name, trait in traits.items() if name in OPTIONS}
     values = {name: getattr(extension, name) for name, trait in own.items()}
     changed = {name: value for name, value in values.items() if value != own[name].default(extension)}
     return "; ".join(f"{name} = {_plain(value)}" for name, value in changed.items())

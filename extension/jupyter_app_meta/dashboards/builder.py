@@ -58,14 +58,18 @@ class Builder:
         authorize: Authorize | None = None,
         meta: Meta | None = None,
         warm: int | None = None,
+        state: str | None = None,
     ) -> Builder:
         """Serve the notebook ``root`` at ``path``.
 
         Parameters such as ``/customers/{customer_id}`` reach ``request.path_params``.
         ``authorize(user, request)`` returns True, False or a URL to redirect to. ``meta(request)``
         returns a dict for ``request.meta``. Both may be async. ``warm`` is the number of warm kernels.
+        ``state`` is a name for the notebook's stored state, such as ``"sales"``: with it, the state stays when the
+        path changes.
         """
-        return self._with(path, root, self._settings(authorize, meta, warm), dynamic=False)
+        settings = replace(self._settings(authorize, meta, warm), state=state)
+        return self._with(path, root, settings, dynamic=False)
 
     def with_dynamic_directory(
         self,
@@ -152,6 +156,7 @@ class Builder:
             expect("validate" if mount.dynamic else "authorize", mount.settings.authorize, mount.route)
             expect("meta", mount.settings.meta, mount.route)
             expect("warm", mount.settings.warm, mount.route)
+            expect("state", mount.settings.state, mount.route)
         check_paths(self.mounts, self.index)
 
 

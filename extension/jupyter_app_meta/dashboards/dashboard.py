@@ -19,10 +19,12 @@ from .visits import Visit
 class Dashboard:
     """Opens pages of one notebook for its visitors."""
 
-    def __init__(self, services: Services, notebook: Path, settings: Settings) -> None:
+    def __init__(self, services: Services, notebook: Path, settings: Settings, place: str) -> None:
+        """``place`` is the path at which it is, with its parameters' names."""
         self.notebook = notebook
         self.settings = settings
         self._services = services
+        self._space = services.state.places.of_dashboard(place, settings.state) if services.state else None
         self._blueprint: Blueprint | None = None
         self._reading = asyncio.Lock()
         self._pool: Pool | None = None
@@ -49,7 +51,7 @@ class Dashboard:
             await self._pool.close()
 
     async def _begin(self, *, ahead: bool = False) -> Run:
-        return Run(self._services, await self._read(), ahead=ahead)
+        return Run(self._services, await self._read(), ahead=ahead, space=self._space)
 
     async def _read(self) -> Blueprint:
         async with self._reading:

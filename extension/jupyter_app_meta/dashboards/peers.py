@@ -8,10 +8,17 @@ import secrets
 import uuid
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 
 from ..errors import DashboardError, StateUnavailable
 from ..server import stores
 from ..server.app import AppMetaExtension
+from ..server.links.granting import Places
+from ..server.links.kept import Kept
+from ..server.links.link import TabOf
+from ..state.grants import derive_key
 from ..state.stores.base import Store
 from ..state.stores.servers import BEAT, DEAD, Lease, NameTaken
 
@@ -25,6 +32,7 @@ class Peers:
 
     def __init__(self, store: Store | None, secret_file: Path | None, tag: str, log: logging.Logger) -> None:
         self.store, self.secret_file, self.tag, self._log = store, secret_file, tag, log
+        self.state: Kept | None = None
         self.name = tag or secrets.token_hex(6)
         self._lease = Lease(store, self.name) if store else None
         self._problem = ""
@@ -36,7 +44,9 @@ class Peers:
         Raises DashboardError if another server has the name, PolicyError if the store must not be used.
         """
         url = stores.store_url(extension)
-        made = cls(stores.opened(extension), stores.secret_file(url) if url else None, tag, extension.log)
+        made = cls(
+            stores.opened(extension, extension.keep), stores.secret_file(url) if url else None, tag, extension.log
+        )
         try:
             made._take()
         except BaseException:
@@ -75,6 +85,19 @@ class Peers:
             return str(error)
         return ""
 
+    def keep(
+        self, extension: AppMetaExtension, places: Places, secret: bytes, kernels: AsyncMappingKernelManager, tab: TabOf
+    ) -> None:
+        """Let kernels ask for state, if there is a store. Grants are signed with a key that is made from ``secret``."""
+        if self.store is None:
+            return
+
+        def kernel(kernel_id: str) -> Any | None:
+            return kernels.get_kernel(kernel_id) if kernel_id in kernels else None
+
+        key = derive_key(secret)
+        self.state = Kept.of(self.store, key, extension.terms(), places, kernel, extension.log, tab)
+
     def new_kernel_id(self) -> str:
         """Return a new kernel id, which begins with the server's tag."""
         return self.tag + str(uuid.uuid4())[len(self.tag) :]
@@ -85,6 +108,8 @@ class Peers:
         if lease is not None:
             with suppress(StateUnavailable):
                 lease.end()
+        if self.state is not None:
+            self.state.close()
         if self.store is not None:
             self.store.close()
 

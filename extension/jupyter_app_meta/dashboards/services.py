@@ -17,6 +17,7 @@ from voila.configuration import VoilaConfiguration
 from ..lifespans import Ambient
 from ..server.context import StampingContext
 from ..server.hooks import Meta
+from ..server.links.kept import Kept
 from ..server.messages.gate import Accounts
 from ..server.reports.incidents import Incidents
 from ..state.stores.base import Store
@@ -111,6 +112,11 @@ class Services:
     def store(self) -> Store | None:
         """Where state is kept; None if it is not kept."""
         return self.peers.store
+
+    @property
+    def state(self) -> Kept | None:
+        """The parts of stored state; None if it is not kept."""
+        return self.peers.state
 
     @property
     def ambient(self) -> Ambient:

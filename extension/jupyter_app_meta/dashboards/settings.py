@@ -14,6 +14,8 @@ GATE = "jupyter_app_meta.gate"
 class Settings:
     """The access rule, the function that adds request fields, how many warm kernels are kept, and how long.
 
+    ``state`` is the name under which the dashboard's state is kept; None for its path.
+
     ``callback`` is an access rule that takes an ASGI scope. ``gate`` stands for a mount's own middleware: only a
     request that has passed it, and whose scope says so, may see the mount.
     """
@@ -24,3 +26,4 @@ class Settings:
     max_age: float = 3600
     callback: ValidateCallback | None = None
     gate: object | None = None
+    state: str | None = None

@@ -70,12 +70,12 @@ class Site:
         self._is_closed = False
 
     @classmethod
-    def open(cls, plan: Plan, secret: bytes, peers: Peers) -> Site:
+    def open(cls, plan: Plan, secret: bytes, realm: str, peers: Peers) -> Site:
         """Open what a plan needs. The names of browser tabs are made from ``secret``. The site closes ``peers``."""
         with ExitStack() as undo:
             gateway = gateway_options(plan.config)
             folder = undo.enter_context(runtime.folder(plan.log, (gateway and gateway.url) or ""))
-            services = managers.services(plan.config, plan.log, plan.base, folder, secret, plan.limits, peers)
+            services = managers.services(plan.config, plan.log, plan.base, folder, secret, plan.limits, peers, realm)
             return cls(plan, services, undo.pop_all())
 
     async def entries(self) -> list[Entry]:

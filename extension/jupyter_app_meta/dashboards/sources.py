@@ -64,7 +64,7 @@ class Fixed:
 
     def __init__(self, services: Services, route: Route, notebook: Path, settings: Settings, before: Before) -> None:
         self.settings, self.route, self.directory, self._before = settings, route, notebook.parent, before
-        self.dashboard = Dashboard(services, notebook, settings)
+        self.dashboard = Dashboard(services, notebook, settings, route.path)
 
     def shows(self, path: str) -> bool:
         """Whether the notebook is at this address. A path with parameters cannot be told from a file's."""
@@ -144,7 +144,8 @@ class Folder:
         if notebook is None:
             return None
         if notebook not in self._dashboards:
-            self._dashboards[notebook] = Dashboard(self._services, notebook, self.settings)
+            place = f"{self.route.path.rstrip('/')}/{paths.short(params['name'])}"
+            self._dashboards[notebook] = Dashboard(self._services, notebook, self.settings, place)
             if self._started:
                 self._dashboards[notebook].start()
         return self._dashboards[notebook]

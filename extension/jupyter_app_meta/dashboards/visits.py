@@ -166,6 +166,11 @@ class Visits:
         """Return the visit that has this kernel."""
         return self._visits.get(kernel_id)
 
+    async def tab(self, kernel_id: str) -> str | None:
+        """Return the id of the tab in which a kernel's page is, once it is known; None before its visitor."""
+        visit = self.get(kernel_id)
+        return await visit.tab.known() if visit else None
+
     def was_here(self, kernel_id: str) -> bool:
         """Whether a visit has this kernel, or one of the last that ended had it."""
         return kernel_id in self._visits or kernel_id in self._ended

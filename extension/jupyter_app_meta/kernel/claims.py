@@ -35,12 +35,14 @@ class Claim:
     def __init__(self) -> None:
         self._told = threading.Condition()
         self._meta: AppMeta | None = None
+        self.grant: str | None = None
         self._asked = self._closing = False
 
-    def give(self, meta: AppMeta) -> None:
-        """Pass the visitor's request to the code that waits. Only the first request counts."""
+    def give(self, meta: AppMeta, grant: str | None = None) -> None:
+        """Pass the visitor's request, and the right to its state, to the code that waits. Only the first one counts."""
         with self._told:
-            self._meta = self._meta or meta
+            if self._meta is None:
+                self._meta, self.grant = meta, grant
             self._told.notify_all()
 
     def close(self) -> bool:
@@ -108,7 +110,7 @@ def listen(kernel: Any, key: Callable[[], bytes | None]) -> None:
             header, stamp = message["header"], message["metadata"].get(wire.FIELD)
             payload = wire.verify(key(), header["msg_id"], header["msg_type"], stamp)
             if wire.claim(payload) == "given":
-                the_claim.give(wire.decode(payload))
+                the_claim.give(wire.decode(payload), wire.grant(payload))
         except BadStamp as error:
             kernel.log.warning("A claim of this kernel was refused: %s", error)
 

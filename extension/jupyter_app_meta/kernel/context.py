@@ -8,7 +8,7 @@
 3. A fake holds for the message in which it was made. If it is left behind, the next message that happens to run in the
    same context does not believe it.
 4. A forked process belongs to no request, although it inherits the variables of the code that forked it.
-5. The stamp is verified on the first call for a message, and remembered for that message.
+5. The stamp is verified on the first call for a message, and remembered for that message, with its grant.
 """
 
 from __future__ import annotations
@@ -19,13 +19,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import wire
 from ..errors import BadStamp, NotClaimed, UnknownVersion
 from ..model import AppMeta, SessionInfo
 from . import claims, threads, workers
 from .messages import Message, carried_in, parent_of, this_kernel
+
+if TYPE_CHECKING:
+    from .state.mapping import State
 
 
 class Bound(NamedTuple):
@@ -42,10 +45,18 @@ class Pin(NamedTuple):
     message: Message | None
 
 
+class Seen(NamedTuple):
+    """What the running code may know: its request, and the grant with which it asks for stored state."""
+
+    meta: AppMeta
+    grant: str | None = None
+
+
 NOBODY = AppMeta()
+UNSEEN = Seen(NOBODY)
 
 _bound: ContextVar[Bound] = ContextVar("jupyter_app_meta_bound")
-_known: dict[int, tuple[Mapping[str, Any], AppMeta]] = {}
+_known: dict[int, tuple[Mapping[str, Any], Seen]] = {}
 _KNOWN_LIMIT = 256
 
 
@@ -60,36 +71,45 @@ def app_meta(*, timeout: float | None = None) -> AppMeta:
     or the server ends, and TypeError for a timeout that is not a number. Elsewhere it neither waits nor raises.
     """
     try:
-        return _current(timeout)
+        return _current(timeout).meta
     except (NotClaimed, claims.BadTimeout):
         raise
     except Exception:
         return NOBODY
 
 
-def _current(timeout: float | None) -> AppMeta:
+def seen(*, waits: bool = True) -> Seen:
+    """Return the request of the running code with its grant.
+
+    Code that a warm kernel runs before its visitor arrives waits for the visitor. If it must not wait, the answer has
+    no request, and the grant has no visitor.
+    """
+    return _current(None, waits)
+
+
+def _current(timeout: float | None, waits: bool = True) -> Seen:
     kernel = this_kernel()
     parent = parent_of(kernel)
     header = parent["header"] if parent else None
     bound = _bound.get(None)
     if bound is not None and bound.anchor is header:
-        return bound.meta
+        return Seen(bound.meta)
     if parent is None or header is None:
-        return _of_pin(kernel, timeout)
+        return _of_pin(kernel, timeout, waits)
     known = _known.get(id(header))
     if known is not None and known[0] is header:
         return known[1]
-    return _resolve(kernel, Message.of(parent), timeout)
+    return _resolve(kernel, Message.of(parent), timeout, waits)
 
 
-def _of_pin(kernel: Any, timeout: float | None) -> AppMeta:
+def _of_pin(kernel: Any, timeout: float | None, waits: bool) -> Seen:
     pin = _valid_pin(kernel)
     if pin is None:
-        return NOBODY
+        return UNSEEN
     if pin.meta is not None:
-        return pin.meta
+        return Seen(pin.meta)
     forked = kernel is None  # rule 4: a thread's pin does not hold in a process that the thread forks
-    return NOBODY if forked or pin.message is None else _resolve(kernel, pin.message, timeout)
+    return UNSEEN if forked or pin.message is None else _resolve(kernel, pin.message, timeout, waits)
 
 
 def _valid_pin(kernel: Any) -> Pin | None:
@@ -125,43 +145,46 @@ def bound(meta: AppMeta) -> Iterator[AppMeta]:
         _bound.reset(token)
 
 
-def _resolve(kernel: Any, message: Message, timeout: float | None) -> AppMeta:
+def _resolve(kernel: Any, message: Message, timeout: float | None, waits: bool) -> Seen:
     header = message.header
     known = _known.get(id(header))
     if known is not None and known[0] is header:
         return known[1]
-    meta = _verified(kernel, message, timeout)
+    found, is_pending = _read(kernel, message)
+    if is_pending:
+        if not waits:
+            return Seen(NOBODY, found.grant)
+        listen(kernel)
+        found = Seen(claims.the_claim.wait(found.meta.session.kernel_id, timeout), claims.the_claim.grant)
     while len(_known) >= _KNOWN_LIMIT:
         _known.pop(next(iter(_known)), None)
-    _known[id(header)] = (header, meta)
-    return meta
+    _known[id(header)] = (header, found)
+    return found
 
 
-def _verified(kernel: Any, message: Message, timeout: float | None) -> AppMeta:
+def _read(kernel: Any, message: Message) -> tuple[Seen, bool]:
+    """Return what the server says in a message's stamp, and whether the kernel still waits for its visitor."""
     stamp = message.metadata.get(wire.FIELD)
     if stamp is None:
-        return NOBODY
+        return UNSEEN, False
     try:
         msg_id, msg_type = message.header["msg_id"], message.header["msg_type"]
-        payload = wire.verify(_key(kernel), msg_id, msg_type, stamp)
-        meta = wire.decode(payload)
+        payload = wire.verify(key_of(kernel), msg_id, msg_type, stamp)
+        return Seen(wire.decode(payload), wire.grant(payload)), wire.claim(payload) == "pending"
     except UnknownVersion as error:
         _warn_once(str(error))
-        return NOBODY
     except (BadStamp, KeyError):
-        return NOBODY
-    if wire.claim(payload) != "pending":
-        return meta
-    listen(kernel)
-    return claims.the_claim.wait(meta.session.kernel_id, timeout)
+        pass
+    return UNSEEN, False
 
 
 def listen(kernel: Any) -> None:
     """Make a warm kernel take the claim of its visitor."""
-    claims.listen(kernel, lambda: _key(kernel))
+    claims.listen(kernel, lambda: key_of(kernel))
 
 
-def _key(kernel: Any) -> bytes | None:
+def key_of(kernel: Any) -> bytes | None:
+    """Return the key with which the server signs for a kernel."""
     gateway = take_gateway_key()
     return gateway if gateway is not None else _derived(kernel.session.key)
 
@@ -203,6 +226,13 @@ class CurrentSession:
         if name.startswith("_"):
             raise AttributeError(name)
         return getattr(self._now(), name)
+
+    @property
+    def state(self) -> State:
+        """What is stored for this browser tab; in an editor, for this person's open notebook."""
+        from .state.asked import state_of
+
+        return state_of("session")
 
     def keys(self) -> tuple[str, ...]:
         """The names of the fields."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -64,6 +65,8 @@ def unload(shell: InteractiveShell) -> None:
     if hasattr(kernel, "_shell_parent"):
         _try("restore the kernel's handling of messages", messages.unguard, kernel)
         _try("stop listening for a claim", claims.ignore, kernel)
+        if asking := sys.modules.get(f"{__package__}.state.asking"):  # loaded when code first asks for stored state
+            _try("stop listening for answers about stored state", asking.ignore, kernel)
         _try("restore the log", _filter, kernel, "removeFilter")
     _try("restore QUERY_STRING", variables.keep_silent)
     _try("restore Thread.start", threads.unpin)

@@ -11,6 +11,7 @@ import json
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
+from dataclasses import replace
 from functools import wraps
 from typing import Any, TypeVar, cast
 from urllib.parse import urlencode, urljoin
@@ -18,11 +19,13 @@ from urllib.parse import urlencode, urljoin
 from ..datastructures import URL, Cookies, Headers, QueryParams
 from ..model import AppMeta, HTTPRequest, SessionInfo, User
 from .context import bound
+from .state import seeds
 
 BASE_URL = "http://testserver/"
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Steps = Generator[Any, Any, Any]
+Seeds = Mapping[str, Any] | None
 AsyncSteps = AsyncGenerator[Any, Any]
 Items = Mapping[str, object] | Iterable[tuple[str, object]]
 
@@ -41,6 +44,8 @@ def fake_request(
     meta: Mapping[str, Any] | None = None,
     url: str = BASE_URL,
     session: Mapping[str, str | None] | None = None,
+    state: Mapping[str, Any] | None = None,
+    shared: Mapping[str, Any] | None = None,
 ) -> FakeRequest:
     """Return a fake: code in its ``with`` block, or in a function that it decorates, sees this request.
 
@@ -50,7 +55,10 @@ def fake_request(
     item. ``query`` may also be a string. ``meta`` is a mapping of JSON values, as on the server. ``url`` may be
     relative; ``query`` replaces its query. The ``mode`` is ``"test"``.
 
-    Raises TypeError for a value of another type.
+    State is in memory, and is gone with the fake. ``session.state`` and ``visitor.state`` begin with the values of
+    ``state``, and ``shared.state`` with those of ``shared``. Each call of a decorated function begins anew.
+
+    Raises TypeError for a value of another type, also for one that state does not store.
     """
     address, params = _address(url, query)
     request = HTTPRequest(
@@ -65,7 +73,8 @@ def fake_request(
         meta=_json(meta or {}),
         via="page",
     )
-    return FakeRequest(AppMeta(request, "test", SessionInfo(**{"client_id": "test", **(session or {})})))
+    given = AppMeta(request, "test", SessionInfo(**{"client_id": "test", **(session or {})}))
+    return FakeRequest(given, _seeds("state", state), _seeds("shared", shared))
 
 
 class FakeRequest:
@@ -74,10 +83,16 @@ class FakeRequest:
     A decorated generator sees the request in its own body, and not in the code that it yields to.
     """
 
-    __slots__ = ("meta",)
+    __slots__ = ("_shared", "_state", "meta")
 
-    def __init__(self, meta: AppMeta) -> None:
-        self.meta = meta
+    def __init__(self, meta: AppMeta, state: Seeds = None, shared: Seeds = None) -> None:
+        self.meta, self._state, self._shared = meta, state, shared
+        if state or shared:
+            seeds.keep(meta, seeds.seeded(state, shared))
+
+    def anew(self) -> FakeRequest:
+        """Return a fake of the same request, whose state has nothing but what it begins with."""
+        return FakeRequest(replace(self.meta), self._state, self._shared)
 
     def __enter__(self) -> AppMeta:
         block = bound(self.meta)
@@ -110,7 +125,7 @@ def _wrapper(fake: FakeRequest, function: Callable[..., Any]) -> Callable[..., A
         return _async_generator(fake, function)
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        with fake:
+        with fake.anew():
             return function(*args, **kwargs)
 
     return wrapper
@@ -118,7 +133,7 @@ def _wrapper(fake: FakeRequest, function: Callable[..., Any]) -> Callable[..., A
 
 def _coroutine(fake: FakeRequest, function: Callable[..., Any]) -> Callable[..., Any]:
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        with fake:
+        with fake.anew():
             return await function(*args, **kwargs)
 
     return wrapper
@@ -126,17 +141,17 @@ def _coroutine(fake: FakeRequest, function: Callable[..., Any]) -> Callable[...,
 
 def _generator(fake: FakeRequest, function: Callable[..., Any]) -> Callable[..., Any]:
     def wrapper(*args: Any, **kwargs: Any) -> Steps:
-        return (yield from _EachStep(fake, function(*args, **kwargs)))
+        return (yield from _EachStep(fake.anew(), function(*args, **kwargs)))
 
     return wrapper
 
 
 def _async_generator(fake: FakeRequest, function: Callable[..., Any]) -> Callable[..., Any]:
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncSteps:
-        steps: AsyncSteps = function(*args, **kwargs)
+        own, steps = fake.anew(), cast(AsyncSteps, function(*args, **kwargs))
         following = steps.asend(None)
         while True:
-            with fake:
+            with own:
                 try:
                     item = await following
                 except StopAsyncIteration:
@@ -144,7 +159,7 @@ def _async_generator(fake: FakeRequest, function: Callable[..., Any]) -> Callabl
             try:
                 following = steps.asend((yield item))
             except GeneratorExit:
-                with fake:
+                with own:
                     await steps.aclose()
                 raise
             except BaseException as error:
@@ -196,6 +211,12 @@ def _json(meta: Mapping[str, Any]) -> dict[str, Any]:
     except (TypeError, ValueError, RecursionError) as error:
         raise TypeError(f"meta must be a mapping of JSON values, as the server has it: {error}.") from error
     return plain
+
+
+def _seeds(option: str, given: Seeds) -> Seeds:
+    if given is not None and not isinstance(given, Mapping):
+        raise TypeError(f"{option} must be a mapping of JSON values, not {_kind(given)}.")
+    return given
 
 
 def _kind(value: object) -> str:

@@ -21,6 +21,7 @@ from sys import modules
 from types import FrameType, MethodType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..wire import FIELD
 from . import workers
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ class Message(NamedTuple):
 
 # The process and its kernel, once it is found. A process has one kernel for its whole life.
 _home: list[tuple[int, Kernel | None]] = [(0, None)]
+# Not empty once a server has stamped a message of this kernel. A forked child inherits it.
+_stamped: list[bool] = []
 # The last message that was found to belong to its running task, with that task and its thread.
 _vouched: list[tuple[object, Callable[[], object], int]] = [(None, lambda: None, 0)]
 
@@ -81,15 +84,41 @@ def this_kernel() -> Kernel | None:
     return kernel if pid == os.getpid() else _find_kernel()
 
 
-def _find_kernel() -> Kernel | None:
+def shells_kernel() -> Kernel | None:
+    """Return the ipykernel that this process has, or that it was forked from; None elsewhere."""
     module = sys.modules.get("IPython.core.getipython")
     shell: object = module.get_ipython() if module else None
-    kernel: Kernel | None = getattr(shell, "kernel", None)
+    return getattr(shell, "kernel", None)
+
+
+def _find_kernel() -> Kernel | None:
+    kernel = shells_kernel()
     session: object = getattr(kernel, "session", None)
     if getattr(session, "pid", None) != os.getpid():
         return None
     _home[0] = (os.getpid(), kernel)
     return kernel
+
+
+def has_stamp(kernel: Kernel | None) -> bool:
+    """Return whether a server has ever stamped a message of this kernel, for whichever visitor."""
+    if kernel is not None and not _stamped:
+        _note_stamp(_latest(kernel))
+        _note_stamp(carried_in(kernel))
+    return bool(_stamped)
+
+
+def _note_stamp(parent: object) -> None:
+    if isinstance(parent, dict) and FIELD in (parent.get("metadata") or {}):
+        _stamped.append(True)
+
+
+def _latest(kernel: Any) -> object:
+    """Return the kernel's latest message. It is used for what it says of the kernel, and never for its visitor."""
+    try:
+        return kernel.get_parent()
+    except Exception:  # ipykernel's own
+        return None
 
 
 def parent_of(kernel: Kernel | None) -> Parent | None:
@@ -155,6 +184,8 @@ class _Kept:
 
     def __call__(self, *args: Any, **kwargs: Any) -> object:
         now = self._to_keep(args, kwargs, sys._getframe(1)) if self.active else ()
+        if not _stamped:
+            _note_stamp(args[1] if len(args) > 1 else kwargs.get("parent"))
         if now:
             workers.note_return((args[1] if len(args) > 1 else kwargs["parent"]).get("header"))
         try:

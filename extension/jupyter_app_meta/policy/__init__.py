@@ -53,7 +53,7 @@ class RawRequest:
     ``headers`` are (name, value) pairs in the order received, decoded as latin-1. ``url`` and ``base_url`` are
     absolute. ``client`` is the socket's true peer. ``own_cookies`` are the names of the server's own login cookies.
     On a host that mounts the server, ``scope`` is the host's own form of the request, and ``mount_params`` are the path
-    parameters of the mount.
+    parameters of the mount. ``browser`` is the id in the browser's login cookie.
     """
 
     method: str
@@ -68,6 +68,7 @@ class RawRequest:
     meta: Mapping[str, Any] = field(default_factory=dict)
     mount_params: Mapping[str, str] = field(default_factory=dict)
     scope: Mapping[str, Any] | None = None
+    browser: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

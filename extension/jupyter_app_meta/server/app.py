@@ -24,21 +24,26 @@ from .._version import __version__
 from ..errors import PolicyError
 from ..model import HTTPRequest
 from ..policy import OPEN_HEADERS, USER_FIELDS, Policy, openings
+from ..state.stores.base import Store
 from . import hooks
 from .audit import EventAudit, event_logger
 from .connections import wrap_connection
 from .context import StampingContext
 from .execution import wrap_execution
+from .links import lab
+from .links.options import StateOptions
 from .managers import wrap_kernel_manager
 from .pages.origins import Origins
 from .pages.sessions import wrap_session_manager
 from .reports import logs
+from .stores import opened
 
 
-class AppMetaExtension(ExtensionApp):
+class AppMetaExtension(StateOptions, ExtensionApp):
     """Tells kernels which request caused each message, as far as these options allow."""
 
     name = "jupyter_app_meta"
+    _store: Store | None = None
     description = "Tells kernels which request caused each message."
     version = __version__
     load_other_extensions = True
@@ -144,6 +149,7 @@ class AppMetaExtension(ExtensionApp):
             self.refuse_unknown_options()
             self.policy()
             self.meta()
+            self._store = opened(self, self.keep)
         except Exception as error:
             self._refuse(serverapp, error)
 
@@ -173,16 +179,28 @@ class AppMetaExtension(ExtensionApp):
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
         self.wire()
 
+    async def stop_extension(self) -> None:
+        """Close the links to kernels and the store."""
+        assert self.serverapp is not None
+        if kept := self.serverapp.web_app.settings.get("app_meta_state"):
+            kept.close()
+        if self._store:
+            self._store.close()
+
     def wire(self) -> None:
         """Wrap the connection class and the managers that are configured now; idempotent."""
         app = self.serverapp
         assert app is not None
         settings = app.web_app.settings
         if "app_meta_context" not in settings:
+            store = self._store
+            kept = lab.kept_by(store, self.terms(), self.state_realm, settings, self.log) if store else None
+            settings["app_meta_state"] = kept
             settings["app_meta_context"] = self.stamping_context(
                 lambda kernel_id: kernel_id in settings["kernel_manager"],
                 settings["cookie_secret"],
                 events=app.event_logger,
+                grants=kept.grants if kept else None,
             )
         context = settings["app_meta_context"]
         for manager in (app.kernel_manager, settings["kernel_manager"]):  # an extension may have set its own
@@ -200,6 +218,7 @@ class AppMetaExtension(ExtensionApp):
         *,
         meta: hooks.KernelMeta | None = None,
         events: EventLogger | None = None,
+        grants: hooks.Granting | None = None,
     ) -> StampingContext:
         """Return what stamps are made from under these options.
 
@@ -216,6 +235,7 @@ class AppMetaExtension(ExtensionApp):
             nodelay=self.tcp_nodelay,
             meta=meta or self._kernel_meta(),
             audit=audit,
+            grants=grants,
         )
 
     def _kernel_meta(self) -> hooks.KernelMeta | None:
@@ -259,4 +279,4 @@ class AppMetaExtension(ExtensionApp):
         return f"{fields}; page URL and query without credentials; {headers}; {cookies}"
 
 
-OPTIONS = tuple(AppMetaExtension.class_own_traits(config=True))
+OPTIONS = (*AppMetaExtension.class_own_traits(config=True), *StateOptions.class_traits(config=True))

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,7 +35,22 @@ def raw_request(handler: JupyterHandler, user: User | None) -> RawRequest:
         own_cookies=own_cookies(handler),
         mount_params=mount_params,
         scope=scope_of(request),
+        browser=browser(handler),
     )
+
+
+def browser(handler: JupyterHandler) -> str | None:
+    """Return the id in the login cookie of a browser, which the server has verified or makes now; None without one."""
+    try:
+        provider = handler.identity_provider
+        name = provider.get_cookie_name(handler)
+        made = getattr(handler, "_new_cookie", None) or {}
+        value = made[name].value if name in made else None
+        text = handler.get_secure_cookie(name, value, **provider.get_secure_cookie_kwargs)
+        found = json.loads(text or b"{}").get("username")
+    except Exception:  # the deployer's provider may do without a cookie, or write anything into it
+        return None
+    return found if isinstance(found, str) and found else None
 
 
 def scope_of(request: HTTPServerRequest) -> Mapping[str, Any] | None:

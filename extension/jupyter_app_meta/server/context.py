@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from .. import wire
 from ..model import HTTPRequest, User
 from ..policy import Policy, RawRequest
-from .hooks import Audit, KernelMeta
+from .hooks import Audit, Granting, KernelMeta
 from .pages.origins import Origins
 
 
@@ -21,7 +21,7 @@ class StampingContext:
     """The policy, the known pages, and the options of one server.
 
     ``meta`` returns the deployer's own fields for a kernel id and a request on that kernel's connection. ``audit`` is
-    told of each message, stamped or not.
+    told of each message, stamped or not. ``grants`` lets kernels ask for stored state.
     """
 
     policy: Policy
@@ -32,6 +32,7 @@ class StampingContext:
     nodelay: bool = True
     meta: KernelMeta | None = None
     audit: Audit | None = None
+    grants: Granting | None = None
 
     def request(self, raw: RawRequest, kernel_id: str, identity: str, *, policy: Policy | None = None) -> HTTPRequest:
         """Return what a kernel may know of an identity's request to it."""

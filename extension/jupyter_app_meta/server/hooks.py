@@ -19,7 +19,8 @@ from typing import Any, Protocol
 from traitlets.config import Config
 
 from ..errors import PolicyError
-from ..model import HTTPRequest, User
+from ..model import HTTPRequest, Mode, SessionInfo, User
+from ..policy import RawRequest
 
 
 class Meta(Protocol):
@@ -74,6 +75,15 @@ class Audit(Protocol):
 
     def note(self, user: User | None, kernel_id: str, path: str | None, header: dict[str, Any], /) -> None:
         """Record a message with this header, if it makes the kernel run code. Never raises."""
+
+
+class Granting(Protocol):
+    """Makes the grants with which kernels ask for stored state: ``links.granting.Grants``."""
+
+    def token(
+        self, kernel_id: str, raw: RawRequest | None, identity_key: str, session: SessionInfo, mode: Mode, /
+    ) -> str | None:
+        """Return a grant for the visitor of a request, or for no visitor; None if the kernel cannot have one."""
 
 
 class Stamper(Protocol):

@@ -3,9 +3,9 @@
     request = {"v": 1, "id", "grant", "scope", "op": "read",  "keys": [key, …] or null}
               {…, "op": "apply", "expects": {key: version, 0 for absent}, "puts": {key: text}, "drops": [key, …], "ttl"}
               {…, "op": "add", "key", "amount"}
-              {…, "op": "clear" | "watch" | "unwatch"}
+              {…, "op": "clear" | "forget" | "watch" | "unwatch"}
     reply   = {"id", "ok": …} | {"id", "error": name, "text", "key", "may_have_happened"}
-    event   = {"scope", "keys": [key, …] or null, "by"}
+    event   = {"scope": name that the answer to "watch" gave, "keys": [key, …] or null, "by"}
 
 1. What is not understood is refused: an unknown operation, a field too many, a field of another type. The answer to a
    request that was half understood would be about something else than what was asked.
@@ -65,8 +65,13 @@ class Clear:
 
 
 @dataclass(frozen=True, slots=True)
+class Forget:
+    """Erase what is stored for the visitor in this space, of all tabs. Answer: how many entries there were."""
+
+
+@dataclass(frozen=True, slots=True)
 class Watch:
-    """Send an event for each change that another kernel makes. Answer: null."""
+    """Send an event for each change that other code makes. Answer: the name by which the events call the scope."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,7 @@ class Unwatch:
     """Send no more events. Answer: null."""
 
 
-Operation: TypeAlias = Read | Apply | Add | Clear | Watch | Unwatch
+Operation: TypeAlias = Read | Apply | Add | Clear | Forget | Watch | Unwatch
 Entries: TypeAlias = dict[str, tuple[str, int]]
 
 
@@ -131,7 +136,7 @@ Answer: TypeAlias = Done | Failed
 class Changed:
     """An event: other code has changed these keys, or any key if ``keys`` is None."""
 
-    audience: str
+    scope: str  #: as the answer to Watch names it; empty if any scope may have changed
     keys: tuple[str, ...] | None = None
     by: str | None = None  #: the display name of who changed it, where that is known
 
@@ -163,6 +168,11 @@ def request_id(content: object) -> str | None:
     return found if forms.is_id(found) else None
 
 
+def needs_tab(content: object) -> bool:
+    """Return whether a request is about the state of a tab."""
+    return isinstance(content, dict) and content.get("scope") == "session"
+
+
 def changes_state(content: object) -> bool:
     """Return whether a request may change something. What only reads may be done again when it is sent again."""
     return not isinstance(content, dict) or content.get("op") != "read"
@@ -191,15 +201,15 @@ def read_answer(content: object) -> Answer:
 
 def write_event(event: Changed) -> dict[str, Any]:
     """Return the content of the message."""
-    return {"scope": event.audience, "keys": None if event.keys is None else [*event.keys], "by": event.by}
+    return {"scope": event.scope, "keys": None if event.keys is None else [*event.keys], "by": event.by}
 
 
 def read_event(content: object) -> Changed:
     """Return the event of a message; raise forms.Misunderstood for any other content."""
     fields = forms.fields(content, {"scope", "keys", "by"})
-    forms.need(fields["scope"] in AUDIENCES, "scope")
+    scope = forms.text(fields["scope"], "scope", forms.KEY_LIMIT)
     by = None if fields["by"] is None else forms.text(fields["by"], "by", forms.KEY_LIMIT)
-    return Changed(fields["scope"], forms.some_keys(fields["keys"], "keys"), by)
+    return Changed(scope, forms.some_keys(fields["keys"], "keys"), by)
 
 
 def read_entries(result: object) -> Entries:
@@ -248,6 +258,7 @@ _READERS: Mapping[str, _Reader] = {
     "apply": (("expects", "puts", "drops", "ttl"), _read_apply),
     "add": (("key", "amount"), _read_add),
     "clear": ((), lambda fields: Clear()),
+    "forget": ((), lambda fields: Forget()),
     "watch": ((), lambda fields: Watch()),
     "unwatch": ((), lambda fields: Unwatch()),
 }

@@ -16,10 +16,12 @@ from typing import Any
 
 from ..errors import StateError, StateUnavailable, Unstorable
 from . import grants, operations, values
+from .changes import Changes, Send
 from .forms import Misunderstood
+from .grants import Claims
 from .keys import Identity, Scope, scope_of
 from .once import Busy, Once
-from .operations import Add, Apply, Clear, Done, Failed, Operation, Read, Request
+from .operations import Add, Apply, Clear, Done, Failed, Forget, Operation, Read, Request, Unwatch, Watch
 from .quota import Quota
 from .stores.base import Entry, Notice, Store, Where
 
@@ -43,18 +45,17 @@ class Rules:
 class Service:
     """Answers the requests of kernels. Its methods block, and are safe to call from any thread."""
 
-    __slots__ = ("_log", "_once", "_quota", "_rules", "_store", "_told")
+    __slots__ = ("_log", "_once", "_quota", "_rules", "_store", "changes")
 
-    def __init__(
-        self, store: Store, rules: Rules, told: Callable[[str, Scope, Notice], object], log: logging.Logger
-    ) -> None:
-        """``told`` is called with the kernel's id, the scope and the notice of each change that is done."""
-        self._store, self._rules, self._told, self._log = store, rules, told, log
+    def __init__(self, store: Store, rules: Rules, send: Send, log: logging.Logger) -> None:
+        """``send`` passes an event to a kernel, from any thread."""
+        self._store, self._rules, self._log = store, rules, log
         self._quota = Quota(store, rules.limits)
         self._once: dict[str, Once] = {}
+        self.changes = Changes(store, send)
 
-    def answer(self, kernel_id: str, content: object) -> Content | None:
-        """Return the content of the answer to a message of this kernel.
+    def answer(self, kernel_id: str, content: object, tab: str | None = None) -> Content | None:
+        """Return the content of the answer to a message of this kernel, whose page is in ``tab`` as the server knows.
 
         None means that no answer is sent: the message has no id, or the same request is in work.
         """
@@ -65,21 +66,28 @@ class Service:
         try:
             return once.do(
                 request_id,
-                lambda: operations.write_answer(self._answer(kernel_id, request_id, content)),
+                lambda: operations.write_answer(self._answer(kernel_id, request_id, content, tab)),
                 keeps=operations.changes_state(content),
             )
         except Busy:
             busy = StateUnavailable("This kernel has too many requests in work. Wait for some of them.")
             return operations.write_answer(Failed.of(request_id, busy))
 
+    def restarted(self, kernel_id: str) -> None:
+        """Forget what the process of a kernel watches, because it has another process."""
+        self.changes.ended(kernel_id)
+
     def ended(self, kernel_id: str) -> None:
         """Forget a kernel that has ended."""
         self._once.pop(kernel_id, None)
+        self.changes.ended(kernel_id)
 
-    def _answer(self, kernel_id: str, request_id: str, content: object) -> Done | Failed:
+    def _answer(self, kernel_id: str, request_id: str, content: object, tab: str | None) -> Done | Failed:
         try:
             request = operations.read_request(content)
-            return Done(request_id, self._done(kernel_id, self._scope(kernel_id, request), request.operation))
+            claims = self._claims(kernel_id, request)
+            scope = scope_of(request.audience, claims.space, claims.identity, tab or claims.tab)
+            return Done(request_id, self._done(claims, scope, request.operation))
         except Misunderstood as error:
             problem = f"The server does not understand the request: {error}. Install the same release on both sides."
             return Failed.of(request_id, StateError(problem))
@@ -91,42 +99,50 @@ class Service:
             self._log.warning("jupyter-app-meta: a request for state failed (%s)", type(error).__name__)
             return Failed.of(request_id, StateError(_UNKNOWN))
 
-    def _scope(self, kernel_id: str, request: Request) -> Scope:
+    def _claims(self, kernel_id: str, request: Request) -> Claims:
         try:
             claims = grants.read(self._rules.key, request.grant, kernel_id, self._rules.now())
             claims.check_revoked(self._rules.not_before)
         except grants.BadGrant as error:
             self._log.warning("jupyter-app-meta: refused a grant: %s", error.reason)
             raise StateUnavailable(f"{error} Reload the page, or run the cell again.") from None
-        return scope_of(request.audience, claims.space, claims.identity, claims.tab)
+        return claims
 
-    def _done(self, kernel_id: str, scope: Scope, operation: Operation) -> Any:
+    def _done(self, claims: Claims, scope: Scope, operation: Operation) -> Any:
         match operation:
             case Read(keys):
                 found = self._store.read(scope.id, keys)
                 return {key: _pair(entry) for key, entry in found.items()}
             case Apply():
-                return self._apply(kernel_id, scope, operation)
+                return self._apply(claims, scope, operation)
             case Add():
-                return self._add(kernel_id, scope, operation)
+                return self._add(claims, scope, operation)
             case Clear():
-                erased = self._store.erase(Where(scope=scope.id))
-                self._quota.forget(scope)
-                self._told(kernel_id, scope, Notice(scope.id, None))
-                return erased
-        raise StateError("This server does not watch state.")
+                return self._erase(claims, scope, Where(scope=scope.id))
+            case Forget():
+                return self._erase(claims, scope, Where(space=claims.space.text, identity=scope.identity))
+            case Watch():
+                return self.changes.watch(claims, scope)
+            case Unwatch():
+                return self.changes.unwatch(claims, scope)
 
-    def _apply(self, kernel_id: str, scope: Scope, write: Apply) -> dict[str, int]:
+    def _erase(self, claims: Claims, scope: Scope, where: Where) -> int:
+        erased = self._store.erase(where)
+        self._quota.forget(scope)
+        self.changes.done(claims, Notice(scope.id, None))
+        return erased
+
+    def _apply(self, claims: Claims, scope: Scope, write: Apply) -> dict[str, int]:
         for key, text in write.puts.items():
             self._check(scope, key, text)
         sizes = {key: len(text) for key, text in write.puts.items()}
         self._quota.check(scope, sizes, write.drops)
         versions = self._store.apply(scope, write.expects, write.puts, write.drops, write.ttl)
         self._quota.wrote(scope, sizes, write.drops)
-        self._told(kernel_id, scope, Notice(scope.id, frozenset((*write.puts, *write.drops))))
+        self.changes.done(claims, Notice(scope.id, frozenset((*write.puts, *write.drops))))
         return versions
 
-    def _add(self, kernel_id: str, scope: Scope, add: Add) -> list[Any]:
+    def _add(self, claims: Claims, scope: Scope, add: Add) -> list[Any]:
         self._check(scope, add.key, values.encode(add.amount))
         self._quota.check(scope, {add.key: 1})
         try:
@@ -134,7 +150,7 @@ class Service:
         except (TypeError, OverflowError) as error:
             raise _Sum(error) from error
         self._quota.wrote(scope, {add.key: len(entry.text)})
-        self._told(kernel_id, scope, Notice(scope.id, frozenset((add.key,))))
+        self.changes.done(claims, Notice(scope.id, frozenset((add.key,))))
         return _pair(entry)
 
     def _check(self, scope: Scope, key: str, text: str) -> None:

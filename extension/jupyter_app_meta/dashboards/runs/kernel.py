@@ -22,6 +22,7 @@ from ...server.messages.objects import Json
 from ...server.messages.sockets import look_again, make_patient
 from ...server.messages.stamps import Stamps
 from ...server.protocols import key_of
+from ...state.keys import Space
 from ..services import Services
 from ..visits import Visit
 from . import priority
@@ -78,10 +79,14 @@ class Kernel:
             priority.lower(self._pid)
 
     @classmethod
-    async def start(cls, services: Services, name: str, folder: Path, *, ahead: bool) -> Kernel:
-        """Start a kernel of this kernelspec in a folder."""
+    async def start(
+        cls, services: Services, name: str, folder: Path, *, ahead: bool, space: Space | None = None
+    ) -> Kernel:
+        """Start a kernel of this kernelspec in a folder; ``space`` is where its notebook's state is kept."""
         env = _Environment((name, value) for name, value in os.environ.items() if name not in NOT_INHERITED)
         kernel_id = await services.kernels.start_kernel(kernel_name=name, cwd=str(folder), env=env)
+        if services.state and space:  # before the first stamp
+            services.state.places.dashboards[kernel_id] = space
         return cls(services, kernel_id, ahead=ahead)
 
     @property
@@ -215,6 +220,8 @@ class Kernel:
     async def close(self, *, busy: bool) -> None:
         """Shut the kernel down: a running cell is interrupted first, and a kernel that never answered is killed."""
         self.disconnect()
+        if self._services.state:
+            self._services.state.places.dashboards.pop(self.id, None)
         if self._ahead:
             priority.restore(self._pid)
         if busy and self._is_ready and await self.is_alive():

@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 from nbformat import NotebookNode
 
 from ...server.reports.incidents import told
+from ...state.keys import Space
 from ..services import Services
 from ..visits import CLOSING, ENDED, Visit
 from . import executor
@@ -48,12 +49,14 @@ class State(IntEnum):
 class Run:
     """A notebook that runs for one visitor. It starts as soon as it is made; ``ahead`` means before its visitor."""
 
-    def __init__(self, services: Services, blueprint: Blueprint, *, ahead: bool = False) -> None:
+    def __init__(
+        self, services: Services, blueprint: Blueprint, *, ahead: bool = False, space: Space | None = None
+    ) -> None:
         self.blueprint = blueprint
         self.began = time.monotonic()
         self.state = State.STARTING
         self.kernel: Kernel | None = None
-        self._services = services
+        self._services, self._space = services, space
         self._visit: Visit | None = None
         self._visitor = asyncio.Event()
         self._spawned = asyncio.Event()
@@ -132,7 +135,9 @@ class Run:
     async def _start_kernel(self, ahead: bool) -> None:
         services, blueprint = self._services, self.blueprint
         ahead = ahead and self._visit is None
-        self.kernel = kernel = await Kernel.start(services, blueprint.kernel_name, blueprint.folder, ahead=ahead)
+        self.kernel = kernel = await Kernel.start(
+            services, blueprint.kernel_name, blueprint.folder, ahead=ahead, space=self._space
+        )
         services.incidents.begin(kernel.id, blueprint.file, python=kernel.is_python)
         if self._visit:
             self._give_kernel(kernel, self._visit)

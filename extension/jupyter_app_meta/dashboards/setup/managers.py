@@ -23,6 +23,8 @@ from ...model import HTTPRequest
 from ...providers.base import VisitorProvider
 from ...server.app import AppMetaExtension
 from ...server.context import StampingContext
+from ...server.links.granting import Places
+from ...server.links.kept import Kept
 from ...server.messages.incoming import ACCEPTED
 from ...server.reports import ears, logs
 from ...server.reports.incidents import Incidents
@@ -68,8 +70,12 @@ def services(
     secret: bytes,
     limits: Limits,
     peers: Peers,
+    realm: str,
 ) -> Services:
-    """Return what all dashboards of one server share; connection files are in ``folder``."""
+    """Return what all dashboards of one server share; connection files are in ``folder``.
+
+    ``realm`` is what tells the users of the server's identity provider from those of another.
+    """
     extension = AppMetaExtension(config=config, log=log)
     check(extension)
     logs.guard(log, Application.instance().log if Application.initialized() else None)
@@ -83,12 +89,13 @@ def services(
         context.setsockopt(zmq.RCVHWM, 0)  # beyond a limit, ZeroMQ would silently drop what kernels publish
     incidents = Incidents(log, shows=options.voila.show_tracebacks)
     ears.listen(kernels, incidents)
+    peers.keep(extension, Places(base.url, extension.state_realm or realm), secret, kernels, visits.tab)
     return Services(
         options=options,
         log=log,
         kernels=kernels,
         peers=peers,
-        context=_context(extension, kernels, visits, secret),
+        context=_context(extension, kernels, visits, secret, peers.state),
         visits=visits,
         sockets=sockets,
         incidents=incidents,
@@ -183,7 +190,11 @@ def _kernels_config(config: Config, folder: Path) -> Config:
 
 
 def _context(
-    extension: AppMetaExtension, kernels: AsyncMappingKernelManager, visits: Visits, secret: bytes
+    extension: AppMetaExtension,
+    kernels: AsyncMappingKernelManager,
+    visits: Visits,
+    secret: bytes,
+    kept: Kept | None,
 ) -> StampingContext:
     extension.refuse_unknown_options()
     extension.announce()
@@ -192,7 +203,8 @@ def _context(
         visit = visits.get(kernel_id)
         return await hooks.meta_of(visit.settings.meta if visit else None, request, extension.log)
 
-    return extension.stamping_context(lambda kernel_id: kernel_id in kernels, secret, meta=meta)
+    grants = kept.grants if kept else None
+    return extension.stamping_context(lambda kernel_id: kernel_id in kernels, secret, meta=meta, grants=grants)
 
 
 def provider(

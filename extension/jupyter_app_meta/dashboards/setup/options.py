@@ -54,6 +54,10 @@ def _is_tag(given: object) -> bool:
     return isinstance(given, str) and re.fullmatch(r"([0-9a-z]{4})?", given) is not None
 
 
+def _is_name(given: object) -> bool:
+    return given is None or (isinstance(given, str) and bool(given) and not given.startswith("/"))
+
+
 def _is_path(given: object) -> bool:
     return isinstance(given, str | os.PathLike)
 
@@ -69,6 +73,7 @@ EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "cookie_secret": (lambda given: isinstance(given, bytes | None), "bytes, or None"),
     "cookie_secret_file": (lambda given: given is None or _is_path(given), "the path of a file, or None"),
     "server_id": (_is_tag, "four digits or lower-case letters such as 'aaaa', or ''"),
+    "state": (_is_name, "a name such as 'sales', which does not begin with '/', or None"),
     "config": (lambda given: isinstance(given, Mapping | None), "a Config or dict, or None"),
     "root": (_is_path, "the path of a notebook"),
     "directory": (_is_path, "the path of a directory"),

@@ -22,6 +22,7 @@ from tornado.ioloop import IOLoop
 from voila.static_file_handler import MultiStaticFileHandler, TemplateStaticFileHandler
 from voila.utils import get_data_dir, get_voila_labextensions_path
 
+from ...server.links.granting import realm_of
 from ...server.page_connection import page_connection
 from .. import paths
 from ..files import looks
@@ -62,7 +63,7 @@ class Application(web.Application):
             peers = managers.peers(plan.config, plan.outside.server_id, plan.log)
             undo.callback(peers.close)
             face = Face.of(plan, peers)
-            self.site = site = Site.open(plan, face.cookies.secret, peers)
+            self.site = site = Site.open(plan, face.cookies.secret, realm_of(face.provider), peers)
             undo.pop_all()
         self.services = site.services
         self._living = Living(plan.lifespan, site.services.ambient)

@@ -6,18 +6,24 @@
 3. A header is read once. If the audit or a list of allowed types judges by it, it is written anew as well, so that
    the kernel cannot read a different header.
 4. If our code raises an error, the message loses its stamp and is passed on, unless a stamp is required.
+5. A browser's message of one of this package's own types is dropped.
 """
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from ... import wire
-from ...model import AppMeta, SessionInfo
+from ...model import AppMeta, Mode, SessionInfo
 from ...policy import RawRequest
+from ...state.messages import PREFIX
 from ..context import StampingContext
 from . import objects
 from .objects import Json
+
+RENEWED = 12 * 60 * 60
+"""Seconds after which a payload is made anew, so that the grant in it does not expire."""
 
 
 class Unreadable(ValueError):
@@ -44,17 +50,17 @@ class Stamps:
         self._context, self._key, self._raw = context, key, raw
         self._identity, self._session = identity, session
         self._allowed = allowed
-        self._version = -1
+        self._version, self._due = -1, 0.0
         self._signer: wire.Signer | None = None
         self._warned = False
 
     def signer(self) -> wire.Signer | None:
         """Return the signer of the connection's present payload; None if the kernel's key is not known."""
         version = self._context.origins.version(self._session.kernel_id or "")
-        if version != self._version:
+        if version != self._version or time.monotonic() >= self._due:
             pending: wire.Claim | None = "pending" if self._raw is None else None
             self._signer = wire.Signer(self._key, self._payload(pending)) if self._key else None
-            self._version = version
+            self._version, self._due = version, time.monotonic() + RENEWED
         return self._signer
 
     def claim(self) -> wire.Signer | None:
@@ -70,6 +76,7 @@ class Stamps:
         if len(parts) < 4:  # a kernel needs at least four
             raise Unreadable("a message that lacks a part")
         header = objects.read(parts[0], "replace")
+        _refuse_ours(header)
         packed = self._judged(header) if self._must_judge else parts[0]
         clean = _cleaned(objects.read(parts[2]))
         metadata = objects.write(clean) if clean is not None else None
@@ -85,9 +92,10 @@ class Stamps:
 
     def message(self, msg: Json) -> Json:
         """Return an unpacked message with our stamp in place of the client's; raises Unreadable like ``forward``."""
+        header = msg.get("header")
+        _refuse_ours(header)
         if "metadata" not in msg and self._allowed is None:
             return msg
-        header = msg.get("header")
         clean = _cleaned(msg.get("metadata"))
         if clean is None or not objects.can_be_written(clean):
             self._refuse_if_required("a message whose metadata cannot be read")
@@ -134,7 +142,19 @@ class Stamps:
         context, kernel_id = self._context, self._session.kernel_id or ""
         request = context.request(self._raw, kernel_id, self._identity) if self._raw else None
         session = SessionInfo(**{**dict(self._session), **context.origins.session(kernel_id)})
-        return wire.encode(AppMeta(request, context.origins.mode(kernel_id), session), context.limit, claim)
+        mode = context.origins.mode(kernel_id)
+        return wire.encode(AppMeta(request, mode, session), context.limit, claim, self._grant(session, mode))
+
+    def _grant(self, session: SessionInfo, mode: Mode) -> str | None:
+        """Return the grant for stored state. Without it, the message is stamped all the same."""
+        grants, kernel_id = self._context.grants, self._session.kernel_id
+        if grants is None or not kernel_id:
+            return None
+        try:
+            return grants.token(kernel_id, self._raw, self._identity, session, mode)
+        except Exception as error:
+            self._context.log.warning("jupyter-app-meta: a kernel gets no stored state (%s).", type(error).__name__)
+            return None
 
     def _safe_signer(self) -> wire.Signer | None:
         """Return the signer; None if the kernel's key is not known, or the signer could not be made."""
@@ -145,6 +165,13 @@ class Stamps:
                 self._warned = True
                 self._context.log.warning("jupyter-app-meta: messages go unstamped (%s).", type(error).__name__)
             return None
+
+
+def _refuse_ours(header: object) -> None:
+    """Raise Unreadable for a type of this package's own messages, which are signed and never come from browsers."""
+    msg_type = header.get("msg_type") if isinstance(header, dict) else None
+    if isinstance(msg_type, str) and msg_type.startswith(PREFIX):
+        raise Unreadable("a message of a type that only the server sends")
 
 
 def _cleaned(metadata: object) -> Json | None:

@@ -8,9 +8,9 @@ from math import isfinite
 from threading import Lock
 from typing import Any, NamedTuple
 
-from ..errors import Conflict, StateError
-from ..state import values
-from ..state.operations import Add, Apply, Clear, Operation, Read
+from ...errors import Conflict
+from ...state import values
+from ...state.operations import Add, Apply, Clear, Forget, Operation, Read, Unwatch, Watch
 
 
 class _Held(NamedTuple):
@@ -40,11 +40,12 @@ class Memory:
                     return self._apply(operation)
                 case Add(key, amount):
                     return self._add(key, amount)
-                case Clear():
+                case Clear() | Forget():
                     count = len(self._held)
                     self._held.clear()
                     return count
-        raise StateError("There is no other program that could change state in the memory of this process.")
+                case Watch() | Unwatch():  # there is no other program that could change it
+                    return None
 
     def _drop_expired(self) -> None:
         now = self._clock()

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any, Self, TypeAlias
 
-from ..errors import StateError
-from ..state import values
-from ..state.operations import Apply, Entries, Operation, Read, read_entries
+from ...errors import StateError
+from ...state import values
+from ...state.operations import Apply, Entries, Operation, Read, read_entries
 
 Ask: TypeAlias = Callable[[Operation], Any]
 

@@ -11,13 +11,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, ItemsView, Iterator, Mapping, MutableMapping, ValuesView
 from datetime import timedelta
+from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from ..errors import Conflict
-from ..state import values
-from ..state.operations import Add, Apply, Clear, Entries, Read, read_entries, read_entry
+from ...errors import Conflict
+from ...state import values
+from ...state.operations import Add, Apply, Clear, Entries, Read, read_entries, read_entry
 from .transaction import Ask, Transaction
+
+if TYPE_CHECKING:
+    from .awaited import AsyncState
+    from .watching import Change
 
 Json = values.Json
 
@@ -134,20 +139,52 @@ class State(MutableMapping[str, Json]):
         The function gets the value read-only, or the default if the key is missing. It may be called more than once,
         because it is called again if other code was faster. Raises Conflict after 32 tries.
         """
-        values.check_key(key)
-        start = values.decode(values.encode(default))
 
         def once() -> Json:
-            text, version = self._read(key).get(key, (None, 0))
-            changed = values.encode(function(start if text is None else values.decode(text)))
-            self._ask(Apply({key: version}, {key: changed}))
-            return values.decode(changed)
+            value, version = self._versioned(key, default)
+            return self._replace(key, version, function(value))
 
         return _tried(once)
+
+    def _versioned(self, key: str, default: Json) -> tuple[Json, int]:
+        """Return the value of a key with its version; the default, read-only, if it is missing."""
+        text, version = self._read(values.check_key(key)).get(key, (None, 0))
+        return values.decode(values.encode(default) if text is None else text), version
+
+    def _replace(self, key: str, version: int, value: Json) -> Json:
+        """Store a value in place of this version; raise Conflict if it is not there any more."""
+        text = values.encode(value)
+        self._ask(Apply({key: version}, {key: text}))
+        return values.decode(text)
 
     def transaction(self) -> Transaction:
         """Return a block that reads at one moment, and writes all of it at the end, or nothing."""
         return Transaction(self._ask)
+
+    def on_change(self, function: Callable[[Change], Any] | None = None, key: str | None = None) -> Any:
+        """Call ``function(change)`` when other code changes a key, or any key; return a Watch with ``close()``.
+
+        The function is called on the kernel's main loop, and sees the visitor of the code that registered it. It may be
+        async. It is also a decorator: ``@state.on_change`` or ``@state.on_change(key="votes")``.
+        """
+        if function is None:
+            return partial(self.on_change, key=key)
+        from .watching import Watch
+
+        return Watch(self._ask, function, None if key is None else values.check_key(key))
+
+    @property
+    def aio(self) -> AsyncState:
+        """The same names for async code: ``await state.aio.get("votes")``."""
+        from .awaited import AsyncState
+
+        return AsyncState(self)
+
+    @property
+    def kept(self) -> Literal["server", "memory"]:
+        """Where it is kept. It is in the memory of the process where no server is, and under a fake request."""
+        found: Literal["server", "memory"] = getattr(self._ask, "kept", "memory")
+        return found
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"  # what is stored is shown where an author asks for it
@@ -169,11 +206,12 @@ def _tried(step: Callable[[], Json]) -> Json:
         try:
             return step()
         except Conflict:
-            time.sleep(_pause(attempt))
+            time.sleep(pause(attempt))
     return step()
 
 
-def _pause(attempt: int) -> float:
+def pause(attempt: int) -> float:
+    """Return for how many seconds to wait after a conflict: a random time, which grows with each attempt."""
     import random  # late: it takes a while to load, and few cells meet a conflict
 
     return random.uniform(0, min(0.05, 0.001 * 2**attempt))  # noqa: S311  # not a secret

@@ -1,0 +1,101 @@
+"""Functions that are called when other code changes state.
+
+1. A function is called on the kernel's main loop, in the context of the code that registered it: it sees that visitor,
+   and its output goes where that code's output goes.
+2. It is called after the change can be read. It is not called for its own visitor's writes in this kernel.
+3. An error of a function is logged, and the other functions are called.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import Context, copy_context
+from typing import Any, NamedTuple, cast
+
+from ...errors import AppMetaError
+from ...state.operations import Changed, Unwatch
+from ...state.operations import Watch as Start
+from ..messages import this_kernel
+from . import asking
+from .transaction import Ask
+
+
+class Change(NamedTuple):
+    """What has changed. ``key`` is None if any key may have changed, ``by`` if it is not known who changed it."""
+
+    key: str | None
+    by: str | None
+
+
+class Watch:
+    """A function that is called for changes, until ``close()``."""
+
+    __slots__ = ("_ask", "_context", "_function", "_key", "_name")
+
+    def __init__(self, ask: Ask, function: Callable[[Change], Any], key: str | None) -> None:
+        self._ask, self._function, self._key = ask, function, key
+        self._context: Context = copy_context()
+        asking.on_event(_tell)
+        self._name = str(ask(Start()) or "")
+        if self._name:
+            _watches.setdefault(self._name, []).append(self)
+
+    def close(self) -> None:
+        """Call the function no more. Idempotent."""
+        watches = _watches.get(self._name, [])
+        if self in watches:
+            watches.remove(self)
+        if not watches and _watches.pop(self._name, None) is not None:
+            with suppress(AppMetaError):  # the server forgets it when the kernel ends
+                self._context.copy().run(self._ask, Unwatch())
+
+    def __call__(self, change: Change) -> Any:
+        """Call the function, so that a decorated one can be used as before."""
+        return self._function(change)
+
+    def __repr__(self) -> str:
+        return f"<Watch of {getattr(self._function, '__name__', 'a function')}>"
+
+    def told(self, event: Changed) -> list[Change]:
+        """Return what an event means for this watch."""
+        if event.keys is None:
+            return [Change(self._key, event.by)]
+        return [Change(key, event.by) for key in event.keys if self._key in (None, key)]
+
+    def call(self, kernel: Any, change: Change) -> None:
+        """Call the function, on the kernel's main loop."""
+        context = self._context.copy()
+        try:
+            result = context.run(self._function, change)
+            if inspect.iscoroutine(result):
+                task = asyncio.get_running_loop().create_task(_logged(kernel, result), context=context)
+                _tasks.add(task)
+                task.add_done_callback(_tasks.discard)
+        except Exception as error:
+            _log(kernel, error)
+
+
+_watches: dict[str, list[Watch]] = {}
+_tasks: set[asyncio.Task[None]] = set()
+
+
+def _tell(event: Changed) -> None:
+    """Pass an event on to the main loop. The control thread hears it."""
+    kernel = cast(Any, this_kernel())
+    for watch in tuple(_watches.get(event.scope, ())):
+        for change in watch.told(event):
+            kernel.io_loop.add_callback(watch.call, kernel, change)
+
+
+async def _logged(kernel: Any, work: Any) -> None:
+    try:
+        await work
+    except Exception as error:
+        _log(kernel, error)
+
+
+def _log(kernel: Any, error: Exception) -> None:
+    kernel.log.error("A function that watches state failed (%s).", type(error).__name__, exc_info=error)

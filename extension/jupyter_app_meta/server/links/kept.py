@@ -1,0 +1,76 @@
+"""What a server needs so that its kernels can store: the store, the service, the links and the grants."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...state.operations import Changed, write_event
+from ...state.revoked import Revoked
+from ...state.service import Rules, Service
+from ...state.stores.base import Store
+from ...state.values import Limits
+from .granting import Grants, Places
+from .link import Office, TabOf
+from .links import Links
+
+THREADS = 8
+"""How many questions to the store are in work at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The deployer's options for stored state."""
+
+    timeout: float
+    limits: Limits
+    preferences: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The parts of stored state in one server."""
+
+    store: Store
+    service: Service
+    links: Links
+    grants: Grants
+    revoked: Revoked
+    _threads: ThreadPoolExecutor = field(repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        store: Store,
+        key: bytes,
+        terms: Terms,
+        places: Places,
+        kernel: Callable[[str], Any | None],
+        log: logging.Logger,
+        tab: TabOf,
+    ) -> Kept:
+        """Put the parts together. Nothing connects before the first question."""
+        revoked, threads = Revoked(store), ThreadPoolExecutor(THREADS, "app-meta-state")
+        rules = Rules(key, time.time, revoked.not_before, terms.limits, terms.preferences)
+
+        def send(kernel_id: str, event: Changed) -> None:
+            links.send_soon(kernel_id, write_event(event))
+
+        service = Service(store, rules, send, log)
+        links = Links(Office(service, threads, terms.timeout, log, tab), kernel)
+        return cls(store, service, links, Grants(key, places, links.name), revoked, threads)
+
+    @property
+    def places(self) -> Places:
+        """The spaces and identities of this server."""
+        return self.grants.places
+
+    def close(self) -> None:
+        """Close the links and the threads, and leave the store open. Idempotent."""
+        self.links.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self.service.changes.close()

@@ -1,0 +1,30 @@
+"""Stored state of a server of notebooks (Jupyter Server, Lab, Notebook)."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from ...state.grants import derive_key
+from ...state.stores.base import Store
+from .granting import Places, realm_of
+from .kept import Kept, Terms
+
+
+def kept_by(store: Store, terms: Terms, realm: str, settings: Mapping[str, Any], log: logging.Logger) -> Kept:
+    """Return the parts of stored state in a server with these settings of its web application."""
+    manager = settings["kernel_manager"]
+
+    def kernel(kernel_id: str) -> Any | None:
+        return manager.get_kernel(kernel_id) if kernel_id in manager else None
+
+    # Notebooks have paths below the server's root, and two servers may have different roots.
+    places = Places(str(settings.get("server_root_dir", "")), realm or realm_of(settings["identity_provider"]))
+    secret = hmac.digest(settings["cookie_secret"], b"jupyter-app-meta grants", "sha256")
+    return Kept.of(store, derive_key(secret), terms, places, kernel, log, _named_by_grants)
+
+
+async def _named_by_grants(_: str) -> None:
+    """Return no tab: a notebook in an editor is in the tab that its grants name."""

@@ -1,0 +1,129 @@
+"""The server's end of one kernel's control channel: questions come in, answers and events go out.
+
+1. The socket has a random name, which only the kernel's own grants tell. The kernel sends its questions there.
+2. A question is answered in a thread, because a store blocks. A store that does not answer in time is an error.
+3. A kernel that asks more than ``RATE`` times a second waits for its answers. What it asks beyond ``IN_FLIGHT``
+   questions is dropped, and asked again.
+4. An error while a message is received is logged: a raised one would stop the socket for good.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ... import wire
+from ...errors import StateUnavailable
+from ...state import messages, operations
+from ...state.operations import Failed, write_answer
+from ...state.rates import Bucket
+from ..protocols import key_of
+
+RATE, IN_FLIGHT = 200.0, 64
+
+Content = dict[str, Any]
+TabOf = Callable[[str], Awaitable[str | None]]
+"""Returns the tab of a kernel's page; None if the kernel has no page, or its grants name the tab."""
+
+
+class Answering(Protocol):
+    """The service: answers the questions of kernels, and blocks."""
+
+    def answer(self, kernel_id: str, content: object, tab: str | None = None) -> Content | None:
+        """Return the content of the answer; None if none is sent."""
+
+    def restarted(self, kernel_id: str) -> None:
+        """Forget what the process of a kernel watches, because it has another process."""
+
+    def ended(self, kernel_id: str) -> None:
+        """Forget a kernel that has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """What all links of a server share. ``tab`` waits until it is known in which tab the page of a kernel is."""
+
+    service: Answering
+    threads: Executor
+    timeout: float
+    log: logging.Logger
+    tab: TabOf
+
+
+class Link:
+    """A DEALER socket to one kernel's control channel."""
+
+    def __init__(self, office: Office, kernel_id: str, kernel: Any, name: str) -> None:
+        self._office, self._kernel_id, self.name = office, kernel_id, name
+        self.address = address_of(kernel)
+        self._session = kernel.session.clone()
+        self._signer = wire.Signer(key_of(kernel, kernel.session) or b"", messages.LINK)
+        self._bucket, self._asked = Bucket(RATE, IN_FLIGHT), set[asyncio.Task[None]]()
+        self._stream = kernel.connect_control(identity=name.encode())
+        self._stream.on_recv(self._heard)
+
+    def send(self, msg_type: str, content: Content) -> None:
+        """Send a message of ours, with the stamp that no browser can make."""
+        if self._stream.closed():
+            return
+        message = self._session.msg(msg_type, content)
+        message["metadata"][wire.FIELD] = self._signer.stamp(message["msg_id"], msg_type)
+        self._session.send(self._stream, message)
+
+    def close(self) -> None:
+        """Close the socket. Questions that are being answered are answered to nobody."""
+        for task in tuple(self._asked):
+            task.cancel()
+        if not self._stream.closed():
+            self._stream.close(linger=0)
+
+    def _heard(self, frames: list[bytes]) -> None:
+        try:
+            _, parts = self._session.feed_identities(frames)
+            message = self._session.deserialize(parts)
+        except Exception as error:
+            self._office.log.warning("jupyter-app-meta: a question could not be read (%s).", type(error).__name__)
+            return
+        if message["header"]["msg_type"] == messages.REQUEST and len(self._asked) < IN_FLIGHT:
+            task = asyncio.get_running_loop().create_task(self._answer(message["content"]))
+            self._asked.add(task)
+            task.add_done_callback(self._asked.discard)
+
+    async def _answer(self, content: Content) -> None:
+        delay = self._bucket.delay(time.monotonic())
+        reply = await self._reply(content)
+        if delay:
+            await asyncio.sleep(delay)
+        if reply is not None:
+            self.send(messages.REPLY, reply)
+
+    async def _reply(self, content: Content) -> Content | None:
+        office = self._office
+        try:
+            tab = await office.tab(self._kernel_id) if operations.needs_tab(content) else None
+            async with asyncio.timeout(office.timeout):
+                return await asyncio.get_running_loop().run_in_executor(
+                    office.threads, office.service.answer, self._kernel_id, content, tab
+                )
+        except TimeoutError:
+            return _late(content, office.timeout)
+
+
+def _late(content: Content, timeout: float) -> Content | None:
+    request_id = operations.request_id(content)
+    if request_id is None:
+        return None
+    happened = operations.changes_state(content)
+    rest = " It may have happened." if happened else ""
+    error = StateUnavailable(f"The store did not answer within {timeout:g} seconds.{rest}", happened)
+    return write_answer(Failed.of(request_id, error))
+
+
+def address_of(kernel: Any) -> tuple[object, ...]:
+    """Return what a link connects to: it changes if a kernel gets another process or other ports at a restart."""
+    return (getattr(kernel.provisioner, "pid", None), kernel.transport, kernel.ip, kernel.control_port)

@@ -1,0 +1,90 @@
+"""The links of one server, one for each kernel that has received a grant.
+
+1. A link is opened at the kernel's first grant, and closed when the kernel has ended. A kernel keeps the name of its
+   link, so grants from before a restart lead to the new socket.
+2. A kernel that has another process or other ports gets a new socket.
+3. A kernel behind a gateway has no link yet, and gets no grant.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from tornado.ioloop import IOLoop
+
+from ...state import messages
+from .link import Link, Office, address_of
+
+PERIOD = 1.0
+"""Seconds between two looks at the kernels."""
+
+
+class Links:
+    """Opens and closes links; ``kernel`` returns the manager of the kernel with an id, or None."""
+
+    def __init__(self, office: Office, kernel: Callable[[str], Any | None]) -> None:
+        self._office, self._kernel = office, kernel
+        self._links: dict[str, Link] = {}
+        self._names: dict[str, str] = {}
+        self._loop: IOLoop | None = None
+        self._next: object = None
+
+    def __len__(self) -> int:
+        return len(self._links)
+
+    def name(self, kernel_id: str) -> str | None:
+        """Return the name of a kernel's link, which is open from now on; None if the kernel cannot have one."""
+        if kernel_id not in self._links and not self._open(kernel_id):
+            return None
+        return self._names[kernel_id]
+
+    def send(self, kernel_id: str, content: dict[str, Any]) -> None:
+        """Send an event to a kernel that has a link."""
+        if link := self._links.get(kernel_id):
+            link.send(messages.EVENT, content)
+
+    def send_soon(self, kernel_id: str, content: dict[str, Any]) -> None:
+        """Send an event, from any thread."""
+        if self._loop is not None:
+            self._loop.add_callback(self.send, kernel_id, content)
+
+    def close(self) -> None:
+        """Close all links."""
+        if self._loop is not None and self._next is not None:
+            self._loop.remove_timeout(self._next)
+        self._next = None
+        for kernel_id in tuple(self._links):
+            self._close(kernel_id)
+
+    def _open(self, kernel_id: str) -> bool:
+        kernel = self._kernel(kernel_id)
+        if kernel is None or not hasattr(kernel, "connect_control") or not getattr(kernel, "control_port", 0):
+            return False
+        patience = self._office.timeout
+        name = self._names.setdefault(kernel_id, messages.link_name(secrets.token_hex(16), patience))
+        self._links[kernel_id] = Link(self._office, kernel_id, kernel, name)
+        if self._next is None:
+            self._loop = IOLoop.current()
+            self._next = self._loop.call_later(PERIOD, self._look)
+        return True
+
+    def _look(self) -> None:
+        """Close the links of kernels that have ended, and open those anew whose kernels have restarted."""
+        self._next = None
+        for kernel_id, link in tuple(self._links.items()):
+            kernel = self._kernel(kernel_id)
+            if kernel is None:
+                self._close(kernel_id)
+                del self._names[kernel_id]
+                self._office.service.ended(kernel_id)
+            elif address_of(kernel) != link.address:
+                self._close(kernel_id)
+                self._office.service.restarted(kernel_id)
+                self._open(kernel_id)
+        if self._links and self._loop is not None and self._next is None:
+            self._next = self._loop.call_later(PERIOD, self._look)
+
+    def _close(self, kernel_id: str) -> None:
+        self._links.pop(kernel_id).close()

@@ -1,0 +1,81 @@
+"""The options of stored state, which belong to ``AppMetaExtension``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from traitlets import Dict, Float, HasTraits, Integer, List, TraitError, Unicode, validate
+
+from ...state.keys import AUDIENCES, Identity, Scope
+from ...state.values import Limits
+from .kept import Terms
+
+DAY = 24 * 60 * 60
+
+LIMITS = {"key": 200, "value": 64 * 1024, "keys": 1000, "scope": 1024 * 1024}
+"""Characters of a key, bytes of a value, keys of a scope and bytes of a scope."""
+
+RETENTION: dict[str, float | None] = {"session": 7, "visitor": 365, "anonymous": 30, "shared": None}
+"""Days after the last use; None: for ever."""
+
+
+class StateOptions(HasTraits):
+    """What is stored, for how long, and for whom."""
+
+    state_timeout = Float(
+        5.0, min=0.1, help="How many seconds code in a kernel waits for an answer about stored state."
+    ).tag(config=True)
+    state_limits = Dict(
+        per_key_traits={name: Integer(min=1) for name in LIMITS},
+        help="The limits of stored state, such as {'value': 131072}: 'key' is in characters, 'value' in bytes, 'keys' "
+        "is how many keys one scope may have, and 'scope' how many bytes. A scope is one tab's, one visitor's or one "
+        "dashboard's state. The defaults are " + ", ".join(f"{name}: {limit}" for name, limit in LIMITS.items()) + ".",
+    ).tag(config=True)
+    state_retention = Dict(
+        per_key_traits={name: Float(min=0, allow_none=True) for name in RETENTION},
+        help="After how many days without use stored state is erased, such as {'visitor': 90}; None keeps it for ever. "
+        "The defaults are session: 7, visitor: 365, anonymous (a visitor without a login): 30, shared: None.",
+    ).tag(config=True)
+    state_realm = Unicode(
+        help="What tells the users of one identity provider from those of another in stored state. By default it is "
+        "the provider's class. Set it to the old class's name to keep the state of users when the provider changes."
+    ).tag(config=True)
+    preferences = List(
+        Unicode(),
+        help="The keys of visitor.preferences, such as ['language', 'theme']. Every dashboard can read them, so their "
+        "values are short.",
+    ).tag(config=True)
+
+    @validate("state_limits", "state_retention")
+    def _known_names(self, proposal: dict[str, Any]) -> Any:
+        known = LIMITS if proposal["trait"].name == "state_limits" else RETENTION
+        for name in proposal["value"]:
+            if name not in known:
+                raise TraitError(f"{proposal['trait'].name} has no {name!r}: use one of {', '.join(known)}.")
+        return proposal["value"]
+
+    def terms(self) -> Terms:
+        """Return these options as a value."""
+        return Terms(self.state_timeout, self.limits(), frozenset(self.preferences))
+
+    def limits(self) -> Limits:
+        """Return the limits of stored state."""
+        given = {**LIMITS, **self.state_limits}
+        return Limits(given["key"], given["value"], given["keys"], given["scope"])
+
+    def keep(self, scope: Scope) -> float | None:
+        """Return for how many seconds a scope is kept after its last use; None for ever."""
+        days = {**RETENTION, **self.state_retention}
+        kept = [days[kind] for kind in _kinds(scope)]
+        known = [limit * DAY for limit in kept if limit is not None]
+        return min(known) if known else None
+
+
+def _kinds(scope: Scope) -> list[str]:
+    """Return which retentions hold for a scope. Scopes of the servers themselves have none."""
+    if scope.audience == "shared":
+        return ["shared"]
+    if scope.audience not in AUDIENCES or scope.identity is None:
+        return []
+    whose = "anonymous" if Identity.read(scope.identity).is_browser else "visitor"
+    return ["session", whose] if scope.audience == "session" else [whose]
