@@ -16,6 +16,9 @@ from stage import WHO, staging, write
 APP = 'app = create_app(identity_provider=People).with_app(path="/page", root="page.ipynb")'
 LINKS = """%md <a id="here" href="page?way=link">here</a> <a id="there" href="page" target="_blank">there</a>"""
 KERNEL_ID = re.compile(r'"kernelId": *"([0-9a-f-]{36})"')
+COUNT = """from jupyter_app_meta import session, shared, visitor
+print("loads", session.state.add("n"), visitor.state.add("n"), shared.state.add("n"))"""
+LOADS = re.compile(r"loads (\d+)")
 NO_LOCKS = "Object.defineProperty(navigator, 'locks', { value: undefined })"
 SANDBOX = "Object.defineProperty(window, 'sessionStorage', { get() { throw new DOMException('', 'SecurityError') } })"
 
@@ -24,16 +27,17 @@ SANDBOX = "Object.defineProperty(window, 'sessionStorage', { get() { throw new D
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of one page, which has links to itself."""
     home = tmp_path_factory.mktemp("tabs")
-    write(home / "root" / "page.ipynb", LINKS, WHO)
+    write(home / "root" / "page.ipynb", LINKS, WHO, COUNT)
     with staging(home, APP) as server:
         yield server
 
 
 class Said(NamedTuple):
-    """What a page said of its tab."""
+    """What a page said of its tab, and which number its first cell found in the tab's state."""
 
     tab: str
     copy_of: str | None
+    loads: int
 
 
 def is_word(request: Request) -> bool:
@@ -42,11 +46,13 @@ def is_word(request: Request) -> bool:
 
 
 def heard(request: Request) -> Said:
-    """Return what a page said, and see that the server has taken it."""
-    answer = request.response()
+    """Return what a page said and shows. The server has taken its word."""
+    answer, page = request.response(), request.frame.page
     assert answer and answer.status == 204
-    word = json.loads(request.post_data or "")
-    return Said(word["tab"], word.get("copy_of"))
+    page.locator("#app-meta-end").wait_for(state="attached")
+    word, loads = json.loads(request.post_data or ""), LOADS.search(page.content())
+    assert loads, page.content()[-2000:]
+    return Said(word["tab"], word.get("copy_of"), int(loads[1]))
 
 
 class Book:
@@ -64,9 +70,7 @@ class Book:
         """Do something that loads the page once more in its tab."""
         with page.expect_request(is_word, timeout=PATIENCE) as word:
             page.evaluate(f"() => {{ setTimeout(() => {{ {deed} }}) }}")
-        said = heard(word.value)
-        page.locator("#app-meta-end").wait_for(state="attached")
-        return said
+        return heard(word.value)
 
     def opened(self, page: Page, deed: str) -> tuple[Page, Said]:
         """Do something in a page that opens another tab."""
@@ -85,21 +89,24 @@ def book(server: Server, browser: Browser, request: pytest.FixtureRequest) -> It
 
 
 def test_tab_is_known_while_the_page_is_made(book: Book) -> None:
-    """It is the same over reloads, links and the way back, another one in each new tab, and a copy in a duplicate."""
+    """It is the same over reloads, links and the way back, another one in each new tab, and a copy in a duplicate.
+
+    The first cell of each page already finds the state of its tab.
+    """
     page, first = book.new()
-    assert first.copy_of is None
+    assert (first.copy_of, first.loads) == (None, 1)
     again = [
         book.after(page, deed)
         for deed in ("location.reload()", f"location.href = {book.url!r}", "document.querySelector('#here').click()")
     ]
-    assert again == [first] * 3
-    assert book.after(page, "history.back()") == first
+    assert again == [Said(first.tab, None, loads) for loads in (2, 3, 4)]
+    assert book.after(page, "history.back()") == Said(first.tab, None, 5)
     other, second = book.opened(page, "document.querySelector('#there').click()")
-    assert second.copy_of is None and second.tab != first.tab
+    assert (second.copy_of, second.loads) == (None, 1) and second.tab != first.tab
     copy, third = book.opened(page, f"window.open({book.url!r})")  # as a duplicated tab, it has the session's storage
-    assert third.copy_of == first.tab and third.tab not in (first.tab, second.tab)
-    for tab, said in ((page, first), (other, second), (copy, third)):
-        assert book.after(tab, "location.reload()") == Said(said.tab, None)
+    assert (third.copy_of, third.loads) == (first.tab, 6) and third.tab not in (first.tab, second.tab)
+    for tab, said, loads in ((page, first, 6), (other, second, 2), (copy, third, 7)):
+        assert book.after(tab, "location.reload()") == Said(said.tab, None, loads)
     page.close()
     assert book.new()[1].tab not in {first.tab, second.tab, third.tab}
 
@@ -113,7 +120,7 @@ def test_page_that_may_keep_nothing_is_in_a_tab_of_its_own(server: Server, brows
         page = hers.new_page()
         page.on("pageerror", lambda error: wrong.append(str(error)))
         first, second = (book.after(page, f"location.href = {book.url!r}") for _ in range(2))
-        assert first.tab != second.tab and first.copy_of is second.copy_of is None
+        assert first.tab != second.tab and first[1:] == second[1:] == (None, 1)
         assert wrong == []
 
 

@@ -73,6 +73,20 @@ class Service:
             busy = StateUnavailable("This kernel has too many requests in work. Wait for some of them.")
             return operations.write_answer(Failed.of(request_id, busy))
 
+    def copy(self, old: Scope, new: Scope) -> None:
+        """Let a scope that has nothing begin as a copy of another one. What has an end keeps it.
+
+        Raises StateUnavailable.
+        """
+        rows, now = list(self._store.export(Where(scope=old.id))), self._rules.now()
+        if not rows or self._store.read(new.id, None):
+            return
+        for expires in {row.expires for row in rows}:
+            puts = {row.key: row.text for row in rows if row.expires == expires}
+            if expires is None or expires > now:
+                self._store.apply(new, {}, puts, (), None if expires is None else expires - now)
+        self._quota.forget(new)
+
     def restarted(self, kernel_id: str) -> None:
         """Forget what the process of a kernel watches, because it has another process."""
         self.changes.ended(kernel_id)

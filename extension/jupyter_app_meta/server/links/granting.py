@@ -63,11 +63,14 @@ class Grants:
         link = self.link(kernel_id)
         if link is None:
             return None
-        is_proxy = identity_key.startswith("proxy:")
-        identity = self.places.identity(raw.user, raw.browser, space.way, is_proxy) if raw else None
+        identity = self.whose(raw, identity_key, space.way) if raw else None
         tab = session.client_id if space.way == "edit" else None
         token = grants.mint(self.key, Claims(kernel_id, space, identity, tab, link), time.time())
         return token if len(token) <= grants.LIMIT else None
+
+    def whose(self, raw: RawRequest, identity_key: str, way: keys.Way) -> Identity | None:
+        """Return whose request it is, as far as stored state is concerned; None if that is not known."""
+        return self.places.identity(raw.user, raw.browser, way, identity_key.startswith("proxy:"))
 
 
 def realm_of(provider: object) -> str:

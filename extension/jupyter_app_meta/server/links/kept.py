@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -9,10 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...errors import AppMetaError
+from ...policy import RawRequest
+from ...state import keys
 from ...state.operations import Changed, write_event
 from ...state.revoked import Revoked
 from ...state.service import Rules, Service
 from ...state.stores.base import Store
+from ...state.tabs import Told
 from ...state.values import Limits
 from .granting import Grants, Places
 from .link import Office, TabOf
@@ -41,6 +46,7 @@ class Kept:
     grants: Grants
     revoked: Revoked
     _threads: ThreadPoolExecutor = field(repr=False)
+    _log: logging.Logger = field(repr=False)
 
     @classmethod
     def of(
@@ -62,12 +68,23 @@ class Kept:
 
         service = Service(store, rules, send, log)
         links = Links(Office(service, threads, terms.timeout, log, tab), kernel)
-        return cls(store, service, links, Grants(key, places, links.name), revoked, threads)
+        return cls(store, service, links, Grants(key, places, links.name), revoked, threads, log)
 
     @property
     def places(self) -> Places:
         """The spaces and identities of this server."""
         return self.grants.places
+
+    async def copy_tab(self, kernel_id: str, raw: RawRequest, identity_key: str, told: Told) -> None:
+        """Let the state of a duplicated tab begin as a copy of the other tab's, for the visitor of a page."""
+        identity, space = self.grants.whose(raw, identity_key, "run"), self.places.dashboards.get(kernel_id)
+        if identity is None or space is None or told.copy_of is None:
+            return
+        old, new = (keys.scope_of("session", space, identity, tab) for tab in (told.copy_of, told.tab))
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._threads, self.service.copy, old, new)
+        except AppMetaError as error:
+            self._log.warning("jupyter-app-meta: a duplicated tab begins empty (%s).", type(error).__name__)
 
     def close(self) -> None:
         """Close the links and the threads, and leave the store open. Idempotent."""
