@@ -72,11 +72,11 @@ def test_a_kernel_without_the_package_does_not_count(site: Site) -> None:
     assert "kernels" in rows
 
 
-def test_kernels_of_a_gateway_are_not_judged(site: Site) -> None:
-    """Behind a gateway the check says that it must be run there."""
+def test_gateway_that_does_not_answer_is_a_fault(site: Site) -> None:
+    """The check asks the gateway, and names the option."""
     status, rows = site.check("--GatewayClient.url=http://127.0.0.1:1")
-    assert status == 0
-    assert "gateway" in rows["kernels"][1]
+    assert status == 1
+    assert rows["gateway"][0] == "fault" and rows["gateway"][1].endswith("start it, or correct GatewayClient.url.")
 
 
 @pytest.mark.parametrize("name", ["jupyter_server_config.py", "jupyter_app_meta_config.py", "jupyter_config.py"])

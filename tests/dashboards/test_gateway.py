@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -249,6 +252,27 @@ def test_killed_server_leaves_no_kernel(tmp_path: Path, short: Path, servers: tu
     with launched(tmp_path, argv, address, env=env) as second:
         eventually(lambda: not mine & set(kernels(behind)))
         assert TOKEN not in second.log
+
+
+@pytest.mark.parametrize(("token", "status"), [(TOKEN, "ok"), ("wrong", "fault")])
+def test_check_asks_the_gateway(tmp_path: Path, servers: tuple[Server, Server], token: str, status: str) -> None:
+    """The check lists the gateway's kernels, starts one of them, and ends it; a wrong token is a fault."""
+    behind = servers[0]
+    before = set(kernels(behind))
+    notebook = write(tmp_path / "page.ipynb", "1")
+    options = [f"--GatewayClient.url={behind.url.rstrip('/')}", f"--GatewayClient.auth_token={token}"]
+    command = [sys.executable, "-m", "jupyter_app_meta.cli", "check", "--json", "--notebooks", str(notebook), *options]
+    said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    rows = json.loads(said.stdout)["rows"]
+    found = {row["subject"]: (row["status"], row["finding"]) for row in rows}
+    if status == "ok":
+        assert KERNEL in found["kernels"][1]
+        assert any("jupyter-app-meta is installed" in finding for _, finding in found.values())
+    else:
+        assert "GatewayClient.auth_token must be" in found["gateway"][1]
+    assert found["kernels" if status == "ok" else "gateway"][0] == found["notebooks"][0] == status
+    assert TOKEN not in said.stdout + said.stderr
+    eventually(lambda: set(kernels(behind)) <= before)
 
 
 @pytest.mark.parametrize(

@@ -42,11 +42,13 @@ def report(config: str | None, options: list[str], notebooks: str | None = None)
     own, options = _divided(options)
     configured = configuration.read(config, options)
     rows = [*_server_half(configured)]
-    rows += _kernel_rows(configuration.kernel_specs(configured.app))
+    specs = configuration.kernel_specs(configured.app)
+    rows += kernels.at_gateway(configured.app.gateway_config) if specs is None else _kernel_rows(specs)
     if configured.extension is not None:
         rows += [*_forwarded(configured.extension), *_risks(configured.extension)]
     rows += [*_server_risks(configured), *_files_read(configured)]
     wanted = bool(own or notebooks or (configured.extension and _says(configured.extension.config)))
+    own += [option for option in options if option.startswith("--GatewayClient.")]
     return Report((*rows, *_dashboard_rows(notebooks, config, own, wanted=wanted)))
 
 
@@ -104,10 +106,7 @@ def _server_half(configured: Configuration) -> Iterator[Row]:
         yield Row(Status.FAULT, "server half", f"{state}: kernels get no requests. {REMEDIES['enable']}")
 
 
-def _kernel_rows(specs: dict[str, dict[str, Any]] | None) -> Iterator[Row]:
-    if specs is None:
-        yield Row(Status.INFO, "kernels", "run behind a gateway: run this check there as well.")
-        return
+def _kernel_rows(specs: dict[str, dict[str, Any]]) -> Iterator[Row]:
     found = [kernels.judge(name, spec) for name, spec in specs.items()]
     yield from (row for row, _ in found)
     if not any(aware for _, aware in found):

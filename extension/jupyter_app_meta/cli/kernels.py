@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._version import __version__
 from ..requirements import NEEDED, is_older
 from .kernelspec import loads_extension
 from .report import Row, Status
+
+if TYPE_CHECKING:
+    from jupyter_server.gateway.gateway_client import GatewayClient
 
 TIMEOUT = 30
 ASK = "import jupyter_app_meta, ipykernel; print(jupyter_app_meta.__version__, ipykernel.__version__)"
@@ -26,6 +30,32 @@ def local() -> dict[str, dict[str, Any]]:
     from jupyter_client.kernelspec import KernelSpecManager
 
     return {name: found["spec"] for name, found in sorted(KernelSpecManager().get_all_specs().items())}
+
+
+def at_gateway(options: GatewayClient) -> Iterator[Row]:
+    """Yield what a gateway answers: its kernels, and whether one of them has this package. One kernel is started."""
+    try:
+        from ..dashboards.gateway import trial
+        from ..dashboards.gateway.client import GatewayFailed
+    except ImportError:  # the extra `dashboards` is not installed, and this server needs none of it
+        yield Row(Status.INFO, "kernels", "run behind a gateway: run this check there as well.")
+        return
+    try:
+        specs = trial.kernels(options)
+        found = ", ".join(sorted(specs)) or "none"
+        yield Row(Status.OK if specs else Status.FAULT, "kernels", f"run behind the gateway {options.url}: {found}")
+        names = sorted(name for name, spec in specs.items() if spec.get("language") == "python")
+        if names:
+            yield _judged_there(names[0], trial.version(options, names[0]))
+    except GatewayFailed as error:
+        yield Row(Status.FAULT, "gateway", str(error))
+
+
+def _judged_there(name: str, version: str) -> Row:
+    if version:
+        return Row(Status.OK, f"kernel {name}", f"at the gateway: jupyter-app-meta is installed{_other(version)}")
+    missing = "at the gateway: jupyter-app-meta is not installed in its environment. Install it there."
+    return Row(Status.RISK, f"kernel {name}", missing)
 
 
 def judge(name: str, spec: dict[str, Any]) -> tuple[Row, bool]:

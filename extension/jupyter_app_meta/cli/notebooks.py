@@ -7,9 +7,13 @@ import tempfile
 from collections.abc import Iterator
 
 from traitlets import TraitError
+from voila.configuration import VoilaConfiguration
 
 from ..dashboards.builder import Builder
 from ..dashboards.files import specs
+from ..dashboards.gateway import trial
+from ..dashboards.gateway.client import GatewayFailed
+from ..dashboards.gateway.options import gateway_options
 from ..dashboards.setup import checks, runtime
 from ..dashboards.setup.managers import looks_of
 from ..errors import AppMetaError
@@ -24,13 +28,22 @@ def problems(place: str | None, config: str | None, options: list[str]) -> Itera
             builder = builder_of(place or empty, config, options)
             builder.check()
             voila = looks_of(builder.config)
-        except (AppMetaError, TraitError, SystemExit) as error:
-            found = [str(error) if isinstance(error, AppMetaError) else said(error, records)]
+            kernels = _kernels(builder, voila)
+        except (AppMetaError, GatewayFailed) as error:
+            found = [str(error)]
+        except (TraitError, SystemExit) as error:
+            found = [said(error, records)]
         else:
-            kernels = specs.installed(voila.kernel_spec_manager_class(config=builder.config))
             places = [(mount.route, mount.place) for mount in builder.mounts]
             found = list(checks.warnings(places, kernels, voila.language_kernel_mapping))
     yield from found
+
+
+def _kernels(builder: Builder, voila: VoilaConfiguration) -> dict[str, str]:
+    """Return the kernels with their languages: this machine's, or those of the gateway."""
+    if (gateway := gateway_options(builder.config)) is None:
+        return specs.installed(voila.kernel_spec_manager_class(config=builder.config))
+    return {name: str(spec.get("language", "")).lower() for name, spec in trial.kernels(gateway).items()}
 
 
 def builder_of(place: str, config: str | None, options: list[str]) -> Builder:
