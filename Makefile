@@ -6,6 +6,7 @@ VENV ?= .venv
 VENV313 := $(VENV)-3.13
 VENVWHEEL := $(VENV)-wheel
 VENVTOGETHER := $(VENV)-together
+VENVENTERPRISE := $(VENV)-enterprise
 BUILD := build
 PY := $(VENV)/bin/python
 # Other releases: make VENV=.venv-oldest CONSTRAINTS=build/oldest.txt test-main, or CONSTRAINTS=/dev/null for the newest.
@@ -57,7 +58,7 @@ coverage: $(VENV)/.test ## Check that examples reach each branch of the pure cor
 
 test: test-main test-313 test-wheel ## Run every test: here, under Python 3.13, and against the wheel
 
-test-main: $(VENV)/.test $(VENV313)/.test $(VENVTOGETHER)/.test programs ## Run the tests in .venv
+test-main: $(VENV)/.test $(VENV313)/.test $(VENVTOGETHER)/.test $(VENVENTERPRISE)/.test programs ## Run the tests in .venv
 	$(call in,$(VENV)) -m pytest $(PARALLEL) $(ARGS)
 
 test-313: $(VENV313)/.test ## Run the kernel half's tests under Python 3.13, where there is one
@@ -93,7 +94,7 @@ $(BUILD)/oldest.txt: pyproject.toml tools/oldest.py
 	@mkdir -p $(BUILD)
 	@$(PYTHON) tools/oldest.py > $@
 
-environments: $(VENV)/.docs $(VENV313)/.test $(VENVTOGETHER)/.test $(VENVWHEEL)/.test programs ## Install all that the tests need
+environments: $(VENV)/.docs $(VENV313)/.test $(VENVTOGETHER)/.test $(VENVENTERPRISE)/.test $(VENVWHEEL)/.test programs ## Install all that the tests need
 
 # One after the other: only one apt may run at a time.
 programs: | $(PY)
@@ -103,7 +104,7 @@ programs: | $(PY)
 	@tools/ensure-hub-proxy.sh $(VENV)/node
 
 clean: ## Remove what was made
-	rm -rf $(VENV) $(VENV313) $(VENVWHEEL) $(VENVTOGETHER) $(BUILD) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(VENV313) $(VENVWHEEL) $(VENVTOGETHER) $(VENVENTERPRISE) $(BUILD) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PY):
@@ -141,6 +142,15 @@ $(VENVTOGETHER)/.test: $(VENV)/.test
 	@$(PY) -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
 	  > $$($(VENVTOGETHER)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/base.pth
 	@$(VENVTOGETHER)/bin/python $(PIP_INSTALL) 'jupyter-collaboration>=5' 'jupyter_server_nbmodel>=0.2.9'
+	@touch $@
+
+# Enterprise Gateway needs jupyter_client 6, so it has an environment of its own. Nothing of ours is in it, and it is kept
+# while this rule stays the same.
+$(VENVENTERPRISE)/.test: Makefile | $(PY)
+	@echo "Installing Enterprise Gateway into $(VENVENTERPRISE) …"
+	@rm -rf $(VENVENTERPRISE)
+	@$(PY) -m venv $(VENVENTERPRISE)
+	@$(VENVENTERPRISE)/bin/python -m pip install -qq --disable-pip-version-check --no-compile 'jupyter_enterprise_gateway>=3.3'
 	@touch $@
 
 $(BUILD)/dist/.built: $(PACKAGE) pyproject.toml README.md LICENSE $(VENV)/.test
