@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from jupyter_client.kernelspec import NATIVE_KERNEL_NAME as HERE
 from stage import served, write
 
-from jupyter_app_meta.dashboards import create_app
+from jupyter_app_meta.dashboards import DashboardError, create_app
 from jupyter_app_meta.dashboards.runs.titles import title
 
 anything = st.text(st.characters(exclude_categories=()), max_size=30)
@@ -149,6 +149,28 @@ async def test_index_lists_what_can_be_opened(tmp_path: Path) -> None:
         "/folder/b/two": "Title of b/two",
         "/folder/one": "Title of one",
     }
+
+
+async def test_index_shows_examples_of_a_page_with_parameters(tmp_path: Path) -> None:
+    """A page whose path has parameters is listed once for each of its examples that the visitor may see."""
+    page = write(tmp_path / "page.ipynb", "%md # A page", kernel=HERE)
+    examples = [{"x": "1001"}, {"x": "ö & ö"}, {"x": "hidden"}]
+
+    def authorize(user: Any, request: Any) -> bool:
+        return bool(request.path_params["x"] != "hidden")
+
+    app = create_app().with_index().with_app(path="/pages/{x}", root=page, authorize=authorize, examples=examples)
+    async with served(app) as client:
+        found = links((await client.get("/")).text)
+        assert found == {"/pages/1001": "A page", "/pages/%C3%B6%20%26%20%C3%B6": "A page"}
+        assert [(await client.head(link)).status_code for link in found] == [200, 200]
+
+
+@pytest.mark.parametrize("examples", ["x", [1], [{"y": "1"}], [{}], [{"x": 1}], [{"x": "a/b"}], [{"x": ".."}]])
+def test_examples_must_fit_the_path(tmp_path: Path, examples: Any) -> None:
+    """An example has one segment for each parameter; anything else is refused by name."""
+    with pytest.raises(DashboardError, match=r"examples .*for /\{x\}|examples of /\{x\}"):
+        create_app().with_app(path="/{x}", root=tmp_path / "a.ipynb", examples=examples)
 
 
 async def test_index_shows_what_this_visitor_may_see(tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ class Builder:
         meta: Meta | None = None,
         warm: int | None = None,
         state: str | None = None,
+        examples: Sequence[Mapping[str, str]] = (),
     ) -> Builder:
         """Serve the notebook ``root`` at ``path``.
 
@@ -66,9 +67,11 @@ class Builder:
         ``authorize(user, request)`` returns True, False or a URL to redirect to. ``meta(request)``
         returns a dict for ``request.meta``. Both may be async. ``warm`` is the number of warm kernels.
         ``state`` is a name for the notebook's stored state, such as ``"sales"``: with it, the state stays when the
-        path changes.
+        path changes. The index shows a page with parameters for each of ``examples``, such as
+        ``[{"customer_id": "1002"}]``.
         """
-        settings = replace(self._settings(authorize, meta, warm), state=state)
+        checks.examples(examples, Route.of(path))
+        settings = replace(self._settings(authorize, meta, warm), state=state, examples=tuple(map(dict, examples)))
         return self._with(path, root, settings, dynamic=False)
 
     def with_dynamic_directory(

@@ -68,6 +68,11 @@ class Route:
         return _parameter.sub("{}", self.path)
 
     @property
+    def parameters(self) -> frozenset[str]:
+        """The names of the path's parameters."""
+        return frozenset(_parameter.findall(self.path))
+
+    @property
     def has_parameters(self) -> bool:
         """Whether the path has parameters, and so stands for many URLs."""
         return self.shape != self.path

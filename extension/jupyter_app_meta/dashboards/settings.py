@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..server.hooks import Authorize, Meta, ValidateCallback
@@ -17,7 +18,8 @@ class Settings:
     ``state`` is the name under which the dashboard's state is kept; None for its path.
 
     ``callback`` is an access rule that takes an ASGI scope. ``gate`` stands for a mount's own middleware: only a
-    request that has passed it, and whose scope says so, may see the mount.
+    request that has passed it, and whose scope says so, may see the mount. ``examples`` are the parameters of the pages
+    that the index shows if the path has parameters.
     """
 
     authorize: Authorize | None = None
@@ -27,3 +29,4 @@ class Settings:
     callback: ValidateCallback | None = None
     gate: object | None = None
     state: str | None = None
+    examples: tuple[Mapping[str, str], ...] = ()

@@ -102,10 +102,12 @@ class Fixed:
         return all(map(paths.is_segment, params.values())) and not self._before.have(self.route.filled(params))
 
     async def entries(self) -> list[Entry]:
-        """List the dashboard, unless its path has parameters."""
-        if self.route.has_parameters or not self.dashboard.notebook.is_file():
+        """List the dashboard; if its path has parameters, the deployer's examples of it."""
+        if not self.dashboard.notebook.is_file():
             return []
-        return [Entry(self.route.path, {}, self.dashboard.notebook, self.settings)]
+        shown = self.settings.examples if self.route.has_parameters else ({},)
+        pages = ((unquote(self.route.address(params)), dict(params)) for params in shown)
+        return [Entry(path, params, self.dashboard.notebook, self.settings) for path, params in pages]
 
     async def sweep(self) -> None:
         """Do nothing: a path stays, even if its notebook vanishes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ...errors import DashboardError
@@ -12,6 +12,7 @@ from ..files import listing, specs, texts
 from ..gateway.client import GatewayFailed
 from ..runs.kernel import Kernel
 from ..services import Services
+from .options import expect
 
 Place = tuple[paths.Route, Path]
 """A route, and the notebook or directory that it serves."""
@@ -31,6 +32,17 @@ def warnings(places: Iterable[Place], kernels: Mapping[str, str], mapping: Mappi
                 yield f"{notebook.name} is not served: {path} is an address of the server's own. Rename the notebook."
             elif problem := specs.missing(notebook, kernels, mapping):
                 yield f"{path if place.is_dir() else route.path} cannot be shown: {problem}"
+
+
+def examples(given: Sequence[Mapping[str, str]], route: paths.Route) -> None:
+    """Raise DashboardError unless each example has a value for each parameter of a path, and for nothing else."""
+    expect("examples", given, route)
+    for example in given:
+        if set(example) != route.parameters or not all(map(paths.is_segment, example.values())):
+            names = ", ".join(sorted(route.parameters)) or "no parameters"
+            raise DashboardError(
+                f"examples of {route.path} must have one segment for each parameter of the path ({names})."
+            )
 
 
 def readable(notebook: Path) -> None:

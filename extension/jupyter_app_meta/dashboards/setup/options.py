@@ -33,6 +33,12 @@ def _are_patterns(given: object) -> bool:
     return isinstance(given, list | tuple) and all(isinstance(each, str) and each for each in given)
 
 
+def _are_parameters(given: object) -> bool:
+    return isinstance(given, list | tuple) and all(
+        isinstance(each, Mapping) and all(isinstance(value, str) and value for value in each.values()) for each in given
+    )
+
+
 def _is_size(given: object) -> bool:
     return _is_count(given) and given != 0
 
@@ -84,6 +90,7 @@ EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
         (lambda given: given is None or _is_count(given), "a whole number, 0 or more, or None"),
     ),
     "quiet_timeout": (lambda given: _is_time(given) or _is_count(given), "seconds, 0 or more"),
+    "examples": (_are_parameters, "a list of dicts with the path's parameters, such as [{'customer_id': '1002'}]"),
     "files": (_are_patterns, "a list of patterns such as '*.csv'"),
     "max_upload": (_is_size, "a whole number of bytes, 1 or more"),
     "max_age": (_is_time, "seconds, more than 0"),

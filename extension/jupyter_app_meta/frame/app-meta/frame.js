@@ -50,4 +50,15 @@
     if (detail === "busy") timer = setTimeout(() => show("Working"), PATIENCE);
     else hide();
   });
+
+  // ipywidgets gives the handle of a slider no name that a screen reader could say; the slider's label is its name.
+  function nameSliders() {
+    for (const handle of document.querySelectorAll(".noUi-handle:not([aria-label])")) {
+      const slider = handle.closest(".widget-inline-hbox, .widget-inline-vbox, .jupyter-widgets");
+      const labels = [slider?.querySelector(".widget-label"), slider?.previousElementSibling];
+      const label = labels.find((found) => found?.matches(".widget-label") && found.textContent.trim());
+      handle.setAttribute("aria-label", label?.textContent.trim() ?? "Slider");
+    }
+  }
+  new MutationObserver(nameSliders).observe(document, { childList: true, subtree: true });
 })();
