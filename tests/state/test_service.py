@@ -16,7 +16,18 @@ from jupyter_app_meta.errors import TooLarge
 from jupyter_app_meta.state import grants
 from jupyter_app_meta.state.grants import LIFETIME, Claims
 from jupyter_app_meta.state.keys import Identity, Space, scope_of
-from jupyter_app_meta.state.operations import Add, Apply, Changed, Clear, Operation, Read, Request, Watch, write_request
+from jupyter_app_meta.state.operations import (
+    Add,
+    Apply,
+    Changed,
+    Clear,
+    Forget,
+    Operation,
+    Read,
+    Request,
+    Watch,
+    write_request,
+)
 from jupyter_app_meta.state.quota import REMEMBERED, Quota
 from jupyter_app_meta.state.service import Rules, Service
 from jupyter_app_meta.state.stores.base import Store, Where
@@ -112,6 +123,21 @@ def test_each_audience_is_its_own(store: Store) -> None:
     assert [bool(server.ask(Read(), name, bob)) for name in ("session", "visitor", "shared")] == [False, False, True]
     assert server.ask(Read(), "shared", nobody)
     assert {server.refusal(Read(), name, nobody)[0] for name in ("session", "visitor")} == {"NoVisitor"}
+
+
+@pytest.mark.parametrize("audience", ["visitor", "session", "preferences", "shared"])
+def test_a_visitor_forgets_no_other(store: Store, audience: str) -> None:
+    """Whatever audience the message names: the visitor's own tabs and state are erased, and nothing of anybody else."""
+    server = Server(store)
+    bob, nobody = server.grant(BOB), server.grant(None, tab=None)
+    for grant in (None, bob):
+        for name in ("session", "visitor"):
+            server.ask(put("a", "1"), name, grant)
+    server.ask(put("a", "1"), "shared")
+    assert server.refusal(Forget(), audience, nobody)[0] == "NoVisitor"
+    assert server.ask(Forget(), audience) == 2
+    assert [len(server.ask(Read(), name)) for name in ("session", "visitor", "shared")] == [0, 0, 1]
+    assert [len(server.ask(Read(), name, bob)) for name in ("session", "visitor", "shared")] == [1, 1, 1]
 
 
 def test_a_conflict_names_its_key(store: Store) -> None:

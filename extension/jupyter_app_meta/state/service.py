@@ -134,11 +134,17 @@ class Service:
             case Clear():
                 return self._erase(claims, scope, Where(scope=scope.id))
             case Forget():
-                return self._erase(claims, scope, Where(space=claims.space.text, identity=scope.identity))
+                return self._forget(claims)
             case Watch():
                 return self.changes.watch(claims, scope)
             case Unwatch():
                 return self.changes.unwatch(claims, scope)
+
+    def _forget(self, claims: Claims) -> int:
+        # The audience of the message does not count: that of `shared` has no identity, and would mean everybody.
+        mine = scope_of("visitor", claims.space, claims.identity)
+        assert mine.identity is not None
+        return self._erase(claims, mine, Where(space=mine.space, identity=mine.identity))
 
     def _erase(self, claims: Claims, scope: Scope, where: Where) -> int:
         erased = self._store.erase(where)
