@@ -15,7 +15,7 @@ from starlette.datastructures import Address
 from jupyter_app_meta import wire, withheld
 from jupyter_app_meta.datastructures import URL, Cookies, Headers, QueryParams
 from jupyter_app_meta.errors import BadStamp, UnknownVersion
-from jupyter_app_meta.model import AppMeta, HTTPRequest, Names, SessionInfo, User
+from jupyter_app_meta.model import AppMeta, HTTPRequest, Names, SessionInfo, User, logins
 from jupyter_app_meta.policy import Page, Policy, RawRequest
 
 SECRET = b"the-kernel's-session-key"
@@ -668,3 +668,19 @@ def test_kernel_without_this_release_ignores_the_claim() -> None:
     """A field beside the others is ignored: a pending stamp says mode and kernel, and no request."""
     pending = AppMeta(None, "run", SessionInfo(kernel_id="kernel"))
     assert wire.decode(wire.encode(pending, claim="pending")) == pending
+
+
+@pytest.mark.parametrize("via", ["page", "socket"])
+@pytest.mark.parametrize(("has_login", "has_logout"), [(True, True), (True, False), (False, True), (False, False)])
+def test_logins_are_addresses_of_the_pages_server(via: Any, has_login: bool, has_logout: bool) -> None:
+    """Where the page is known, the login comes back to it; an address of another host is never among them."""
+    query = QueryParams("x=1&y=2")
+    request = build(
+        url=URL(f"http://h/apps/sales?{query}"), base_url=URL("http://h/apps/"), query_params=query, via=via
+    )
+    doors = logins(request, has_login=has_login, has_logout=has_logout)
+    got = through(AppMeta(request, "run", SessionInfo(), **doors))
+    back = "?next=%2Fapps%2Fsales%3Fx%3D1%26y%3D2" if via == "page" else ""
+    assert got.login_url == (f"/apps/login{back}" if has_login else None)
+    assert got.logout_url == ("/apps/logout" if has_logout else None)
+    assert through(AppMeta(None, "run")).login_url is None

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import FrozenInstanceError, dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, Literal, NoReturn, Self, TypeVar
+from urllib.parse import urlencode
 
 from starlette.datastructures import Address
 
@@ -226,6 +227,8 @@ class AppMeta(Record):
     #: ``"script"`` anywhere else
     mode: Mode = "script"
     session: SessionInfo = field(default_factory=SessionInfo)  #: where the code runs
+    login_url: str | None = None  #: where the visitor logs in and comes back to this page; None if there is no login
+    logout_url: str | None = None  #: where the visitor logs out; None if there is no logout
 
     @property
     def user(self) -> User | None:
@@ -254,7 +257,21 @@ class AppMeta(Record):
 
     def keys(self) -> tuple[str, ...]:  # type: ignore[override]  # as Record
         """The names that ``[]`` takes: the fields and the shortcuts."""
-        return ("request", "user", "cookies", "meta", "mode", "session")
+        return ("request", "user", "cookies", "meta", "mode", "session", "login_url", "logout_url")
+
+
+def logins(request: HTTPRequest | None, *, has_login: bool, has_logout: bool) -> dict[str, str | None]:
+    """Return the addresses at which a request's visitor logs in and out, on the same host as the page."""
+    base = request.base_url.path if request else ""
+    if request is None or not base:
+        return {"login_url": None, "logout_url": None}
+    shown = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    back = f"?{urlencode({'next': shown})}" if request.via == "page" else ""
+    root = base if base.endswith("/") else f"{base}/"
+    return {
+        "login_url": f"{root}login{back}" if has_login else None,
+        "logout_url": f"{root}logout" if has_logout else None,
+    }
 
 
 def _why_no_user(meta: AppMeta) -> str:

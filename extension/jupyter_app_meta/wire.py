@@ -1,7 +1,7 @@
 """The stamp: a signed record in ``metadata["app_meta"]`` of each message. Pure, no I/O.
 
     stamp   = {"v": "1.0", "payload": "<JSON text>", "mac": "<hex>"}
-    payload = {"mode", "session", "request": {...}}     self-contained, bounded, filtered by the policy
+    payload = {"mode", "session", "request": {...}}     self-contained, bounded, filtered; also "login", "logout"
               {..., "claim": "pending"}                 for a cell that is run before its visitor is known
               {..., "claim": "given"}                   for the control message that gives a warm kernel its visitor
               {"grant": "<token>", ...}                 where state is kept; the kernel passes the token on unread
@@ -33,7 +33,7 @@ from . import withheld
 from .datastructures import URL, Cookies, Headers, QueryParams
 from .errors import BadStamp, UnknownVersion
 from .importance import Item, by_importance
-from .model import AppMeta, HTTPRequest, Mode, Names, SessionInfo, User
+from .model import AppMeta, HTTPRequest, Mode, Names, SessionInfo, User, logins
 
 FIELD = "app_meta"
 VERSION = "1.0"
@@ -213,7 +213,8 @@ def _packed(meta: AppMeta, items: Iterable[Item], redacted: Sequence[str], trunc
     told: Json = {"redacted": redacted, "truncated": truncated}
     told |= {"why": why} if (why := withheld.packed(redacted)) else {}
     request = {**fields, **told} if meta.request else None
-    return _dumps({"mode": _mode(meta.mode), "session": session, "request": request})
+    doors = {name: True for name, url in (("login", meta.login_url), ("logout", meta.logout_url)) if url}
+    return _dumps({"mode": _mode(meta.mode), "session": session, **doors, "request": request})
 
 
 def _as_many(names: list[str], room: int) -> list[str]:
@@ -236,7 +237,9 @@ def decode(payload: str) -> AppMeta:
         plain = json.loads(payload)
         request, session = plain["request"], plain["session"]
         named = {name: _optional_text(session.get(name)) for name in SessionInfo.__dataclass_fields__}
-        return AppMeta(None if request is None else _request(request), _mode(plain["mode"]), SessionInfo(**named))
+        asked = None if request is None else _request(request)
+        doors = logins(asked, has_login=plain.get("login") is True, has_logout=plain.get("logout") is True)
+        return AppMeta(asked, _mode(plain["mode"]), SessionInfo(**named), **doors)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise BadStamp("The stamp's payload does not have the expected form.") from error
 

@@ -148,7 +148,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """``serve --users``, where pages need no login by themselves."""
     home = tmp_path_factory.mktemp("users")
     people(home)
-    write(home / "root" / "who.ipynb", WHO)
+    write(home / "root" / "who.ipynb", f"{WHO}\nprint(f'[{{m.login_url}}|{{m.logout_url}}]')")
     write(home / "root" / "members.ipynb", "from jupyter_app_meta import app_meta\napp_meta().require_user()")
     options = ("--users", str(home / "people.toml"), "--UsersIdentityProvider.login_required=False")
     with serving_folder(home, *options) as server:
@@ -168,7 +168,8 @@ def log_in_at(server: Server, name: str) -> httpx.Client:
 def test_stranger_is_led_to_the_login_by_require_user(server: Server) -> None:
     """Where pages need no login, a cell may ask for one; a stranger is not authenticated."""
     stranger = server.visitor(token=False).http
-    page = stranger.get("who").text
+    page = stranger.get("who?x=1").text
+    assert "[/login?next=%2Fwho%3Fx%3D1|/logout]" in page
     assert re.search(r"visitor-\S+\|", page) and "Traceback" not in page
     assert "login?next=%2Fmembers" in stranger.get("members").text
 

@@ -203,6 +203,7 @@ class AppMetaExtension(StateOptions, ExtensionApp):
                 grants=kept.grants if kept else None,
             )
         context = settings["app_meta_context"]
+        context.doors.see(settings["identity_provider"], context.policy)
         for manager in (app.kernel_manager, settings["kernel_manager"]):  # an extension may have set its own
             wrap_kernel_manager(manager, context)
         wrap_session_manager(app.session_manager, context)

@@ -7,13 +7,29 @@ import hashlib
 import hmac
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from jupyter_server.auth.identity import IdentityProvider
 
 from .. import wire
 from ..model import HTTPRequest, User
 from ..policy import Policy, RawRequest
 from .hooks import Audit, Granting, KernelMeta
 from .pages.origins import Origins
+
+
+@dataclass(slots=True)
+class Doors:
+    """Whether visitors can log in and out. It is known as soon as the server has its identity provider."""
+
+    has_login: bool = False
+    has_logout: bool = False
+
+    def see(self, provider: IdentityProvider, policy: Policy) -> None:
+        """Note what the identity provider has. A proxy that names visitors in ``user_header`` has its own login."""
+        is_own = not policy.user_header and provider.auth_enabled
+        self.has_login = is_own and bool(provider.login_available)
+        self.has_logout = is_own and bool(provider.logout_available)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +49,7 @@ class StampingContext:
     meta: KernelMeta | None = None
     audit: Audit | None = None
     grants: Granting | None = None
+    doors: Doors = field(default_factory=Doors)
 
     def request(self, raw: RawRequest, kernel_id: str, identity: str, *, policy: Policy | None = None) -> HTTPRequest:
         """Return what a kernel may know of an identity's request to it."""

@@ -66,6 +66,7 @@ class Application(web.Application):
             self.site = site = Site.open(plan, face.cookies.secret, realm_of(face.provider), peers)
             undo.pop_all()
         self.services = site.services
+        site.services.context.doors.see(face.provider, site.services.context.policy)
         self._living = Living(plan.lifespan, site.services.ambient)
         self._front = Front(
             plan.base_url, face.public, site.services.context.policy.trusts, plan.outside.trust_xheaders

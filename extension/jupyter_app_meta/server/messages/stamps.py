@@ -15,7 +15,7 @@ import time
 from typing import Any
 
 from ... import wire
-from ...model import AppMeta, Mode, SessionInfo
+from ...model import AppMeta, Mode, SessionInfo, logins
 from ...policy import RawRequest
 from ...state.messages import PREFIX
 from ..context import StampingContext
@@ -143,7 +143,9 @@ class Stamps:
         request = context.request(self._raw, kernel_id, self._identity) if self._raw else None
         session = SessionInfo(**{**dict(self._session), **context.origins.session(kernel_id)})
         mode = context.origins.mode(kernel_id)
-        return wire.encode(AppMeta(request, mode, session), context.limit, claim, self._grant(session, mode))
+        doors = logins(request, has_login=context.doors.has_login, has_logout=context.doors.has_logout)
+        meta = AppMeta(request, mode, session, **doors)
+        return wire.encode(meta, context.limit, claim, self._grant(session, mode))
 
     def _grant(self, session: SessionInfo, mode: Mode) -> str | None:
         """Return the grant for stored state. Without it, the message is stamped all the same."""
