@@ -149,7 +149,6 @@ class AppMetaExtension(StateOptions, ExtensionApp):
             self.refuse_unknown_options()
             self.policy()
             self.meta()
-            self._store = opened(self, self.keep)
         except Exception as error:
             self._refuse(serverapp, error)
 
@@ -169,11 +168,15 @@ class AppMetaExtension(StateOptions, ExtensionApp):
         raise SystemExit(1) from error
 
     def initialize_settings(self) -> None:
-        """Wrap the server's classes as soon as the loop runs: all other extensions have loaded by then."""
+        """Open the store. Wrap the server's classes once the loop runs: all other extensions have loaded by then."""
         os.environ.pop(wire.KEY_VARIABLE, None)  # kernels of this server have their own keys
         logs.guard(self.log)
         self.announce()
         assert self.serverapp is not None
+        try:
+            self._store = opened(self, self.keep)
+        except Exception as error:
+            self._refuse(self.serverapp, error)
         self.serverapp.io_loop.add_callback(self.wire)
 
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:

@@ -92,8 +92,11 @@ class Stamps:
 
     def message(self, msg: Json) -> Json:
         """Return an unpacked message with our stamp in place of the client's; raises Unreadable like ``forward``."""
+        _refuse_ours(msg.get("header"))
+        return self._stamped(msg)
+
+    def _stamped(self, msg: Json) -> Json:
         header = msg.get("header")
-        _refuse_ours(header)
         if "metadata" not in msg and self._allowed is None:
             return msg
         clean = _cleaned(msg.get("metadata"))
@@ -111,7 +114,7 @@ class Stamps:
     def noted(self, msg: Json) -> Json:
         """Return a message of one of the server's own clients with our stamp, and tell the audit about it."""
         self.note(msg.get("header"))
-        return self.message(msg)
+        return self._stamped(msg)
 
     def note(self, header: object) -> None:
         """Tell the audit of a message that was passed on, even if it has no stamp."""
