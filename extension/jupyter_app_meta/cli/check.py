@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.datastructures import Address
 
 from .. import requirements
+from ..errors import PolicyError, RequirementMissing
 from ..policy import USER_FIELDS, Policy, RawRequest, openings
 from . import kernels
 from .report import Report, Row, Status
@@ -45,7 +46,7 @@ def report(config: str | None, options: list[str], notebooks: str | None = None)
     specs = configuration.kernel_specs(configured.app)
     rows += kernels.at_gateway(configured.app.gateway_config) if specs is None else _kernel_rows(specs)
     if configured.extension is not None:
-        rows += [*_forwarded(configured.extension), *_risks(configured.extension)]
+        rows += [*_forwarded(configured.extension), *_risks(configured.extension), *_state(configured.extension)]
     rows += [*_server_risks(configured), *_files_read(configured)]
     wanted = bool(own or notebooks or (configured.extension and _says(configured.extension.config)))
     own += [option for option in options if option.startswith("--GatewayClient.")]
@@ -164,6 +165,19 @@ def _risks(extension: AppMetaExtension) -> Iterator[Row]:
             yield Row(
                 Status.RISK, "trusted_proxies", f"{network} trusts every client to be a proxy, and to name the user."
             )
+
+
+def _state(extension: AppMetaExtension) -> Iterator[Row]:
+    """Yield where state is kept and what is wrong with that, or why a server would not start with it."""
+    from ..server.stores.telling import told
+
+    try:
+        place, warnings = told(extension)
+    except (PolicyError, RequirementMissing) as error:
+        yield Row(Status.FAULT, "state", str(error))
+        return
+    yield Row(Status.INFO, "state", place)
+    yield from (Row(Status.RISK, "state", warning) for warning in warnings)
 
 
 def _short(option: str) -> str:

@@ -1,0 +1,37 @@
+"""Where a server keeps state, and what is wrong with that place. A file that does not exist yet is not made."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from ...state.stores.open import open_store
+from .opening import FILE, ask, store_url
+
+if TYPE_CHECKING:
+    from ..app import AppMetaExtension
+
+
+def told(extension: AppMetaExtension) -> tuple[str, tuple[str, ...]]:
+    """Return a sentence that names the store, and its warnings; raises what ``opened`` raises."""
+    url = store_url(extension)
+    if url is None:
+        return "is not kept (off).", ()
+    return f"is kept in {_shown(url)}.", () if _is_new(url) else _asked(url)
+
+
+def _is_new(url: str) -> bool:
+    return url.startswith(FILE) and url != FILE and not Path(url.removeprefix(FILE)).expanduser().exists()
+
+
+def _asked(url: str) -> tuple[str, ...]:
+    with closing(open_store(url)) as store:
+        return ask(store)
+
+
+def _shown(url: str) -> str:
+    """Return a URL without its user, password and options."""
+    parts = urlsplit(url)
+    return url if url.startswith(FILE) else f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

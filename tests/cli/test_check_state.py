@@ -1,0 +1,45 @@
+"""What ``check`` says about the store of state."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from traitlets.config import Config
+
+from jupyter_app_meta.cli.check import _state
+from jupyter_app_meta.cli.report import Status
+from jupyter_app_meta.server.app import AppMetaExtension
+from jupyter_app_meta.state.stores.open import open_store
+
+
+def told(**options: str) -> list[tuple[Status, str]]:
+    """Return the rows about a store."""
+    found = _state(AppMetaExtension(config=Config({"AppMetaExtension": options})))
+    return [(row.status, row.finding) for row in found]
+
+
+def test_the_store_is_named_and_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it is, or that it is off."""
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path))
+    assert told() == [(Status.INFO, f"is kept in sqlite:///{tmp_path}/app-meta/state.db.")]
+    assert told(state_url="off") == [(Status.INFO, "is not kept (off).")]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_wrong_with_the_store_is_said(tmp_path: Path) -> None:
+    """Without the password of its URL."""
+    assert told(state_url="mongodb://ada:s3cret@host")[0][0] is Status.FAULT
+    named, away = told(state_url="redis://ada:s3cret@localhost:1/0")
+    assert named == (Status.INFO, "is kept in redis://localhost:1/0.")
+    assert away[0] is Status.RISK and away[1].endswith("Pages work without their state until it can be used.")
+    assert "s3cret" not in str(away)
+    file = tmp_path / "state.db"
+    store = open_store(f"sqlite:///{file}")
+    store.check()
+    store.close()
+    file.chmod(0o644)
+    assert told(state_url=f"sqlite:///{file}")[1] == (
+        Status.RISK,
+        f"Other accounts may read the state file {file}: chmod 600 {file}",
+    )
