@@ -290,14 +290,14 @@ def test_server_does_not_start_without_its_gateway(
     assert said in log and "Traceback" not in log and TOKEN not in log
 
 
-def test_gateway_that_goes_away_ends_pages(tmp_path: Path) -> None:
+def test_gateway_that_goes_away_ends_pages(tmp_path: Path, short: Path) -> None:
     """Pages end with their gateway, the server goes on, new visitors are told, and it works again when it is back."""
     home, front = tmp_path / "gateway", tmp_path / "front"
     home.mkdir()
     with ExitStack() as stack:
         behind = stack.enter_context(gateway(home))
         argv, address = served(front, behind.url.rstrip("/"), TOKEN)
-        server = stack.enter_context(launched(front, argv, address))
+        server = stack.enter_context(launched(front, argv, address, env={"TMPDIR": str(short)}))
         opened = visit(server, None, "/")
         socket = opened.connect()
         behind.stop()
