@@ -39,7 +39,7 @@ in = exec env PATH="$(abspath $(1))/bin:$$PATH" $(1)/bin/python
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
-demo: $(VENV)/.demo ## Serve three dashboards to three people and print the link to open
+demo: $(VENV)/.demo ## Serve four dashboards to three people and print the link to open
 	@$(call in,$(VENV)) -m tools.demo
 
 lab: $(VENV)/.demo ## Start JupyterLab on the notebooks and print the link to open

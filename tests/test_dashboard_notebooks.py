@@ -21,7 +21,7 @@ from stage import Opened, browse, staging
 
 PROJECT = Path(__file__).resolve().parent.parent
 FOLDER = PROJECT / "notebooks/dashboards"
-NAMES = ("customer", "live", "sales")
+NAMES = ("customer", "live", "lunch", "sales")
 APP = f"""
 from pathlib import Path
 sys.path.insert(0, {str(PROJECT)!r})
@@ -50,6 +50,13 @@ class Looked(NamedTuple):
     def of(self, model: str) -> str:
         """Return the id of the page's first widget of this kind."""
         return next(name for name, state in self.states.items() if state["state"]["_model_name"] == model)
+
+    def press(self, text: str) -> None:
+        """Press the first button with this text."""
+        button = next(name for name, state in self.states.items() if state["state"].get("description") == text)
+        data = {"method": "custom", "content": {"event": "click"}}
+        msg_id = self.socket.send(self.socket.message("comm_msg", {"comm_id": button, "data": data}))
+        self.socket.until(lambda message: _is_idle(message, msg_id))
 
     def move(self, model: str, state: Json) -> str:
         """Move a widget as the page's script does; return what its callback wrote."""
@@ -101,6 +108,8 @@ PAGES: dict[str, tuple[str, str, dict[str, str]]] = {
     "nobody's customer": ("carol", "customers/<script>alert(1)", {}),
     "alice's plot": ("alice", "live", {}),
     "carol's plot": ("carol", "live", {}),
+    "alice's lunch": ("alice", "lunch", {}),
+    "bob's lunch": ("bob", "lunch", {}),
 }
 
 
@@ -194,6 +203,20 @@ def test_live_plots_go_to_their_tabs(pages: dict[str, Looked]) -> None:
     assert len(tabs) == 2
 
 
+def test_a_vote_moves_in_the_other_window(pages: dict[str, Looked]) -> None:
+    """Alice's vote is drawn on Bob's page, without a word of Bob's; her next visit finds her star and the vote."""
+    alice, bob = pages["alice's lunch"], pages["bob's lunch"]
+    assert "for Alice Andrews, the first visit" in alice.text and "for Bob" in bob.text
+    alice.press("Vote")
+    bob.socket.until(lambda message: "1 of 1" in str(message["content"]))
+    alice.move("ToggleButtonModel", {"value": True})
+    again = look(alice.opened.visitor.server, "alice", "lunch")
+    assert "for Alice Andrews, visit 2" in again.text and "1 of 1" in again.text
+    stars = [state["state"] for state in again.states.values() if state["state"]["_model_name"] == "ToggleButtonModel"]
+    assert [star["value"] for star in stars] == [True, False, False, False]
+    assert again.opened.close().status_code == 204
+
+
 def test_login_believes_its_own_buttons_alone(server: Server) -> None:
     """A forged form, cookie or name admits no visitor or redirects them elsewhere, and a logout forgets the visitor."""
     visitor = server.visitor()
@@ -215,6 +238,7 @@ async def test_without_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "There is no request here." in shown["sales"] and "Good to see you, guest." in shown["sales"]
     assert "Which customer?" in shown["customer"]
     assert "No request: nobody is looking" in shown["live"]
+    assert "No server: stars and votes are gone" in shown["lunch"]
     assert [name for name in NAMES if "€" in shown[name]] == []
 
 
@@ -230,7 +254,7 @@ async def run(folder: Path, name: str) -> str:
     return "".join(output.data.get("text/html", "") for output in outputs)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "lunch"])
 def test_what_costs_time_comes_before_the_visitor(name: str) -> None:
     """Imports, data and a first figure are done before `app_meta()` is asked: there a warm kernel waits."""
     notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)

@@ -1,4 +1,4 @@
-"""Serves the three dashboards to three people and prints the link to open; Ctrl-C stops it."""
+"""Serves the four dashboards to three people and prints the link to open; Ctrl-C stops it."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ def dashboards(folder: Path, *, warm: int = 1) -> Builder:
         .with_app(path="/sales", root=folder / "sales.ipynb", warm=warm)
         .with_app(path="/customers/{customer_id}", root=folder / "customer.ipynb", warm=warm)
         .with_app(path="/live", root=folder / "live.ipynb", warm=warm)
+        .with_app(path="/lunch", root=folder / "lunch.ipynb", warm=warm)
     )
 
 
@@ -38,6 +39,7 @@ def invite(port: int) -> None:
         f"    {base}/sales?region=apac     opens on the region that the link names\n"
         f"    {base}/customers/1002        a page for each customer\n"
         f"    {base}/live                  in two tabs: each has an id of its own\n"
+        f"    {base}/lunch                 in two windows: a vote in one moves in the other, and is there tomorrow\n"
         "    a private window, as another person: Bob sees what Alice does not, Carol sees less\n\n"
         f"  Their notebooks are in {NOTEBOOKS / 'dashboards'}: edit one, reload its page.\n"
         "  Ctrl-C stops it.\n",
