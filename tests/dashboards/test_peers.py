@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import stat
 from collections.abc import Iterator
@@ -13,9 +14,12 @@ import pytest
 from databases import RedisServer, running
 from stage import served, write
 
-from jupyter_app_meta.dashboards import Builder, DashboardError, create_app
+from jupyter_app_meta.dashboards import Builder, DashboardError, create_app, peers
 from jupyter_app_meta.dashboards.web.application import Application
 from jupyter_app_meta.errors import PolicyError
+from jupyter_app_meta.state import keeping
+from jupyter_app_meta.state.keys import Scope
+from jupyter_app_meta.state.stores.base import Store
 
 
 @pytest.fixture(scope="module")
@@ -154,3 +158,29 @@ def test_the_url_may_be_in_a_file(page: Path, tmp_path: Path) -> None:
         create_app(config={"AppMetaExtension": {"state_url_file": f"{tmp_path}/none"}}).with_app(
             path="/a", root=page
         ).build()
+
+
+async def test_dashboards_erase_what_is_over(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A value whose time is up is erased while the server renews its name."""
+    monkeypatch.setattr(peers, "BEAT", 0.01)
+    application = app(page).build()
+    store = application.services.store
+    assert store
+    scope = Scope("shared", '["/","run","/a"]')
+    store.apply(scope, {}, {"over": "1"}, (), 0.001)
+    while store.read(scope.id, None):
+        pass
+    swept = asyncio.Event()
+    loop, sweep = asyncio.get_running_loop(), keeping.sweep
+
+    def noted(store: Store) -> int | None:
+        erased = sweep(store)
+        if erased:
+            loop.call_soon_threadsafe(swept.set)
+        return erased
+
+    monkeypatch.setattr(keeping, "sweep", noted)
+    application.start()
+    async with asyncio.timeout(60):
+        await swept.wait()
+    await application.close()

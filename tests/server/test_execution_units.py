@@ -305,7 +305,7 @@ BREAKS: dict[str, tuple[str, str]] = {
     "the payload": ("jupyter_app_meta.wire", "encode"),
     "the request": ("jupyter_app_meta.policy.Policy", "request"),
     "the signer": ("jupyter_app_meta.wire", "Signer"),
-    "the stamps": ("jupyter_app_meta.server.messages.stamps.Stamps", "message"),
+    "the stamps": ("jupyter_app_meta.server.messages.stamps.Stamps", "noted"),
     "what is asked for": ("jupyter_app_meta.server.execution.Attributing", "message"),
 }
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from harness import serving
+from harness import eventually, serving
+
+from jupyter_app_meta.state.keys import Scope
+from jupyter_app_meta.state.stores.open import open_store
 
 ASK = """
 from jupyter_app_meta import app_meta, shared, visitor
@@ -30,3 +36,22 @@ def test_state_that_is_not_kept_is_an_error_and_never_a_default(tmp_path: Path, 
         socket = visitor.connect(visitor.start_kernel())
         assert socket.run(ASK).text == "StateUnavailable " * 4 + "edit\n"
         assert told in server.log
+
+
+def rows(file: Path) -> set[str]:
+    """Return the keys of a file of state, of any age."""
+    with closing(sqlite3.connect(file)) as db:
+        return {json.loads(key) for (key,) in db.execute("SELECT key FROM entries")}
+
+
+def test_a_server_erases_what_is_over(tmp_path: Path) -> None:
+    """A value whose time is up leaves the file soon after a server starts; other values stay."""
+    file = tmp_path / "data" / "app-meta" / "state.db"
+    store, scope = open_store(f"sqlite:///{file}"), Scope("shared", '["/","run","/page"]')
+    store.apply(scope, {}, {"over": "1"}, (), 0.001)
+    store.apply(scope, {}, {"stays": "1"}, (), None)
+    store.close()
+    assert rows(file) == {"over", "stays"}
+    with serving(tmp_path):
+        eventually(lambda: "over" not in rows(file))
+        assert "stays" in rows(file)

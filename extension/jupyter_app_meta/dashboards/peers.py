@@ -18,6 +18,7 @@ from ..server.app import AppMetaExtension
 from ..server.links.granting import Places
 from ..server.links.kept import Kept
 from ..server.links.link import TabOf
+from ..state import keeping
 from ..state.grants import derive_key
 from ..state.stores.base import Store
 from ..state.stores.servers import BEAT, DEAD, Lease, NameTaken
@@ -76,9 +77,11 @@ class Peers:
             self._problem = problem
 
     def _renewed(self, lease: Lease) -> str:
-        """Renew the name; return what is wrong, or nothing."""
+        """Renew the name, and erase what is over once an hour; return what is wrong, or nothing."""
         try:
             lease.take()
+            if self.store is not None:
+                keeping.sweep(self.store)
         except NameTaken as taken:
             return _taken(self.name, taken.where)
         except StateUnavailable as error:
@@ -103,13 +106,11 @@ class Peers:
         return self.tag + str(uuid.uuid4())[len(self.tag) :]
 
     def close(self) -> None:
-        """Give the name back and close the store. Idempotent."""
+        """Give the name back and close the store, after what uses it. Idempotent."""
         lease, self._lease = self._lease, None
         if lease is not None:
             with suppress(StateUnavailable):
                 lease.end()
-        if self.state is not None:
-            self.state.close()
         if self.store is not None:
             self.store.close()
 

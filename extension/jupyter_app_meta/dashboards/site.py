@@ -136,6 +136,8 @@ class Site:
         if isinstance(specs := self.services.specs, GatewaySpecs):
             specs.gateway.close()
         self.services.tasks.cancel()
+        if self.services.state:
+            self.services.state.close()  # its sockets belong to this loop, and to the context that ends now
         self.services.sockets.destroy(linger=0)
         self.services.kernels.context.destroy(linger=0)
         await asyncio.to_thread(self.services.peers.close)

@@ -199,6 +199,8 @@ class AppMetaExtension(StateOptions, ExtensionApp):
             store = self._store
             kept = lab.kept_by(store, self.terms(), self.state_realm, settings, self.log) if store else None
             settings["app_meta_state"] = kept
+            if store:
+                app.io_loop.spawn_callback(lab.look_after, store, self.log)
             settings["app_meta_context"] = self.stamping_context(
                 lambda kernel_id: kernel_id in settings["kernel_manager"],
                 settings["cookie_secret"],

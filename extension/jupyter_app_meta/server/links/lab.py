@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 from collections.abc import Mapping
 from typing import Any
 
+from ...errors import AppMetaError
+from ...state import keeping
 from ...state.grants import derive_key
 from ...state.stores.base import Store
 from .granting import Places, realm_of
@@ -24,6 +27,16 @@ def kept_by(store: Store, terms: Terms, realm: str, settings: Mapping[str, Any],
     places = Places(str(settings.get("server_root_dir", "")), realm or realm_of(settings["identity_provider"]))
     secret = hmac.digest(settings["cookie_secret"], b"jupyter-app-meta grants", "sha256")
     return Kept.of(store, derive_key(secret), terms, places, kernel, log, _named_by_grants)
+
+
+async def look_after(store: Store, log: logging.Logger) -> None:
+    """Erase what is over, once an hour, as long as the loop runs."""
+    while True:
+        try:
+            await asyncio.to_thread(keeping.sweep, store)
+        except AppMetaError as error:  # the next time, the store may be back
+            log.warning("jupyter-app-meta: stored state that is over could not be erased (%s).", type(error).__name__)
+        await asyncio.sleep(keeping.HOUR)
 
 
 async def _named_by_grants(_: str) -> None:
