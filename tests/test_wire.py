@@ -670,6 +670,39 @@ def test_kernel_without_this_release_ignores_the_claim() -> None:
     assert wire.decode(wire.encode(pending, claim="pending")) == pending
 
 
+TOKEN = "eyJ2IjoxfQ.bWFj-_"
+
+
+@given(meta=metas, kind=st.none() | st.sampled_from(CLAIMS))
+def test_grant_comes_back_with_its_request(meta: AppMeta, kind: wire.Claim | None) -> None:
+    """Kernels of earlier releases ignore it: the request and the claim are what they are without it."""
+    payload = wire.encode(meta, wire.MAX_LIMIT, kind, TOKEN)
+    assert (wire.grant(payload), wire.claim(payload)) == (TOKEN, kind)
+    assert same(wire.decode(payload)) == same(meta)
+    assert wire.grant(wire.encode(meta, wire.MAX_LIMIT, kind)) is None
+
+
+@pytest.mark.parametrize("limit", [*LIMITS, wire.MIN_LIMIT + 4200])
+@pytest.mark.parametrize("giant", GIANTS)
+def test_the_limit_counts_the_grant(giant: str, limit: int) -> None:
+    """A grant that would leave too little for the request and its user is left out."""
+    fields = {"user": User(username="alice", assurance="hub"), **GIANTS[giant]()}
+    token = "g" * 4096
+    payload = wire.encode(AppMeta(build(**fields), "run", SessionInfo(kernel_id="kernel")), limit, "given", token)
+    assert len(payload) <= limit
+    assert wire.grant(payload) == (token if limit > wire.MIN_LIMIT else None)
+    meta = wire.decode(payload)
+    assert (meta.session.kernel_id, meta.user and meta.user.username) == ("kernel", "alice")
+
+
+@pytest.mark.parametrize("text", [f'{{"grant":"{TOKEN}"', f'"grant":"{TOKEN}",', TOKEN])
+def test_no_text_poses_as_a_grant(text: str) -> None:
+    """A visitor of that name, in any field, is a visitor like others."""
+    payload = wire.encode(posed(text))
+    assert wire.grant(payload) is None
+    assert wire.grant(wire.encode(posed(text), grant=TOKEN)) == TOKEN
+
+
 @pytest.mark.parametrize("via", ["page", "socket"])
 @pytest.mark.parametrize(("has_login", "has_logout"), [(True, True), (True, False), (False, True), (False, False)])
 def test_logins_are_addresses_of_the_pages_server(via: Any, has_login: bool, has_logout: bool) -> None:

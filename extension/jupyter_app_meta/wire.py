@@ -146,10 +146,10 @@ def encode(meta: AppMeta, limit: int = DEFAULT_LIMIT, claim: Claim | None = None
     """Return the payload: ASCII JSON of at most ``limit`` characters, where ``limit`` is at least MIN_LIMIT.
 
     An item that does not fit is dropped whole, together with all values of the same name, and listed in
-    ``truncated``. The least important item is dropped first, the user last. A ``grant`` needs no escapes.
+    ``truncated``. The least important item is dropped first, the user last. A ``grant`` too long for that is dropped.
     """
-    if grant is not None:
-        head = f'{_GRANT}{grant}",'
+    head = f'{_GRANT}{grant}",'
+    if grant is not None and limit - len(head) >= MIN_LIMIT:
         return f"{head}{encode(meta, limit - len(head), claim)[1:]}"
     if claim is not None:
         return f"{encode(meta, limit - len(_claimed(claim)))[:-1]}{_claimed(claim)}}}"
