@@ -45,19 +45,15 @@ class AsgiBuilder:
         authorize: Authorize | None = None,
         meta: Meta | None = None,
         warm: int | None = None,
-        state: str | None = None,
         middleware: Sequence[MiddlewareFactory] = (),
     ) -> AsgiBuilder:
         """Serve the notebook ``root`` at ``path``, below the place at which the application is mounted.
 
-        ``""`` is the same as ``/``. ``authorize``, ``meta``, ``warm`` and ``state`` are those of ``create_app``.
-        ``middleware`` wraps this notebook only: its pages, the files beside it, and the requests and sockets of its
-        kernels. As in marimo, the last one is the outermost. It finds the notebook's file in
-        ``scope["app_meta_file"]``.
+        ``""`` is the same as ``/``. ``authorize``, ``meta`` and ``warm`` are those of ``create_app``. ``middleware``
+        wraps this notebook only: its pages, the files beside it, and the requests and sockets of its kernels. As in
+        marimo, the last one is the outermost. It finds the notebook's file in ``scope["app_meta_file"]``.
         """
-        made = self.dashboards.with_app(
-            path=_path(path), root=root, authorize=authorize, meta=meta, warm=warm, state=state
-        )
+        made = self.dashboards.with_app(path=_path(path), root=root, authorize=authorize, meta=meta, warm=warm)
         return self._with(made, middleware)
 
     def with_dynamic_directory(

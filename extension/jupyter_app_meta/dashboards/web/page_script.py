@@ -16,7 +16,7 @@ from ..load.limits import largest
 PLACE = "  // (bar.js and tab.js stand here)\n"
 """The line of ``page.js`` in whose place the others are written: they share one function, and no name is global."""
 
-_fluff = re.compile(r"^[ \t]+(?://.*\n)?|^//.*\n", re.MULTILINE)
+_fluff = re.compile(r"^[ \t]+(?://.*\n)?|^//.*\n|[ \t]+// .*$", re.MULTILINE)
 _head = re.compile(r"<head(?:\s[^>]*)?>", re.IGNORECASE)
 
 
