@@ -65,6 +65,17 @@ def test_a_renamed_holder_of_the_token_stays_who_they_were() -> None:
     assert held[0] == held[1]
 
 
+def test_a_name_that_passes_to_another_is_another_person() -> None:
+    """Where a provider knows more than a name, a person is that, and keeps it under a new name."""
+    alice, heir, renamed = (
+        identity_of(user(assurance="provider", username=name), "OpenID", "run", None, f"oidc:issuer:{subject}")
+        for name, subject in (("alice", "1"), ("alice", "2"), ("alicia", "1"))
+    )
+    assert alice and heir and alice == renamed and alice != heir
+    long = identity_of(user(assurance="provider", username="a"), "OpenID", "run", None, "oidc:" + "x" * 9000)
+    assert long and len(long.username) <= NAME_LIMIT
+
+
 def test_scopes_differ_wherever_a_part_does() -> None:
     """Each audience, space, person and tab has a scope of its own."""
     spaces = [SALES, Space.run("test", "/sales"), Space.run("prod", "/b"), Space.edit("prod", "/sales")]

@@ -84,6 +84,14 @@ async def test_page_without_a_script_is_a_tab_of_its_own(monkeypatch: pytest.Mon
     assert time.monotonic() - began < 1
 
 
+async def test_only_the_first_word_has_an_effect() -> None:
+    """A page copies the state of another tab once, however often its script speaks."""
+    tab, late = Tab(), Tab()
+    assert [tab.take_turn() for _ in range(3)] == [True, False, False]
+    late.settle()
+    assert not late.take_turn()
+
+
 async def test_wait_that_is_given_up_settles_nothing() -> None:
     """A request that was cancelled leaves the tab to the script."""
     tab = Tab()

@@ -148,6 +148,7 @@ class Visits:
 
     def __init__(self) -> None:
         self._visits: dict[str, Visit] = {}
+        self._ending: dict[str, Visit] = {}
         self._ended: deque[str] = deque(maxlen=REMEMBERED)
 
     def items(self) -> tuple[tuple[str, Visit], ...]:
@@ -167,8 +168,8 @@ class Visits:
         return self._visits.get(kernel_id)
 
     async def tab(self, kernel_id: str) -> str | None:
-        """Return the id of the tab in which a kernel's page is, once it is known; None before its visitor."""
-        visit = self.get(kernel_id)
+        """Return the id of the tab of a kernel's page, also while the page ends; None before its visitor."""
+        visit = self.get(kernel_id) or self._ending.get(kernel_id)
         return await visit.tab.known() if visit else None
 
     def was_here(self, kernel_id: str) -> bool:
@@ -206,4 +207,8 @@ class Visits:
         """End a visit, its run and its kernel."""
         visit = self.forget(kernel_id, ending)
         if visit and visit.run:
-            await visit.run.close()
+            self._ending[kernel_id] = visit  # its last words may store what belongs to the tab
+            try:
+                await visit.run.close()
+            finally:
+                self._ending.pop(kernel_id, None)

@@ -142,7 +142,7 @@ class SessionProvider(VisitorProvider):
         """Whether the user's session still lasts, and the account is as it was."""
         if not isinstance(user, Identified) or user.session is None or not self._lasts(user.session):
             return False
-        return user.is_anonymous or self.user_of(user.session) is not None
+        return user.is_anonymous or self.user_of(user.session) == user
 
     def user_to_cookie(self, user: User) -> str:
         """Return the content of the login cookie."""
@@ -164,7 +164,7 @@ class SessionProvider(VisitorProvider):
 
     async def leave(self, handler: JupyterHandler, user: object) -> str:
         """End the visitor's session, so that a copy of the cookie is worth nothing."""
-        if isinstance(user, Identified) and user.session:
+        if isinstance(user, Identified) and user.session and not user.is_anonymous:
             self._ended.add(user.session)
         return ""
 

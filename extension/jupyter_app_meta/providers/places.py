@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 _harmless = re.compile(r"/(?![/\\])[!-\[\]-~]*")
 """A path of the same host: printable ASCII without a backslash, which browsers read as a slash."""
@@ -15,4 +16,6 @@ def local(wanted: str, base_url: str) -> str:
     if len(wanted) > LONGEST or not _harmless.fullmatch(wanted):
         return base_url
     path = re.split(r"[?#]", wanted, maxsplit=1)[0]
+    if {".", ".."} & set(unquote(path).split("/")):  # a browser would leave the base URL
+        return base_url
     return wanted if f"{path}/".startswith(base_url) else base_url

@@ -42,7 +42,9 @@ def raw_request(handler: JupyterHandler, user: User | None) -> RawRequest:
 def browser(handler: JupyterHandler) -> str | None:
     """Return the id in the login cookie of a browser, which the server has verified or makes now; None without one."""
     try:
-        provider = handler.identity_provider
+        user, provider = handler.current_user, handler.identity_provider
+        if getattr(user, "is_anonymous", False) and (session := getattr(user, "session", None)):
+            return str(session.id)  # our providers' cookie names a session
         name = provider.get_cookie_name(handler)
         made = getattr(handler, "_new_cookie", None) or {}
         value = made[name].value if name in made else None

@@ -47,10 +47,11 @@ class Watcher:
 class Changes:
     """The watchers of one server; ``send`` passes an event to a kernel. It is safe to use from any thread."""
 
-    __slots__ = ("_feed", "_lock", "_send", "_store", "_watchers")
+    __slots__ = ("_feed", "_feeding", "_lock", "_send", "_store", "_watchers")
 
     def __init__(self, store: Store, send: Send) -> None:
         self._store, self._send, self._lock = store, send, Lock()
+        self._feeding = Lock()  # a feed that begins or ends may wait for a notice, which needs the other lock
         self._watchers: dict[str, set[Watcher]] = {}
         self._feed: Closeable | None = None
 
@@ -62,6 +63,7 @@ class Changes:
             if mine >= WATCHES and scope.id not in self._watchers:
                 raise TooLarge(f"A kernel watches at most {WATCHES} different states. Close a watch first.")
             self._watchers.setdefault(scope.id, set()).add(watcher)
+        with self._feeding:
             if self._feed is None:
                 self._feed = self._store.feed(self.heard)
         return watcher.name(scope.id)
@@ -71,6 +73,7 @@ class Changes:
         with self._lock:
             self._watchers.get(scope.id, set()).discard(Watcher.of(claims))
             self._drop_empty()
+        self._end_feed()
 
     def ended(self, kernel_id: str) -> None:
         """Forget the watchers of a kernel that has ended."""
@@ -92,7 +95,7 @@ class Changes:
         """End the feed."""
         with self._lock:
             self._watchers.clear()
-            self._drop_empty()
+        self._end_feed()
 
     def _tell(self, notice: Notice, author: Watcher | None, by: str | None) -> None:
         keys = None if notice.keys is None else tuple(sorted(notice.keys))
@@ -104,6 +107,10 @@ class Changes:
 
     def _drop_empty(self) -> None:
         self._watchers = {scope: watchers for scope, watchers in self._watchers.items() if watchers}
-        if not self._watchers and self._feed is not None:
-            feed, self._feed = self._feed, None
-            feed.close()
+
+    def _end_feed(self) -> None:
+        """End a feed for which there is no watcher. It may take seconds, so that the event loop does not call it."""
+        with self._feeding:
+            if not self._watchers and self._feed is not None:
+                feed, self._feed = self._feed, None
+                feed.close()

@@ -125,22 +125,31 @@ class Scope:
         return hashlib.sha256(_text(parts).encode()).hexdigest()
 
 
-def identity_of(user: Mapping[str, Any] | None, realm: str, way: Way, browser: str | None = None) -> Identity | None:
+def identity_of(
+    user: Mapping[str, Any] | None, realm: str, way: Way, browser: str | None = None, subject: str | None = None
+) -> Identity | None:
     """Return the identity of the server's user; None if there is none.
 
-    ``browser`` is the id in the browser's login cookie, which the server has verified; None without one.
+    ``browser`` is the id in the browser's login cookie, which the server has verified; None without one. ``subject`` is
+    what a provider tells the user apart by, if the username may change or pass to another person.
     """
     if user is None:
         return None
     assurance, name = user.get("assurance"), user.get("username")
     if assurance in _VOUCHED:
         known = _is_name(name) and user.get("kind") in ("user", "service")
-        return Identity("hub" if assurance == "hub" else realm, assurance, user["kind"], str(name)) if known else None
+        who = str(name) if subject is None else _short(subject)
+        return Identity("hub" if assurance == "hub" else realm, assurance, user["kind"], who) if known else None
     if assurance == "shared-secret" and user.get("is_owner") is True and way == "edit":
         return Identity(realm, assurance, "owner", "")
     if assurance in ("shared-secret", "none") and _is_name(browser):
         return Identity(realm, assurance, "browser", str(browser))
     return None
+
+
+def _short(subject: str) -> str:
+    """Return a subject, or its digest if it is too long for a grant."""
+    return subject if len(subject) <= NAME_LIMIT else hashlib.sha256(subject.encode("utf-8", "replace")).hexdigest()
 
 
 def scope_of(audience: str, space: Space, identity: Identity | None, tab: str | None = None) -> Scope:

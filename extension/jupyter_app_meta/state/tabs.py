@@ -44,18 +44,23 @@ class Told(NamedTuple):
 class Tab:
     """The tab of one page."""
 
-    __slots__ = ("_began", "_id", "_is_settled", "_settled")
+    __slots__ = ("_began", "_id", "_is_settled", "_may_be_told", "_settled")
 
     def __init__(self) -> None:
         self._id = secrets.token_hex(16)
         self._began = time.monotonic()
-        self._is_settled = False
+        self._is_settled, self._may_be_told = False, True
         self._settled = asyncio.Event()
 
     @property
     def is_settled(self) -> bool:
         """Whether the tab cannot change any more."""
         return self._is_settled
+
+    def take_turn(self) -> bool:
+        """Return whether this is the first time that a script says the tab: what it says has an effect only once."""
+        first, self._may_be_told = self._may_be_told and not self._is_settled, False
+        return first
 
     def settle(self, tab: str | None = None) -> bool:
         """Say in which tab the page is; None for one of its own. Return whether it was not settled before."""

@@ -106,9 +106,10 @@ class TabHandler(KernelRoute):
             told = Told.read(self.request.body)
         except ValueError:
             raise web.HTTPError(400) from None
-        if self.services.state:
-            await self.services.state.copy_tab(kernel_id, visit.asked.raw, visit.visitor.key, told)
-        visit.tab.settle(told.tab)
+        if visit.tab.take_turn():
+            if self.services.state:
+                await self.services.state.copy_tab(kernel_id, visit.asked.raw, visit.visitor.key, told)
+            visit.tab.settle(told.tab)
         self.set_status(204)
 
 

@@ -19,11 +19,12 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from ... import wire
-from ...errors import AppMetaError, StateError, StateUnavailable
+from ...errors import AppMetaError, StateError, StateUnavailable, TooLarge
 from ...state import messages
-from ...state.forms import Misunderstood
+from ...state.forms import TEXT_LIMIT, Misunderstood
 from ...state.operations import (
     Answer,
+    Apply,
     Changed,
     Done,
     Operation,
@@ -50,6 +51,8 @@ def ask(kernel: Any, grant: str, audience: str, operation: Operation) -> Any:
     """Return the server's answer; raises the error that the server names, or StateUnavailable without an answer."""
     if threading.current_thread() is getattr(kernel, "control_thread", None):
         raise StateError("State cannot be used on the kernel's control thread, where the answer would arrive.")
+    if isinstance(operation, Apply) and sum(map(len, operation.puts.values())) > TEXT_LIMIT:
+        raise TooLarge(f"At most {TEXT_LIMIT} characters can be stored at once.")
     name, patience = messages.link_of(grant)
     request = Request(uuid.uuid4().hex, grant, audience, operation)
     answers = _waiting[request.id] = SimpleQueue()

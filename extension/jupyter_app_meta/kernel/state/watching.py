@@ -33,11 +33,12 @@ class Change(NamedTuple):
 class Watch:
     """A function that is called for changes, until ``close()``."""
 
-    __slots__ = ("_ask", "_context", "_function", "_key", "_name")
+    __slots__ = ("_ask", "_context", "_function", "_key", "_name", "waiting")
 
     def __init__(self, ask: Ask, function: Callable[[Change], Any], key: str | None) -> None:
         self._ask, self._function, self._key = ask, function, key
         self._context: Context = copy_context()
+        self.waiting: set[Change] = set()  # what the main loop has not come to yet: equal changes are told once
         asking.on_event(_tell)
         self._name = str(ask(Start()) or "")
         if self._name:
@@ -67,6 +68,7 @@ class Watch:
 
     def call(self, kernel: Any, change: Change) -> None:
         """Call the function, on the kernel's main loop."""
+        self.waiting.discard(change)
         context = self._context.copy()
         try:
             result = context.run(self._function, change)
@@ -87,7 +89,9 @@ def _tell(event: Changed) -> None:
     kernel = cast(Any, this_kernel())
     for watch in tuple(_watches.get(event.scope, ())):
         for change in watch.told(event):
-            kernel.io_loop.add_callback(watch.call, kernel, change)
+            if change not in watch.waiting:
+                watch.waiting.add(change)
+                kernel.io_loop.add_callback(watch.call, kernel, change)
 
 
 async def _logged(kernel: Any, work: Any) -> None:

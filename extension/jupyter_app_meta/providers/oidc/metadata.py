@@ -2,11 +2,12 @@
 
 1. The document's issuer is the configured one; a slash at the end makes no difference. Tokens have the document's own.
 2. Each endpoint is https, unless it is on this machine.
-3. Keys are fetched again for a key id that is not known, at most once in ``PAUSE`` seconds.
+3. Keys are fetched again for a key id that is not known, at most once in ``PAUSE`` seconds, and after ``KEPT`` seconds.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from .faults import Away
 from .remote import Json
 
 KEPT = 3600.0
-"""For how many seconds the document is believed."""
+"""For how many seconds the document and the keys are believed."""
 
 PAUSE = 10.0
 
@@ -71,7 +72,7 @@ class Provider:
         self.issuer, self._clock = issuer, clock
         self._document: Document | None = None
         self._until = self._keys_at = float("-inf")
-        self._keys = KeySet([])
+        self._keys, self._fetching = KeySet([]), asyncio.Lock()
 
     async def document(self) -> Document:
         """Return the provider's document; raises Away."""
@@ -88,10 +89,11 @@ class Provider:
 
     async def keys(self, kid: object) -> KeySet:
         """Return the keys, with the key of this id if the provider has it now; raises Away."""
-        if not self._has(kid) and self._clock() - self._keys_at >= PAUSE:
-            document = await self.document()
-            self._keys_at = self._clock()
-            self._keys = _imported(await remote.get(document.keys))
+        async with self._fetching:  # of several logins at once, one fetches the keys and the others wait
+            age = self._clock() - self._keys_at
+            if age >= KEPT or (not self._has(kid) and age >= PAUSE):
+                found = _imported(await remote.get((await self.document()).keys))
+                self._keys, self._keys_at = found, self._clock()
         return self._keys
 
     def _has(self, kid: object) -> bool:

@@ -16,7 +16,7 @@ from joserfc.jws import extract_compact
 from .faults import Forged
 from .metadata import Provider
 
-ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519")
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 LONGEST = 64 * 1024
 
 Claims = dict[str, Any]

@@ -23,7 +23,7 @@ _any_password = re.compile(r"""\s*["']?password["']?\s*[.=]""")
 def set_password(path: Path, name: str, hash: str) -> bool:
     """Write a user's hash into a file, and return whether the user is new; raises IdentityError.
 
-    The file is replaced in one step, and only this account can read it.
+    The file is replaced in one step. Only this account can read it, but a file of another account keeps its owner.
     """
     if problem := people.unfit(name):
         raise IdentityError(problem)
@@ -93,9 +93,19 @@ def _replace(path: Path, text: str) -> None:
     draft = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            if path.exists():
+                _keep_owner(file.fileno(), path)
             file.write(text.encode())
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _keep_owner(draft: int, path: Path) -> None:
+    """Give a new file the owner of the old one, because the server must read it even if another account wrote it."""
+    old = path.stat()
+    if hasattr(os, "fchown") and (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
+        os.fchown(draft, old.st_uid, old.st_gid)
+        os.fchmod(draft, old.st_mode & 0o640)

@@ -17,6 +17,9 @@ from ...state import grants, keys
 from ...state.grants import Claims
 from ...state.keys import Identity, Space
 
+_SUBJECTS = ("oidc:", "host:")
+"""How the keys of users begin whom their provider tells apart by more than a name, which another person may get."""
+
 
 @dataclass(frozen=True, slots=True)
 class Places:
@@ -41,10 +44,15 @@ class Places:
         return Space.run(self.deployment, pattern, name)
 
     def identity(
-        self, user: User | None, browser: str | None, way: keys.Way, by_proxy: bool = False
+        self,
+        user: User | None,
+        browser: str | None,
+        way: keys.Way,
+        by_proxy: bool = False,
+        subject: str | None = None,
     ) -> Identity | None:
         """Return who a user is for stored state; None if that is not known."""
-        return keys.identity_of(user, "proxy" if by_proxy else self.realm, way, browser)
+        return keys.identity_of(user, "proxy" if by_proxy else self.realm, way, browser, subject)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +78,8 @@ class Grants:
 
     def whose(self, raw: RawRequest, identity_key: str, way: keys.Way) -> Identity | None:
         """Return whose request it is, as far as stored state is concerned; None if that is not known."""
-        return self.places.identity(raw.user, raw.browser, way, identity_key.startswith("proxy:"))
+        subject = identity_key if identity_key.startswith(_SUBJECTS) else None
+        return self.places.identity(raw.user, raw.browser, way, identity_key.startswith("proxy:"), subject)
 
 
 def realm_of(provider: object) -> str:

@@ -19,12 +19,14 @@ from typing import Any, Protocol
 
 from ... import wire
 from ...errors import StateUnavailable
-from ...state import messages, operations
+from ...state import forms, messages, operations
 from ...state.operations import Failed, write_answer
 from ...state.rates import Bucket
 from ..protocols import key_of
 
 RATE, IN_FLIGHT = 200.0, 64
+MOST = 2 * forms.TEXT_LIMIT + 1024 * 1024
+"""Bytes of a question, whose texts are escaped. A larger one is dropped before it is read."""
 
 Content = dict[str, Any]
 TabOf = Callable[[str], Awaitable[str | None]]
@@ -83,13 +85,15 @@ class Link:
             self._stream.close(linger=0)
 
     def _heard(self, frames: list[bytes]) -> None:
+        if len(self._asked) >= IN_FLIGHT or sum(map(len, frames)) > MOST:
+            return
         try:
             _, parts = self._session.feed_identities(frames)
             message = self._session.deserialize(parts)
         except Exception as error:
             self._office.log.warning("jupyter-app-meta: a question could not be read (%s).", type(error).__name__)
             return
-        if message["header"]["msg_type"] == messages.REQUEST and len(self._asked) < IN_FLIGHT:
+        if message["header"]["msg_type"] == messages.REQUEST:
             task = asyncio.get_running_loop().create_task(self._answer(message["content"]))
             self._asked.add(task)
             task.add_done_callback(self._asked.discard)
