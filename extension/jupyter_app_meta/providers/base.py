@@ -133,7 +133,7 @@ class SessionProvider(VisitorProvider):
         raise NotImplementedError
 
     def _stranger(self, handler: web.RequestHandler) -> Identified:
-        """Return a new visitor who is not logged in, whom the cookie tells apart from others."""
+        """Return a new visitor without a login. The cookie tells this visitor apart from others."""
         user = anonymous(Session.begin("", self.session_length))
         self.set_login_cookie(handler, user)
         return user
@@ -180,6 +180,6 @@ class SessionProvider(VisitorProvider):
 
 
 def anonymous(session: Session) -> Identified:
-    """Return the visitor of a session in which nobody is logged in."""
+    """Return the visitor of a session without a login."""
     name = f"visitor-{session.id[:8]}"
     return Identified(name, "Anonymous", "Anonymous", is_anonymous=True, key=f"anonymous:{session.id}", session=session)

@@ -32,7 +32,7 @@ _header = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 
 
 class ProxyIdentityProvider(VisitorProvider):
-    """Visitors are those whom a trusted proxy names in a header. Every other request is refused."""
+    """A trusted proxy names each visitor in a header. Every other request is refused."""
 
     header = Unicode(help="The header in which the proxy names the visitor, such as X-Forwarded-User.").tag(config=True)
     groups_header = Unicode(
@@ -82,7 +82,7 @@ class ProxyIdentityProvider(VisitorProvider):
         return bool(self.logout_url)
 
     def get_user(self, handler: web.RequestHandler) -> Identified:
-        """Return the visitor whom the proxy names; raises a 401 for every other request."""
+        """Return the visitor that the proxy names; raises a 401 for every other request."""
         known = getattr(handler, "_jupyter_current_user", None)
         if isinstance(known, Identified):
             return known

@@ -1,6 +1,6 @@
 """Which tab of a browser a page is in, so that what belongs to a tab outlives a reload.
 
-1. The first script of a page says it while the page's cells already run. Whoever asks for the tab waits for the script.
+1. The first script of a page says it while the page's cells already run. What needs the tab waits for the script.
 2. The wait ends ``PATIENCE`` seconds after the page began. From then on, the page is in a tab of its own.
 3. A page stays in the tab that was first used, even if its script says another one later.
 """

@@ -31,7 +31,7 @@ _templates = Environment(loader=_loader, autoescape=True)
 
 ADVICE = {
     401: ("Please log in", "You need to be logged in to see this page."),
-    403: ("You may not see this page", "Ask the people who run it for access, or log in as somebody else."),
+    403: ("You may not see this page", "Ask the people who run it for access, or log in with another account."),
     404: ("There is no such page", "The address may be misspelt, or the page has been moved."),
     429: ("Too many pages are open", "Close some of your pages, then try again."),
     503: ("There is no room right now", "Many people are looking. Please try again in a moment."),

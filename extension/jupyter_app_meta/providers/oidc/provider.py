@@ -115,7 +115,7 @@ class OpenIDProvider(SessionProvider):
         return _with_query(document.authorization, query)
 
     async def log_in(self, handler: JupyterHandler, attempt: Attempt, code: str) -> Identified:
-        """Return the user for whom the provider gave this code; raises Fault."""
+        """Return the user of the code that the provider gave; raises Fault."""
         from . import tokens
 
         document = await self.remote.document()

@@ -18,7 +18,7 @@ from ...state.grants import Claims
 from ...state.keys import Identity, Space
 
 _SUBJECTS = ("oidc:", "host:")
-"""How the keys of users begin whom their provider tells apart by more than a name, which another person may get."""
+"""How the keys of users begin if their provider knows more than a name, which may pass to another person."""
 
 
 @dataclass(frozen=True, slots=True)

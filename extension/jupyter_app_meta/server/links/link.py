@@ -78,7 +78,7 @@ class Link:
         self._session.send(self._stream, message)
 
     def close(self) -> None:
-        """Close the socket. Questions that are being answered are answered to nobody."""
+        """Close the socket. Questions that are being answered get no answer."""
         for task in tuple(self._asked):
             task.cancel()
         if not self._stream.closed():

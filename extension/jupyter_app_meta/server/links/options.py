@@ -20,7 +20,7 @@ RETENTION: dict[str, float | None] = {"session": 7, "visitor": 365, "anonymous":
 
 
 class StateOptions(HasTraits):
-    """What is stored, for how long, and for whom."""
+    """What is stored, how long, and under which name."""
 
     state_timeout = Float(
         5.0, min=0.1, help="How many seconds code in a kernel waits for an answer about stored state."
