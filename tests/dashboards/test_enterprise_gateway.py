@@ -40,13 +40,15 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def test_dashboards_run_there(tmp_path: Path, gateway: Server) -> None:
-    """Cold and warm pages know their visitors, their callbacks too, and their kernels end with them."""
-    write(tmp_path / "root" / "who.ipynb", WHO)
+    """Cold and warm pages know their visitors and their state, their callbacks too, and their kernels end with them."""
+    count = "from jupyter_app_meta import visitor\nprint(f\"<visits: {visitor.state.add('visits')}>\")"
+    write(tmp_path / "root" / "who.ipynb", WHO, count)
     write(tmp_path / "root" / "slider.ipynb", SLIDER)
     with staging(tmp_path, APP.format(url=gateway.url.rstrip("/"), token=TOKEN), env=NAMED) as server:
-        opened = visit(server, "alice", "/who", region="emea")
-        assert "<alice|{'region': 'emea'}|{}|run>" in opened.html
-        opened.close()
+        for visits in (1, 2):
+            opened = visit(server, "alice", "/who", region="emea")
+            assert "<alice|{'region': 'emea'}|{}|run>" in opened.html and f"<visits: {visits}>" in opened.html
+            opened.close()
         for person in ("alice", "bob"):
             opened = visit(server, person, "/warm", of=person)
             assert move(opened.connect(), opened, 7).startswith(f"{person}|{{'of': '{person}'}}|")

@@ -30,6 +30,7 @@ app = (create_app(identity_provider=People, idle_timeout=60, config=GATEWAY)
        .with_app(path="/who", root="who.ipynb")
        .with_app(path="/slider", root="slider.ipynb")
        .with_app(path="/buffers", root="buffers.ipynb")
+       .with_app(path="/kept", root="kept.ipynb")
        .with_app(path="/raises", root="raises.ipynb"))
 """
 WARM = """
@@ -37,6 +38,7 @@ GATEWAY = {{"GatewayClient": {{"url": {url!r}, "auth_token": {token!r}}}}}
 app = (create_app(identity_provider=People, warm=1, config=GATEWAY)
        .with_app(path="/warm", root="warm.ipynb"))
 """
+HEARD = "alice heard of bob"
 ENVIRONMENT = "import os; print('environment', sorted(os.environ), os.getppid()); print(list(os.environ.values()))"
 BUFFERS = """import ipywidgets, traitlets
 class Echo(ipywidgets.DOMWidget):
@@ -45,6 +47,18 @@ echo = Echo()
 echo.on_msg(lambda _, content, buffers: echo.send({"sum": sum(map(len, buffers))}, [bytes(b)[::-1] for b in buffers]))
 print("echo", echo.comm.comm_id)"""
 """A cell with a widget that sends the bytes that it gets back in the other order."""
+KEPT = """import ipywidgets
+from jupyter_app_meta import app_meta, shared, visitor
+print(f"<{visitor.state.add('visits')} of {shared.state.add('visits')}>")
+slider, label = ipywidgets.IntSlider(), ipywidgets.Label("untouched")
+def moved(change):
+    label.value = f"{app_meta().user.username} moved {visitor.state.add('moves')}"
+slider.observe(moved, "value")
+@shared.state.on_change
+def noted(change):
+    label.value = f"{app_meta().user.username} heard of {change.by}"
+print("slider", slider.comm.comm_id, "label", label.comm.comm_id)"""
+"""A cell that counts its visits, with a slider that counts its moves and a label that tells of other visitors."""
 
 
 @contextmanager
@@ -62,6 +76,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, 
     write(home / "root" / "who.ipynb", WHO, ENVIRONMENT)
     write(home / "root" / "slider.ipynb", SLIDER)
     write(home / "root" / "buffers.ipynb", BUFFERS)
+    write(home / "root" / "kept.ipynb", KEPT)
     write(home / "root" / "raises.ipynb", "password = 'CANARY-of-the-author'", "raise ValueError(password)")
     with gateway(tmp_path_factory.mktemp("gateway")) as behind:
         app = APP.format(url=behind.url.rstrip("/"), token=TOKEN)
@@ -97,6 +112,22 @@ def test_callbacks_know_their_visitor(servers: tuple[Server, Server]) -> None:
     said = move(opened.connect(), opened, 7, {"app_meta": "forged"})
     assert said.startswith("alice|{'region': 'emea'}|") and said.endswith("|7")
     opened.close()
+
+
+def test_state_is_kept_for_kernels_at_the_gateway(servers: tuple[Server, Server]) -> None:
+    """In the first render and in a callback a kernel asks for its visitor's state, and it hears of other visitors."""
+    behind, server = servers
+    first, again = visit(server, "alice", "/kept"), visit(server, "alice", "/kept")
+    assert "<1 of 1>" in first.html and "<2 of 2>" in again.html
+    assert move(again.connect(), again, 7) == "alice moved 1"
+    socket = first.connect()
+    assert move(socket, first, 7) == "alice moved 2"
+    other = visit(server, "bob", "/kept")
+    assert "<1 of 3>" in other.html
+    socket.until(lambda message: message["content"].get("data", {}).get("state", {}).get("value") == HEARD)
+    for opened in (first, again, other):
+        opened.close()
+    assert '"app_meta_state' not in str(socket.seen) and "app_meta_state" not in behind.log
 
 
 @pytest.mark.parametrize("format", FORMATS)

@@ -16,6 +16,9 @@ from .. import wire
 KEY = "app_meta_key"
 """The attribute of a kernel's manager that holds the key given to the kernel at its start."""
 
+LINK = "app_meta_link"
+"""The attribute of a kernel's manager that holds the name of the kernel's link, if the server cannot choose one."""
+
 
 class Send(Protocol):
     """``Session.send`` or ``Session.send_raw``: sends a message, or its packed parts, to a stream."""

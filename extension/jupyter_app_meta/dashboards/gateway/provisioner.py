@@ -11,7 +11,8 @@ from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 
 from ... import wire
-from ...server.protocols import KEY
+from ...server.links.links import new_name
+from ...server.protocols import KEY, LINK
 from .client import Gateway, GatewayFailed
 from .options import environment
 from .orphans import Orphans
@@ -23,9 +24,9 @@ CHANNELS = ("shell", "iopub", "stdin", "control")
 class GatewayProvisioner(KernelProvisionerBase):
     """Starts a kernel at a gateway and ends it there. The kernel gets no variable but its key and the named ones."""
 
-    def __init__(self, gateway: Gateway, orphans: Orphans, **options: Any) -> None:
+    def __init__(self, gateway: Gateway, orphans: Orphans, patience: float, **options: Any) -> None:
         super().__init__(**options)
-        self._gateway, self._orphans = gateway, orphans
+        self._gateway, self._orphans, self._patience = gateway, orphans, patience
         self._remote = ""
         self._relay: Relay | None = None
         self._ended = asyncio.Event()
@@ -49,8 +50,10 @@ class GatewayProvisioner(KernelProvisionerBase):
         env = {**environment(self._gateway.options), wire.KEY_VARIABLE: key}
         self._remote = await self._gateway.start(manager.kernel_name, env)
         self._orphans.add(self._remote)
+        name = new_name(self._patience)
         setattr(manager, KEY, key.encode())
-        self._relay = Relay(self._gateway, self._remote, manager.session.clone(), self._ended.set)
+        setattr(manager, LINK, name)
+        self._relay = Relay(self._gateway, self._remote, name, manager.session.clone(), self._ended.set)
         self._relay.start(manager.context, {name: manager._make_url(name) for name in CHANNELS})
         return self.connection_info
 
@@ -104,7 +107,11 @@ class GatewayProvisioner(KernelProvisionerBase):
             relay.close()
 
 
-def behind(gateway: Gateway, orphans: Orphans, manager: Any) -> Any:
-    """Make a kernel manager, which has not started a kernel yet, start it at a gateway; return it."""
-    manager.provisioner = cast(Any, GatewayProvisioner(gateway, orphans, parent=manager, kernel_id=manager.kernel_id))
+def behind(gateway: Gateway, orphans: Orphans, patience: float, manager: Any) -> Any:
+    """Make a kernel manager, which has not started a kernel yet, start it at a gateway; return it.
+
+    The kernel waits ``patience`` seconds for answers about stored state.
+    """
+    provisioner = GatewayProvisioner(gateway, orphans, patience, parent=manager, kernel_id=manager.kernel_id)
+    manager.provisioner = cast(Any, provisioner)
     return manager

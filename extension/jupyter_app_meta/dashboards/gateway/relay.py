@@ -5,6 +5,8 @@
 3. ``shutdown_request`` is not passed on, because the gateway would start the kernel anew. It ends kernels by DELETE.
 4. A connection that is lost is tried again. If the gateway has lost or restarted the kernel, the kernel has died: what
    the new process would publish does not belong to the page.
+5. The kernel knows all local clients by one name, ``name``. What answers no request goes to the local client of that
+   name: the server's link, which the kernel asks for stored state.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from functools import partial
 from typing import Any, Protocol
 
 import zmq
-from jupyter_client.session import DELIM, new_id
+from jupyter_client.session import DELIM
 from jupyter_server.services.kernels.connection.base import deserialize_msg_from_ws_v1, serialize_msg_to_ws_v1
 from tornado.websocket import WebSocketClientConnection, WebSocketClosedError
 from zmq.eventloop.zmqstream import ZMQStream
@@ -50,8 +52,8 @@ class Session(Protocol):
 class Relay:
     """The relay of one kernel. ``died`` is called once when the kernel has ended by itself."""
 
-    def __init__(self, gateway: Gateway, kernel_id: str, session: Session, died: Callable[[], None]) -> None:
-        self.session_id = new_id()
+    def __init__(self, gateway: Gateway, kernel_id: str, name: str, session: Session, died: Callable[[], None]) -> None:
+        self._name = name
         self._gateway, self._kernel_id, self._session, self._died = gateway, kernel_id, session, died
         self._streams: dict[str, ZMQStream] = {}
         self._sockets: dict[str, zmq.Socket[bytes]] = {}
@@ -115,7 +117,7 @@ class Relay:
                 if not await self._gateway.has(self._kernel_id):
                     self._log.warning("The gateway %s does not have a page's kernel any more.", self._gateway.url)
                     return None
-                return await self._gateway.connect(self._kernel_id, self.session_id)
+                return await self._gateway.connect(self._kernel_id, self._name)
             except GatewayFailed as error:
                 if failures >= options.gateway_retry_max or error.status in (401, 403):
                     raise
@@ -173,7 +175,7 @@ class Relay:
         elif channel in ANSWERED:
             header, parent = json.loads(parts[0]), json.loads(parts[1])
             asked = (channel, str(parent.get("msg_id")), str(header.get("msg_type")))
-            identities = self._asked.pop(asked, [self.session_id.encode()])
+            identities = self._asked.pop(asked, [self._name.encode()])
             self._streams[channel].send_multipart([*identities, *signed])
 
     def _gone(self) -> None:

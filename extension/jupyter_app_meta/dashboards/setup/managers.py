@@ -83,7 +83,8 @@ def services(
     options = Options(config, base.url, looks_of(config), limits.found(), hook, base.of_pages)
     visits = Visits()
     specs = _specs(options, folder, log)
-    kernels, sockets = _kernels(options, specs, visits, folder, peers, log), zmq.asyncio.Context()
+    kernels = _kernels(options, specs, visits, folder, peers, extension.state_timeout, log)
+    sockets = zmq.asyncio.Context()
     sockets.setsockopt(zmq.RECONNECT_IVL, RECONNECT)
     for context in (sockets, kernels.context):
         context.setsockopt(zmq.RCVHWM, 0)  # beyond a limit, ZeroMQ would silently drop what kernels publish
@@ -121,9 +122,15 @@ def _specs(options: Options, folder: Path, log: logging.Logger) -> KernelSpecMan
 
 
 def _kernels(
-    options: Options, specs: KernelSpecManager, visits: Visits, folder: Path, peers: Peers, log: logging.Logger
+    options: Options,
+    specs: KernelSpecManager,
+    visits: Visits,
+    folder: Path,
+    peers: Peers,
+    patience: float,
+    log: logging.Logger,
 ) -> Kernels:
-    """Return the manager of kernels, whose connection files are in ``folder``."""
+    """Return the manager of kernels, whose connection files are in ``folder``. ``patience`` is ``state_timeout``."""
     kernels = Kernels(
         visits,
         peers.new_kernel_id,
@@ -135,7 +142,7 @@ def _kernels(
         allow_tracebacks=options.voila.show_tracebacks,
     )
     if isinstance(specs, GatewaySpecs):
-        far, make = partial(behind, specs.gateway, specs.orphans), kernels.kernel_manager_factory
+        far, make = partial(behind, specs.gateway, specs.orphans, patience), kernels.kernel_manager_factory
         kernels.kernel_manager_factory = lambda *given, **named: far(make(*given, **named))
     return kernels
 

@@ -3,7 +3,8 @@
 1. A link is opened at the kernel's first grant, and closed when the kernel has ended. A kernel keeps the name of its
    link, so grants from before a restart lead to the new socket.
 2. A kernel that has another process or other ports gets a new socket.
-3. A kernel behind a gateway has no link yet, and gets no grant.
+3. A kernel behind a gateway knows this server by one name only, that of the connection to the gateway. If the kernel's
+   manager has that name, it is the link's. If it does not, the kernel gets no grant.
 """
 
 from __future__ import annotations
@@ -15,10 +16,16 @@ from typing import Any
 from tornado.ioloop import IOLoop
 
 from ...state import messages
+from ..protocols import LINK
 from .link import Link, Office, address_of
 
 PERIOD = 1.0
 """Seconds between two looks at the kernels."""
+
+
+def new_name(patience: float) -> str:
+    """Return a name for a link that no other code can guess; its kernel waits ``patience`` seconds for an answer."""
+    return messages.link_name(secrets.token_hex(16), patience)
 
 
 class Links:
@@ -62,8 +69,8 @@ class Links:
         kernel = self._kernel(kernel_id)
         if kernel is None or not hasattr(kernel, "connect_control") or not getattr(kernel, "control_port", 0):
             return False
-        patience = self._office.timeout
-        name = self._names.setdefault(kernel_id, messages.link_name(secrets.token_hex(16), patience))
+        given: str | None = getattr(kernel, LINK, None)
+        name = self._names[kernel_id] = given or self._names.get(kernel_id) or new_name(self._office.timeout)
         self._links[kernel_id] = Link(self._office, kernel_id, kernel, name)
         if self._next is None:
             self._loop = IOLoop.current()
