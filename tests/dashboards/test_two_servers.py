@@ -1,20 +1,23 @@
-"""Two servers behind nginx, with one store: a visitor may be on either, and survives the end of one of them."""
+"""Two servers behind nginx, with one store: nothing is counted twice, and a visitor survives the end of one of them."""
 
 from __future__ import annotations
 
 import re
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
+import redis
 from browsing import PATIENCE
 from databases import PostgresServer, RedisServer, running
-from harness import NO_TLS, Server, free_port
+from databases import Server as Database
+from harness import NO_TLS, Server, Socket, Visitor, free_port
 from nginx import answers, nginx, program
 from playwright.sync_api import Browser, expect
 from stage import SLIDER, Opened, browse, move, serving_folder, write
@@ -24,42 +27,93 @@ TAGS = ("aaaa", "bbbb")
 BACK = 5
 """Seconds within which an open page is loaded again from the other server, besides the time that any page takes."""
 
+KERNELS, ROUNDS = 4, 100
+
 COUNTS = """from jupyter_app_meta import app_meta, session, visitor
 print(f"<{app_meta().user.username}|{visitor.state.add('visits')}|{session.state.add('loads')}>")"""
 """A cell that prints who it sees, and counts this person's visits and this tab's."""
 
+TOGETHER = f"""import time
+from jupyter_app_meta import shared
+def together(name):
+    shared.state.add(name)
+    while shared.state[name] < {KERNELS}: time.sleep(0.1)
+def count():
+    together("begun")
+    for _ in range({ROUNDS}):
+        shared.state.add("added")
+        shared.state.change("changed", lambda count: count + 1, default=0)
+    together("ended")
+if shared.state.get("ended", 0) < {KERNELS}: count()
+print(f"<{{shared.state['added']}}|{{shared.state['changed']}}>")"""
+"""A cell of the first four kernels, which count at the same time. It prints what was counted."""
+
+WATCHES = """def store(change): shared.state["told"] = change.new
+def tell(change): label.value = f"{app_meta().user.username} heard {change.key} by {change.by}"
+slider.observe(store, "value")
+shared.state.on_change(tell)"""
+"""A cell that stores where the slider is, and writes into the label of what others store."""
+
 
 @dataclass(frozen=True)
 class Pair:
-    """Two servers, and the address of the nginx in front of them."""
+    """Two servers, the nginx in front of them, and four pages that a visitor opened at once.
+
+    ``database`` is None if the store is a file.
+    """
 
     servers: dict[str, Server]
     front: Server
+    visitor: Visitor
+    pages: list[Opened]
+    database: Database | None
 
     def end(self, tag: str) -> None:
         """End a server and its kernels at once."""
         self.servers[tag].kill()
         self.servers[tag].process.wait(30)
 
+    def on(self, tag: str) -> Opened:
+        """Return a page of one server."""
+        return next(page for page in self.pages if page.kernel_id.startswith(tag))
 
-@pytest.fixture(params=[RedisServer, PostgresServer])
-def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
-    """Two servers whose state is in one Redis or PostgreSQL. They share no folder."""
+
+@pytest.fixture(scope="module", params=["file", RedisServer, PostgresServer])
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """Two servers of one store, and four pages, two on each. The servers share no folder."""
     program()
-    lines, servers = LINES, {}
-    with running(request.param) as store, ExitStack() as ends:
-        for tag, documented in zip(TAGS, ("8866", "8867"), strict=True):
-            home = tmp_path / tag
-            write(home / "root" / "books" / "page.ipynb", COUNTS, SLIDER)
-            options = (f"--Serve.server_id={tag}", f"--AppMetaExtension.state_url={store.url}")
-            servers[tag] = ends.enter_context(serving_folder(home, "books", *options))
-            lines = lines.replace(f"127.0.0.1:{documented}", f"127.0.0.1:{urlsplit(servers[tag].url).port}")
-        port = free_port()
-        lines = lines.replace("listen 80;", f"listen 127.0.0.1:{port};")
-        front = Server(tmp_path, f"http://127.0.0.1:{port}/", servers["aaaa"].process, "")
-        ends.enter_context(nginx(tmp_path, lines, lambda: answers(front.url)))
-        ends.enter_context(front.closing)
-        yield Pair(servers, front)
+    home = tmp_path_factory.mktemp("pair")
+    with ExitStack() as ends:
+        database = None if request.param == "file" else ends.enter_context(running(request.param))
+        url = database.url if database else f"sqlite:///{home}/state.db"
+        servers = {tag: ends.enter_context(serving(home / tag, tag, url)) for tag in TAGS}
+        front = ends.enter_context(in_front(home, servers))
+        visitor = front.visitor()
+        visitor.get("")  # the first answer is the one that says who the visitor is
+        with ThreadPoolExecutor(KERNELS) as tabs:
+            pages = list(tabs.map(lambda _: browse(visitor, "page"), range(KERNELS)))
+        yield Pair(servers, front, visitor, pages, database)
+
+
+@contextmanager
+def serving(home: Path, tag: str, url: str) -> Iterator[Server]:
+    """Run a server with this id, whose state is there."""
+    write(home / "root" / "books" / "page.ipynb", COUNTS, TOGETHER, SLIDER, WATCHES)
+    options = (f"--Serve.server_id={tag}", f"--AppMetaExtension.state_url={url}")
+    with serving_folder(home, "books", *options) as server:
+        yield server
+
+
+@contextmanager
+def in_front(home: Path, servers: dict[str, Server]) -> Iterator[Server]:
+    """Run the documented nginx in front of these servers."""
+    lines, port = LINES, free_port()
+    for tag, documented in zip(TAGS, ("8866", "8867"), strict=True):
+        lines = lines.replace(f"127.0.0.1:{documented}", f"127.0.0.1:{urlsplit(servers[tag].url).port}")
+    lines = lines.replace("listen 80;", f"listen 127.0.0.1:{port};")
+    front = Server(home, f"http://127.0.0.1:{port}/", servers["aaaa"].process, "")
+    with nginx(home, lines, lambda: answers(front.url)), front.closing:
+        yield front
 
 
 def counted(opened: Opened) -> tuple[str, int]:
@@ -69,20 +123,61 @@ def counted(opened: Opened) -> tuple[str, int]:
     return found[1], int(found[2])
 
 
+def test_kernels_of_two_servers_count_exactly(pair: Pair) -> None:
+    """Sums and changes of four kernels at once: none is lost, and none is done twice."""
+    total = KERNELS * ROUNDS
+    assert sorted(page.kernel_id[:4] for page in pair.pages) == ["aaaa", "aaaa", "bbbb", "bbbb"]
+    for page in pair.pages:
+        assert f"<{total}|{total}>" in page.html, page.html[-2000:]
+
+
+def test_a_kernel_hears_what_the_other_server_stores(pair: Pair) -> None:
+    """Its function runs as the visitor who registered it. After its store was away, anything may have changed."""
+    here, there = pair.on("aaaa"), pair.on("bbbb")
+    ear, hand = here.connect(), there.connect()
+    visitor, key = counted(here)[0], "told" if pair.database else None  # a file does not tell which key
+    move(hand, there, 10)
+    assert heard(ear, visitor) == f"{visitor} heard {key} by None"
+    if pair.database is not None:
+        restart(pair.database)
+        assert heard(ear, visitor) == f"{visitor} heard None by None"
+        assert heard(hand, visitor) == f"{visitor} heard None by None"
+        move(hand, there, 20)
+        assert heard(ear, visitor) == f"{visitor} heard {key} by None"
+
+
+def heard(socket: Socket, visitor: str) -> str:
+    """Return the next text that a page's label gets from what this visitor's function heard."""
+    begin = f"{visitor} heard "
+
+    def text(message: dict[str, object]) -> str:
+        found = re.search(rf"{begin}\w+ by \w+", str(message["content"]))
+        return found[0] if found else ""
+
+    return text(socket.until(lambda message: bool(text(message)))[-1])
+
+
+def restart(database: Database) -> None:
+    """Stop a database and start it again, with what it had."""
+    if isinstance(database, RedisServer):
+        with redis.Redis.from_url(database.url) as client:
+            client.save()
+    database.stop()
+    database.start()
+
+
+@pytest.mark.parametrize("pair", [RedisServer, PostgresServer], indirect=True)
 def test_a_visitor_is_the_same_on_both_servers_and_survives_one(pair: Pair, browser: Browser) -> None:
-    """Visits alternate and are counted together, kernels are routed, and the end of a server costs no request."""
-    visitor = pair.front.visitor()
-    visitor.get("")  # the first answer is the one that says who the visitor is
-    pages = [browse(visitor, "page") for _ in range(2)]
+    """Visits are counted together, kernels are routed, and the end of a server costs no request."""
+    visitor, pages = pair.visitor, pair.pages
     assert len({counted(page)[0] for page in pages}) == 1
-    assert [counted(page)[1] for page in pages] == [1, 2]
-    assert {page.kernel_id[:4] for page in pages} == set(TAGS)
+    assert sorted(counted(page)[1] for page in pages) == [1, 2, 3, 4]
     for page in pages:
         assert visitor.get(f"api/kernels/{page.kernel_id}").status_code == 200
     assert move(pages[0].connect(), pages[0], 3).endswith("|3")
     stays_open(pair, browser)
     after = [browse(visitor, "page") for _ in range(2)]
-    assert [counted(page)[1] for page in after] == [3, 4]
+    assert [counted(page)[1] for page in after] == [5, 6]
     assert len({page.kernel_id[:4] for page in after}) == 1
     gone = next(page for page in pages if page.kernel_id[:4] != after[0].kernel_id[:4])
     assert visitor.get(f"api/kernels/{gone.kernel_id}").status_code == 403
