@@ -234,7 +234,7 @@ def test_a_frozen_server_does_each_operation_once(people: Server, hers: Socket) 
         "while time.monotonic() < end:\n"
         "    try: shared.state.add('n'); told += 1\n    except Exception as e: late.append(e.may_have_happened)\n"
     )
-    for seconds, patience in ((1.5, 3), (6, 8)):
+    for seconds, patience in ((2.5, 4), (7, 9)):
         sent = hers.send(hers.message("execute_request", {"code": count.format(patience), "silent": False}))
         time.sleep(0.5)
         os.kill(people.process.pid, signal.SIGSTOP)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from queue import Queue
 
@@ -15,6 +15,7 @@ import pytest
 from databases import empty_store
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from texts import KEYS, VALUES, put, texts, until
 
 from jupyter_app_meta.errors import Conflict
 from jupyter_app_meta.state.keys import Scope
@@ -57,32 +58,6 @@ def other(url: str) -> Iterator[Store]:
 def scope() -> Scope:
     """A scope that no other test uses."""
     return Scope("visitor", f'["d","run","/{uuid.uuid4().hex}"]', '["hub","cookie","user","alice"]')
-
-
-def put(store: Store, scope: Scope, ttl: float | None = None, **texts: str) -> int:
-    """Put texts; return their version."""
-    return max(store.apply(scope, {}, texts, (), ttl).values())
-
-
-def texts(store: Store, scope: Scope) -> dict[str, str]:
-    """Return the texts of a scope."""
-    return {key: entry.text for key, entry in store.read(scope.id, None).items()}
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Wait until it holds."""
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-KEYS = st.text(st.characters(codec=None, categories=None), max_size=20)
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=8,
-)
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
