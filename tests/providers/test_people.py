@@ -7,6 +7,7 @@ import os
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -127,6 +128,22 @@ def test_file_of_another_account_stays_its_own(tmp_path: Path) -> None:
     assert not editing.set_password(path, "alice", HASH)
     found = path.stat()
     assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (0, 65534, 0o640)
+
+
+def test_file_that_changes_meanwhile_loses_no_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user whom another program adds while a password is written stays; the command says to try again."""
+    path, parsed = tmp_path / "people.toml", people.parsed
+    editing.set_password(path, "alice", HASH)
+
+    def add_meanwhile(data: bytes, file: Path) -> Any:
+        path.write_text(f"{path.read_text()}[bob]\n")
+        return parsed(data, file)
+
+    monkeypatch.setattr(people, "parsed", add_meanwhile)
+    with pytest.raises(IdentityError, match="meanwhile"):
+        editing.set_password(path, "alice", HASH)
+    monkeypatch.undo()
+    assert {*people.read(path)} == {"alice", "bob"} and [*tmp_path.iterdir()] == [path]
 
 
 def test_file_is_read_again_when_it_changes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -105,6 +106,17 @@ async def test_guesses_are_limited(tmp_path: Path) -> None:
     assert (await provider.log_in("bob", PASSWORD, "elsewhere")).username == "bob"
 
 
+async def test_strangers_lock_no_user_out(client: httpx.AsyncClient) -> None:
+    """After strangers used up all attempts of a name, its user still logs in where the user has logged in before."""
+    assert (await log_in(client, "alice")).status_code == 303
+    async with httpx.AsyncClient(base_url=client.base_url) as stranger:
+        answers = [(await log_in(stranger, "alice", "guess")).status_code for _ in range(11)]
+        assert answers == [401] * 10 + [429]
+    client.cookies.delete(next(name for name in client.cookies if name.startswith("username-")))
+    for name, password, status in (("alice", "guess", 401), ("alice", PASSWORD, 303)):
+        assert (await log_in(client, name, password)).status_code == status
+
+
 async def refused(provider: UsersIdentityProvider, name: str, password: str, status: int = 401) -> None:
     """Expect that a login from one address is refused."""
     with pytest.raises(Refusal) as caught:
@@ -197,6 +209,17 @@ def test_logout_ends_the_pages_of_this_user_alone(server: Server) -> None:
     hers.shutdown()
 
 
+def test_next_user_of_a_browser_ends_the_session_of_the_one_before(server: Server) -> None:
+    """Bob logs in where alice was: a copy of alice's cookie is worth nothing from then on."""
+    browser = log_in_at(server, "alice")
+    copy = dict(browser.cookies)
+    token = re.search(r'name="_xsrf" value="(.*?)"', browser.get("logout").text)
+    assert token and "alice|" in browser.get("who").text
+    browser.post("login", data={"username": "bob", "password": PASSWORD, "_xsrf": token[1]})
+    assert "bob|" in browser.get("who").text
+    assert "alice|" not in server.visitor(cookies=copy, token=False).http.get("who").text
+
+
 def test_account_that_is_gone_loses_its_sockets(server: Server) -> None:
     """An open page of a user whose account ends is cut off."""
     path = server.home / "people.toml"
@@ -233,6 +256,10 @@ def test_jupyter_server_takes_the_same_provider(tmp_path: Path) -> None:
         socket = visitor.connect(kernel)
         assert socket.who()["user"]["username"] == "alice"
         kept = dict(browser.cookies)
+        elsewhere = browser.get("logout", headers={"Sec-Fetch-Site": "cross-site"})
+        assert "Log out?" in elsewhere.text and visitor.get("api/me").status_code == 200
         assert "You are logged out" in browser.get("logout").text
         browser.cookies.update(kept)
         assert visitor.get("api/me").status_code == 403
+        with pytest.raises(ConnectionError, match="not logged in"):
+            deque(iter(socket.receive, None), maxlen=0)

@@ -46,16 +46,25 @@ class Attempts:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How often a login may be tried under one name, and from one address."""
+    """How often a login may be tried under one name, and from one address.
+
+    A browser in which the user has logged in before is counted by itself: strangers who guess lock no user out.
+    """
 
     by_name: Attempts = field(default_factory=lambda: Attempts(burst=10, pause=30))
     by_address: Attempts = field(default_factory=lambda: Attempts(burst=20, pause=10))
+    by_browser: Attempts = field(default_factory=lambda: Attempts(burst=10, pause=30))
 
-    def wait(self, name: str, address: str) -> int:
+    def wait(self, name: str, address: str, browser: str) -> int:
         """Count an attempt and return 0, or return for how many seconds the visitor must wait."""
+        if browser:
+            return self.by_browser.wait(browser)
         return self.by_address.wait(address) or self.by_name.wait(name)
 
-    def give_back(self, name: str, address: str) -> None:
+    def give_back(self, name: str, address: str, browser: str) -> None:
         """Forget one attempt, because it was right."""
-        self.by_address.give_back(address)
-        self.by_name.give_back(name)
+        if browser:
+            self.by_browser.give_back(browser)
+        else:
+            self.by_address.give_back(address)
+            self.by_name.give_back(name)

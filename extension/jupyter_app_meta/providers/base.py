@@ -21,6 +21,7 @@ from ..errors import IdentityError
 from .ended import Ended
 from .handlers import LogoutHandler
 from .identified import SHOWN, Identified, Session
+from .sockets import OpenSockets
 
 HOURS = 3600.0
 
@@ -101,6 +102,7 @@ class SessionProvider(VisitorProvider):
     def open(self) -> None:
         """Prepare to remember the sessions that ended."""
         self._ended = Ended()
+        self._sockets = OpenSockets(self.is_current)
         kwargs = {"max_age_days": self.session_length / (24 * HOURS) + 1}
         self.set_trait("get_secure_cookie_kwargs", {**kwargs, **self.get_secure_cookie_kwargs})
 
@@ -112,7 +114,9 @@ class SessionProvider(VisitorProvider):
         session = self._session(handler)
         user = await self._known(session) if session else None
         if user is None and not self.login_required:
-            return self._stranger(handler)
+            user = self._stranger(handler)
+        if user:
+            self._sockets.note(handler, user)
         return user
 
     def _session(self, handler: web.RequestHandler) -> Session | None:
@@ -162,11 +166,23 @@ class SessionProvider(VisitorProvider):
         content = {"expires_days": days, **options, **self.cookie_options}
         handler.set_secure_cookie(self.get_cookie_name(handler), self.user_to_cookie(user), **content)
 
+    def begin(self, handler: JupyterHandler, user: Identified) -> None:
+        """Give the browser the session of a user who has just logged in. That of the user before ends."""
+        before = handler.current_user
+        if isinstance(before, Identified) and before.key != user.key:
+            self.end(before)
+        self.set_login_cookie(handler, user)
+
     async def leave(self, handler: JupyterHandler, user: object) -> str:
         """End the visitor's session, so that a copy of the cookie is worth nothing."""
+        self.end(user)
+        return ""
+
+    def end(self, user: object) -> None:
+        """End a visitor's session, and close its sockets."""
         if isinstance(user, Identified) and user.session and not user.is_anonymous:
             self._ended.add(user.session)
-        return ""
+            self._sockets.look()
 
     def validate_security(self, app: Any, ssl_options: dict[str, Any] | None = None) -> None:
         """Refuse a Jupyter server that would let strangers run code."""

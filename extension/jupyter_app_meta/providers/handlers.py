@@ -8,7 +8,7 @@ from jupyter_server.auth.decorator import allow_unauthenticated
 from jupyter_server.auth.logout import LogoutHandler as ServerLogout
 from jupyter_server.base.handlers import JupyterHandler
 
-from . import pages, places
+from . import browsers, pages, places
 from .identified import Identified
 
 LONGEST = 1024
@@ -26,10 +26,10 @@ class Refusal(Exception):
 class Form(Protocol):
     """A provider whose login is a form."""
 
-    async def log_in(self, username: str, password: str, address: str) -> Identified:
+    async def log_in(self, username: str, password: str, address: str, browser: str) -> Identified:
         """Return the user; raises Refusal."""
 
-    def set_login_cookie(self, handler: Any, user: Any) -> None:
+    def begin(self, handler: Any, user: Identified) -> None:
         """Give the browser its session."""
 
 
@@ -61,13 +61,14 @@ class LoginHandler(JupyterHandler):
         username, password, wanted = (self._text(name) for name in ("username", "password", "next"))
         provider: Form = self.identity_provider  # type: ignore[assignment]  # it made this route
         try:
-            user = await provider.log_in(username, password, address_of(self))
+            user = await provider.log_in(username, password, address_of(self), browsers.known(self, username))
         except Refusal as refusal:
             if refusal.retry_after:
                 self.set_header("Retry-After", str(refusal.retry_after))
             self._show(refusal.status, str(refusal), username, wanted)
             return
-        provider.set_login_cookie(self, user)
+        provider.begin(self, user)
+        browsers.remember(self, username)
         self.set_header("Cache-Control", "no-store")
         self.redirect(self._next(wanted), status=303)
 
@@ -93,8 +94,12 @@ class LogoutHandler(ServerLogout):
 
     @allow_unauthenticated
     async def get(self) -> None:
-        """End the session, and go where the visitor logs out elsewhere as well."""
+        """End the session, and go where the visitor logs out elsewhere as well. A link of another site must ask."""
         provider: Any = self.identity_provider
+        if self.request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+            link = f"{self.base_url}logout"
+            pages.show(self, "message.html", title="Log out?", text="", link=link, link_text="Log out")
+            return
         url = await provider.leave(self, self.current_user)
         provider.clear_login_cookie(self)
         if url:

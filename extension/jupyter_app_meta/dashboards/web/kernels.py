@@ -12,9 +12,7 @@ from typing import Any
 from jupyter_client.jsonutil import json_default
 from jupyter_server.services.kernels.websocket import KernelWebsocketHandler
 from tornado import web
-from tornado.ioloop import IOLoop
 
-from ...providers.base import VisitorProvider
 from ...server import identity
 from ...server.messages.gate import Gate
 from ...server.page_connection import PageConnection
@@ -27,12 +25,6 @@ from .uploads import Limited
 
 SOCKETS = 8
 """How many sockets one page may have. It needs one, and two for a moment when it reconnects."""
-
-WATCH = 5.0
-"""Seconds between two looks whether the visitor of a socket is still logged in."""
-
-OUT = (1008, "the visitor is not logged in any more")
-"""How the socket of a visitor is closed whose session has ended. The page asks for its kernel, and is refused."""
 
 MODEL = ("id", "name", "last_activity", "execution_state", "connections")
 """What a page may know of its kernel. Why the kernel ended is for its author."""
@@ -119,7 +111,6 @@ class ChannelsHandler(Limited, KernelWebsocketHandler, KernelRoute):
     connection: PageConnection
     _visit: Visit | None = None
     _gate: Gate | None = None
-    _watch: object = None
 
     async def pre_get(self) -> None:
         """Admit only the visitor whose page the kernel runs, with a few sockets at a time."""
@@ -150,18 +141,7 @@ class ChannelsHandler(Limited, KernelWebsocketHandler, KernelRoute):
         if self._gate and self._visit.has_lost:
             self._gate.close(1013, "the page has lost output; load it again")
             return
-        self._look_again()
         await super().open(kernel_id)  # type: ignore[no-untyped-call]  # as above
-
-    def _look_again(self) -> None:
-        """Close the socket when the visitor's session ends, or the visitor's account is gone or changed."""
-        provider = self.identity_provider
-        if not isinstance(provider, VisitorProvider):
-            return
-        if provider.is_current(self.current_user):
-            self._watch = IOLoop.current().call_later(WATCH, self._look_again)
-        else:
-            self.close(*OUT)
 
     def on_message(self, ws_message: str | bytes) -> None:
         """Pass a message on. An unreadable message ends the connection; the connection's URL stays out of the log."""
@@ -190,8 +170,6 @@ class ChannelsHandler(Limited, KernelWebsocketHandler, KernelRoute):
     def on_close(self) -> None:
         """Note since when the page is away. A page that has ended will not come back for its kernel's output."""
         visit, services = self._visit, self.services
-        if self._watch:
-            IOLoop.current().remove_timeout(self._watch)
         if visit:
             visit.presence.leave(self)
         super().on_close()  # type: ignore[no-untyped-call]  # as above

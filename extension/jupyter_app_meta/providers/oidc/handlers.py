@@ -94,7 +94,7 @@ class CallbackHandler(OpenIDHandler):
         except Fault as fault:
             self.fail(fault)
             return
-        self.provider.set_login_cookie(self, user)
+        self.provider.begin(self, user)
         self.redirect(places.local(attempt.wanted, self.base_url))
 
     def _attempt(self) -> Attempt:

@@ -32,7 +32,7 @@ def set_password(path: Path, name: str, hash: str) -> bool:
         text = path.read_bytes().decode("utf-8") if path.exists() else ""
         new = changed(text, name, hash, path)
         people.parsed(new.encode(), path)
-        _replace(path, new)
+        _replace(path, new, text)
     except OSError as error:
         raise IdentityError(f"users file {path}: it cannot be written ({error.strerror}).") from error
     except UnicodeDecodeError as error:
@@ -89,7 +89,8 @@ def _key(name: str) -> str:
     return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
 
 
-def _replace(path: Path, text: str) -> None:
+def _replace(path: Path, text: str, before: str) -> None:
+    """Replace a file in one step; raises IdentityError if it is not as it was read before."""
     draft = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
@@ -98,6 +99,8 @@ def _replace(path: Path, text: str) -> None:
             file.write(text.encode())
             file.flush()
             os.fsync(file.fileno())
+        if (path.read_bytes() if path.exists() else b"") != before.encode():
+            raise IdentityError(f"users file {path}: it was changed meanwhile; run the command again.")
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

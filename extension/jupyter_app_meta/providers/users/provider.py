@@ -39,9 +39,12 @@ class UsersIdentityProvider(SessionProvider):
         self._checker = passwords.Checker()
         self.limits = Limits()
 
-    async def log_in(self, username: str, password: str, address: str) -> Identified:
-        """Return the user of a name and a password; raises Refusal. Attempts by name and by address are limited."""
-        wait = self.limits.wait(username[:LONGEST], address)
+    async def log_in(self, username: str, password: str, address: str, browser: str = "") -> Identified:
+        """Return the user of a name and a password; raises Refusal. Attempts by name and by address are limited.
+
+        ``browser`` is the id of a browser in which this user has logged in before.
+        """
+        wait = self.limits.wait(username[:LONGEST], address, browser)
         if wait:
             raise Refusal(f"There were too many attempts. Please try again in {_time(wait)}.", 429, wait)
         person = self._file.people().get(username)
@@ -52,7 +55,7 @@ class UsersIdentityProvider(SessionProvider):
         if not fits or person is None or person.hash is None or len(password) > LONGEST:
             self.log.warning("A login failed (from %s).", address or "an unknown address")
             raise Refusal(WRONG)
-        self.limits.give_back(username, address)
+        self.limits.give_back(username, address, browser)
         session = Session.begin(person.username, self.session_length, passwords.mark(person.hash))
         return identified(person, session)
 
