@@ -110,7 +110,7 @@ def is_listed(name: str, layout: str) -> bool:
 # --- the reference ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("function", [jupyter_app_meta.app_meta, testing.fake_request])
+@pytest.mark.parametrize("function", [jupyter_app_meta.app_meta, testing.fake_request, testing.dashboard])
 def test_each_function_for_authors_has_a_heading_with_its_signature(function: Callable[..., Any]) -> None:
     """A reader finds each argument's name in the heading."""
     assert signature(function) in headings(page("authors"))

@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -419,3 +420,49 @@ def test_plain_script() -> None:
     command = [sys.executable, "-W", "error", "-c", f"import sys; sys.path.insert(0, {package!r})\n{script}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "alice emea\nNone script\nset()\n"
+
+
+# Started without a block
+
+
+def test_a_started_fake_holds_until_it_is_stopped() -> None:
+    """A fake holds without a block, its state too; a block inside comes first; both ends may be called twice."""
+    alice, bob = fake_request(user="alice"), fake_request(user="bob")
+    assert alice.start() is alice.start()
+    try:
+        assert (who(), app_meta().mode) == ("alice", "test")
+        with bob:
+            assert who() == "bob"
+        bob.start()
+        assert who() == "bob"
+        bob.stop()
+        assert who() == "alice"
+    finally:
+        alice.stop()
+        alice.stop()
+    assert app_meta().request is None
+
+
+def test_a_started_fake_does_not_reach_other_threads() -> None:
+    """Outside a kernel, a thread sees nobody by itself, as under a block."""
+    fake, seen = fake_request(user="alice").start(), []
+    try:
+        thread = threading.Thread(target=lambda: seen.append(who()))
+        thread.start()
+        thread.join()
+    finally:
+        fake.stop()
+    assert seen == [None]
+
+
+def test_what_the_server_says_can_be_faked() -> None:
+    """The client's address, and what the server knows or has left out."""
+    with fake_request(client="10.0.0.7", via="socket", redacted=["headers.cookie"], truncated=["query.q"]) as meta:
+        request = meta.request
+    assert request is not None and request.client is not None
+    assert (request.client.host, request.via, "cookie" in request.redacted) == ("10.0.0.7", "socket", True)
+    assert request.truncated == ("query.q",)
+    with fake_request(client=("10.0.0.7", 5000)) as meta:
+        assert meta.request is not None and meta.request.client == ("10.0.0.7", 5000)
+    with pytest.raises(TypeError, match="client must be"):
+        fake_request(client=7)  # type: ignore[arg-type]  # this is the mistake

@@ -173,3 +173,18 @@ def test_the_script_is_installed() -> None:
     """`jupyter app-meta` is found by `jupyter` as its subcommand."""
     assert shutil.which("jupyter-app-meta", path=str(BIN)) is not None
     assert jupyter("app-meta", "--version").stdout.strip() == importlib.metadata.version("jupyter-app-meta")
+
+
+def test_pytest_has_the_plugin(tmp_path: Path) -> None:
+    """The fixture `dashboard` is there by installing, and runs a notebook for a made-up visitor."""
+    source = "from jupyter_app_meta import app_meta; print('Welcome', app_meta().require_user().username)"
+    cells: Any = [{"cell_type": "code", "metadata": {}, "source": source, "outputs": []}]
+    (tmp_path / "hello.ipynb").write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4}))
+    (tmp_path / "test_hello.py").write_text(
+        "def test_hello(dashboard):\n"
+        "    page = dashboard('hello.ipynb', user='alice')\n"
+        "    assert (page.text, page.error) == ('Welcome alice', None)\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_hello.py"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "1 passed" in result.stdout, result.stdout + result.stderr

@@ -7,14 +7,17 @@
    visitor.
 3. A fake holds for the message in which it was made. If it is left behind, the next message that happens to run in the
    same context does not believe it.
-4. A forked process belongs to no request, although it inherits the variables of the code that forked it.
-5. The stamp is verified on the first call for a message, and remembered for that message, with its grant.
+4. A fake that is started holds in every message until it is stopped, and outside messages in the thread that started
+   it. A block of another fake inside comes first.
+5. A forked process belongs to no request, although it inherits the variables of the code that forked it.
+6. The stamp is verified on the first call for a message, and remembered for that message, with its grant.
 """
 
 from __future__ import annotations
 
 import os
 import warnings
+from _thread import get_ident
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -55,6 +58,16 @@ class Seen(NamedTuple):
 NOBODY = AppMeta()
 UNSEEN = Seen(NOBODY)
 
+
+class Started(NamedTuple):
+    """A fake that holds until it is stopped, in the process and, outside messages, in the thread that started it."""
+
+    meta: AppMeta
+    pid: int
+    thread: int
+
+
+_started: list[Started] = []
 _bound: ContextVar[Bound] = ContextVar("jupyter_app_meta_bound")
 _known: dict[int, tuple[Mapping[str, Any], Seen]] = {}
 _KNOWN_LIMIT = 256
@@ -94,6 +107,8 @@ def _current(timeout: float | None, waits: bool = True) -> Seen:
     bound = _bound.get(None)
     if bound is not None and bound.anchor is header:
         return Seen(bound.meta)
+    if _started and (meta := _of_start(parent)):
+        return Seen(meta)
     if parent is None or header is None:
         return _of_pin(kernel, timeout, waits)
     known = _known.get(id(header))
@@ -108,7 +123,7 @@ def _of_pin(kernel: Any, timeout: float | None, waits: bool) -> Seen:
         return UNSEEN
     if pin.meta is not None:
         return Seen(pin.meta)
-    forked = kernel is None  # rule 4: a thread's pin does not hold in a process that the thread forks
+    forked = kernel is None  # rule 5: a thread's pin does not hold in a process that the thread forks
     return UNSEEN if forked or pin.message is None else _resolve(kernel, pin.message, timeout, waits)
 
 
@@ -131,6 +146,8 @@ def seen_now() -> Pin | None:
     bound = _bound.get(None)
     if bound is not None and bound.anchor is (parent["header"] if parent else None):
         return Pin(bound.meta, None)
+    if _started and (meta := _of_start(parent)):
+        return Pin(meta, None)
     return Pin(None, Message.of(parent)) if parent else _valid_pin(kernel)
 
 
@@ -143,6 +160,23 @@ def bound(meta: AppMeta) -> Iterator[AppMeta]:
         yield meta
     finally:
         _bound.reset(token)
+
+
+def start(meta: AppMeta) -> None:
+    """Make all messages to come, and this thread outside messages, see ``meta`` until it is stopped."""
+    stop(meta)
+    _started.append(Started(meta, os.getpid(), get_ident()))
+
+
+def stop(meta: AppMeta) -> None:
+    """Undo ``start``."""
+    _started[:] = [started for started in _started if started.meta is not meta]
+
+
+def _of_start(parent: Mapping[str, Any] | None) -> AppMeta | None:
+    """Return the fake that was started last, if it holds for code that this message caused, or none."""
+    meta, pid, thread = _started[-1]
+    return meta if pid == os.getpid() and (parent is not None or thread == get_ident()) else None
 
 
 def _resolve(kernel: Any, message: Message, timeout: float | None, waits: bool) -> Seen:

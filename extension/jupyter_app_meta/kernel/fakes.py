@@ -2,31 +2,34 @@
 
 1. A fake may be entered several times: nested, and by several tasks at a time.
 2. A decorated function keeps its kind: a plain function, ``async def`` or a generator.
+3. A fake that is started holds for the whole process until it is stopped, in cells and callbacks to come as well. In
+   the block of another fake, that one holds.
 """
 
 from __future__ import annotations
 
-import inspect
 import json
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import wraps
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 from urllib.parse import urlencode, urljoin
 
+from starlette.datastructures import Address
+
 from ..datastructures import URL, Cookies, Headers, QueryParams
-from ..model import AppMeta, HTTPRequest, SessionInfo, User
+from ..model import AppMeta, HTTPRequest, Names, SessionInfo, User
+from . import context
 from .context import bound
+from .decorating import wrapper_of
 from .state import seeds
 
 BASE_URL = "http://testserver/"
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-Steps = Generator[Any, Any, Any]
 Seeds = Mapping[str, Any] | None
-AsyncSteps = AsyncGenerator[Any, Any]
 Items = Mapping[str, object] | Iterable[tuple[str, object]]
 
 # The blocks that are open in this context. They are not an attribute of a fake, because one fake may be entered twice,
@@ -44,6 +47,10 @@ def fake_request(
     meta: Mapping[str, Any] | None = None,
     url: str = BASE_URL,
     session: Mapping[str, str | None] | None = None,
+    client: str | tuple[str, int] | None = None,
+    via: Literal["page", "socket"] = "page",
+    redacted: Iterable[str] = (),
+    truncated: Iterable[str] = (),
     state: Mapping[str, Any] | None = None,
     shared: Mapping[str, Any] | None = None,
 ) -> FakeRequest:
@@ -53,7 +60,8 @@ def fake_request(
     unless the mapping says ``is_authenticated=False``, ``assurance="none"`` or ``kind="anonymous"``.
     ``headers``, ``cookies`` and ``query`` are lists of pairs, or mappings in which a list stands for a repeated
     item. ``query`` may also be a string. ``meta`` is a mapping of JSON values, as on the server. ``url`` may be
-    relative; ``query`` replaces its query. The ``mode`` is ``"test"``.
+    relative; ``query`` replaces its query. The ``mode`` is ``"test"``. ``client`` is the visitor's address, alone or
+    with its port. ``via``, ``redacted`` and ``truncated`` are what the server says about the request.
 
     State is in memory, and is gone with the fake. ``session.state`` and ``visitor.state`` begin with the values of
     ``state``, and ``shared.state`` with those of ``shared``. Each call of a decorated function begins anew.
@@ -70,8 +78,11 @@ def fake_request(
         path_params=path_params or {},
         cookies=Cookies(_pairs("cookies", cookies or {})),
         user=_user(user),
+        client=_client(client),
         meta=_json(meta or {}),
-        via="page",
+        via=via,
+        redacted=Names(redacted),
+        truncated=Names(truncated),
     )
     given = AppMeta(request, "test", SessionInfo(**{"client_id": "test", **(session or {})}))
     return FakeRequest(given, _seeds("state", state), _seeds("shared", shared))
@@ -79,6 +90,8 @@ def fake_request(
 
 class FakeRequest:
     """A context manager and decorator. It may be used repeatedly, nested, and by several tasks at a time.
+
+    ``start()`` makes it hold without a block, until ``stop()``: from one cell of a notebook to the next.
 
     A decorated generator sees the request in its own body, and not in the code that it yields to.
     """
@@ -105,83 +118,27 @@ class FakeRequest:
         _open.set(tuple(outer))
         block.__exit__(None, None, None)
 
+    def start(self) -> FakeRequest:
+        """Make all code of this process see the request, until ``stop``; return the fake. Idempotent.
+
+        In a notebook, the cells and callbacks to come see it as well. Threads see what they would see of a visitor.
+        Of several fakes, the one that was started last holds.
+        """
+        context.start(self.meta)
+        return self
+
+    def stop(self) -> None:
+        """Undo ``start``. Idempotent."""
+        context.stop(self.meta)
+
     def __call__(self, function: Function) -> Function:
         """Return a function of the same kind and signature that runs under this request."""
         if isinstance(function, type) or not callable(function):
             raise TypeError("fake_request decorates functions: put it on each method, or use it as a context manager.")
-        return cast(Function, wraps(function)(_wrapper(self, function)))
+        return cast(Function, wraps(function)(wrapper_of(self, function)))
 
     def __repr__(self) -> str:
         return f"FakeRequest({self.meta.request!r})"
-
-
-def _wrapper(fake: FakeRequest, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function of the same kind, so that pytest and frameworks treat it in the same way."""
-    if inspect.iscoroutinefunction(function):
-        return _coroutine(fake, function)
-    if inspect.isgeneratorfunction(function):
-        return _generator(fake, function)
-    if inspect.isasyncgenfunction(function):
-        return _async_generator(fake, function)
-
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        with fake.anew():
-            return function(*args, **kwargs)
-
-    return wrapper
-
-
-def _coroutine(fake: FakeRequest, function: Callable[..., Any]) -> Callable[..., Any]:
-    async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        with fake.anew():
-            return await function(*args, **kwargs)
-
-    return wrapper
-
-
-def _generator(fake: FakeRequest, function: Callable[..., Any]) -> Callable[..., Any]:
-    def wrapper(*args: Any, **kwargs: Any) -> Steps:
-        return (yield from _EachStep(fake.anew(), function(*args, **kwargs)))
-
-    return wrapper
-
-
-def _async_generator(fake: FakeRequest, function: Callable[..., Any]) -> Callable[..., Any]:
-    async def wrapper(*args: Any, **kwargs: Any) -> AsyncSteps:
-        own, steps = fake.anew(), cast(AsyncSteps, function(*args, **kwargs))
-        following = steps.asend(None)
-        while True:
-            with own:
-                try:
-                    item = await following
-                except StopAsyncIteration:
-                    return
-            try:
-                following = steps.asend((yield item))
-            except GeneratorExit:
-                with own:
-                    await steps.aclose()
-                raise
-            except BaseException as error:
-                following = steps.athrow(error)  # the generator handles it, as in ``yield from``
-
-    return wrapper
-
-
-class _EachStep(Generator[Any, Any, Any]):
-    """A generator whose every step runs under the fake, while the code that drives it does not."""
-
-    def __init__(self, fake: FakeRequest, steps: Steps) -> None:
-        self._fake = fake
-        self._steps = steps
-
-    def send(self, value: Any) -> Any:
-        with self._fake:
-            return self._steps.send(value)
-
-    def throw(self, *error: Any) -> Any:
-        with self._fake:
-            return self._steps.throw(*error)
 
 
 def _address(url: str, query: Items | str | None) -> tuple[URL, QueryParams]:
@@ -203,6 +160,17 @@ def _pairs(option: str, given: Any) -> list[tuple[str, str]]:
         ]
     except (TypeError, ValueError):
         raise TypeError(f"{option} must be a mapping or a list of pairs, not {_kind(given)}.") from None
+
+
+def _client(given: Any) -> Address | None:
+    match given:
+        case None:
+            return None
+        case str():
+            return Address(given, 0)
+        case (str() as host, int() as port):
+            return Address(host, port)
+    raise TypeError(f"client must be an address such as '10.0.0.7', alone or with its port, not {_kind(given)}.")
 
 
 def _json(meta: Mapping[str, Any]) -> dict[str, Any]:
