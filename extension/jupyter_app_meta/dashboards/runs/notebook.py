@@ -19,7 +19,7 @@ from voila.notebook_renderer import NotebookRenderer
 from voila.utils import get_page_config
 
 from ... import frame
-from ..files import looks, specs, texts
+from ..files import looks, prepared, specs, texts
 from ..services import Services
 from . import displays
 from .titles import title
@@ -91,11 +91,15 @@ class Renderer(NotebookRenderer):  # type: ignore[misc]  # Voila has no types
 
 @dataclass(frozen=True, slots=True)
 class Blueprint:
-    """A notebook as Voila renders it, with the name, folder and version of its file."""
+    """A notebook as Voila renders it, with the name, folder and version of its file.
+
+    ``notebook`` has all cells, and ``prepared`` those from which pages are made.
+    """
 
     name: str
     file: str
     notebook: NotebookNode
+    prepared: NotebookNode
     exporter: Exporter
     resources: dict[str, object]
     page_config: dict[str, object]
@@ -126,12 +130,14 @@ async def read(services: Services, path: Path, seen: Version) -> Blueprint:
         title, path
     )  # templates show this as the title, and the index shows the same
     kernel: NotebookNode = notebook["metadata"]["kernelspec"]
+    ready, resources = prepared.prepare(renderer.exporter, notebook, renderer.resources)
     return Blueprint(
         name=path.stem,
         file=path.name,
         notebook=notebook,
+        prepared=ready,
         exporter=renderer.exporter,
-        resources=renderer.resources,
+        resources=resources,
         page_config=renderer.page_config,
         kernel_name=str(kernel["name"]),
         folder=path.parent,

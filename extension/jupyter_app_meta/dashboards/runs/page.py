@@ -29,7 +29,7 @@ async def render(blueprint: Blueprint, kernel_start: KernelStart, cells: Cells) 
     for the cells, and around each output those of ``Displays``.
     """
     pieces = blueprint.exporter.generate_from_notebook_node(
-        blueprint.notebook,
+        blueprint.prepared,
         resources=copy.deepcopy(blueprint.resources),
         extra_context={
             "frontend": "voila",
