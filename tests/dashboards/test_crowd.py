@@ -23,8 +23,8 @@ pytestmark = pytest.mark.timeout(600)
 
 CROWD = 50
 LEAVERS = 15
-VISITS = 200 - CROWD - LEAVERS
-SOCKETS = VISITS // 9
+VISITS = 60
+SOCKETS = VISITS // 4
 """How many of the visits connect, for a moment."""
 CONNECT_TIMEOUT, IDLE_TIMEOUT = 3, 1
 WARM = {"crowd": 4, "small": 2}
@@ -182,7 +182,7 @@ def test_visitors_who_leave_early_leave_nothing_behind(server: Server, before: F
 
 
 def test_visits_leave_nothing_behind(server: Server, before: Figures) -> None:
-    """After two hundred visits processes, files, descriptors, tasks and memory are as after the first fifty."""
+    """After sixty more visits processes, files, descriptors, tasks and memory are as after the first fifty."""
     logged = len(server.log)
 
     def come(number: int) -> None:

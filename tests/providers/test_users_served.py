@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
 import time
 from collections import deque
@@ -15,12 +17,14 @@ import websocket
 from harness import Server, serving
 from stage import WHO, eventually, served, serving_folder, write
 
-from jupyter_app_meta.dashboards import create_app
+from jupyter_app_meta.dashboards import Builder, create_app
 from jupyter_app_meta.providers import UsersIdentityProvider
 from jupyter_app_meta.providers.attempts import Attempts, Limits
 from jupyter_app_meta.providers.handlers import Refusal
 from jupyter_app_meta.providers.identified import Session
 from jupyter_app_meta.providers.users import editing, passwords
+from jupyter_app_meta.state.stores.base import Where
+from jupyter_app_meta.state.stores.open import open_store
 
 PASSWORD = "correct horse"
 HASH = passwords.hashed(PASSWORD)
@@ -104,6 +108,32 @@ async def test_guesses_are_limited(tmp_path: Path) -> None:
     await refused(provider, "mallory", "guess")
     await refused(provider, "bob", PASSWORD, 429)
     assert (await provider.log_in("bob", PASSWORD, "elsewhere")).username == "bob"
+
+
+async def test_logout_counts_on_each_server(tmp_path: Path) -> None:
+    """A session that ended on one of two servers is over on the other."""
+    options = {"file": str(people(tmp_path))}
+    state = {"state_url": f"sqlite:///{tmp_path}/state.db"}
+    config = {"UsersIdentityProvider": options, "AppMetaExtension": state}
+    page = write(tmp_path / "page.ipynb", "1")
+
+    def server(name: str) -> Builder:
+        made = create_app(identity_provider=UsersIdentityProvider, base_url="/apps/", server_id=name, config=config)
+        return made.with_app(path="/page", root=page).with_index()
+
+    async with served(server("aaaa")) as here, served(server("bbbb")) as there:
+        assert (await log_in(here, "alice")).status_code == 303
+        there.cookies.update(here.cookies)
+        assert (await there.get("/apps/")).status_code == 200
+        await here.post("/apps/logout", data={"_xsrf": here.cookies["_xsrf"]})
+        async with asyncio.timeout(60):
+            while (await there.get("/apps/")).status_code == 200:  # it is the user's question
+                await asyncio.sleep(0.05)
+        assert (await there.get("/apps/")).headers["Location"].startswith("/apps/login")
+    store = open_store(f"sqlite:///{tmp_path}/state.db")
+    [row] = store.export(Where("logouts"))
+    store.close()
+    assert row.expires and abs(row.expires - json.loads(row.text)) < 60
 
 
 async def test_strangers_lock_no_user_out(client: httpx.AsyncClient) -> None:

@@ -18,6 +18,8 @@ from tornado import web
 from traitlets import Bool, Float, TraitError, default, validate
 
 from ..errors import IdentityError
+from ..state.stores.base import Store
+from . import elsewhere
 from .ended import Ended
 from .handlers import LogoutHandler
 from .identified import SHOWN, Identified, Session
@@ -105,6 +107,10 @@ class SessionProvider(VisitorProvider):
         self._sockets = OpenSockets(self.is_current)
         kwargs = {"max_age_days": self.session_length / (24 * HOURS) + 1}
         self.set_trait("get_secure_cookie_kwargs", {**kwargs, **self.get_secure_cookie_kwargs})
+
+    async def share(self, store: Store) -> None:
+        """End sessions together with the other servers of a store, until it is cancelled."""
+        await elsewhere.share(self._ended, store, self._sockets.look, self.log)
 
     async def get_user(self, handler: web.RequestHandler) -> Identified | None:
         """Return the visitor of the login cookie; None if a login is required and there is no valid session."""

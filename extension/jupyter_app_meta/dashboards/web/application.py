@@ -107,6 +107,7 @@ class Application(web.Application):
         self._living.begin(self, self.start, self.site.close)
         if self._living.is_open and self.site.start():
             logins.announce(self.settings["identity_provider"], self.services)
+            logins.share(self.settings["identity_provider"], self.services)
 
     async def entered(self) -> None:
         """Enter the lifespan; raises what that raises. The warm kernels wait for ``start``."""

@@ -8,6 +8,7 @@ from jupyter_server.auth.identity import IdentityProvider
 from jupyter_server.utils import url_path_join
 from tornado.httputil import url_concat
 
+from ...providers.base import SessionProvider
 from ..services import Services
 from .base import Handler, render
 
@@ -20,6 +21,12 @@ def announce(provider: IdentityProvider, services: Services) -> None:
     """Warn if no visitor can be authenticated."""
     if not provider.auth_enabled and not services.context.policy.user_header:
         services.log.warning(NOBODY)
+
+
+def share(provider: IdentityProvider, services: Services) -> None:
+    """Let a logout count on all servers behind one address, if this server is one of several."""
+    if isinstance(provider, SessionProvider) and services.store is not None and services.peers.tag:
+        services.spawn(provider.share(services.store))
 
 
 def address(handler: Handler) -> str:

@@ -1,0 +1,72 @@
+"""Sessions that end on one server end on all servers of its store.
+
+A row for each ended session stands in the store until the session would be over anyway. Its key is a digest of the
+session's id, so that the store holds no part of a cookie. While the store is away, a server knows of its own ends only,
+and tells them later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from ..errors import StateUnavailable
+from ..state.keys import Scope
+from ..state.stores.base import Notice, Store
+from .ended import MOST, Ended
+
+LOGOUTS = Scope("logouts", "")
+
+PAUSE = 20.0
+"""Seconds until a store that is away is asked again."""
+
+
+async def share(ended: Ended, store: Store, changed: Callable[[], None], log: logging.Logger) -> None:
+    """Tell a store which sessions end here, and hear which end elsewhere, until it is cancelled.
+
+    ``changed`` is called on the loop after sessions have ended elsewhere. The store's own close ends the feed.
+    """
+    loop, news = asyncio.get_running_loop(), asyncio.Event()
+
+    def hear(notice: Notice) -> None:
+        if notice.scope in (None, LOGOUTS.id):
+            with suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(news.set)
+
+    ended.on_end = news.set
+    await asyncio.to_thread(store.feed, hear)
+    while True:
+        news.clear()
+        if await _exchanged(ended, store, log):
+            changed()
+            await news.wait()
+        else:
+            await asyncio.sleep(PAUSE)
+
+
+async def _exchanged(ended: Ended, store: Store, log: logging.Logger) -> bool:
+    """Put what has ended here into the store, and take what has ended elsewhere; return whether the store was there."""
+    untold = ended.untold()
+    try:
+        known = await asyncio.to_thread(_put_and_read, store, untold)
+    except StateUnavailable:
+        log.warning("Other servers cannot be told which visitors have logged out, because the store does not answer.")
+        return False
+    ended.tell(untold)
+    for digest, until in known.items():
+        ended.note(digest, until)
+    return True
+
+
+def _put_and_read(store: Store, untold: dict[str, float]) -> dict[str, float]:
+    known = {key: float(json.loads(entry.text)) for key, entry in store.read(LOGOUTS.id, None).items()}
+    now = time.time()
+    for digest, until in untold.items():
+        if digest not in known and until > now and len(known) < MOST:
+            store.apply(LOGOUTS, {}, {digest: json.dumps(until)}, (), until - now)
+            known[digest] = until
+    return known
