@@ -1,6 +1,7 @@
 """Serves dashboards that know who is looking, and checks and sets up a server and its kernels.
 
     jupyter app-meta serve notebooks/                 the notebooks of a folder, to visitors
+    jupyter app-meta run sales.ipynb --as alice       run a notebook as a visitor, without a server
     jupyter app-meta check                            what is forwarded, and what is wrong or risky
     jupyter app-meta passwd alice --users people.toml write a password for `serve --users people.toml`
     jupyter app-meta kernelspec install --sys-prefix  register this environment's request-aware kernel
@@ -21,7 +22,7 @@ from collections.abc import Sequence
 from .._version import __version__
 from ..errors import RequirementMissing
 from ..requirements import INSTALL
-from . import kernelspec
+from . import kernelspec, run
 from .options import Refused, nearest
 
 
@@ -39,7 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.command == "passwd":
             return _passwd(arguments, rest, leaves["passwd"])
         if rest:
-            raise Refused(nearest(rest[0], leaves[arguments.action]))
+            raise Refused(nearest(rest[0], leaves[arguments.action if "action" in arguments else arguments.command]))
+        if arguments.command == "run":
+            return run.main(arguments)
         return _kernelspec(arguments)
     except Refused as refusal:
         print(f"jupyter app-meta: {refusal}", file=sys.stderr)
@@ -96,10 +99,11 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, list[str]]]:
     parser = argparse.ArgumentParser(prog="jupyter app-meta", description=__doc__, allow_abbrev=False)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="serve | check | passwd | kernelspec")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="serve | run | check | passwd | kernelspec")
     commands.add_parser("serve", add_help=False, help="serve notebooks to visitors as dashboards")
+    actions = {"run": run.add(commands)}
     _add_check(commands)
-    actions = {"passwd": _add_passwd(commands), **_add_kernelspec(commands)}
+    actions |= {"passwd": _add_passwd(commands), **_add_kernelspec(commands)}
     return parser, {name: list(leaf._option_string_actions) for name, leaf in actions.items()}
 
 
