@@ -566,3 +566,14 @@ app.mount("/", server.build())
 FastAPI().mount("/", marimo.create_asgi_app().with_dynamic_directory(path="/dashboard", directory=".").build())
 """
     subprocess.run([sys.executable, "-c", code], cwd=folder, check=True, env={**os.environ})
+
+
+def test_a_server_id_is_given_in_the_configuration(folder: Path) -> None:
+    """As for ``serve``. What is wrong with it is said, and so is another option of ``serve``, which has no effect."""
+    made = builder(config={"Serve": {"server_id": "x7zz"}}).with_app(path="/", root=folder / "who.ipynb")
+    assert made.dashboards.options["server_id"] == "x7zz"
+    assert builder(config={}).dashboards.options["server_id"] == ""
+    with pytest.raises(DashboardError, match="server_id is 'NINE': give four digits"):
+        builder(config={"Serve": {"server_id": "NINE"}})
+    with pytest.raises(DashboardError, match=r"Serve\.warm has no effect .*: pass warm as an argument"):
+        builder(config={"Serve": {"warm": 2}})

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from traitlets.config import Config
 
-from jupyter_app_meta.cli.check import _state
+from jupyter_app_meta.cli.check import _state, report
 from jupyter_app_meta.cli.report import Status
 from jupyter_app_meta.server.app import AppMetaExtension
 from jupyter_app_meta.state.stores.open import open_store
+from jupyter_app_meta.state.stores.servers import Lease
 
 
 def told(**options: str) -> list[tuple[Status, str]]:
@@ -43,3 +45,22 @@ def test_what_is_wrong_with_the_store_is_said(tmp_path: Path) -> None:
         Status.RISK,
         f"Other accounts may read the state file {file}: chmod 600 {file}",
     )
+
+
+def test_the_id_among_servers_is_named(tmp_path: Path) -> None:
+    """With the process that has it now. Nothing is taken from that server."""
+    url = f"sqlite:///{tmp_path}/state.db"
+    options = ["--Serve.server_id=aaaa", f"--AppMetaExtension.state_url={url}"]
+
+    def row() -> str:
+        (found,) = [row.finding for row in report(None, options).rows if row.subject == "server id"]
+        return found
+
+    assert row() == "aaaa: the ids of this server's kernels begin with it."
+    assert list(tmp_path.iterdir()) == []
+    store = open_store(url)
+    lease = Lease(store, "aaaa")
+    lease.take()
+    assert f" The id belongs to a server that runs now (process {os.getpid()} on " in row()
+    lease.take()
+    store.close()

@@ -184,3 +184,28 @@ async def test_dashboards_erase_what_is_over(page: Path, monkeypatch: pytest.Mon
     async with asyncio.timeout(60):
         await swept.wait()
     await application.close()
+
+
+async def test_the_log_says_once_that_a_store_is_away_and_back(
+    page: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However often the server asks for it meanwhile."""
+    monkeypatch.setattr(peers, "BEAT", 0.01)
+    caplog.set_level(logging.INFO)
+    with running(RedisServer) as redis:
+        application = app(page, redis.url).build()
+        application.start()
+        redis.stop()
+        await said(caplog, "The state's Redis cannot be used")
+        await asyncio.sleep(20 * peers.BEAT)
+        redis.start()
+        await said(caplog, "The store of state can be used again.")
+        await application.close()
+    assert [record.levelname for record in caplog.records if "cannot be used:" in record.message] == ["ERROR"]
+
+
+async def said(caplog: pytest.LogCaptureFixture, text: str) -> None:
+    """Wait until the log has this text."""
+    async with asyncio.timeout(60):
+        while text not in caplog.text:
+            await asyncio.sleep(0.01)

@@ -148,7 +148,8 @@ def create_asgi_app(
     ``on_error`` of ``create_app``. The other options are those of ``create_app`` too.
 
     Its options ``identity_provider``, ``token``, ``base_url`` and ``trust_xheaders`` do not exist here: the host logs
-    visitors in, the mount says where the application is, and the ASGI server says who the client is.
+    visitors in, the mount says where the application is, and the ASGI server says who the client is. The option
+    ``server_id`` is given in ``config``, as ``{"Serve": {"server_id": "aaaa"}}``.
     """
     checks.expect("on_error", on_error)
     hosted = Hosted(user=user, host=host, lifespan=lifespan, raises=on_error == "host")
@@ -161,6 +162,7 @@ def create_asgi_app(
         idle_timeout=idle_timeout,
         connect_timeout=connect_timeout,
         cookie_secret=cookie_secret,
+        server_id=checks.server_id(config),
         config=config,
         log=log,
     )

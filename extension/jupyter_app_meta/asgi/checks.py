@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from copy import deepcopy
+from typing import Any
 
 from traitlets.config import Config
 
@@ -34,6 +36,20 @@ def expect(option: str, given: object) -> None:
         options.check(option, given, lambda value: value is None or value == "host" or callable(value), expected)
     else:
         options.check(option, given, lambda value: value is None or callable(value), FUNCTIONS[option])
+
+
+def server_id(config: Config | Mapping[str, Any] | None) -> str:
+    """Return the option ``Serve.server_id``; raises DashboardError for others of the command ``serve``.
+
+    The id of a server belongs to its place among others. A configuration, unlike the code of a host, has one for each.
+    """
+    options.expect("config", config)
+    given = dict((config or {}).get("Serve", {}))
+    found = given.pop("server_id", "")
+    for option in given:
+        raise DashboardError(f"Serve.{option} has no effect inside an ASGI application: pass {option} as an argument.")
+    options.expect("server_id", found)
+    return str(found)
 
 
 def check(config: Config, log: logging.Logger, hosted: Hosted) -> None:

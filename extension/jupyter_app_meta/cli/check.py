@@ -50,7 +50,7 @@ def report(config: str | None, options: list[str], notebooks: str | None = None)
     rows += [*_server_risks(configured), *_files_read(configured)]
     wanted = bool(own or notebooks or (configured.extension and _says(configured.extension.config)))
     own += [option for option in options if option.startswith("--GatewayClient.")]
-    return Report((*rows, *_dashboard_rows(notebooks, config, own, wanted=wanted)))
+    return Report((*rows, *_dashboard_rows(notebooks, config, own, configured.extension, wanted=wanted)))
 
 
 def _divided(options: list[str]) -> tuple[list[str], list[str]]:
@@ -74,7 +74,9 @@ def _files_read(configured: Configuration) -> Iterator[Row]:
     yield Row(Status.INFO, "configuration read", ", ".join(map(str, files)) or "none")
 
 
-def _dashboard_rows(place: str | None, config: str | None, options: list[str], *, wanted: bool) -> Iterator[Row]:
+def _dashboard_rows(
+    place: str | None, config: str | None, options: list[str], extension: AppMetaExtension | None, *, wanted: bool
+) -> Iterator[Row]:
     """Yield what would keep ``serve`` from serving, and which notebooks of a place could not be opened."""
     faults = list(requirements.problems())
     for problem in faults:
@@ -84,7 +86,7 @@ def _dashboard_rows(place: str | None, config: str | None, options: list[str], *
         return
     from . import folders, notebooks
 
-    places = list(folders.rows(config, options))
+    places = list(folders.rows(config, options, extension))
     yield from places
     if len(places) == 1 and places[0].status is Status.FAULT:  # there is no folder at all
         return

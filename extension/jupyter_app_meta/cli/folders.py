@@ -1,4 +1,4 @@
-"""The folders in which ``serve`` would write, and whether it could. Nothing is written."""
+"""The folders in which ``serve`` would write, whether it could, and its id among servers. Nothing is written."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from typing import Any
 
 from traitlets import TraitError
 
+from ..dashboards.builder import Builder
 from ..dashboards.setup import runtime
 from ..dashboards.web import cookies
 from ..errors import AppMetaError, DashboardError
+from ..server.app import AppMetaExtension
+from ..server.stores import telling
 from .configuration import quiet
 from .notebooks import builder_of
 from .report import Row, Status
 
 
-def rows(config: str | None, options: list[str]) -> Iterator[Row]:
-    """Yield where ``serve`` would keep sockets, keys and the secret of its cookies, or why it could not."""
+def rows(config: str | None, options: list[str], extension: AppMetaExtension | None) -> Iterator[Row]:
+    """Yield where ``serve`` would keep sockets, keys and the secret of its cookies, or why it could not, and its id."""
     try:
         folder = runtime.parent()
     except DashboardError as error:
@@ -25,7 +28,8 @@ def rows(config: str | None, options: list[str]) -> Iterator[Row]:
     yield Row(Status.OK, "runtime folder", f"kernels' sockets and keys are kept in {folder} while the server runs.")
     with quiet():
         try:
-            found = list(_secret(builder_of(folder, config, options).options))
+            builder = builder_of(folder, config, options)
+            found = [*_secret(builder.options), *_server(builder, extension)]
         except (AppMetaError, TraitError, SystemExit):
             found = []  # another row says why ``serve`` refuses these options
     yield from found
@@ -39,3 +43,10 @@ def _secret(options: Mapping[str, Any]) -> Iterator[Row]:
         yield Row(Status.FAULT if file else Status.RISK, "cookie secret", sentence)
     else:
         yield Row(Status.OK, "cookie secret", f"kept in {cookies.secret_path(file)}.")
+
+
+def _server(builder: Builder, extension: AppMetaExtension | None) -> Iterator[Row]:
+    if server_id := builder.options["server_id"]:
+        holder = telling.holder(extension, server_id) if extension else None
+        rest = f" The id belongs to a server that runs now ({holder})." if holder else ""
+        yield Row(Status.INFO, "server id", f"{server_id}: the ids of this server's kernels begin with it.{rest}")

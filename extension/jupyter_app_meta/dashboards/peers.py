@@ -63,7 +63,18 @@ class Peers:
         except NameTaken as taken:
             raise DashboardError(_taken(self.name, taken.where)) from None
         except StateUnavailable as error:
-            self._problem = str(error)  # the store's own check has said so
+            self._problem = str(error)
+            if not self._is_away():
+                self._log.error("%s", error)
+
+    def _is_away(self) -> bool:
+        """Return whether the store cannot even be read, which was said when it was opened."""
+        try:
+            if self.store is not None:
+                self.store.check()
+        except StateUnavailable:
+            return True
+        return False
 
     async def look_after(self) -> None:
         """Renew the server's name as long as it lives, and log when the store goes away and comes back."""

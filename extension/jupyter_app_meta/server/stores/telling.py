@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from ...errors import PolicyError, RequirementMissing, StateError
+from ...state.stores import servers
 from ...state.stores.open import open_store
 from .opening import FILE, ask, store_url
 
@@ -20,6 +22,16 @@ def told(extension: AppMetaExtension) -> tuple[str, tuple[str, ...]]:
     if url is None:
         return "is not kept (off).", ()
     return f"is kept in {_shown(url)}.", () if _is_new(url) else _asked(url)
+
+
+def holder(extension: AppMetaExtension, server_id: str) -> str | None:
+    """Return which process has a server's id in the store; None if none has, or the store does not tell."""
+    with suppress(StateError, PolicyError, RequirementMissing):
+        url = store_url(extension)
+        if url is not None and not _is_new(url):
+            with closing(open_store(url)) as store:
+                return servers.holder(store, server_id)
+    return None
 
 
 def _is_new(url: str) -> bool:

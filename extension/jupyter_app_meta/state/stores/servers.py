@@ -118,6 +118,12 @@ def alive(store: Store) -> frozenset[str]:
     return frozenset(store.read(SERVERS.id, None))
 
 
+def holder(store: Store, name: str) -> str | None:
+    """Return which process has a name; None if no living server has it."""
+    found = store.read(SERVERS.id, (name,)).get(name)
+    return None if found is None else str(Process.read(found.text))
+
+
 def _machine() -> str:
     """Return what tells apart the machines, their starts and the containers in which process ids mean something."""
     try:

@@ -20,6 +20,11 @@ def make_private(path: Path) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
 
 
+def writable(path: Path) -> bool:
+    """Return whether this process may write the file, and the folder in which SQLite keeps its journal."""
+    return all(os.access(place, os.W_OK) for place in (path, path.parent))
+
+
 def shared_with_others(path: Path) -> bool:
     """Return whether other accounts of the machine may read or write the file."""
     return os.name == "posix" and path.exists() and bool(path.stat().st_mode & 0o077)

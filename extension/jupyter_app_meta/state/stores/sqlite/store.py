@@ -20,8 +20,8 @@ from ..names import quoted, unquoted
 from ..numbers import added
 from ..recent import HOUR, Recent
 from ..schema import TOMB
-from .file import Connections
-from .places import shared_with_others
+from .file import REMEDIES, Connections
+from .places import shared_with_others, writable
 
 # Seconds between two looks at what other processes wrote; scopes that one step of an export or a sweep takes.
 POLL, PAGE = 0.5, 500
@@ -133,6 +133,8 @@ class Sqlite:
                 f"The state file {path} is on {self._file.remote}: only one server can use it. "
                 "If there are several, set state_url to a database."
             )
+        if not writable(path):
+            warnings.append(f"The state file {path} can be read only: {REMEDIES[sqlite3.SQLITE_READONLY]}.")
         if shared_with_others(path):
             warnings.append(f"Other accounts may read the state file {path}: chmod 600 {path}")
         return tuple(warnings)
