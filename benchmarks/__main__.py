@@ -20,6 +20,8 @@ NAMES = (
     "idle_memory",
     "dashboards",
     "asgi",
+    "state.cells",
+    "state.pages",
 )
 SOAK = "hangs"
 """Takes up to an hour, and is run only where it is named."""
@@ -38,7 +40,7 @@ def main() -> None:
     options = parser.parse_args()
     for name in set(options.names).difference((*NAMES, SOAK)):
         parser.error(f"there is no benchmark {name!r}; there are {', '.join(NAMES)}.")
-    sys.path[:0] = [str(ROOT / folder) for folder in ("extension", "", "tests/journey", "tests/hub")]
+    sys.path[:0] = [str(ROOT / folder) for folder in ("extension", "", "tests/journey", "tests/hub", "tests/state")]
     print(f"{machine()}{' Quick: not for figures.' if options.quick else ''}")
     print("In brackets: quartiles; of a ratio or a difference (+) its bootstrap 95 % interval.")
     for name in options.names or NAMES:

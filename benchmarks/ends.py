@@ -16,6 +16,7 @@ from jupyter_app_meta import SessionInfo, User, wire
 from jupyter_app_meta.policy import Policy, RawRequest
 from jupyter_app_meta.server.connections import wrap_session
 from jupyter_app_meta.server.context import StampingContext
+from jupyter_app_meta.server.hooks import Granting
 from jupyter_app_meta.server.messages.stamps import Stamps, Unreadable
 from jupyter_app_meta.server.pages.origins import Origins
 
@@ -49,11 +50,11 @@ class Ends:
         return self.streams["shell"]
 
 
-def make_ends(size: int) -> Ends:
-    """Return a plain and a stamped Session; the stamp's payload has at least ``size`` bytes."""
+def make_ends(size: int, grants: Granting | None = None) -> Ends:
+    """Return a plain and a stamped Session; the stamp's payload has at least ``size`` bytes, a grant included."""
     ends = Ends()
     # As the connection class does it to the Session of each browser.
-    wrap_session(SimpleNamespace(session=ends.stamped, channels=ends.streams), _stamps(size), _fail)
+    wrap_session(SimpleNamespace(session=ends.stamped, channels=ends.streams), _stamps(size, grants), _fail)
     return ends
 
 
@@ -61,11 +62,11 @@ def _fail(error: Unreadable) -> None:
     raise error
 
 
-def _stamps(size: int) -> Stamps:
+def _stamps(size: int, grants: Granting | None) -> Stamps:
     """Fill a request with headers until its payload is as large as wanted."""
     headers: list[tuple[str, str]] = []
     while True:
-        stamps = _stamps_of(tuple(headers))
+        stamps = _stamps_of(tuple(headers), grants)
         signer = stamps.signer()
         assert signer is not None
         if len(signer.payload) >= size:
@@ -76,10 +77,10 @@ def _stamps(size: int) -> Stamps:
         )
 
 
-def _stamps_of(headers: tuple[tuple[str, str], ...]) -> Stamps:
+def _stamps_of(headers: tuple[tuple[str, str], ...], grants: Granting | None) -> Stamps:
     policy = Policy.of(headers_allow=["x-pad-*"])
     log = logging.getLogger("benchmarks")
-    context = StampingContext(policy, Origins(lambda kernel_id: True), log, b"secret", wire.MAX_LIMIT)
+    context = StampingContext(policy, Origins(lambda kernel_id: True), log, b"secret", wire.MAX_LIMIT, grants=grants)
     raw = RawRequest(
         "GET",
         "http://127.0.0.1:8888/api/kernels/channels?session_id=1",

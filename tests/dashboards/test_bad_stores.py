@@ -19,8 +19,8 @@ import pytest
 import redis
 from databases import RedisServer, running
 from databases import Server as Database
-from harness import free_port, kernelspec, launched
-from stage import KERNEL, Opened, Server, Socket, serving_folder, visit, write
+from harness import Server, Socket, free_port, kernelspec, launched
+from stage import KERNEL, Opened, serving_folder, visit, write
 
 from jupyter_app_meta.cli.check import report
 from jupyter_app_meta.state.stores.open import open_store
@@ -58,7 +58,7 @@ class Page:
         self.socket.send(self.socket.message("comm_msg", {"comm_id": self.comm_id, "data": expression}))
 
         def is_answer(message: dict[str, Any]) -> bool:
-            return message["header"]["msg_type"] == "comm_msg" and message["content"]["comm_id"] == self.comm_id
+            return bool(message["header"]["msg_type"] == "comm_msg" and message["content"]["comm_id"] == self.comm_id)
 
         return str(self.socket.until(is_answer)[-1]["content"]["data"])
 

@@ -1,0 +1,1 @@
+"""What stored state costs: in cells (``state.cells``) and in dashboards (``state.pages``)."""
