@@ -17,13 +17,15 @@ def dashboards(folder: Path, *, warm: int = 1) -> Builder:
     """Return a server of the dashboards of a folder, each with so many kernels ahead of its visitors."""
     from jupyter_app_meta.dashboards import create_app
 
-    from .login import People
+    from .login import PAGES, People
+
+    customers = [{"customer_id": str(number)} for number in (1001, 1002, 1003)]
 
     return (
-        create_app(identity_provider=People)
+        create_app(identity_provider=People, template_paths=[PAGES])
         .with_index()
         .with_app(path="/sales", root=folder / "sales.ipynb", warm=warm)
-        .with_app(path="/customers/{customer_id}", root=folder / "customer.ipynb", warm=warm)
+        .with_app(path="/customers/{customer_id}", root=folder / "customer.ipynb", warm=warm, examples=customers)
         .with_app(path="/live", root=folder / "live.ipynb", warm=warm)
         .with_app(path="/lunch", root=folder / "lunch.ipynb", warm=warm)
     )
@@ -33,16 +35,18 @@ def invite(port: int) -> None:
     """Print the link, and what to try."""
     base = f"http://{HOST}:{port}"
     print(
-        "\n  The dashboards run. Open this link and choose who to be:\n\n"
-        f"    {base}/\n\n"
-        "  Then try:\n\n"
-        f"    {base}/sales?region=apac     opens on the region that the link names\n"
-        f"    {base}/customers/1002        a page for each customer\n"
-        f"    {base}/live                  in two tabs: each has an id of its own\n"
-        f"    {base}/lunch                 in two windows: a vote in one moves in the other, and is there tomorrow\n"
-        "    a private window, as another person: Bob sees what Alice does not, Carol sees less\n\n"
-        f"  Their notebooks are in {NOTEBOOKS / 'dashboards'}: edit one, reload its page.\n"
-        "  Ctrl-C stops it.\n",
+        "\n  The dashboards run. A minute with them:\n\n"
+        f"    1. Open {base}/ \n"
+        "       and be Alice.\n"
+        "    2. Open Personal sales, and move the slider: the figures are hers.\n"
+        f"    3. Open {base}/sales?region=apac\n"
+        "       in a private window, as Bob: he sees his team, and the region that the link names.\n"
+        "    4. Press Ctrl-C here: both pages say that they have lost the server.\n"
+        "    5. Start it again: both pages come back by themselves, to the same people.\n\n"
+        f"  More: {base}/customers/1002   a page for each customer\n"
+        f"        {base}/live             in two tabs: each has an id of its own\n"
+        f"        {base}/lunch            in two windows: a vote in one moves in the other, and is there tomorrow\n\n"
+        f"  The notebooks are in {NOTEBOOKS / 'dashboards'}: edit one, reload its page.\n",
         flush=True,
     )
 

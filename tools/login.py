@@ -11,9 +11,9 @@ from jupyter_server.auth import IdentityProvider, User
 from jupyter_server.auth.decorator import allow_unauthenticated
 from jupyter_server.auth.login import LoginFormHandler
 from jupyter_server.auth.logout import LogoutHandler
-from tornado.template import Loader
 
-TEMPLATES = Loader(str(Path(__file__).parent))
+PAGES = Path(__file__).parent / "pages"
+"""The folder of the login page, which has the look of the server's own pages."""
 
 
 @dataclass
@@ -42,12 +42,13 @@ class Choice(LoginFormHandler):
         self._render()
 
     def _render(self, message: dict[str, str] | None = None) -> None:
-        page = TEMPLATES.load("login.html").generate(
+        page = self.settings["app_meta_pages"](
+            "people.html",
             people=PEOPLE.values(),
             current=self.current_user,
             base_url=self.base_url,
             next=self.get_argument("next", self.base_url),
-            xsrf=self.xsrf_form_html(),
+            xsrf=self.xsrf_token.decode(),
         )
         self.finish(page)
 

@@ -71,6 +71,12 @@ def _command(parser: argparse.ArgumentParser, words: str) -> Iterator[str]:
 OWNERS = {cls.__name__: cls for cls in (AppMetaExtension, Serve, *PROVIDERS)}
 """The classes whose options have a short form."""
 
+OF_VOILA = {
+    "VoilaConfiguration.template": "The template of pages: app-meta, or an installed one of Voila's such as lab.",
+    "VoilaConfiguration.theme": "The theme of pages: light, dark, or with app-meta that of the visitor's system (auto).",
+}
+"""The options of Voila's that have a short form, and what they do here."""
+
 
 def _short_forms() -> Iterator[str]:
     """Yield a table of the short forms of ``serve``'s options that are its own."""
@@ -79,6 +85,8 @@ def _short_forms() -> Iterator[str]:
         section, _, trait = path.partition(".")
         if section in OWNERS:
             yield f"| `--{name}=…` | `{path}` | {_prose(OWNERS[section].class_traits()[trait].help)} |"
+        elif path in OF_VOILA:
+            yield f"| `--{name}=…` | `{path}` | {OF_VOILA[path]} |"
     for name, (settings, text) in sorted(Serve.flags.items()):
         if "Serve" in settings:
             yield f"| `--{name}` | | {' '.join(text.split())} |"

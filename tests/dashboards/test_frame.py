@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from harness import Server
-from stage import Opened, browse, staging, visit, write
+from stage import Opened, browse, served, staging, visit, write
 
 from jupyter_app_meta import frame
-from jupyter_app_meta.dashboards.web.headers import filled, initials
+from jupyter_app_meta.dashboards import DashboardError, create_app
+from jupyter_app_meta.dashboards.web.around.headers import filled, initials
 from jupyter_app_meta.frame.outputs import is_static
+from jupyter_app_meta.providers import UsersIdentityProvider
 
 APP = """
-framed = {"VoilaConfiguration": {"template": "app-meta"}}
-app = (create_app(identity_provider=People, config=framed)
+app = (create_app(identity_provider=People)
        .with_index()
        .with_app(path="/cold", root="page.ipynb")
        .with_app(path="/warm", root="page.ipynb", warm=1)
@@ -37,7 +39,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     home = tmp_path_factory.mktemp("frame")
     cells = ("%md # Sales & <more>\n\nWhat was sold. And more.", TABLE, SCRIPT, WHO, MARKED)
     write(home / "root" / "page.ipynb", *cells)
-    write(home / "root" / "dark.ipynb", "1", voila={"template": "app-meta", "theme": "dark"})
+    write(home / "root" / "dark.ipynb", "1", voila={"theme": "dark"})
     write(home / "root" / "bare.ipynb", TABLE, voila={"template": "lab"})
     with staging(home, APP) as server:
         yield server
@@ -152,3 +154,28 @@ async def test_header_is_filled_in_once() -> None:
             yield piece
 
     assert "".join([piece async for piece in filled(pieces(), "HEAD")]).count("HEAD") == 1
+
+
+async def test_deployers_pages_come_first(tmp_path: Path) -> None:
+    """A file of ``template_paths`` takes the place of our page, and may extend it; a status may have its own."""
+    own = tmp_path / "pages"
+    own.mkdir()
+    ours = '{% extends "app-meta/NAME" %}{% block main %}<p>Acme {{ status }}</p>{{ super() }}{% endblock %}'
+    for name in ("error.html", "login.html", "index.html"):
+        (own / name).write_text(ours.replace("NAME", name))
+    (own / "403.html").write_text("<b>{{ status }} of Acme</b>")
+    (tmp_path / "people.toml").touch(0o600)
+    config = {"UsersIdentityProvider": {"file": str(tmp_path / "people.toml")}}
+    builder = create_app(template_paths=[own], identity_provider=UsersIdentityProvider, config=config)
+    async with served(builder.with_app(path="/page", root=write(tmp_path / "page.ipynb"))) as client:
+        login, missing = (await client.get("/login")).text, (await client.get("/nowhere")).text
+        assert "<p>Acme </p>" in login and 'name="password"' in login and "am-header" in login
+        assert "<p>Acme 404</p>" in missing and "There is no such page" in missing
+        assert (await client.post("/login")).status_code == 403
+        assert (await client.post("/logout")).text == "<b>403 of Acme</b>"
+
+
+def test_folder_of_pages_exists() -> None:
+    """A misspelt folder is refused at the start."""
+    with pytest.raises(DashboardError, match="template_paths"):
+        create_app(template_paths=["absent"]).check()

@@ -13,12 +13,12 @@ from harness import Server
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from stage import staging, write
 
-from jupyter_app_meta.dashboards.web.base import error_page
+from jupyter_app_meta.dashboards.web.around import errors, settings
 
 AXE = Path(sys.prefix) / "node/node_modules/axe-core/axe.min.js"
 
 APP = """
-app = (create_app(identity_provider=People, config={"VoilaConfiguration": {"template": "app-meta"}})
+app = (create_app(identity_provider=People)
        .with_index()
        .with_app(path="/page", root="page.ipynb", warm=1)
        .with_app(path="/slow", root="slow.ipynb")
@@ -114,7 +114,8 @@ def test_no_page_has_a_serious_fault(server: Server, browser: Browser, scheme: A
             assert (path, faults(seen.open(path))) == (path, [])
         assert seen.foreign == []
         for status in (401, 403, 404, 500, 503):
-            page.set_content(error_page(status, "/", "E-1234" if status == 500 else ""))
+            error_id = "E-1234" if status == 500 else ""
+            page.set_content(errors.drawn(settings.pages(), status, "/", error_id=error_id, name="Alice"))
             assert (status, faults(page)) == (status, [])
 
 

@@ -28,6 +28,8 @@ ALIASES = {
     "identity-provider": "Serve.identity_provider_class",
     "warm": "Serve.warm",
     "files": "Serve.files",
+    "template": "VoilaConfiguration.template",
+    "theme": "VoilaConfiguration.theme",
     **logins.ALIASES,
 }
 """The short forms of options that take a value."""

@@ -35,7 +35,7 @@ from .program import Program
 from .traits import count, limit, seconds, switch, text
 
 SAME = (
-    *("warm", "base_url", "idle_timeout", "connect_timeout", "files", "trust_xheaders"),
+    *("warm", "base_url", "idle_timeout", "connect_timeout", "files", "template_paths", "trust_xheaders"),
     *("server_id", "public_url", "allow_origin", "allow_origin_pat", "frame_ancestors"),
     *("max_pages", "max_pages_per_visitor", "max_pages_per_address", "max_connections", "quiet_timeout", "max_upload"),
 )
@@ -115,6 +115,11 @@ class Serve(Program):
         Unicode(),
         help="Patterns of further files beside notebooks that visitors of their pages may have, such as '*.csv' or "
         "'data/*.json'. Pictures are served anyway (VoilaConfiguration.file_allowlist); hidden files never are.",
+    ).tag(config=True)
+    template_paths = List(
+        Unicode(),
+        help="Folders whose error.html, 403.html, login.html, index.html, logout.html or page.html take the place of "
+        "the server's own pages.",
     ).tag(config=True)
     trust_xheaders = switch("Believe X-Scheme and X-Forwarded-Proto: only behind a proxy that sets them.")
     hub = switch("Run as a service of JupyterHub, which starts this command and authenticates visitors.")

@@ -177,7 +177,7 @@ def planned(builder: Builder) -> Plan:
         log=builder.log,
         outside=outside,
         limits=limits,
-        **{**rest, "files": tuple(rest["files"])},
+        **{**rest, **{name: tuple(rest[name]) for name in ("files", "template_paths")}},
     )
 
 
@@ -207,6 +207,7 @@ def create_app(
     quiet_timeout: float = 86_400,
     max_upload: int = DEFAULT_LIMIT,
     files: Sequence[str] = (),
+    template_paths: Sequence[str | Path] = (),
     trust_xheaders: bool = False,
     public_url: str = "",
     allow_origin: str = "",
@@ -232,10 +233,12 @@ def create_app(
     (``max_pages_per_visitor``) and of one address (``max_pages_per_address``) the answer is 429. None means that the
     machine decides, 0 means no limit. ``max_upload`` is how many bytes a page may send in one message.
 
-    ``files`` are patterns, such as ``*.csv``, of further files beside notebooks that are served. ``public_url``
-    is the address that visitors see, if a proxy does not tell it. ``allow_origin`` (or a regular expression,
-    ``allow_origin_pat``) is another origin whose scripts may use pages. ``frame_ancestors`` are the sites that may show
-    pages in a frame. ``config`` is a traitlets Config, such as ``{"AppMetaExtension": {"cookies_allow": ["theme"]}}``.
+    ``files`` are patterns, such as ``*.csv``, of further files beside notebooks that are served. ``template_paths`` are
+    folders whose ``error.html``, ``login.html``, ``index.html`` and others take the place of the server's own pages.
+    ``public_url`` is the address that visitors see, if a proxy does not tell it. ``allow_origin`` (or, as a regular
+    expression, ``allow_origin_pat``) is another origin whose scripts may use pages. ``frame_ancestors`` are the sites
+    that may show pages in a frame. ``config`` is a traitlets Config, such as
+    ``{"AppMetaExtension": {"cookies_allow": ["theme"]}}``.
     """
     options = {name: given for name, given in locals().items() if name not in APART}
     expect("config", config)

@@ -12,6 +12,7 @@ import logging
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from jupyter_core.utils import ensure_async
 from jupyter_server.auth.identity import IdentityProvider
@@ -50,6 +51,7 @@ class Plan:
     on_error: OnError | None = None
     lifespan: Lifespan | None = None
     files: tuple[str, ...] = ()
+    template_paths: tuple[str | Path, ...] = ()
     limits: Limits = field(default_factory=Limits)
     outside: Outside = field(default_factory=Outside)
 

@@ -1,4 +1,4 @@
-"""The pages of a provider: the login, and messages. A server may have them drawn in its own look.
+"""The pages of a provider: the login, and messages. A server may render them itself, in a deployer's look.
 
 ``settings["app_meta_pages"]`` may be a function that takes the name of a template and its values, and returns HTML.
 """
@@ -6,19 +6,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader
 from jupyter_server.base.handlers import JupyterHandler
 
-_templates = Environment(loader=PackageLoader(str(__package__), "templates"), autoescape=True)
+from ..frame.pages import Pages
+
+FOLDER = Path(__file__).parent / "templates"
+"""The folder of the templates."""
+
+_pages = Pages.of(FOLDER)
 
 SETTING = "app_meta_pages"
 
 
-def plain(name: str, **values: Any) -> str:
+def plain(name: str, /, **values: Any) -> str:
     """Return one of our own pages."""
-    return _templates.get_template(name).render(**values)
+    return _pages.page(name, **values)
 
 
 def show(handler: JupyterHandler, name: str, status: int = 200, **values: Any) -> None:

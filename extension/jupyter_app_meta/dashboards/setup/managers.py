@@ -178,7 +178,8 @@ def _voila_config(config: Config) -> Config:
     """Return Voila's configuration with our own defaults, which leave ``?theme=`` and ``?template=`` to the author."""
     own = config.get("VoilaConfiguration", {})
     defaults = {
-        **({"theme": looks.AUTO} if own.get("template") == frame.NAME else {}),
+        "template": frame.NAME,
+        **({"theme": looks.AUTO} if own.get("template", frame.NAME) == frame.NAME else {}),
         "allow_theme_override": "NOTEBOOK",
         "allow_template_override": "NOTEBOOK",
         "extension_denylist": ["@jupyter-notebook/lab-extension"],  # fails on Voila's pages

@@ -60,6 +60,10 @@ def _is_tag(given: object) -> bool:
     return isinstance(given, str) and re.fullmatch(r"([0-9a-z]{4})?", given) is not None
 
 
+def _are_folders(given: object) -> bool:
+    return isinstance(given, list | tuple) and all(_is_path(each) and os.path.isdir(each) for each in given)
+
+
 def _is_name(given: object) -> bool:
     return given is None or (isinstance(given, str) and bool(given) and not given.startswith("/"))
 
@@ -92,6 +96,7 @@ EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "quiet_timeout": (lambda given: _is_time(given) or _is_count(given), "seconds, 0 or more"),
     "examples": (_are_parameters, "a list of dicts with the path's parameters, such as [{'customer_id': '1002'}]"),
     "files": (_are_patterns, "a list of patterns such as '*.csv'"),
+    "template_paths": (_are_folders, "a list of folders that exist"),
     "max_upload": (_is_size, "a whole number of bytes, 1 or more"),
     "max_age": (_is_time, "seconds, more than 0"),
     "idle_timeout": (_is_time, "seconds, more than 0"),

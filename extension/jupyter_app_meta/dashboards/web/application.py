@@ -33,7 +33,9 @@ from ..services import Services
 from ..setup import managers
 from ..site import Plan, Site
 from ..sources import Source
-from . import access, logins, uploads
+from . import access, uploads
+from .around import logins
+from .around.settings import settings as of_pages
 from .arrivals.front import Front, public_address
 from .arrivals.listener import Listener
 from .base import NotFoundHandler, RefusalHandler
@@ -164,6 +166,7 @@ def _own_settings(site: Site) -> dict[str, Any]:
         "dashboard_on_error": site.plan.on_error,
         "dashboard_framed": site.plan.outside.is_framed,
         "dashboard_index": site.plan.index.path if site.plan.index else None,
+        **of_pages(site.plan.template_paths),
     }
 
 

@@ -6,15 +6,13 @@ An error page says nothing but its status. No route returns a request's data.
 from __future__ import annotations
 
 from contextlib import suppress
-from http import HTTPStatus
 from typing import Any
 
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader
 from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.utils import url_path_join
 from tornado import web
 
-from ... import frame
+from ...frame.pages import Pages
 from ...policy import RawRequest
 from ...server import capture, identity
 from .. import admission, hooks
@@ -23,25 +21,8 @@ from ..hooks import OnError
 from ..paths import is_devious
 from ..services import Services
 from . import cuts
+from .around import errors, headers
 from .mounted import Mounted, moved, send
-
-_loader = ChoiceLoader([PackageLoader(str(__package__), "templates"), FileSystemLoader(frame.FOLDER)])
-_templates = Environment(loader=_loader, autoescape=True)
-
-
-ADVICE = {
-    401: ("Please log in", "You need to be logged in to see this page."),
-    403: ("You may not see this page", "Ask the people who run it for access, or log in with another account."),
-    404: ("There is no such page", "The address may be misspelt, or the page has been moved."),
-    429: ("Too many pages are open", "Close some of your pages, then try again."),
-    503: ("There is no room right now", "Many people are looking. Please try again in a moment."),
-}
-"""What an error page says to a visitor: a heading and a sentence. Other statuses have their own phrase."""
-
-
-def render(name: str, /, **values: Any) -> str:
-    """Return one of our own pages."""
-    return _templates.get_template(name).render(**values)
 
 
 class Handler(Mounted, JupyterHandler):
@@ -56,6 +37,11 @@ class Handler(Mounted, JupyterHandler):
     def raw_request(self) -> RawRequest:
         """Return the request, unfiltered."""
         return capture.raw_request(self, identity.visitor(self, self.services.context.policy).user)
+
+    def shown(self, name: str, /, **values: Any) -> str:
+        """Return one of our own pages, or the deployer's in its place."""
+        pages: Pages = self.settings[errors.PAGES]
+        return pages.page(name, base_url=self.base_url, **values)
 
     def url_of(self, path: str) -> str:
         """Return the URL of a path below the base URL, as this visitor sees it."""
@@ -91,6 +77,8 @@ class Handler(Mounted, JupyterHandler):
             await self.fail(self.unnamed_status)
 
     unnamed_status = 401
+    is_seen = False
+    """Whether a visitor sees the answers, rather than a script. Only then do error pages name the visitor."""
 
     def is_unnamed(self) -> bool:
         """Whether a proxy must name each visitor (``user_header``), and neither it nor a login named this visitor."""
@@ -103,7 +91,7 @@ class Handler(Mounted, JupyterHandler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Show an error page that says nothing but the status; the log says more."""
         self.set_header("Content-Type", "text/html; charset=UTF-8")
-        self.finish(error_page(status_code, self.base_url))
+        self.finish(errors.page(self, status_code))
 
     async def refuse(self, refused: Refused) -> None:
         """Answer a request that admission refused."""
@@ -122,25 +110,9 @@ class Handler(Mounted, JupyterHandler):
         self.set_status(status)
         self.set_header("Cache-Control", "no-store")
         self.set_header("Content-Type", "text/html; charset=UTF-8")
-        await self.finish(own if own is not None else error_page(status, self.base_url, error_id))
-
-
-def error_page(status: int, base_url: str, error_id: str = "") -> str:
-    """Return our own error page."""
-    try:
-        phrase = HTTPStatus(status).phrase
-    except ValueError:
-        phrase = "Error"
-    heading, advice = ADVICE.get(status, (phrase, ""))
-    return render(
-        "error.html",
-        status=status,
-        phrase=phrase,
-        heading=heading,
-        advice=advice,
-        base_url=base_url,
-        error_id=error_id,
-    )
+        who = headers.who(self) if is_known and self.is_seen else {}
+        told = {"home": headers.home(self), **who}
+        await self.finish(own if own is not None else errors.page(self, status, error_id, **told))
 
 
 class RefusalHandler(Handler):
@@ -159,6 +131,8 @@ class RefusalHandler(Handler):
 
 class NotFoundHandler(Handler):
     """Answers every other URL, even to visitors who are not logged in."""
+
+    is_seen = True
 
     async def prepare(self, *, _redirect_to_login: bool = True) -> None:
         """Answer 404. If the visitor is known, the deployer's error page gets the user."""

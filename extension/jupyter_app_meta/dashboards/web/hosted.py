@@ -14,7 +14,7 @@ from jupyter_server.utils import url_path_join
 from jupyterlab_server.themes_handler import ThemesHandler
 from tornado import web
 
-from .base import error_page
+from .around import errors
 from .mounted import Mounted
 
 THEMES = "voila/api/themes"
@@ -60,7 +60,7 @@ def _tolerant(handler: type[web.RequestHandler]) -> type[web.RequestHandler]:
         def write_error(self, status_code: int, **kwargs: Any) -> None:
             """Say nothing but the status. jupyter_server's own page fails if it does not know the user."""
             self.set_header("Content-Type", "text/html; charset=UTF-8")
-            self.finish(error_page(status_code, self.base_url))
+            self.finish(errors.page(self, status_code))
 
     Tolerant.__name__ = Tolerant.__qualname__ = handler.__name__
     return Tolerant

@@ -11,7 +11,8 @@ from jupyter_server.auth.logout import LogoutHandler
 from ...providers.base import VisitorProvider
 from ...providers.handlers import LogoutHandler as OurLogout
 from ...server import identity
-from .base import Handler, render
+from .around import headers
+from .base import Handler
 
 
 class LogoutForm(Handler):
@@ -44,7 +45,8 @@ class LogoutForm(Handler):
         self.set_header("Cache-Control", "no-store")
         login_url = self.settings["login_url"] if self.login_available else ""
         xsrf = self.xsrf_token.decode()
-        self.finish(render("logout.html", is_done=is_done, login_url=login_url, base_url=self.base_url, xsrf=xsrf))
+        told = {"is_done": is_done, "login_url": login_url, "home": headers.home(self)}
+        self.finish(self.shown("logout.html", xsrf=xsrf, **told))
 
 
 ATTRIBUTES = ("path", "domain", "secure", "samesite", "partitioned")

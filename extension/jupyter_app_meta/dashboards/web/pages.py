@@ -24,9 +24,10 @@ from ..runs.run import Run
 from ..runs.titles import title
 from ..sources import Entry, Source
 from ..visits import Asked, Visit
-from . import headers, logins, page_script
+from . import page_script
+from .around import headers, logins
 from .arrivals.purpose import Purpose, purpose
-from .base import Handler, render
+from .base import Handler
 from .bases import rebased
 
 PATIENCE = 10
@@ -38,6 +39,8 @@ STALLED = 30
 
 class PageHandler(Handler):
     """A dashboard's page."""
+
+    is_seen = True
 
     def initialize(self, source: Source) -> None:
         """Take the object that finds the dashboard with a URL's parameters."""
@@ -63,7 +66,7 @@ class PageHandler(Handler):
         elif wanted is Purpose.GLANCE:
             self._set_headers()
             url = admitted.visit.page.url.partition("?")[0]
-            self.finish(render("glance.html", title=title(admitted.dashboard.notebook), url=url))
+            self.finish(self.shown("glance.html", title=title(admitted.dashboard.notebook), url=url))
         elif refused := admission.without_room(self.services, admitted.visit):
             await self.refuse(refused)
         else:
@@ -151,7 +154,7 @@ class PageHandler(Handler):
         async for piece in page_script.added(pieces, script):
             yield rebased(piece, options.page_base, self.base_url)
         if run.needs_login:
-            yield logins.page(visit.asked.login, run.needs_login, is_hosted=bool(options.page_base))
+            yield logins.page(self, visit.asked.login, run.needs_login, is_hosted=bool(options.page_base))
 
     def _set_headers(self) -> None:
         self.set_header("Content-Type", "text/html; charset=UTF-8")
@@ -169,6 +172,8 @@ class PageHandler(Handler):
 class IndexHandler(Handler):
     """The dashboards that a visitor may see."""
 
+    is_seen = True
+
     def initialize(self, entries: Callable[[], Awaitable[list[Entry]]]) -> None:
         """Take the function that lists the dashboards."""
         self._entries = entries
@@ -185,7 +190,7 @@ class IndexHandler(Handler):
         seen = await admission.listed(self.services, self.raw_request(), found)
         shown = await asyncio.to_thread(lambda: [self._card(entry) for entry, _ in seen])
         self.set_header("Cache-Control", "no-store")
-        await self.finish(render("index.html", dashboards=shown, base_url=self.base_url, **headers.who(self)))
+        await self.finish(self.shown("index.html", dashboards=shown, **headers.who(self)))
 
     head = get  # load balancers use HEAD; tornado sends the answer without its body
 

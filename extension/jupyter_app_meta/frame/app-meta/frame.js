@@ -51,8 +51,14 @@
     else hide();
   });
 
-  // ipywidgets gives the handle of a slider no name that a screen reader could say; the slider's label is its name.
-  function nameSliders() {
+  // A screen reader says a name for each control and picture. ipywidgets gives none to the handle of a slider, whose label
+  // is its name, to a button that has only an icon, and to a picture.
+  function name() {
+    for (const picture of document.querySelectorAll("img:not([alt])")) picture.alt = picture.title || "Picture";
+    for (const button of document.querySelectorAll("button.jupyter-button:not([aria-label], [title]):has(> i.fa)")) {
+      const icon = /fa-([a-z]+)/.exec(button.firstElementChild.className)?.[1];
+      if (icon && !button.textContent.trim()) button.setAttribute("aria-label", icon[0].toUpperCase() + icon.slice(1));
+    }
     for (const handle of document.querySelectorAll(".noUi-handle:not([aria-label])")) {
       const slider = handle.closest(".widget-inline-hbox, .widget-inline-vbox, .jupyter-widgets");
       const labels = [slider?.querySelector(".widget-label"), slider?.previousElementSibling];
@@ -60,5 +66,5 @@
       handle.setAttribute("aria-label", label?.textContent.trim() ?? "Slider");
     }
   }
-  new MutationObserver(nameSliders).observe(document, { childList: true, subtree: true });
+  new MutationObserver(name).observe(document, { childList: true, subtree: true });
 })();

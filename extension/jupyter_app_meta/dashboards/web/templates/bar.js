@@ -6,25 +6,24 @@ const STYLE = `
     padding: 16px max(16px, env(safe-area-inset-right)) max(16px, env(safe-area-inset-bottom)) max(16px, env(safe-area-inset-left)); }
   @media print { :host { display: none; } }
   div { display: flex; align-items: center; gap: 12px; box-sizing: border-box; width: fit-content; max-width: 560px;
-    min-height: 52px; margin: 0 auto; padding: 8px 8px 8px 16px; border: 1px solid #d0d7de; border-radius: 12px;
-    background: #fff; color: #1f2328; box-shadow: 0 8px 24px #1f232833; pointer-events: auto;
-    font: 15px/1.4 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
-  div.dark { border-color: #444c56; background: #22272e; color: #e6edf3; box-shadow: 0 8px 24px #0009; }
+    min-height: 52px; margin: 0 auto; padding: 8px 8px 8px 16px; border: 1px solid var(--line); border-radius: 12px;
+    background: var(--am-raised, #fff); color: var(--am-ink, #1c2530); box-shadow: 0 8px 28px #0003;
+    --line: var(--am-edge, #848d97); --accent: var(--am-accent, #0b5fb8); --text: var(--am-on-accent, #fff); --wrong: var(--am-wrong, #b3261e); pointer-events: auto;
+    font: 15px/1.4 var(--am-font, system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif); }
+  div.dark { background: var(--am-raised, #1b2129); color: var(--am-ink, #e7ebf0); box-shadow: 0 8px 24px #0009; --line: var(--am-edge, #7d8894);
+    --accent: var(--am-accent, #79b8ff); --text: var(--am-on-accent, #0d1b2a); --wrong: var(--am-wrong, #ff9a91); }
   div[hidden] { display: none; }
   p { flex: 1; margin: 0; padding: 6px 8px 6px 0; text-wrap: balance; }
-  i { flex: none; width: 10px; height: 10px; border-radius: 50%; background: #cf222e; }
-  .dark i { background: #ff7b72; }
-  i.busy { background: none; border: 2px solid #0969da; border-right-color: transparent; animation: turn 1s linear infinite; }
-  .dark i.busy { border-color: #58a6ff; border-right-color: transparent; }
+  i { flex: none; width: 10px; height: 10px; border-radius: 50%; background: var(--wrong); }
+  i.busy { background: none; border: 2px solid var(--accent); border-right-color: transparent; animation: turn 1s linear infinite; }
   @keyframes turn { to { rotate: 1turn; } }
   @media (prefers-reduced-motion: reduce) { i.busy { animation-duration: 6s; } }
   button { flex: none; min-height: 36px; margin: 0; padding: 0 16px; border: 0; border-radius: 8px; cursor: pointer;
-    font: inherit; font-weight: 600; background: #0969da; color: #fff; }
-  button:hover { background: #0757b5; }
+    font: inherit; font-weight: 600; background: var(--accent); color: var(--text); }
+  button:hover { filter: brightness(1.08); }
   button.quiet { min-width: 36px; padding: 0; background: none; color: inherit; font-weight: 400; font-size: 20px; }
   button.quiet:hover { background: #8c959f33; }
-  button:focus-visible { outline: 2px solid #0969da; outline-offset: 2px; }
-  .dark button:focus-visible { outline-color: #58a6ff; }
+  button:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
   button[hidden] { display: none; }`;
 
 const bar = {

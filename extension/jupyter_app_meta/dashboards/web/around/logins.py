@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from jupyter_server.auth.identity import IdentityProvider
 from jupyter_server.utils import url_path_join
 from tornado.httputil import url_concat
 
-from ...providers.base import SessionProvider
-from ..services import Services
-from .base import Handler, render
+from ....providers.base import SessionProvider
+from ...services import Services
+
+if TYPE_CHECKING:
+    from ..base import Handler
 
 NOBODY = (
     "Nobody is authenticated here: require_user() refuses everybody. Choose --users, --oidc-issuer or --proxy-header."
@@ -37,7 +40,7 @@ def address(handler: Handler) -> str:
     return url_concat(url_path_join(handler.base_url, "login"), {"next": handler.request.uri or ""})
 
 
-def page(login: str, error_id: str, *, is_hosted: bool = False) -> str:
+def page(handler: Handler, login: str, error_id: str, *, is_hosted: bool = False) -> str:
     """Return the HTML that covers a page that needs a login; inside a host, the host logs visitors in."""
     going = json.dumps(login).replace("<", "\\u003c").replace("&", "\\u0026")
-    return render("members.html", login=login, going=going, error_id=error_id, is_hosted=is_hosted)
+    return handler.shown("members.html", login=login, going=going, error_id=error_id, is_hosted=is_hosted)

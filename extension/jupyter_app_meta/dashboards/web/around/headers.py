@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jupyter_server.utils import url_path_join
 
-from ... import frame
-from .. import admission
-from ..runs.titles import title
+from .... import frame
+from ... import admission
+from ...runs.titles import title
 from . import logins
-from .base import Handler, render
+
+if TYPE_CHECKING:
+    from ..base import Handler
 
 BEGUN = 'id="rendered_cells"'
 """Where the cells of a page begin. What looks like the mark after it is the author's."""
@@ -23,9 +25,13 @@ BEGUN = 'id="rendered_cells"'
 
 def header(handler: Handler, notebook: Path) -> str:
     """Return the header of a notebook's page for the visitor of this request."""
+    return handler.shown("header.html", title=title(notebook), home=home(handler), **who(handler))
+
+
+def home(handler: Handler) -> str:
+    """Return the address of the index; empty if there is none."""
     index = handler.settings["dashboard_index"]
-    home = url_path_join(handler.base_url, index) if index else ""
-    return render("header.html", title=title(notebook), home=home, **who(handler))
+    return url_path_join(handler.base_url, index) if index else ""
 
 
 def who(handler: Handler) -> dict[str, Any]:
