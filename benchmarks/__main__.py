@@ -19,6 +19,7 @@ NAMES = (
     "kernel_import",
     "idle_memory",
     "dashboards",
+    "seen",
     "asgi",
     "state.cells",
     "state.pages",

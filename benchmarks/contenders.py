@@ -135,11 +135,20 @@ def home(ask: str, notebooks: Mapping[str, str] = NOTEBOOKS) -> Iterator[Path]:
 
 
 @contextmanager
-def ours(name: str, warm: int, notebooks: Mapping[str, str] = NOTEBOOKS) -> Iterator[Contender]:
-    """Run our own server, with so many kernels ahead of each notebook."""
+def ours(name: str, warm: int, notebooks: Mapping[str, str] = NOTEBOOKS, *options: str) -> Iterator[Contender]:
+    """Run our own server, with so many kernels ahead of each notebook, and these further options."""
     with home(OURS, notebooks) as folder:
         port = free_port()
-        argv = ["-m", "jupyter_app_meta.cli", "serve", ".", f"--port={port}", "--no-browser", f"--warm={warm}"]
+        argv = [
+            "-m",
+            "jupyter_app_meta.cli",
+            "serve",
+            ".",
+            f"--port={port}",
+            "--no-browser",
+            f"--warm={warm}",
+            *options,
+        ]
         with launched(folder, argv, f"http://127.0.0.1:{port}/", env=environment()) as server:
             yield Contender(name, OURS, server, "{}")
 

@@ -32,12 +32,12 @@ def measure(quick: bool = False) -> list[Row]:
     """Return what each contender takes."""
     rounds, crowds = (2, 1) if quick else (5, 2)
     rows: list[Row] = []
-    with contenders() as running, _browser() as browser:
+    with contenders() as running, browser() as chromium:
         note("dashboards: the pools fill")
         settle(running, 180)
         for notebook in NOTEBOOKS:
             alone = _in_turns(running, rounds, notebook, lambda c, n: c.visit(n, next(_people)), "alone")
-            dom = _in_turns(running, rounds, notebook, lambda c, n: _dom(browser, c, n), "in a browser")
+            dom = _in_turns(running, rounds, notebook, lambda c, n: _dom(chromium, c, n), "in a browser")
             crowd = _in_turns(running, crowds, notebook, _crowd, "ten at once")
             rows += [*_alone_rows(notebook, alone), *_dom_rows(notebook, dom), *_crowd_rows(notebook, crowd)]
             rows += _cost_rows(notebook, running, 3)
@@ -103,12 +103,13 @@ def _crowd(contender: Contender, notebook: str) -> float:
 
 
 @contextmanager
-def _browser() -> Iterator[Browser]:
+def browser() -> Iterator[Browser]:
+    """Run a headless chromium."""
     path = next(found for name in ("chromium", "google-chrome") if (found := shutil.which(name)))
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
+        made = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield made
+        made.close()
 
 
 def _milliseconds(times: list[float]) -> Spread:

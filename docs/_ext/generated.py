@@ -73,7 +73,7 @@ OWNERS = {cls.__name__: cls for cls in (AppMetaExtension, Serve, *PROVIDERS)}
 
 OF_VOILA = {
     "VoilaConfiguration.template": "The template of pages: app-meta, or an installed one of Voila's such as lab.",
-    "VoilaConfiguration.theme": "The theme of pages: light, dark, or with app-meta that of the visitor's system (auto).",
+    "VoilaConfiguration.theme": "The theme of pages: light, dark, or the visitor's own (auto, with app-meta only).",
 }
 """The options of Voila's that have a short form, and what they do here."""
 
