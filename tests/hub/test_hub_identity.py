@@ -167,6 +167,14 @@ STRANGERS: dict[str, Callable[[Hub], Guest]] = {
 }
 
 
+@in_one_mode
+def test_service_of_a_users_name_has_a_state_of_its_own(hub: Hub, arrive: Callable[[str], Guest], kernel: str) -> None:
+    """The owner finds in a script what she stored in her browser; the service that is called as she is does not."""
+    count = "from jupyter_app_meta import visitor; print(visitor.state.add('visits'))"
+    people = ("owner", "service of the owner's name", "owner's script", "guest")
+    assert [arrive(who).connect(kernel).run(count).text for who in people] == ["1\n", "1\n", "2\n", "1\n"]
+
+
 @pytest.mark.parametrize("who", STRANGERS)
 def test_stranger_reaches_no_kernel(hub: Hub, arrive: Callable[[str], Guest], kernel: str, who: str) -> None:
     """Without a login or a share there is no page, no kernel and no connection, and a kernel hears nothing."""

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from harness import eventually, serving
+from harness import TOKEN, Server, eventually, serving
 
 from jupyter_app_meta.state.keys import Scope
 from jupyter_app_meta.state.stores.open import open_store
@@ -44,14 +44,26 @@ def rows(file: Path) -> set[str]:
         return {json.loads(key) for (key,) in db.execute("SELECT key FROM entries")}
 
 
-def test_a_server_erases_what_is_over(tmp_path: Path) -> None:
-    """A value whose time is up leaves the file soon after a server starts; other values stay."""
+def test_a_server_erases_what_is_over_and_knows_its_owner(tmp_path: Path) -> None:
+    """A value whose time is up leaves the file soon after a server starts, others stay. The owner is one person."""
     file = tmp_path / "data" / "app-meta" / "state.db"
     store, scope = open_store(f"sqlite:///{file}"), Scope("shared", '["/","run","/page"]')
     store.apply(scope, {}, {"over": "1"}, (), 0.001)
     store.apply(scope, {}, {"stays": "1"}, (), None)
     store.close()
     assert rows(file) == {"over", "stays"}
-    with serving(tmp_path):
+    with serving(tmp_path) as server:
         eventually(lambda: "over" not in rows(file))
         assert "stays" in rows(file)
+        the_owner_is_one_person(server)
+
+
+def the_owner_is_one_person(server: Server) -> None:
+    """Who holds the token of their own server has one state in each browser, and in a script without cookies."""
+    first, second = server.visitor(), server.visitor()
+    script = server.visitor(token=False, headers={"Authorization": f"token {TOKEN}"})
+    kernel = first.start_kernel()
+    code = "from jupyter_app_meta import app_meta, visitor; print(app_meta().user.username, visitor.state.add('n'))"
+    said = [one.connect(kernel).run(code).text.split() for one in (first, second, script)]
+    assert [int(count) for _, count in said] == [1, 2, 3]
+    assert len({name for name, _ in said}) == 3  # their random names are three
