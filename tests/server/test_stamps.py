@@ -10,6 +10,7 @@ import struct
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -113,6 +114,32 @@ def test_each_message_has_its_own_stamp() -> None:
     assert believed(first).user == believed(second, "other").user
     with pytest.raises(BadStamp):
         believed(first, "other")
+
+
+class Counted:
+    """Grants that are numbered."""
+
+    def __init__(self) -> None:
+        self.made = 0
+
+    def token(self, *_: object) -> str:
+        """Return the next grant."""
+        self.made += 1
+        return f"grant-{self.made}"
+
+
+def test_grant_is_made_anew_before_it_expires(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a day later by the clock on the wall, which goes on while a computer sleeps, or after it was set back."""
+    connection, now = stamps(context(grants=Counted())), [1_800_000_000.0]
+    monkeypatch.setattr("jupyter_app_meta.server.messages.stamps.time", SimpleNamespace(time=lambda: now[0]))
+
+    def grant() -> str | None:
+        return wire.grant(payload(connection.message(unpacked({}))["metadata"]))
+
+    assert grant() == grant() == "grant-1"
+    for later, expected in ((11 * 3600, "grant-1"), (2 * 3600, "grant-2"), (25 * 3600, "grant-3"), (-7200, "grant-4")):
+        now[0] += later
+        assert grant() == expected
 
 
 def test_metadata_stays_beside_the_stamp() -> None:

@@ -23,7 +23,7 @@ from . import objects
 from .objects import Json
 
 RENEWED = 12 * 60 * 60
-"""Seconds after which a payload is made anew, so that the grant in it does not expire."""
+"""Seconds after which a payload is made anew, by the wall clock, so that the grant in it does not expire."""
 
 
 class Unreadable(ValueError):
@@ -50,17 +50,17 @@ class Stamps:
         self._context, self._key, self._raw = context, key, raw
         self._identity, self._session = identity, session
         self._allowed = allowed
-        self._version, self._due = -1, 0.0
+        self._version, self._made = -1, 0.0
         self._signer: wire.Signer | None = None
         self._warned = False
 
     def signer(self) -> wire.Signer | None:
         """Return the signer of the connection's present payload; None if the kernel's key is not known."""
         version = self._context.origins.version(self._session.kernel_id or "")
-        if version != self._version or time.monotonic() >= self._due:
+        if version != self._version or not 0 <= time.time() - self._made < RENEWED:
             pending: wire.Claim | None = "pending" if self._raw is None else None
             self._signer = wire.Signer(self._key, self._payload(pending)) if self._key else None
-            self._version, self._due = version, time.monotonic() + RENEWED
+            self._version, self._made = version, time.time()
         return self._signer
 
     def claim(self) -> wire.Signer | None:
