@@ -32,8 +32,8 @@ from .errors import (
     UnknownVersion,
     Unstorable,
 )
-from .kernel.context import app_meta, session
-from .kernel.visitors import shared, visitor
+from .kernel.context import app_meta
+from .kernel.visitors import session, shared, visitor
 from .model import AppMeta, HTTPRequest, SessionInfo, User
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pytest
 from jupyter_app_meta.state.changes import Changes
 from jupyter_app_meta.state.grants import Claims
 from jupyter_app_meta.state.keys import Identity, Scope, Space
-from jupyter_app_meta.state.operations import Changed
+from jupyter_app_meta.state.live.events import Changed
 from jupyter_app_meta.state.stores.base import RESYNC, Notice, Store
 from jupyter_app_meta.state.stores.open import open_store
 

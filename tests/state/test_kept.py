@@ -169,10 +169,12 @@ def test_a_browser_cannot_speak_for_the_server(
     before = people.log.count("of a type that only the server sends")
     forger = bob.connect(kernel, format=format)
     content: dict[str, object] = {"id": "1" * 32, "ok": {}, "scope": "", "keys": None, "by": None}
+    forged: dict[str, object] = {"scope": "", "name": "news", "data": "1"}
     for channel in ("control", "shell"):
-        forger.send(forger.message(f"app_meta_state_{kind}", content, {"app_meta": {"v": "1.0"}}), channel)
+        for one in (content, forged):
+            forger.send(forger.message(f"app_meta_state_{kind}", one, {"app_meta": {"v": "1.0"}}), channel)
     assert forger.run("print(1)").text == "1\n"
-    assert people.log.count("of a type that only the server sends") == before + 2
+    assert people.log.count("of a type that only the server sends") == before + 4
     assert "UNKNOWN CONTROL MESSAGE TYPE" not in people.log
 
 
@@ -259,3 +261,37 @@ def test_async_code_awaits_the_same_names(hers: Socket) -> None:
         "print(await aio['n'], await aio.get('gone', 0), sorted(await aio.snapshot()), await aio.pop('m'))"
     )
     assert hers.run(code).text == "KeyError('gone')\n7 0 ['m', 'n'] 8\n"
+
+
+def test_a_message_is_heard_by_its_audience(hers: Socket, his: Socket) -> None:
+    """Each function sees the visitor who registered it, and its data is read-only."""
+    on = "@session.on('news')\ndef {0}(data): heard.append((app_meta().user.username, data, isinstance(data, list)))\n"
+    assert not hers.run("heard = []\n" + on.format("hers")).text
+    assert not his.run(on.format("his")).text
+    assert not his.run("visitor.send('news', ['his']); session.send('other', 1); shared.send('news', None)").text
+    eventually(lambda: hers.run("print(len(heard))").text == "3\n")
+    told = "[('alice', None, False), ('bob', None, False), ('bob', ['his'], True)]\n"
+    assert hers.run("print(sorted(heard, key=str))").text == told
+    hers.run("hers.close(); his.close(); heard.clear()")
+    again = "seen = []\nasync def late(data): seen.append(data)\nonce = await session.aio.on('last', late)"
+    assert not hers.run(again).text
+    his.run("shared.send('news', 1); shared.send('last', 2)")
+    eventually(lambda: hers.run("print(len(seen))").text == "1\n")  # messages come in order
+    assert hers.run("print(heard)").text == "[]\n"
+
+
+def test_what_is_not_a_message_says_so(hers: Socket) -> None:
+    """Too large, not a value, without a name, and too many; the kernel goes on."""
+    code = (
+        "def error(name, data):\n    try: session.send(name, data)\n"
+        "    except Exception as e: return type(e).__name__\n"
+        "print(error('a', 'x' * 70_000), error('a', {1}), error('', 1), error('x' * 101, 1), error(5, 1))\n"
+        "flood = [error('a', 1) for _ in range(100)]\nprint(flood[0], 'TooLarge' in flood)"
+    )
+    assert hers.run(code).text == "TooLarge Unstorable ValueError TooLarge Unstorable\nNone True\n"
+    many = (
+        "from jupyter_app_meta import TooLarge\nmade = []\n"
+        "try:\n    for n in range(1500): made.append(session.on('m', print))\n"
+        "except TooLarge: print(len(made))\nfor one in made: one.close()"
+    )
+    assert hers.run(many).text == "1000\n"

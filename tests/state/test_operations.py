@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from jupyter_app_meta.errors import Conflict, NoVisitor, PolicyError, StateUnavailable, TooLarge, Unstorable
 from jupyter_app_meta.state import forms, keys, operations
 from jupyter_app_meta.state.forms import Misunderstood
+from jupyter_app_meta.state.live.events import Changed, Sent, read_event, write_event
 from jupyter_app_meta.state.operations import (
     Add,
     Apply,
-    Changed,
     Clear,
     Done,
     Failed,
@@ -28,11 +28,9 @@ from jupyter_app_meta.state.operations import (
     read_answer,
     read_entries,
     read_entry,
-    read_event,
     read_request,
     request_id,
     write_answer,
-    write_event,
     write_request,
 )
 
@@ -216,4 +214,11 @@ def test_results_have_their_form() -> None:
 def test_an_event_is_read_as_it_was_written(scope: str, changed: tuple[str, ...] | None, by: str | None) -> None:
     """A change of some keys, or of any."""
     event = Changed(scope, changed, by)
+    assert read_event(through_the_wire(write_event(event))) == event
+
+
+@given(st.text(), st.text("abc é😀", min_size=1, max_size=100), st.text(st.characters(max_codepoint=127)))
+def test_a_message_is_read_as_it_was_written(scope: str, name: str, data: str) -> None:
+    """Its data is a text that is not looked at here."""
+    event = Sent(scope, name, data)
     assert read_event(through_the_wire(write_event(event))) == event

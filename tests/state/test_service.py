@@ -16,10 +16,10 @@ from jupyter_app_meta.errors import TooLarge
 from jupyter_app_meta.state import grants
 from jupyter_app_meta.state.grants import LIFETIME, Claims
 from jupyter_app_meta.state.keys import Identity, Space, scope_of
+from jupyter_app_meta.state.live.events import Changed
 from jupyter_app_meta.state.operations import (
     Add,
     Apply,
-    Changed,
     Clear,
     Forget,
     Operation,

@@ -22,16 +22,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from .. import wire
 from ..errors import BadStamp, NotClaimed, UnknownVersion
-from ..model import AppMeta, SessionInfo
+from ..model import AppMeta
 from . import claims, threads, workers
 from .messages import Message, carried_in, parent_of, this_kernel
-
-if TYPE_CHECKING:
-    from .state.mapping import State
 
 
 class Bound(NamedTuple):
@@ -239,47 +236,3 @@ def take_gateway_key() -> bytes | None:
 @lru_cache(maxsize=4)
 def _warn_once(text: str) -> None:
     warnings.warn(text, RuntimeWarning, stacklevel=2)
-
-
-class CurrentSession:
-    """The session of the running code, looked up anew at each use: ``session.get("client_id")``."""
-
-    __slots__ = ()
-
-    def _now(self) -> SessionInfo:
-        return app_meta().session
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """Return a field of the session, or the default if it is not known."""
-        return self._now().get(name, default)
-
-    def __getitem__(self, name: str) -> Any:
-        return self._now()[name]
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return getattr(self._now(), name)
-
-    @property
-    def state(self) -> State:
-        """What is stored for this browser tab; in an editor, for this person's open notebook."""
-        from .state.asked import state_of
-
-        return state_of("session")
-
-    def keys(self) -> tuple[str, ...]:
-        """The names of the fields."""
-        return self._now().keys()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.keys())
-
-    def __len__(self) -> int:
-        return len(self.keys())
-
-    def __repr__(self) -> str:
-        return repr(self._now())
-
-
-session = CurrentSession()

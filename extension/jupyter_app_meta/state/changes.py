@@ -16,7 +16,7 @@ from threading import Lock
 from ..errors import TooLarge
 from .grants import Claims
 from .keys import Scope
-from .operations import Changed
+from .live.events import Changed
 from .stores.base import Closeable, Notice, Store
 
 WATCHES = 256

@@ -15,6 +15,7 @@ TEXT_LIMIT = 16 * 1024 * 1024  # characters of all values of one message
 GRANT_LIMIT = 4096  # characters
 TTL_LIMIT = 100 * 366 * 86_400.0  # seconds
 INT_LIMIT = 2**63
+MESSAGE_NAME, MESSAGE_DATA = 100, 64 * 1024  # characters of the name and of the data, which is ASCII, of a message
 
 _id_format = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -53,6 +54,18 @@ def text(value: object, name: str, limit: int) -> str:
     if not isinstance(value, str) or len(value) > limit:
         raise Misunderstood(f"{name} does not have its form")
     return value
+
+
+def message_name(value: object) -> str:
+    """Return the name of a message between pages."""
+    found = text(value, "name", MESSAGE_NAME)
+    need(bool(found) and found.encode("utf-8", "ignore").decode() == found, "name")  # no half of a surrogate pair
+    return found
+
+
+def message_data(value: object) -> str:
+    """Return the text of a message's data."""
+    return text(value, "data", MESSAGE_DATA)
 
 
 def key(value: object, name: str) -> str:

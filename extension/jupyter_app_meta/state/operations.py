@@ -3,9 +3,9 @@
     request = {"v": 1, "id", "grant", "scope", "op": "read",  "keys": [key, …] or null}
               {…, "op": "apply", "expects": {key: version, 0 for absent}, "puts": {key: text}, "drops": [key, …], "ttl"}
               {…, "op": "add", "key", "amount"}
-              {…, "op": "clear" | "forget" | "watch" | "unwatch"}
+              {…, "op": "send", "name", "data": text}
+              {…, "op": "clear" | "forget" | "watch" | "unwatch" | "listen" | "unlisten"}
     reply   = {"id", "ok": …} | {"id", "error": name, "text", "key", "may_have_happened"}
-    event   = {"scope": name that the answer to "watch" gave, "keys": [key, …] or null, "by"}
 
 1. What is not understood is refused: an unknown operation, a field too many, a field of another type. The answer to a
    request that was half understood would be about something else than what was asked.
@@ -79,7 +79,25 @@ class Unwatch:
     """Send no more events. Answer: null."""
 
 
-Operation: TypeAlias = Read | Apply | Add | Clear | Forget | Watch | Unwatch
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a message to the pages of the audience that listen now. Answer: null."""
+
+    name: str
+    data: str  #: the text of a value
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Send an event for each message to this page, its visitor or everybody. Answer: the name that the events have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unlisten:
+    """Send no more events of messages. Answer: null."""
+
+
+Operation: TypeAlias = Read | Apply | Add | Clear | Forget | Watch | Unwatch | Send | Listen | Unlisten
 Entries: TypeAlias = dict[str, tuple[str, int]]
 
 
@@ -130,15 +148,6 @@ class Failed:
 
 
 Answer: TypeAlias = Done | Failed
-
-
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """An event: other code has changed these keys, or any key if ``keys`` is None."""
-
-    scope: str  #: as the answer to Watch names it; empty if any scope may have changed
-    keys: tuple[str, ...] | None = None
-    by: str | None = None  #: the display name of who changed it, where that is known
 
 
 def write_request(request: Request) -> dict[str, Any]:
@@ -199,19 +208,6 @@ def read_answer(content: object) -> Answer:
     return Failed(forms.ident(fields["id"]), fields["error"], text, key, fields["may_have_happened"])
 
 
-def write_event(event: Changed) -> dict[str, Any]:
-    """Return the content of the message."""
-    return {"scope": event.scope, "keys": None if event.keys is None else [*event.keys], "by": event.by}
-
-
-def read_event(content: object) -> Changed:
-    """Return the event of a message; raise forms.Misunderstood for any other content."""
-    fields = forms.fields(content, {"scope", "keys", "by"})
-    scope = forms.text(fields["scope"], "scope", forms.KEY_LIMIT)
-    by = None if fields["by"] is None else forms.text(fields["by"], "by", forms.KEY_LIMIT)
-    return Changed(scope, forms.some_keys(fields["keys"], "keys"), by)
-
-
 def read_entries(result: object) -> Entries:
     """Return the answer to Read."""
     forms.need(isinstance(result, dict) and len(result) <= forms.KEYS_LIMIT, "ok")
@@ -234,6 +230,8 @@ def _written(operation: Operation) -> dict[str, Any]:
             return {"op": "apply", "expects": {**expects}, "puts": {**puts}, "drops": [*drops], "ttl": ttl}
         case Add(key, amount):
             return {"op": "add", "key": key, "amount": amount}
+        case Send(name, data):
+            return {"op": "send", "name": name, "data": data}
     return {"op": type(operation).__name__.lower()}
 
 
@@ -252,6 +250,10 @@ def _read_add(fields: dict[str, Any]) -> Add:
     return Add(forms.key(fields["key"], "key"), forms.amount(fields["amount"], "amount"))
 
 
+def _read_send(fields: dict[str, Any]) -> Send:
+    return Send(forms.message_name(fields["name"]), forms.message_data(fields["data"]))
+
+
 _Reader: TypeAlias = tuple[tuple[str, ...], Callable[[dict[str, Any]], Operation]]
 _READERS: Mapping[str, _Reader] = {
     "read": (("keys",), lambda fields: Read(forms.some_keys(fields["keys"], "keys"))),
@@ -261,4 +263,7 @@ _READERS: Mapping[str, _Reader] = {
     "forget": ((), lambda fields: Forget()),
     "watch": ((), lambda fields: Watch()),
     "unwatch": ((), lambda fields: Unwatch()),
+    "send": (("name", "data"), _read_send),
+    "listen": ((), lambda fields: Listen()),
+    "unlisten": ((), lambda fields: Unlisten()),
 }

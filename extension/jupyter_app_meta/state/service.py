@@ -16,12 +16,29 @@ from typing import Any
 
 from ..errors import StateError, StateUnavailable, Unstorable
 from . import grants, operations, values
-from .changes import Changes, Send
+from .changes import Changes
 from .forms import Misunderstood
 from .grants import Claims
 from .keys import Identity, Scope, scope_of
+from .live.events import Event
+from .live.relay import Relay
 from .once import Busy, Once
-from .operations import Add, Apply, Clear, Done, Failed, Forget, Operation, Read, Request, Unwatch, Watch
+from .operations import (
+    Add,
+    Apply,
+    Clear,
+    Done,
+    Failed,
+    Forget,
+    Listen,
+    Operation,
+    Read,
+    Request,
+    Send,
+    Unlisten,
+    Unwatch,
+    Watch,
+)
 from .quota import Quota
 from .stores.base import Entry, Notice, Store, Where
 
@@ -29,6 +46,7 @@ PREFERENCE_LIMIT = 200
 """Characters of a preference."""
 
 Content = dict[str, Any]
+Tell = Callable[[str, Event], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +63,15 @@ class Rules:
 class Service:
     """Answers the requests of kernels. Its methods block, and are safe to call from any thread."""
 
-    __slots__ = ("_log", "_once", "_quota", "_rules", "_store", "changes")
+    __slots__ = ("_log", "_once", "_quota", "_rules", "_store", "changes", "relay")
 
-    def __init__(self, store: Store, rules: Rules, send: Send, log: logging.Logger) -> None:
-        """``send`` passes an event to a kernel, from any thread."""
+    def __init__(self, store: Store, rules: Rules, tell: Tell, log: logging.Logger) -> None:
+        """``tell`` passes an event to a kernel, from any thread."""
         self._store, self._rules, self._log = store, rules, log
         self._quota = Quota(store, rules.limits)
         self._once: dict[str, Once] = {}
-        self.changes = Changes(store, send)
+        self.changes = Changes(store, tell)
+        self.relay = Relay(store, tell, rules.not_before)
 
     def answer(self, kernel_id: str, content: object, tab: str | None = None) -> Content | None:
         """Return the content of the answer to a message of this kernel, whose page is in ``tab`` as the server knows.
@@ -88,13 +107,19 @@ class Service:
         self._quota.forget(new)
 
     def restarted(self, kernel_id: str) -> None:
-        """Forget what the process of a kernel watches, because it has another process."""
+        """Forget what the process of a kernel watches and hears, because it has another process."""
         self.changes.ended(kernel_id)
+        self.relay.ended(kernel_id)
 
     def ended(self, kernel_id: str) -> None:
         """Forget a kernel that has ended."""
         self._once.pop(kernel_id, None)
-        self.changes.ended(kernel_id)
+        self.restarted(kernel_id)
+
+    def close(self) -> None:
+        """Tell kernels nothing more."""
+        self.changes.close()
+        self.relay.close()
 
     def _answer(self, kernel_id: str, request_id: str, content: object, tab: str | None) -> Done | Failed:
         try:
@@ -135,10 +160,21 @@ class Service:
                 return self._erase(claims, scope, Where(scope=scope.id))
             case Forget():
                 return self._forget(claims)
+        return self._told(claims, scope, operation)
+
+    def _told(self, claims: Claims, scope: Scope, operation: Operation) -> Any:
+        """Do what is about events, and return the answer."""
+        match operation:
             case Watch():
                 return self.changes.watch(claims, scope)
             case Unwatch():
                 return self.changes.unwatch(claims, scope)
+            case Send():
+                return self.relay.send(claims, scope, operation)
+            case Listen():
+                return self.relay.listen(claims, scope)
+            case Unlisten():
+                return self.relay.unlisten(claims)
 
     def _forget(self, claims: Claims) -> int:
         # The audience of the message does not count: that of `shared` has no identity, and would mean everybody.

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import warnings
 from functools import cache
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ...errors import NoVisitor, StateNotKept, StateUnavailable
-from ...state.operations import Operation
+from ...state.operations import Listen, Operation, Send, Unlisten
 from .. import context, messages
 from ..messages import this_kernel
 from . import asking
@@ -22,12 +22,18 @@ from .mapping import State
 from .memory import Memory
 from .seeds import memories_of
 
+if TYPE_CHECKING:
+    from .receiving import Receiver
+
 NOT_KEPT = (
     "There is no server here, so state is kept in the memory of this process and is gone when it ends. "
     "Seed it in tests with fake_request(state={...}, shared={...})."
 )
 
+_UNSTORED = (Send, Listen, Unlisten)
+
 _own: dict[str, Memory] = {}
+_receivers: list[Receiver] = []
 
 
 @cache
@@ -47,7 +53,7 @@ class Asked:
     def __call__(self, operation: Operation) -> Any:
         """Return the result of an operation, as ``operations`` describes it."""
         seen = self._seen()
-        memory = self._memory(seen)
+        memory = self._memory(seen, warns=not isinstance(operation, _UNSTORED))
         if memory is not None:
             return memory(operation)
         if seen.grant is None:
@@ -70,7 +76,7 @@ class Asked:
             return None
         if warns:
             _warn()
-        return _own.setdefault(self.audience, Memory())
+        return _own.setdefault(self.audience, Memory(receivers=_receivers))
 
 
 def _why_not(seen: context.Seen) -> Exception:

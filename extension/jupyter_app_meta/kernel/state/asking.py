@@ -22,18 +22,19 @@ from ... import wire
 from ...errors import AppMetaError, StateError, StateUnavailable, TooLarge
 from ...state import messages
 from ...state.forms import TEXT_LIMIT, Misunderstood
+from ...state.live.events import Event, read_event
 from ...state.operations import (
     Answer,
     Apply,
-    Changed,
     Done,
+    Listen,
     Operation,
     Read,
     Request,
+    Unlisten,
     Unwatch,
     Watch,
     read_answer,
-    read_event,
     write_request,
 )
 from .. import context
@@ -41,10 +42,10 @@ from .. import context
 FIRST = 0.2
 """Seconds until a question is sent again. Each further time it is twice as long."""
 
-_HARMLESS = (Read, Watch, Unwatch)
+_HARMLESS = (Read, Watch, Unwatch, Listen, Unlisten)
 
 _waiting: dict[str, SimpleQueue[Answer]] = {}
-_heard: list[Callable[[Changed], object]] = []
+_heard: list[Callable[[Event], object]] = []
 
 
 def ask(kernel: Any, grant: str, audience: str, operation: Operation) -> Any:
@@ -90,8 +91,8 @@ def _send(kernel: Any, link: bytes, content: dict[str, Any]) -> None:
     stream.io_loop.add_callback(session.send, stream, message, ident=link)  # the socket belongs to that thread
 
 
-def on_event(heard: Callable[[Changed], object]) -> None:
-    """Call this function on the control thread for each change that the server tells of. Idempotent."""
+def on_event(heard: Callable[[Event], object]) -> None:
+    """Call this function on the control thread for each event of the server. Idempotent."""
     if heard not in _heard:
         _heard.append(heard)
 

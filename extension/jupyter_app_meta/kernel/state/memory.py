@@ -6,11 +6,14 @@ import time
 from collections.abc import Callable, Iterable
 from math import isfinite
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...errors import Conflict
 from ...state import values
-from ...state.operations import Add, Apply, Clear, Forget, Operation, Read, Unwatch, Watch
+from ...state.operations import Add, Apply, Clear, Forget, Listen, Operation, Read, Send, Unlisten, Unwatch, Watch
+
+if TYPE_CHECKING:
+    from .receiving import Receiver
 
 
 class _Held(NamedTuple):
@@ -20,17 +23,36 @@ class _Held(NamedTuple):
 
 
 class Memory:
-    """The entries of one scope. It is safe to use from any thread."""
+    """The entries of one scope. It is safe to use from any thread.
 
-    __slots__ = ("_clock", "_held", "_limits", "_lock", "_version")
+    ``receivers`` are the functions of all scopes of the process, or of one fake, that receive messages.
+    """
 
-    def __init__(self, limits: values.Limits | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    __slots__ = ("_clock", "_held", "_limits", "_lock", "_receivers", "_version")
+
+    def __init__(
+        self,
+        limits: values.Limits | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        receivers: list[Receiver] | None = None,
+    ) -> None:
+        self._receivers = [] if receivers is None else receivers
         self._limits, self._clock, self._lock = limits or values.Limits(), clock, Lock()
         self._held: dict[str, _Held] = {}
         self._version = 0
 
     def __call__(self, operation: Operation) -> Any:
-        """Return the result of an operation, as ``operations`` describes it."""
+        """Return the result of an operation, as ``operations`` describes it; the receivers as the answer to Listen."""
+        match operation:
+            case Send(name, data):
+                for receiver in tuple(self._receivers):
+                    receiver.take(name, data)
+                return None
+            case Listen() | Unlisten():
+                return self._receivers
+        return self._stored(operation)
+
+    def _stored(self, operation: Operation) -> Any:
         with self._lock:
             self._drop_expired()
             match operation:

@@ -20,11 +20,12 @@ _of: dict[int, Memories] = {}
 def seeded(state: Mapping[str, Any] | None, shared: Mapping[str, Any] | None) -> Memories:
     """Return memories: ``state`` is what a tab and a visitor begin with, ``shared`` is what is shared."""
     begins = {"session": state, "visitor": state, "preferences": None, "shared": shared}
-    return {audience: _memory(begins[audience] or {}) for audience in AUDIENCES}
+    receivers: list[Any] = []
+    return {audience: _memory(begins[audience] or {}, receivers) for audience in AUDIENCES}
 
 
-def _memory(begin: Mapping[str, Any]) -> Memory:
-    memory = Memory()
+def _memory(begin: Mapping[str, Any], receivers: list[Any]) -> Memory:
+    memory = Memory(receivers=receivers)
     if puts := {values.check_key(key): values.encode(value) for key, value in begin.items()}:
         memory(Apply(puts=puts))
     return memory

@@ -8,18 +8,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context, copy_context
 from typing import Any, NamedTuple, cast
 
 from ...errors import AppMetaError
-from ...state.operations import Changed, Unwatch
+from ...state.live.events import Changed, Event
+from ...state.operations import Unwatch
 from ...state.operations import Watch as Start
 from ..messages import this_kernel
 from . import asking
+from .calling import call
 from .transaction import Ask
 
 
@@ -69,37 +69,19 @@ class Watch:
     def call(self, kernel: Any, change: Change) -> None:
         """Call the function, on the kernel's main loop."""
         self.waiting.discard(change)
-        context = self._context.copy()
-        try:
-            result = context.run(self._function, change)
-            if inspect.iscoroutine(result):
-                task = asyncio.get_running_loop().create_task(_logged(kernel, result), context=context)
-                _tasks.add(task)
-                task.add_done_callback(_tasks.discard)
-        except Exception as error:
-            _log(kernel, error)
+        call(kernel, self._context, self._function, change)
 
 
 _watches: dict[str, list[Watch]] = {}
-_tasks: set[asyncio.Task[None]] = set()
 
 
-def _tell(event: Changed) -> None:
-    """Pass an event on to the main loop. The control thread hears it."""
+def _tell(event: Event) -> None:
+    """Pass a change on to the main loop. The control thread hears it."""
+    if not isinstance(event, Changed):
+        return
     kernel = cast(Any, this_kernel())
     for watch in tuple(_watches.get(event.scope, ())):
         for change in watch.told(event):
             if change not in watch.waiting:
                 watch.waiting.add(change)
                 kernel.io_loop.add_callback(watch.call, kernel, change)
-
-
-async def _logged(kernel: Any, work: Any) -> None:
-    try:
-        await work
-    except Exception as error:
-        _log(kernel, error)
-
-
-def _log(kernel: Any, error: Exception) -> None:
-    kernel.log.error("A function that watches state failed (%s).", type(error).__name__, exc_info=error)

@@ -13,7 +13,7 @@ from typing import Any
 from ...errors import AppMetaError
 from ...policy import RawRequest
 from ...state import keys
-from ...state.operations import Changed, write_event
+from ...state.live.events import Event, Sent, write_event
 from ...state.revoked import Revoked
 from ...state.service import Rules, Service
 from ...state.stores.base import Store
@@ -63,8 +63,8 @@ class Kept:
         revoked, threads = Revoked(store), ThreadPoolExecutor(THREADS, "app-meta-state")
         rules = Rules(key, time.time, revoked.not_before, terms.limits, terms.preferences)
 
-        def send(kernel_id: str, event: Changed) -> None:
-            links.send_soon(kernel_id, write_event(event))
+        def send(kernel_id: str, event: Event) -> None:
+            links.send_soon(kernel_id, write_event(event), may_drop=isinstance(event, Sent))
 
         service = Service(store, rules, send, log)
         links = Links(Office(service, threads, terms.timeout, log, tab), kernel)
@@ -90,4 +90,4 @@ class Kept:
         """Close the links and the threads, and leave the store open. Idempotent."""
         self.links.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
-        self.service.changes.close()
+        self.service.close()

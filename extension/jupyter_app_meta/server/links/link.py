@@ -77,6 +77,11 @@ class Link:
         message["metadata"][wire.FIELD] = self._signer.stamp(message["msg_id"], msg_type)
         self._session.send(self._stream, message)
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether messages wait, because the kernel does not take those that were sent."""
+        return bool(self._stream.sending())
+
     def close(self) -> None:
         """Close the socket. Questions that are being answered get no answer."""
         for task in tuple(self._asked):

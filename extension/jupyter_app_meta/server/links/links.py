@@ -47,15 +47,16 @@ class Links:
             return None
         return self._names[kernel_id]
 
-    def send(self, kernel_id: str, content: dict[str, Any]) -> None:
-        """Send an event to a kernel that has a link."""
-        if link := self._links.get(kernel_id):
+    def send(self, kernel_id: str, content: dict[str, Any], may_drop: bool = False) -> None:
+        """Send an event to a kernel that has a link. If it may be dropped, it does not wait behind others."""
+        link = self._links.get(kernel_id)
+        if link and not (may_drop and link.is_behind):
             link.send(messages.EVENT, content)
 
-    def send_soon(self, kernel_id: str, content: dict[str, Any]) -> None:
+    def send_soon(self, kernel_id: str, content: dict[str, Any], may_drop: bool = False) -> None:
         """Send an event, from any thread."""
         if self._loop is not None:
-            self._loop.add_callback(self.send, kernel_id, content)
+            self._loop.add_callback(self.send, kernel_id, content, may_drop)
 
     def close(self) -> None:
         """Close all links."""

@@ -1,0 +1,1 @@
+"""Pages that are open now: the messages that they send to each other, and who is looking."""
