@@ -182,7 +182,8 @@ def test_messages_cannot_fill_a_store(two: tuple[Server, Server], monkeypatch: p
     box = Outbox(two[0].store, SALES.text, lambda: now)
     monkeypatch.setattr(outbox, "BYTES", 1000)
     letter = Letter("0" * 64, "news", "x" * 300)
-    box.put(letter), box.put(letter)
+    box.put(letter)
+    box.put(letter)
     with pytest.raises(ValueError, match="at most 1000 bytes"):
         box.put(letter)
     now = outbox.KEPT

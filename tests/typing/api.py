@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, assert_type
 
 import tornado.web
@@ -22,6 +23,8 @@ from jupyter_app_meta import (
     User,
     app_meta,
     session,
+    shared,
+    visitor,
 )
 from jupyter_app_meta.dashboards import Application, Builder, create_app
 from jupyter_app_meta.testing import FakeRequest, fake_request
@@ -75,6 +78,28 @@ async def test_that_is_decorated(number: int) -> str:
 async def call_it() -> None:
     """What is decorated is called as before."""
     assert_type(await test_that_is_decorated(5), str)
+
+
+async def tell() -> None:
+    """Code that sends and receives messages."""
+
+    @session.on("order")
+    def show(order: Any) -> None:
+        print(order)
+
+    receiver = session.on("order", print)
+    receiver.close()
+    assert_type(session.send("order", {"dish": "soup"}), None)
+    assert_type(visitor.send("order"), None)
+    assert_type(shared.send("order", [1, 2]), None)
+    assert_type(await session.aio.send("order", 1), None)
+    (await session.aio.on("order", show)).close()
+    assert_type(await visitor.aio.forget(), int)
+    assert_type([(page.page, page.since, page.kernel_id) for page in visitor.pages()], list[tuple[str, datetime, str]])
+    for viewer in shared.viewers():
+        assert_type((viewer.display_name, viewer.since, viewer.pages), tuple[str, datetime, int])
+    assert len(await shared.aio.viewers()) == len(await visitor.aio.pages())
+    await shared.aio.send("order", 1)
 
 
 # --- deployers and developers -----------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from ..model import SessionInfo
 from .context import app_meta
@@ -11,6 +11,8 @@ from .context import app_meta
 if TYPE_CHECKING:
     from .state.mapping import State
     from .state.pages_awaited import AsyncEverybody, AsyncSession, AsyncVisitor
+    from .state.presence import PageInfo, Viewer
+    from .state.receiving import Receiver
 
 
 class CurrentSession:
@@ -43,6 +45,12 @@ class CurrentSession:
         from .state.receiving import sent
 
         sent("session", name, data)
+
+    @overload
+    def on(self, name: str) -> Callable[[Callable[[Any], Any]], Receiver]: ...
+
+    @overload
+    def on(self, name: str, function: Callable[[Any], Any]) -> Receiver: ...
 
     def on(self, name: str, function: Callable[[Any], Any] | None = None) -> Any:
         """Call ``function(data)`` for each message of this name; return a Receiver with ``close()``.
@@ -105,9 +113,18 @@ class CurrentVisitor:
 
         sent("visitor", name, data)
 
+    def pages(self) -> tuple[PageInfo, ...]:
+        """Return the pages of this dashboard that this person has open, those that were opened first in front.
+
+        Raises StateUnavailable, also where the server does not tell who is looking, and NoVisitor.
+        """
+        from .state.presence import own_pages
+
+        return own_pages()
+
     @property
     def aio(self) -> AsyncVisitor:
-        """``send`` and ``forget`` for async code."""
+        """``send``, ``pages`` and ``forget`` for async code."""
         from .state.pages_awaited import AsyncVisitor
 
         return AsyncVisitor()
@@ -132,9 +149,18 @@ class Everybody:
 
         sent("shared", name, data)
 
+    def viewers(self) -> tuple[Viewer, ...]:
+        """Return the people who have this dashboard open, those that came first in front.
+
+        Raises StateUnavailable, also where the server does not tell who is looking.
+        """
+        from .state.presence import viewers
+
+        return viewers()
+
     @property
     def aio(self) -> AsyncEverybody:
-        """``send`` for async code."""
+        """``send`` and ``viewers`` for async code."""
         from .state.pages_awaited import AsyncEverybody
 
         return AsyncEverybody()

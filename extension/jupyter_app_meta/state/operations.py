@@ -4,7 +4,7 @@
               {…, "op": "apply", "expects": {key: version, 0 for absent}, "puts": {key: text}, "drops": [key, …], "ttl"}
               {…, "op": "add", "key", "amount"}
               {…, "op": "send", "name", "data": text}
-              {…, "op": "clear" | "forget" | "watch" | "unwatch" | "listen" | "unlisten"}
+              {…, "op": "clear" | "forget" | "watch" | "unwatch" | "listen" | "unlisten" | "pages" | "viewers"}
     reply   = {"id", "ok": …} | {"id", "error": name, "text", "key", "may_have_happened"}
 
 1. What is not understood is refused: an unknown operation, a field too many, a field of another type. The answer to a
@@ -97,7 +97,19 @@ class Unlisten:
     """Send no more events of messages. Answer: null."""
 
 
-Operation: TypeAlias = Read | Apply | Add | Clear | Forget | Watch | Unwatch | Send | Listen | Unlisten
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """The visitor's open pages in this space. Answer: [[page, since, kernel id], …]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Viewers:
+    """The people who have a page of this space open. Answer: [[display name, since, how many pages], …]."""
+
+
+Operation: TypeAlias = (
+    Read | Apply | Add | Clear | Forget | Watch | Unwatch | Send | Listen | Unlisten | Pages | Viewers
+)
 Entries: TypeAlias = dict[str, tuple[str, int]]
 
 
@@ -184,7 +196,7 @@ def needs_tab(content: object) -> bool:
 
 def changes_state(content: object) -> bool:
     """Return whether a request may change something. What only reads may be done again when it is sent again."""
-    return not isinstance(content, dict) or content.get("op") != "read"
+    return not isinstance(content, dict) or content.get("op") not in ("read", "pages", "viewers")
 
 
 def write_answer(answer: Answer) -> dict[str, Any]:
@@ -266,4 +278,6 @@ _READERS: Mapping[str, _Reader] = {
     "send": (("name", "data"), _read_send),
     "listen": ((), lambda fields: Listen()),
     "unlisten": ((), lambda fields: Unlisten()),
+    "pages": ((), lambda fields: Pages()),
+    "viewers": ((), lambda fields: Viewers()),
 }

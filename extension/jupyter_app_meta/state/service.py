@@ -20,6 +20,7 @@ from .changes import Changes
 from .forms import Misunderstood
 from .grants import Claims
 from .keys import Identity, Scope, scope_of
+from .live import viewers
 from .live.events import Event
 from .live.relay import Relay
 from .once import Busy, Once
@@ -32,11 +33,13 @@ from .operations import (
     Forget,
     Listen,
     Operation,
+    Pages,
     Read,
     Request,
     Send,
     Unlisten,
     Unwatch,
+    Viewers,
     Watch,
 )
 from .quota import Quota
@@ -58,12 +61,13 @@ class Rules:
     not_before: Callable[[Identity], float | None]  #: when an identity was last revoked
     limits: values.Limits = field(default_factory=values.Limits)
     preferences: frozenset[str] = frozenset()  #: the keys that ``visitor.preferences`` has
+    presence: bool = True  #: whether kernels are told who is looking
 
 
 class Service:
     """Answers the requests of kernels. Its methods block, and are safe to call from any thread."""
 
-    __slots__ = ("_log", "_once", "_quota", "_rules", "_store", "changes", "relay")
+    __slots__ = ("_log", "_once", "_quota", "_rules", "_store", "_viewers", "changes", "relay")
 
     def __init__(self, store: Store, rules: Rules, tell: Tell, log: logging.Logger) -> None:
         """``tell`` passes an event to a kernel, from any thread."""
@@ -72,6 +76,7 @@ class Service:
         self._once: dict[str, Once] = {}
         self.changes = Changes(store, tell)
         self.relay = Relay(store, tell, rules.not_before)
+        self._viewers = viewers.Viewers(store, rules.presence)
 
     def answer(self, kernel_id: str, content: object, tab: str | None = None) -> Content | None:
         """Return the content of the answer to a message of this kernel, whose page is in ``tab`` as the server knows.
@@ -175,6 +180,10 @@ class Service:
                 return self.relay.listen(claims, scope)
             case Unlisten():
                 return self.relay.unlisten(claims)
+            case Pages():
+                return self._viewers.own(claims)
+            case Viewers():
+                return self._viewers.of(claims)
 
     def _forget(self, claims: Claims) -> int:
         # The audience of the message does not count: that of `shared` has no identity, and would mean everybody.

@@ -56,6 +56,7 @@ class Session:
     kernel_id: str
     tab: str | None  #: the browser's tab, or the client id of an editor
     since: float  #: seconds since the epoch, by the clock of the server that has it
+    display_name: str = ""  #: as shown to other visitors of the same dashboard
 
     @classmethod
     def read(cls, text: str) -> Session | None:
@@ -76,7 +77,7 @@ class Session:
         texts = (self.id, self.server, self.username, self.kind, self.space, self.page, self.kernel_id)
         optional = (self.identity, self.tab)
         return (
-            all(isinstance(value, str) for value in texts)
+            all(isinstance(value, str) for value in (*texts, self.display_name))
             and all(value is None or isinstance(value, str) for value in optional)
             and isinstance(self.since, int | float)
         )
@@ -166,6 +167,7 @@ class Sessions:
             id=secrets.token_hex(16),
             server=self.server,
             username=session.username[:NAME_LIMIT],
+            display_name=session.display_name[:NAME_LIMIT],
             page=session.page[:PAGE_LIMIT],
         )
         with self._lock:

@@ -14,7 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...errors import NoVisitor, StateNotKept, StateUnavailable
-from ...state.operations import Listen, Operation, Send, Unlisten
+from ...state.operations import Listen, Operation, Pages, Send, Unlisten, Viewers
 from .. import context, messages
 from ..messages import this_kernel
 from . import asking
@@ -30,7 +30,7 @@ NOT_KEPT = (
     "Seed it in tests with fake_request(state={...}, shared={...})."
 )
 
-_UNSTORED = (Send, Listen, Unlisten)
+_UNSTORED = (Send, Listen, Unlisten, Pages, Viewers)
 
 _own: dict[str, Memory] = {}
 _receivers: list[Receiver] = []

@@ -29,10 +29,12 @@ from ...state.operations import (
     Done,
     Listen,
     Operation,
+    Pages,
     Read,
     Request,
     Unlisten,
     Unwatch,
+    Viewers,
     Watch,
     read_answer,
     write_request,
@@ -42,7 +44,7 @@ from .. import context
 FIRST = 0.2
 """Seconds until a question is sent again. Each further time it is twice as long."""
 
-_HARMLESS = (Read, Watch, Unwatch, Listen, Unlisten)
+_HARMLESS = (Read, Watch, Unwatch, Listen, Unlisten, Pages, Viewers)
 
 _waiting: dict[str, SimpleQueue[Answer]] = {}
 _heard: list[Callable[[Event], object]] = []

@@ -10,7 +10,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...errors import Conflict
 from ...state import values
-from ...state.operations import Add, Apply, Clear, Forget, Listen, Operation, Read, Send, Unlisten, Unwatch, Watch
+from ...state.operations import (
+    Add,
+    Apply,
+    Clear,
+    Forget,
+    Listen,
+    Operation,
+    Pages,
+    Read,
+    Send,
+    Unlisten,
+    Unwatch,
+    Viewers,
+    Watch,
+)
 
 if TYPE_CHECKING:
     from .receiving import Receiver
@@ -50,6 +64,8 @@ class Memory:
                 return None
             case Listen() | Unlisten():
                 return self._receivers
+            case Pages() | Viewers():  # there is no page
+                return []
         return self._stored(operation)
 
     def _stored(self, operation: Operation) -> Any:

@@ -1,4 +1,4 @@
-"""Messages for async code: the same names, awaitable. A thread waits for the answer, and the event loop goes on."""
+"""Messages and presence for async code: a thread waits for the answer, and the event loop goes on."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from .. import visitors
+from .presence import PageInfo, Viewer, own_pages, viewers
 from .receiving import Function, Receiver, received, sent
 
 
@@ -33,6 +34,10 @@ class AsyncVisitor:
         """Send a message to each tab of this person."""
         await asyncio.to_thread(sent, "visitor", name, data)
 
+    async def pages(self) -> tuple[PageInfo, ...]:
+        """Return this person's open pages of this dashboard."""
+        return await asyncio.to_thread(own_pages)
+
     async def forget(self) -> int:
         """Erase all that is stored for this person on this dashboard."""
         return await asyncio.to_thread(visitors.visitor.forget)
@@ -46,3 +51,7 @@ class AsyncEverybody:
     async def send(self, name: str, data: Any = None) -> None:
         """Send a message to each page of this dashboard."""
         await asyncio.to_thread(sent, "shared", name, data)
+
+    async def viewers(self) -> tuple[Viewer, ...]:
+        """Return the people who have this dashboard open."""
+        return await asyncio.to_thread(viewers)

@@ -34,6 +34,7 @@ class Terms:
     timeout: float
     limits: Limits
     preferences: frozenset[str]
+    presence: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class Kept:
     ) -> Kept:
         """Put the parts together. Nothing connects before the first question."""
         revoked, threads = Revoked(store), ThreadPoolExecutor(THREADS, "app-meta-state")
-        rules = Rules(key, time.time, revoked.not_before, terms.limits, terms.preferences)
+        rules = Rules(key, time.time, revoked.not_before, terms.limits, terms.preferences, terms.presence)
 
         def send(kernel_id: str, event: Event) -> None:
             links.send_soon(kernel_id, write_event(event), may_drop=isinstance(event, Sent))

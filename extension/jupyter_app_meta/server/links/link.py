@@ -17,6 +17,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import zmq
+
 from ... import wire
 from ...errors import StateUnavailable
 from ...state import forms, messages, operations
@@ -80,6 +82,8 @@ class Link:
     @property
     def is_behind(self) -> bool:
         """Whether messages wait, because the kernel does not take those that were sent."""
+        if not self._stream.closed():
+            self._stream.flush(zmq.POLLOUT)  # what the socket takes now would otherwise wait for the event loop
         return bool(self._stream.sending())
 
     def close(self) -> None:

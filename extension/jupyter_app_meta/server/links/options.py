@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from traitlets import Dict, Float, HasTraits, Integer, List, TraitError, Unicode, validate
+from traitlets import Dict, Enum, Float, HasTraits, Integer, List, TraitError, Unicode, validate
 
 from ...state.keys import AUDIENCES, Identity, Scope
 from ...state.values import Limits
@@ -46,6 +46,13 @@ class StateOptions(HasTraits):
         "values are short.",
     ).tag(config=True)
 
+    presence = Enum(
+        ("on", "off"),
+        "on",
+        help="Whether code in notebooks is told who is looking: shared.viewers() and visitor.pages(). Administrators "
+        "see the open pages in any case.",
+    ).tag(config=True)
+
     @validate("state_limits", "state_retention")
     def _known_names(self, proposal: dict[str, Any]) -> Any:
         known = LIMITS if proposal["trait"].name == "state_limits" else RETENTION
@@ -56,7 +63,7 @@ class StateOptions(HasTraits):
 
     def terms(self) -> Terms:
         """Return these options as a value."""
-        return Terms(self.state_timeout, self.limits(), frozenset(self.preferences))
+        return Terms(self.state_timeout, self.limits(), frozenset(self.preferences), self.presence == "on")
 
     def limits(self) -> Limits:
         """Return the limits of stored state."""
