@@ -60,6 +60,8 @@ def test_a_gap_while_a_feed_begins_or_ends_is_told(store: Store) -> None:
     assert [(kernel_id, event.scope, event.keys) for kernel_id, event in told] == [("kernel", name, None)]
     changes.done(claims("bob"), Notice(SCOPE.id, frozenset({"votes"})))
     assert (told[-1][1].keys, told[-1][1].by) == (("votes",), "bob")
+    changes.done(claims("oidc:https%3A%2F%2Fissuer:subject-7"), Notice(SCOPE.id, frozenset({"votes"})))
+    assert told[-1][1].by is None  # it is known to the provider and the server, and to no other visitor
     changes.unwatch(claims("alice"), SCOPE)
     changes.watch(claims("alice"), SCOPE)
     changes.close()

@@ -84,8 +84,7 @@ class Changes:
 
     def done(self, claims: Claims, notice: Notice) -> None:
         """Tell the others of a change that code of this server has made."""
-        name = claims.identity.username if claims.identity and not claims.identity.is_browser else None
-        self._tell(notice, Watcher.of(claims), name or None)
+        self._tell(notice, Watcher.of(claims), claims.identity.name if claims.identity else None)
 
     def heard(self, notice: Notice) -> None:
         """Tell the watchers of a change that another server has made."""

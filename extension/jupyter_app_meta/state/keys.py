@@ -31,6 +31,9 @@ Way = Literal["run", "edit"]
 AUDIENCES: tuple[Audience, ...] = get_args(Audience)
 NAME_LIMIT = 500  # characters of a username or of a cookie's id; they travel in each grant
 
+SUBJECTS = ("oidc:", "host:")
+"""How the subjects begin by which some providers tell users apart, whose names may change or pass to other people."""
+
 _WAYS: tuple[Way, ...] = get_args(Way)
 _VOUCHED = ("hub", "provider")
 _text = json.JSONEncoder(separators=(",", ":")).encode
@@ -102,6 +105,12 @@ class Identity:
         return _text([self.realm, self.assurance, self.kind, self.username])
 
     @property
+    def name(self) -> str | None:
+        """The username, which other visitors' code may see; None if it is not known, and only a subject is."""
+        known = self.username and not self.is_browser and not self.username.startswith(SUBJECTS)
+        return self.username if known else None
+
+    @property
     def is_browser(self) -> bool:
         """Whether this is a browser, and the person who uses it is not known."""
         return self.kind == "browser"
@@ -148,8 +157,11 @@ def identity_of(
 
 
 def _short(subject: str) -> str:
-    """Return a subject, or its digest if it is too long for a grant."""
-    return subject if len(subject) <= NAME_LIMIT else hashlib.sha256(subject.encode("utf-8", "replace")).hexdigest()
+    """Return a subject, or the same beginning with its digest if it is too long for a grant."""
+    if len(subject) <= NAME_LIMIT:
+        return subject
+    digest = hashlib.sha256(subject.encode("utf-8", "replace")).hexdigest()
+    return f"{subject[:NAME_LIMIT].partition(':')[0]}:{digest}"
 
 
 def scope_of(audience: str, space: Space, identity: Identity | None, tab: str | None = None) -> Scope:

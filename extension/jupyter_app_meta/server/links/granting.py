@@ -17,9 +17,6 @@ from ...state import grants, keys
 from ...state.grants import Claims
 from ...state.keys import Identity, Space
 
-_SUBJECTS = ("oidc:", "host:")
-"""How the keys of users begin if their provider knows more than a name, which may pass to another person."""
-
 
 @dataclass(frozen=True, slots=True)
 class Places:
@@ -78,7 +75,7 @@ class Grants:
 
     def whose(self, raw: RawRequest, identity_key: str, way: keys.Way) -> Identity | None:
         """Return whose request it is, as far as stored state is concerned; None if that is not known."""
-        subject = identity_key if identity_key.startswith(_SUBJECTS) else None
+        subject = identity_key if identity_key.startswith(keys.SUBJECTS) else None
         return self.places.identity(raw.user, raw.browser, way, identity_key.startswith("proxy:"), subject)
 
 
