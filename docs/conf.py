@@ -22,7 +22,7 @@ extensions = [
     "sphinx_copybutton",
     "generated",
 ]
-exclude_patterns = ["_build", "_generated", "jupyterhub", "images", "**.ipynb_checkpoints"]
+exclude_patterns = ["_build", "_generated", "jupyterhub", "deploy", "images", "**.ipynb_checkpoints"]
 # Other projects' names: without their inventories, which are not at hand offline, they are no links.
 nitpick_ignore_regex = [(r"py:.*", r"(?!jupyter_app_meta\.(model|datastructures|errors|testing|app_meta)).*")]
 

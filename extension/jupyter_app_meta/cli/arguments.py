@@ -40,6 +40,7 @@ FLAGS = {
         {"Serve": {"hub": True, "open_browser": False}},
         "Run as a service of JupyterHub, which starts this command.",
     ),
+    "log-json": ({"Serve": {"log_json": True}}, "Write the log as lines of JSON."),
     "no-browser": ({"Serve": {"open_browser": False}}, "Do not open a browser."),
     "token": ({"Serve": {"auto_token": True}}, "Generate a token and print it."),
 }
@@ -78,6 +79,16 @@ def place(given: Sequence[str]) -> Path:
     if not found.is_dir() and not (found.is_file() and found.suffix in SUFFIXES):
         raise DashboardError(f"{found} is neither a notebook ({', '.join(SUFFIXES)}) nor a folder.")
     return found
+
+
+def secret(option: str, file: str) -> str | None:
+    """Return the content of a file with a secret, None if no file is named; raises DashboardError."""
+    if not file:
+        return None
+    try:
+        return Path(file).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DashboardError(f"Serve.{option}: {file} cannot be read ({type(error).__name__}).") from error
 
 
 def unread(place: Path, loaded: Iterable[str]) -> Iterator[Path]:

@@ -29,14 +29,14 @@ from ..errors import AppMetaError, DashboardError, PolicyError
 from ..lifespans import is_of_lifespan
 from ..server import hooks
 from ..server.app import AppMetaExtension
-from ..server.reports import logs
+from ..server.reports import json_lines, logs
 from . import arguments, logins
 from .program import Program
 from .traits import count, limit, seconds, switch, text
 
 SAME = (
     *("warm", "base_url", "idle_timeout", "connect_timeout", "files", "template_paths", "trust_xheaders"),
-    *("server_id", "public_url", "allow_origin", "allow_origin_pat", "frame_ancestors"),
+    *("server_id", "public_url", "allow_origin", "allow_origin_pat", "frame_ancestors", "log_users"),
     *("max_pages", "max_pages_per_visitor", "max_pages_per_address", "max_connections", "quiet_timeout", "max_upload"),
 )
 """Options that ``create_app`` has by the same name."""
@@ -160,12 +160,21 @@ class Serve(Program):
         "A file with the secret that signs cookies, at least 32 bytes; it is created if it does not exist."
     )
 
+    metrics_token_file = text(
+        "A file with the token, at least 16 characters, that clients of /metrics present (Authorization: Bearer). "
+        "Without it only clients of this machine may read them, and none behind a proxy."
+    )
+    log_users = switch("Name visitors in access lines; if not, each is a number of this server.", default=True)
+    log_json = switch("Write the log as lines of JSON, for programs that collect logs.")
+
     aliases: ClassVar[dict[str, str]] = arguments.ALIASES  # type: ignore[misc]  # as above
     flags: ClassVar[dict[str, Any]] = arguments.FLAGS  # type: ignore[misc]  # as above
 
     def start(self) -> None:
         """Serve until Ctrl-C."""
         super().start()
+        if self.log_json:
+            json_lines.use(self.log)
         try:
             self.builder().run(
                 port=self.port, ip=self.ip, ready=self._ready, port_retries=self.port_retries, bound=self._bound
@@ -203,6 +212,7 @@ class Serve(Program):
             token=self.token or None,
             cookie_secret=self.cookie_secret or None,
             cookie_secret_file=self.cookie_secret_file or None,
+            metrics_token=arguments.secret("metrics_token_file", self.metrics_token_file),
             max_age=self.warm_max_age,
             lifespan=self._function("lifespan"),
             config=self.without_others(read),

@@ -213,6 +213,8 @@ def create_app(
     allow_origin: str = "",
     allow_origin_pat: str = "",
     frame_ancestors: str = "'self'",
+    metrics_token: str | None = None,
+    log_users: bool = True,
     config: Config | Mapping[str, Any] | None = None,
     log: logging.Logger | None = None,
 ) -> Builder:
@@ -237,8 +239,9 @@ def create_app(
     folders whose ``error.html``, ``login.html``, ``index.html`` and others take the place of the server's own pages.
     ``public_url`` is the address that visitors see, if a proxy does not tell it. ``allow_origin`` (or, as a regular
     expression, ``allow_origin_pat``) is another origin whose scripts may use pages. ``frame_ancestors`` are the sites
-    that may show pages in a frame. ``config`` is a traitlets Config, such as
-    ``{"AppMetaExtension": {"cookies_allow": ["theme"]}}``.
+    that may show pages in a frame. ``metrics_token`` is what a client of ``/metrics`` must present; without it only
+    this machine's clients may read them. Without ``log_users`` access lines do not name visitors. ``config`` is a
+    traitlets Config, such as ``{"AppMetaExtension": {"cookies_allow": ["theme"]}}``.
     """
     options = {name: given for name, given in locals().items() if name not in APART}
     expect("config", config)

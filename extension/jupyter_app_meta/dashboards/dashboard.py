@@ -40,10 +40,16 @@ class Dashboard:
     async def open(self, visit: Visit) -> Run:
         """Return the visitor's run: one from the pool, or else a new one."""
         run = await self._pool.take() if self._pool else None
+        visit.start = "cold" if run is None else "warm"
         if run is None:
             run = await self._begin()
         run.give_to(visit)
         return run
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the pool, if there is one, has been filled or has found that it cannot be."""
+        return self._pool is None or self._pool.is_settled
 
     async def close(self) -> None:
         """End the runs that have no visitor."""

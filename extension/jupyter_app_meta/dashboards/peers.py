@@ -38,6 +38,11 @@ class Peers:
         self._lease = Lease(store, self.name) if store else None
         self._problem = ""
 
+    @property
+    def problem(self) -> str:
+        """Why the store cannot be used; empty if it can, as far as the last look says."""
+        return self._problem
+
     @classmethod
     def open(cls, extension: AppMetaExtension, tag: str) -> Peers:
         """Open the store, and take the server's name in it.

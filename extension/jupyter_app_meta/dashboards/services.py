@@ -22,6 +22,7 @@ from ..server.messages.gate import Accounts
 from ..server.reports.incidents import Incidents
 from ..state.stores.base import Store
 from .load.limits import Limits
+from .load.meter import Meter
 from .load.occupancy import Occupancy
 from .load.traffic import Traffic
 from .peers import Peers
@@ -85,7 +86,7 @@ class Services:
 
     ``sockets`` is the ZeroMQ context of the clients that run pages. ``peers`` has the store that servers share.
     ``occupancy`` says whether there is room for one more page. ``accounts`` counts the messages of each visitor's
-    pages.
+    pages. ``meter`` counts for the operator.
     """
 
     options: Options
@@ -100,6 +101,7 @@ class Services:
     tasks: Tasks
     accounts: Accounts = field(default_factory=Accounts)
     traffic: Traffic = field(default_factory=Traffic)
+    meter: Meter = field(default_factory=Meter)
 
     @property
     def specs(self) -> KernelSpecManager:

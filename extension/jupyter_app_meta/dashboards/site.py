@@ -70,6 +70,7 @@ class Site:
         self._resources = resources
         self._running: asyncio.Task[None] | None = None
         self._is_closed = False
+        services.meter.watch(self._levels, self._operations)
 
     @classmethod
     def open(cls, plan: Plan, secret: bytes, realm: str, peers: Peers) -> Site:
@@ -83,6 +84,32 @@ class Site:
     async def entries(self) -> list[Entry]:
         """Return the dashboards that can be opened without knowing a parameter."""
         return [entry for source in self.sources for entry in await source.entries()]
+
+    def shows(self, name: str) -> bool:
+        """Whether a page without parameters has this one segment as its address."""
+        return any(_shows(source, name) for source in self.sources)
+
+    def not_ready(self) -> list[str]:
+        """Return what the server still waits for: nothing if it is ready."""
+        waits = {
+            "it ends": self.services.traffic.closed,
+            "warm kernels start": not all(source.is_settled for source in self.sources),
+            "the store of state cannot be used": bool(self.services.peers.problem),
+        }
+        return [name for name, is_so in waits.items() if is_so]
+
+    def _levels(self) -> dict[str, float]:
+        services = self.services
+        found: dict[str, float] = {
+            "pages": len(services.visits),
+            "rendering": services.traffic.rendering,
+            "kernels": len(services.kernels.list_kernel_ids()),
+            "warm": sum(not run.has_visitor for run in services.occupancy.runs),
+        }
+        return {**found, "store_up": not services.peers.problem} if services.store is not None else found
+
+    def _operations(self) -> dict[str, float]:
+        return dict(self.services.state.links.tally) if self.services.state else {}
 
     def start(self) -> bool:
         """Start the warm kernels, and look after pages. Idempotent. Return whether this call started them."""
@@ -150,3 +177,8 @@ class Site:
         kernels = self.services.kernels
         ends = (ensure_async(kernels.shutdown_kernel(kernel_id, now=True)) for kernel_id in kernels.list_kernel_ids())
         await asyncio.gather(*ends, return_exceptions=True)
+
+
+def _shows(source: Source, name: str) -> bool:
+    is_root = source.is_folder and not source.route.segments
+    return source.file({"name": name}) is not None if is_root else source.route.path == f"/{name}"

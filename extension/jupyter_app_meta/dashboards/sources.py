@@ -8,6 +8,7 @@ file(params)      returns the notebook with these parameters, and opens nothing
 find(params)      returns the dashboard with these parameters, or None
 entries()         lists the dashboards that can be opened without knowing a parameter
 sweep()           notices new and vanished notebooks
+is_settled        says whether the warm kernels that were there at the start have run ahead
 close()           ends the runs that have no visitor
 """
 
@@ -74,6 +75,11 @@ class Fixed:
         """Start the warm kernels."""
         self.dashboard.start()
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether the warm kernels have run ahead."""
+        return self.dashboard.is_settled
+
     def is_source(self, file: Path) -> bool:
         """Whether this file is the notebook, also under another name of it."""
         try:
@@ -134,6 +140,11 @@ class Folder:
         if self.settings.warm > 0:
             for name in await self._names():
                 self.find({"name": name})
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the warm kernels of all notebooks have run ahead."""
+        return self._started and all(dashboard.is_settled for dashboard in self._dashboards.values())
 
     async def _names(self) -> list[str]:
         """Return the names of the notebooks, from a walk that does not block the server."""

@@ -115,7 +115,10 @@ class Presence:
 
 @dataclass(slots=True, weakref_slot=True, eq=False)
 class Visit:
-    """One page that one visitor opened: the request for it, what runs it, and whether the visitor is there."""
+    """One page that one visitor opened: the request for it, what runs it, and whether the visitor is there.
+
+    ``start`` is how its kernel began: ``cold``, or ``warm`` if it ran ahead of its visitor.
+    """
 
     notebook: Path
     settings: Settings
@@ -124,6 +127,7 @@ class Visit:
     run: RunHandle | None = None
     flight: Flight | None = None
     has_lost: bool = False
+    start: str = "cold"
     presence: Presence = field(default_factory=Presence)
     tab: Tab = field(default_factory=Tab)
 

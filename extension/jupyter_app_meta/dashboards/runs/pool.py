@@ -44,6 +44,7 @@ class Pool:
         self._keeper: asyncio.Task[None] | None = None
         self._failures = 0
         self._not_before = 0.0
+        self.is_settled = False
 
     def start(self) -> None:
         """Fill the pool, and keep it full; idempotent."""
@@ -73,12 +74,17 @@ class Pool:
             if len(self._runs) < self._size and time.monotonic() >= self._not_before:
                 await self._add()
                 continue
+            self.is_settled = self.is_settled or self._is_done()
             self._wanted.clear()
             try:
                 async with asyncio.timeout(SWEEP):
                     await self._wanted.wait()
             except TimeoutError:
                 pass
+
+    def _is_done(self) -> bool:
+        """Whether each run has run ahead as far as it gets, or runs fail."""
+        return self._failures > 0 or self._not_before > 0 or all(run.is_waiting for run in self._runs)
 
     async def _sweep_safely(self) -> None:
         try:

@@ -85,6 +85,11 @@ class Run:
         return self._visit is not None
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether a run ahead has its kernel and runs its cells, or has run all of them."""
+        return State.RUNNING <= self.state < State.CLOSED and not self.has_visitor
+
+    @property
     def failed(self) -> bool:
         """Whether a cell failed, or the page broke off."""
         return self.cells.failed or self._page.is_broken

@@ -14,7 +14,7 @@ from traitlets.utils.importstring import import_item
 from ...errors import DashboardError
 from ..paths import Route
 
-SECRETS = ("token", "cookie_secret")
+SECRETS = ("token", "cookie_secret", "metrics_token")
 """Options whose values are never shown."""
 
 SHOWN = ("server_id",)
@@ -72,6 +72,8 @@ def _is_path(given: object) -> bool:
     return isinstance(given, str | os.PathLike)
 
 
+LONG = "a str of at least 16 characters, or None"
+
 EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "authorize": (_is_function, "a function of (user, request), or None"),
     "validate": (_is_function, "a function of (user, request), or None"),
@@ -102,6 +104,8 @@ EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "idle_timeout": (_is_time, "seconds, more than 0"),
     "connect_timeout": (_is_time, "seconds, more than 0"),
     **dict.fromkeys(("public_url", "allow_origin", "allow_origin_pat", "frame_ancestors"), (_is_text, "a str")),
+    "metrics_token": (lambda given: given is None or (isinstance(given, str) and len(given) >= 16), LONG),
+    "log_users": (lambda given: isinstance(given, bool), "True or False"),
     "trust_xheaders": (lambda given: isinstance(given, bool), "True or False"),
 }
 """What each option may be, and the words that say so."""

@@ -17,7 +17,7 @@ _OURS = ("'self'", "'none'")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outside:
-    """The deployer's options for addresses, proxies, other origins and cookies."""
+    """The deployer's options for addresses, proxies, other origins, cookies and what operators see."""
 
     cookie_secret: bytes | None = field(default=None, repr=False)
     cookie_secret_file: str | Path | None = None
@@ -27,6 +27,8 @@ class Outside:
     allow_origin_pat: str = ""
     frame_ancestors: str = "'self'"
     trust_xheaders: bool = False
+    metrics_token: str | None = field(default=None, repr=False)
+    log_users: bool = True
 
     @property
     def ancestors(self) -> tuple[str, ...]:

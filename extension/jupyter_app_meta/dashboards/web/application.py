@@ -45,6 +45,7 @@ from .hosted import Themes, tolerant
 from .kernels import ChannelsHandler, KernelHandler, ShutdownHandler, TabHandler
 from .logout import with_form
 from .mounted import respell
+from .operators import handlers as operators
 from .pages import IndexHandler, PageHandler
 
 KERNEL = r"(?P<kernel_id>\w+-\w+-\w+-\w+-\w+)"
@@ -173,6 +174,7 @@ def _own_settings(site: Site) -> dict[str, Any]:
 def _server_settings(site: Site, face: Face) -> dict[str, Any]:
     """Return the settings that tornado's and jupyter_server's handlers read."""
     plan, services, provider = site.plan, site.services, face.provider
+    names = access.Names(face.cookies.secret, plan.outside.log_users)
     connection = page_connection(ZMQChannelsWebsocketConnection, services.context, services.incidents)
     return {
         "base_url": plan.base_url,
@@ -187,7 +189,7 @@ def _server_settings(site: Site, face: Face) -> dict[str, Any]:
         "kernel_spec_manager": services.specs,
         "kernel_websocket_connection_class": connection,
         "jinja2_env": _server_templates(),
-        "log_function": access.log_function(services.context.policy, plan.log),
+        "log_function": access.log_function(services.context.policy, plan.log, names),
         **uploads.settings(plan.limits.max_upload),
         **face.settings,
     }
@@ -198,6 +200,7 @@ def _routes(site: Site) -> list[Any]:
     base = re.escape(site.plan.base_url.rstrip("/"))
     kernel = f"{base}/api/kernels/{KERNEL}"
     found: list[Any] = [
+        *operators.routes(site),
         (kernel, KernelHandler),
         (f"{kernel}/channels", ChannelsHandler),
         (f"{base}/voila/api/shutdown/{KERNEL}", ShutdownHandler),

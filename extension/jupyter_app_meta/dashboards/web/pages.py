@@ -48,6 +48,7 @@ class PageHandler(Handler):
         self._visit: Visit | None = None
         self._run: Run | None = None
         self._has_left = False
+        self.page_start = ""
 
     async def prepare(self, *, _redirect_to_login: bool = True) -> None:
         """Redirect to the page's one path, or else authenticate."""
@@ -111,6 +112,7 @@ class PageHandler(Handler):
         if run is None:
             return
         self._set_headers()
+        self.page_start = visit.start
         try:
             async for piece in self._pieces(run, visit):
                 self.write(piece)
@@ -118,6 +120,15 @@ class PageHandler(Handler):
         except (StreamClosedError, TimeoutError):
             self.services.spawn(run.close())
             self.detach().close()  # the browser may still be connected, but reads nothing
+            self._has_left = True
+        finally:
+            self.services.meter.page(visit.start, self._outcome(run), self.request.request_time())
+
+    def _outcome(self, run: Run) -> str:
+        """Return how a page ended, for the operator."""
+        if self._has_left:
+            return "left"
+        return "login" if run.needs_login else "failed" if run.failed else "shown"
 
     async def _opened(self, dashboard: Dashboard, visit: Visit) -> Run | None:
         """Return the run of a page; None if it could not begin, and the visitor has already been answered."""
@@ -155,6 +166,12 @@ class PageHandler(Handler):
             yield rebased(piece, options.page_base, self.base_url)
         if run.needs_login:
             yield logins.page(self, visit.asked.login, run.needs_login, is_hosted=bool(options.page_base))
+
+    def on_finish(self) -> None:
+        """Count a request that got no page."""
+        if not self.page_start and self.get_status() >= 400:
+            self.services.meter.refused(self.get_status())
+        super().on_finish()
 
     def _set_headers(self) -> None:
         self.set_header("Content-Type", "text/html; charset=UTF-8")

@@ -12,9 +12,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import zmq
@@ -50,13 +51,17 @@ class Answering(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Office:
-    """What all links of a server share. ``tab`` waits until it is known in which tab the page of a kernel is."""
+    """What all links of a server share. ``tab`` waits until it is known in which tab the page of a kernel is.
+
+    ``tally`` counts the answers by their result.
+    """
 
     service: Answering
     threads: Executor
     timeout: float
     log: logging.Logger
     tab: TabOf
+    tally: Counter[str] = field(default_factory=Counter)
 
 
 class Link:
@@ -113,6 +118,7 @@ class Link:
         if delay:
             await asyncio.sleep(delay)
         if reply is not None:
+            self._office.tally["done" if "ok" in reply else "failed"] += 1
             self.send(messages.REPLY, reply)
 
     async def _reply(self, content: Content) -> Content | None:

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tornado.ioloop import IOLoop
@@ -37,6 +37,11 @@ class Links:
         self._names: dict[str, str] = {}
         self._loop: IOLoop | None = None
         self._next: object = None
+
+    @property
+    def tally(self) -> Mapping[str, int]:
+        """How many questions were answered, by result."""
+        return self._office.tally
 
     def __len__(self) -> int:
         return len(self._links)
