@@ -4,12 +4,13 @@
     jupyter app-meta run sales.ipynb --as alice       run a notebook as a visitor, without a server
     jupyter app-meta check                            what is forwarded, and what is wrong or risky
     jupyter app-meta passwd alice --users people.toml write a password for `serve --users people.toml`
+    jupyter app-meta state list                       whose state is stored; show, export, forget and sweep it
     jupyter app-meta kernelspec install --sys-prefix  register this environment's request-aware kernel
     jupyter app-meta kernelspec remove --sys-prefix   undo that
 
 The exit status is 0 if all is well, 1 if a fault was found or the command failed, and 2 if the command line is wrong.
-``serve`` needs the ``dashboards`` extra, and ``check`` needs jupyter_server. Without them, the commands say what to
-install.
+``serve`` needs the ``dashboards`` extra, and ``check`` and ``state`` need jupyter_server. Without them, the commands
+say what to install.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from collections.abc import Sequence
 from .._version import __version__
 from ..errors import RequirementMissing
 from ..requirements import INSTALL
-from . import kernelspec, run
+from . import kernelspec, run, state
 from .options import Refused, nearest
 
 
@@ -37,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments, rest = parser.parse_known_args(argv)
         if arguments.command == "check":
             return _check(arguments, rest)
+        if arguments.command == "state":
+            return state.main(arguments, rest)
         if arguments.command == "passwd":
             return _passwd(arguments, rest, leaves["passwd"])
         if rest:
@@ -99,10 +102,12 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, list[str]]]:
     parser = argparse.ArgumentParser(prog="jupyter app-meta", description=__doc__, allow_abbrev=False)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="serve | run | check | passwd | kernelspec")
+    names = "serve | run | check | state | passwd | kernelspec"
+    commands = parser.add_subparsers(dest="command", required=True, metavar=names)
     commands.add_parser("serve", add_help=False, help="serve notebooks to visitors as dashboards")
     actions = {"run": run.add(commands)}
     _add_check(commands)
+    actions |= state.add(commands)
     actions |= {"passwd": _add_passwd(commands), **_add_kernelspec(commands)}
     return parser, {name: list(leaf._option_string_actions) for name, leaf in actions.items()}
 

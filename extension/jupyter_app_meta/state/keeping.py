@@ -8,11 +8,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 
-from ..errors import Conflict
+from ..errors import Conflict, TooLarge
+from . import sessions
 from .keys import AUDIENCES, Identity, Scope, Space
+from .revoked import REMEMBERED, Revoked
 from .stores.base import Row, Store, Where
+from .stores.servers import alive
 
 HOUR = 3600.0
 LEASE = Scope("leases", "")
@@ -40,18 +46,70 @@ def named(person: str) -> tuple[Identity, ...]:
     return tuple(Identity(realm, assurance, kind, username) for assurance in _ASSURANCES)
 
 
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """A person, or a dashboard or notebook by its path or name; nothing means all."""
+
+    person: str | None = None
+    place: str | None = None
+
+    def identities(self) -> tuple[Identity, ...]:
+        """Return the identities of the person; raises ValueError as `named` does."""
+        return named(self.person) if self.person is not None else ()
+
+
+def rows(store: Store, whose: Whose = Whose()) -> Iterator[Row]:
+    """Yield the entries of people and dashboards, and none of those that servers keep for themselves."""
+    wheres = [Where(identity=identity.text) for identity in whose.identities()] if whose.person is not None else []
+    for where in wheres or [Where(audience=audience) for audience in AUDIENCES]:
+        for row in store.export(where):
+            is_there = whose.place is None or place_of(row) == whose.place
+            if row.scope.audience in AUDIENCES and is_there:
+                yield row
+
+
 def export(store: Store, person: str) -> Iterator[str]:
     """Yield what is stored about a person, as one JSON object for each entry; raises ValueError as `named` does."""
-    for identity in named(person):
-        for row in store.export(Where(identity=identity.text)):
-            if row.scope.audience in AUDIENCES:
-                yield _line(row)
+    return map(line, rows(store, Whose(person)))
 
 
-def _line(row: Row) -> str:
+def forget(store: Store, whose: Whose, wait: Callable[[float], object] = time.sleep) -> int:
+    """Erase what is stored for a person or a dashboard; return how many entries that were.
+
+    The person's grants are refused from now on, and open pages are ended. Servers notice both within seconds. What code
+    has written until then is erased as well. Raises ValueError as `named` does, and if neither is given.
+    """
+    if whose.person is None:
+        return sum(store.erase(Where(space=space)) for space in _spaces(store, whose))
+    identities, revoked = whose.identities(), Revoked(store)
+    for identity in identities:
+        revoked.revoke(identity)
+    erased = _erase(store, identities)
+    for session in sessions.found(store, sessions.Filter(user=whose.person)):
+        with suppress(TooLarge):  # too many commands wait for that server, but it refuses the grants all the same
+            sessions.tell(store, sessions.Command("end", session.id))
+    if alive(store):
+        wait(REMEMBERED)
+        erased += _erase(store, identities)
+    return erased
+
+
+def _erase(store: Store, identities: tuple[Identity, ...]) -> int:
+    return sum(store.erase(Where(audience, identity=one.text)) for one in identities for audience in AUDIENCES)
+
+
+def _spaces(store: Store, whose: Whose) -> set[str]:
+    if whose.place is None:
+        raise ValueError("name a person or a dashboard whose state is to be erased.")
+    return {row.scope.space for row in rows(store, whose)}
+
+
+def line(row: Row) -> str:
+    """Return an entry as one JSON object."""
     about = {
         "audience": row.scope.audience,
-        "dashboard": _place(row.scope.space),
+        "dashboard": place_of(row),
+        "person": person_of(row) or None,
         "tab": row.scope.tab,
         "key": row.key,
         "expires": row.expires,
@@ -60,9 +118,19 @@ def _line(row: Row) -> str:
     return f'{json.dumps(about)[:-1]}, "value": {row.text}}}'
 
 
-def _place(space: str) -> str | None:
-    """Return a dashboard or notebook; None for preferences, which have none."""
+def place_of(row: Row) -> str | None:
+    """Return the dashboard or notebook of an entry; None for preferences, which have none."""
     try:
-        return Space.read(space).place
+        return Space.read(row.scope.space).place
     except ValueError:
         return None
+
+
+def person_of(row: Row) -> str:
+    """Return whose entry it is, as `named` reads it; empty for what is shared."""
+    try:
+        identity = Identity.read(row.scope.identity or "")
+    except ValueError:
+        return ""
+    parts = (identity.realm, identity.kind, identity.username)
+    return ":".join(part for part in parts if part)

@@ -13,7 +13,7 @@ import asyncio
 import inspect
 from collections.abc import Callable
 from contextlib import suppress
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, cast
 
@@ -69,9 +69,10 @@ class Receiver:
     def take(self, name: str, data: str) -> None:
         """Call the function for a message of its name, now."""
         if name == self.name:
-            result = self._context.copy().run(self._function, values.decode(data))
+            context = self._context.copy()
+            result = context.run(self._function, values.decode(data))
             if inspect.iscoroutine(result):
-                _finish(result)
+                _finish(result, context)
 
     def come(self, kernel: Any, event: Sent) -> None:
         """Let the main loop call the function. The control thread calls this."""
@@ -135,13 +136,13 @@ def _heard(event: Event) -> None:
             receiver.come(kernel, event)
 
 
-def _finish(work: Any) -> None:
+def _finish(work: Any, context: Context) -> None:
     """Run async work: in the loop that runs, or in one of its own."""
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
-        asyncio.run(work)
+        context.run(asyncio.run, work)
         return
-    task = loop.create_task(work)
+    task = loop.create_task(work, context=context)
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)

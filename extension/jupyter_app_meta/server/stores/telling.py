@@ -21,20 +21,21 @@ def told(extension: AppMetaExtension) -> tuple[str, tuple[str, ...]]:
     url = store_url(extension)
     if url is None:
         return "is not kept (off).", ()
-    return f"is kept in {_shown(url)}.", () if _is_new(url) else _asked(url)
+    return f"is kept in {_shown(url)}.", () if is_new(url) else _asked(url)
 
 
 def holder(extension: AppMetaExtension, server_id: str) -> str | None:
     """Return which process has a server's id in the store; None if none has, or the store does not tell."""
     with suppress(StateError, PolicyError, RequirementMissing):
         url = store_url(extension)
-        if url is not None and not _is_new(url):
+        if url is not None and not is_new(url):
             with closing(open_store(url)) as store:
                 return servers.holder(store, server_id)
     return None
 
 
-def _is_new(url: str) -> bool:
+def is_new(url: str) -> bool:
+    """Return whether this is a file of state that does not exist yet."""
     return url.startswith(FILE) and url != FILE and not Path(url.removeprefix(FILE)).expanduser().exists()
 
 

@@ -1,0 +1,198 @@
+"""``jupyter app-meta state``: what is stored, for operators. It reads the store of the configuration, without a server.
+
+1. A person is named by realm, kind and username, such as ``hub:user:alice``; a dashboard by its path or its name.
+2. What servers keep for their own use is not shown: secrets, names and leases.
+3. Nothing is erased without ``--yes`` or the operator's answer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..errors import PolicyError, RequirementMissing, StateUnavailable
+from .options import Refused
+
+if TYPE_CHECKING:
+    from ..state.keeping import Whose
+    from ..state.stores.base import Row, Store
+
+ACTIONS = {
+    "list": "list who and which dashboards have stored state",
+    "show": "show what is stored for a person or a dashboard",
+    "export": "write what is stored for a person or a dashboard as JSON lines",
+    "forget": "erase what is stored for a person or a dashboard, and end the person's pages",
+    "sweep": "erase what is over now",
+}
+_STORE = (
+    "The store is the one of the configuration that `jupyter server` would read. It takes the options of "
+    "`jupyter server`, such as --AppMetaExtension.state_url_file=FILE. No server needs to run."
+)
+
+WIDTH = 60
+"""Characters of a value that `show` shows."""
+
+EACH = 1000
+"""After how many entries a long command says how far it is."""
+
+Item = TypeVar("Item")
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> dict[str, argparse.ArgumentParser]:
+    """Add the commands, and return their parsers."""
+    family = commands.add_parser("state", help="list, show, export and erase stored state")
+    actions = family.add_subparsers(dest="action", required=True, metavar=" | ".join(ACTIONS))
+    leaves = {name: actions.add_parser(name, allow_abbrev=False, help=text) for name, text in ACTIONS.items()}
+    for name, leaf in leaves.items():
+        leaf.description = f"{ACTIONS[name][0].upper()}{ACTIONS[name][1:]}. {_STORE}"
+        leaf.add_argument("--config", metavar="FILE", help="the configuration file to read instead of the usual ones")
+    for name in ("show", "export", "forget"):
+        whose = leaves[name].add_mutually_exclusive_group(required=True)
+        whose.add_argument("--user", metavar="PERSON", help="realm, kind and username, such as hub:user:alice")
+        whose.add_argument("--dashboard", metavar="PATH", help="the path of a dashboard, or the name of its state")
+    leaves["forget"].add_argument("--yes", action="store_true", help="do not ask")
+    return {f"state {name}": leaf for name, leaf in leaves.items()}
+
+
+def main(arguments: argparse.Namespace, options: list[str]) -> int:
+    """Run a command on the store; ``options`` are those of ``jupyter server``. Raises Refused."""
+    run: Callable[[Store, argparse.Namespace], int] = _RUNS[arguments.action]
+    with _store(arguments.config, options) as store:
+        try:
+            return run(store, arguments)
+        except StateUnavailable as error:
+            raise Refused(str(error), 1) from error
+        except ValueError as error:  # a person who is not named fully
+            raise Refused(str(error)) from error
+
+
+@contextmanager
+def _store(config: str | None, options: list[str]) -> Iterator[Store]:
+    try:
+        from . import configuration
+    except ImportError as error:
+        raise Refused(f"jupyter_server 2.18 or newer is needed here: {error}.", 1) from error
+    from ..server.stores import store_url
+    from ..server.stores.telling import is_new
+    from ..state.stores.open import open_store
+
+    configured = configuration.read(config, options)
+    if configured.extension is None:
+        raise Refused(" ".join(configured.problems) or "the server half is not enabled: see `check`.", 1)
+    try:
+        url = store_url(configured.extension)
+        if url is None:
+            raise Refused("state is not kept: AppMetaExtension.state_url is 'off'.", 1)
+        if is_new(url):
+            raise Refused(f"there is no state yet: {url} does not exist.", 1)
+        store = open_store(url, configured.extension.keep)
+    except (PolicyError, RequirementMissing) as error:
+        raise Refused(str(error), 1) from error
+    try:
+        store.check()
+        yield store
+    except (PolicyError, StateUnavailable) as error:
+        raise Refused(str(error), 1) from error
+    finally:
+        store.close()
+
+
+def _list(store: Store, arguments: argparse.Namespace) -> int:
+    from ..state import keeping
+
+    owners: dict[tuple[str, str, str], list[int]] = {}
+    for row in _counted(keeping.rows(store)):
+        total = owners.setdefault((row.scope.audience, keeping.place_of(row) or "", keeping.person_of(row)), [0, 0])
+        total[0], total[1] = total[0] + 1, total[1] + len(row.text)
+    for (audience, place, person), (count, size) in sorted(owners.items()):
+        print(f"{audience:<12}{place or '-':<28}{person or '-':<40}{count} entries, {size} bytes")
+    return _none("Nothing is stored.") if not owners else 0
+
+
+def _show(store: Store, arguments: argparse.Namespace) -> int:
+    from ..state import keeping
+
+    count = 0
+    for row in _rows(store, arguments):
+        parts = (row.scope.audience, keeping.place_of(row), keeping.person_of(row), row.scope.tab)
+        owner = "  ".join(part for part in parts if part)
+        print(f"{owner}  {row.key!r} = {row.text[:WIDTH]}{'…' if len(row.text) > WIDTH else ''}")
+        count += 1
+    return 0 if count else _none(f"Nothing is stored for {_named(arguments)}.")
+
+
+def _export(store: Store, arguments: argparse.Namespace) -> int:
+    from ..state import keeping
+
+    for row in _counted(_rows(store, arguments)):
+        print(keeping.line(row))
+    return 0
+
+
+def _forget(store: Store, arguments: argparse.Namespace) -> int:
+    from ..state import keeping
+
+    whose = _whose(arguments)
+    count = sum(1 for _ in _counted(keeping.rows(store, whose)))
+    if not arguments.yes:
+        _ask(f"Erase {count} entries of {_named(arguments)} for good?")
+    if arguments.user:
+        _say("Waiting until each server refuses this person's open pages …")
+    erased = keeping.forget(store, whose)
+    print(f"Erased {erased} entries of {_named(arguments)}.")
+    return 0
+
+
+def _sweep(store: Store, arguments: argparse.Namespace) -> int:
+    print(f"Erased {store.sweep()} entries that were over.")
+    return 0
+
+
+_RUNS: dict[str, Any] = {"list": _list, "show": _show, "export": _export, "forget": _forget, "sweep": _sweep}
+
+
+def _rows(store: Store, arguments: argparse.Namespace) -> Iterator[Row]:
+    from ..state import keeping
+
+    return keeping.rows(store, _whose(arguments))
+
+
+def _whose(arguments: argparse.Namespace) -> Whose:
+    from ..state.keeping import Whose
+
+    return Whose(arguments.user, arguments.dashboard)
+
+
+def _named(arguments: argparse.Namespace) -> str:
+    return str(arguments.user or arguments.dashboard)
+
+
+def _ask(question: str) -> None:
+    """Go on if the operator agrees; raise Refused otherwise."""
+    if not sys.stdin.isatty():
+        raise Refused("nothing was erased: add --yes, because there is no terminal on which to ask.")
+    with suppress(EOFError):
+        if input(f"{question} [y/N] ").strip().lower() in ("y", "yes"):
+            return
+    raise Refused("nothing was erased.", 1)
+
+
+def _counted(items: Iterable[Item]) -> Iterator[Item]:
+    """Yield the items, and say how many they are as they grow many."""
+    for number, item in enumerate(items, 1):
+        if number % EACH == 0:
+            _say(f"{number} entries …")
+        yield item
+
+
+def _say(text: str) -> None:
+    if sys.stderr.isatty():
+        print(text, file=sys.stderr)
+
+
+def _none(text: str) -> int:
+    print(text, file=sys.stderr)
+    return 0

@@ -1,0 +1,167 @@
+"""``jupyter app-meta state``: what an operator sees and erases, without a server."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jupyter_app_meta import cli
+from jupyter_app_meta.state import keeping
+from jupyter_app_meta.state.keys import Identity, Scope, Space, scope_of
+from jupyter_app_meta.state.revoked import Revoked
+from jupyter_app_meta.state.sessions import Command, Session, Sessions
+from jupyter_app_meta.state.stores.base import Store
+from jupyter_app_meta.state.stores.open import open_store
+from jupyter_app_meta.state.stores.servers import Lease
+
+SALES, STOCK = (Space.run("/", path) for path in ("/sales", "/stock"))
+ALICE, BOB = (Identity("hub", "hub", "user", name) for name in ("alice", "bob"))
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """The URL of the store."""
+    return f"sqlite:///{tmp_path}/state.db"
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    """A store with the state of two people on two dashboards, and a secret of the servers."""
+    store = open_store(url)
+    for who in (ALICE, BOB):
+        store.apply(scope_of("session", SALES, who, "tab-1"), {}, {"step": "2"}, (), None)
+        store.apply(scope_of("visitor", SALES, who), {}, {"stars": '["' + "x" * 99 + '"]'}, (), None)
+        store.apply(scope_of("visitor", STOCK, who), {}, {"n": "1"}, (), None)
+    store.apply(scope_of("shared", SALES, None), {}, {"votes": "3"}, (), None)
+    store.apply(Scope("meta", ""), {}, {"cookie_secret": "hidden-7f3a"}, (), None)
+    yield store
+    store.close()
+
+
+def run(url: str, *arguments: str) -> int:
+    """Return the exit status of a command."""
+    return cli.main(["state", *arguments, f"--AppMetaExtension.state_url={url}"])
+
+
+def test_it_lists_who_has_what(url: str, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """With sizes and without values, and nothing that servers keep for themselves."""
+    assert run(url, "list") == 0
+    shown = capsys.readouterr().out
+    assert [line.split() for line in shown.splitlines()][:1] == [
+        ["session", "/sales", "hub:user:alice", "1", "entries,", "1", "bytes"]
+    ]
+    assert len(shown.splitlines()) == 7 and "xxx" not in shown and "hidden-7f3a" not in shown
+
+
+def test_it_shows_and_exports(url: str, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a person, on each dashboard; of a dashboard, everybody's. Long values are cut where they are shown."""
+    assert run(url, "show", "--user", "hub:user:alice") == 0
+    shown = capsys.readouterr().out
+    assert "visitor  /stock  hub:user:alice  'n' = 1\n" in shown and "…\n" in shown and "bob" not in shown
+    assert run(url, "export", "--dashboard", "/sales") == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {(line["person"], line["key"]) for line in lines} == {
+        *((f"hub:user:{name}", key) for name in ("alice", "bob") for key in ("step", "stars")),
+        (None, "votes"),
+    }
+    assert run(url, "show", "--dashboard", "/none") == 0
+    assert capsys.readouterr() == ("", "Nothing is stored for /none.\n")
+
+
+def test_it_forgets_a_person(url: str, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """In each tab and dashboard; grants are refused and pages ended. Others keep theirs."""
+    server = Sessions(store, "aaaa")
+    Lease(store, "aaaa").take()
+    rows = [
+        server.open(Session("", "", who.text, who.username, "user", SALES.text, "/sales", "k", None, 1.0))
+        for who in (ALICE, BOB)
+    ]
+    assert run(url, "forget", "--user", "hub:user:alice") == 2
+    assert "add --yes" in capsys.readouterr().err
+    assert len(list(keeping.export(store, "hub:user:alice"))) == 3
+    assert run(url, "forget", "--user", "hub:user:alice", "--yes") == 0
+    assert capsys.readouterr().out == "Erased 3 entries of hub:user:alice.\n"
+    assert list(keeping.export(store, "hub:user:alice")) == []
+    assert len(list(keeping.export(store, "hub:user:bob"))) == 3
+    assert Revoked(store).not_before(ALICE) and Revoked(store).not_before(BOB) is None
+    assert server.take() == (Command("end", rows[0].id),)
+
+
+def test_what_is_written_while_a_person_is_forgotten_goes_too(store: Store) -> None:
+    """A server may believe a grant for a moment more."""
+    Lease(store, "aaaa").take()
+
+    def late(seconds: float) -> None:
+        store.apply(scope_of("visitor", SALES, ALICE), {}, {"late": "1"}, (), None)
+
+    assert keeping.forget(store, keeping.Whose("hub:user:alice"), late) == 4
+    assert list(keeping.export(store, "hub:user:alice")) == []
+    with pytest.raises(ValueError, match="name a person or a dashboard"):
+        keeping.forget(store, keeping.Whose())
+
+
+def test_it_forgets_a_dashboard(url: str, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of everybody; other dashboards stay."""
+    assert run(url, "forget", "--dashboard", "/sales", "--yes") == 0
+    assert capsys.readouterr().out == "Erased 5 entries of /sales.\n"
+    assert {keeping.place_of(row) for row in keeping.rows(store)} == {"/stock"}
+
+
+def test_it_asks_before_it_erases(url: str, store: Store) -> None:
+    """On a terminal. Any answer but yes erases nothing."""
+    pid, terminal = pty.fork()
+    if not pid:
+        option = f"--AppMetaExtension.state_url={url}"
+        words = ["-m", "jupyter_app_meta", "state", "forget", "--user=hub:user:alice", option]
+        os.execv(sys.executable, [sys.executable, *words])
+    shown = b""
+    while not shown.endswith(b"[y/N] "):
+        shown += os.read(terminal, 1024)
+    os.write(terminal, b"no\n")
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    os.close(terminal)
+    assert (status, b"Erase 3 entries of hub:user:alice for good?" in shown) == (1, True)
+    assert len(list(keeping.export(store, "hub:user:alice"))) == 3
+
+
+def test_it_sweeps(url: str, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever a server has swept within the hour."""
+    store.apply(scope_of("shared", SALES, None), {}, {"over": "1"}, (), 0.001)
+    while "over" in store.read(scope_of("shared", SALES, None).id, None):
+        pass
+    assert keeping.sweep(store) is not None
+    assert run(url, "sweep") == 0
+    assert capsys.readouterr().out.startswith("Erased ")
+
+
+@pytest.mark.parametrize(
+    ("place", "arguments", "status", "said"),
+    [
+        ("off", ["list"], 1, "state is not kept"),
+        ("sqlite:////tmp/no-such-folder/state.db", ["list"], 1, "there is no state yet"),
+        ("redis://ada:s3cret@localhost:1/0", ["list"], 1, "jupyter app-meta: "),
+        ("mongodb://ada:s3cret@localhost", ["sweep"], 1, "state_url"),
+        ("off", ["list", "--AppMetaExtension.state_ur=x"], 2, "did you mean"),
+    ],
+)
+def test_a_store_that_cannot_be_read_is_named(
+    place: str, arguments: list[str], status: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without the password of its URL."""
+    assert run(place, *arguments) == status
+    shown = capsys.readouterr()
+    assert said in shown.err and "s3cret" not in shown.err + shown.out
+
+
+def test_a_person_is_named_fully(url: str, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """Realm, kind and username; or a dashboard."""
+    assert run(url, "export", "--user", "alice") == 2
+    assert "such as hub:user:alice" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        run(url, "forget", "--yes")
