@@ -42,6 +42,7 @@ APPLIES = st.builds(
     st.dictionaries(st.text().map("p".__add__), st.text(), min_size=1, max_size=3),
     st.lists(st.text().map("d".__add__), unique=True, max_size=3).map(tuple),
     st.none() | st.floats(0.001, 1e9),
+    st.booleans(),
 )
 AMOUNTS = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
 OPERATIONS: st.SearchStrategy[Operation] = st.one_of(
@@ -111,6 +112,7 @@ LONG = "x" * (forms.KEY_LIMIT + 1)
         ),
         *(asked(Apply(), puts={"a": "1"}, expects={"a": version}) for version in (-1, True, 1.0, "1", None, 2**63)),
         *(asked(Apply(), puts={"a": "1"}, ttl=ttl) for ttl in (0, -1, True, "5", 1e300, float("nan"), float("inf"))),
+        *(asked(Apply(), puts={"a": "1"}, whole=whole) for whole in (0, 1, None, "true")),
         *(asked(Apply(), drops="ab"), asked(Apply(), drops=[None]), asked(Apply(), drops=["a", "a"])),
         *(asked(Add("a"), amount=amount) for amount in (True, "1", None, 2**63, -(2**63) - 1, 10**400)),
         *(asked(Add("a"), amount=amount) for amount in (float("nan"), float("inf"))),
@@ -132,7 +134,7 @@ def test_a_message_has_a_bound() -> None:
         read_request(asked(Apply(), puts={"a": half, "b": half}))
 
 
-@given(JSON, st.sampled_from(["v", "id", "grant", "scope", "op", "expects", "puts", "drops", "ttl"]))
+@given(JSON, st.sampled_from(["v", "id", "grant", "scope", "op", "expects", "puts", "drops", "ttl", "whole"]))
 def test_any_content_is_read_or_refused(content: object, name: str) -> None:
     """There is no content that raises anything else; what is read is written as it was."""
     for message in (content, asked(Apply(puts={"a": "1"}), **{name: content})):

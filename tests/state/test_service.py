@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
@@ -28,7 +29,6 @@ from jupyter_app_meta.state.operations import (
     Watch,
     write_request,
 )
-from jupyter_app_meta.state.quota import REMEMBERED, Quota
 from jupyter_app_meta.state.service import Rules, Service
 from jupyter_app_meta.state.stores.base import Store, Where
 from jupyter_app_meta.state.stores.open import open_store
@@ -190,20 +190,32 @@ def test_limits_refuse_before_the_store_is_asked(store: Store) -> None:
     assert {*server.ask(Read())} == {"a", "bcdef", "d"}
 
 
-def test_what_others_delete_makes_room(store: Store) -> None:
-    """A limit is never refused on what is only remembered; what others add is counted after a while."""
-    now = 0.0
-    quota, scope = Quota(store, Limits(keys=2), lambda: now), scope_of("visitor", SALES, ALICE)
-    store.apply(scope, {}, {"a": "1", "b": "1"}, (), None)
-    with pytest.raises(TooLarge):
-        quota.check(scope, {"c": 1})
+def test_what_another_server_adds_counts_at_once(store: Store) -> None:
+    """A second server that writes to the scope, and one that empties it, is noticed by the next write."""
+    server, scope = Server(store, keys=2), scope_of("visitor", SALES, ALICE)
+    server.ask(put("a", "1"))
+    store.apply(scope, {}, {"b": "1"}, (), None)
+    assert server.refusal(put("c", "1"))[0] == "TooLarge"
     store.erase(Where(scope=scope.id))
-    quota.check(scope, {"c": 1})
-    store.apply(scope, {}, {"a": "1", "b": "1"}, (), None)
-    quota.check(scope, {"c": 1})
-    now = REMEMBERED
+    server.ask(put("c", "1"))
+
+
+def test_a_copy_is_whole_or_nothing(store: Store) -> None:
+    """A tab that is over its limits, or that has state of its own, is left as it is."""
+    server = Server(store)
+    old, new = (scope_of("session", SALES, ALICE, tab) for tab in ("t-1", "t-2"))
+    server.ask(Apply(puts={"a": "1", "b": "1"}), "session")
     with pytest.raises(TooLarge):
-        quota.check(scope, {"c": 1})
+        Server(store, keys=1).service.copy(old, new)
+    assert store.read(new.id, None) == {}
+    store.apply(new, {}, {"c": "1"}, (), None)
+    server.service.copy(old, new)
+    assert {*store.read(new.id, None)} == {"c"}
+    store.erase(Where(scope=new.id))
+    store.apply(old, {}, {"d": "1"}, (), 60)
+    server.now = time.time()  # by which the store tells what is over
+    server.service.copy(old, new)
+    assert {*store.read(new.id, None)} == {"a", "b", "d"}
 
 
 def test_a_scope_above_a_lowered_limit_can_shrink(store: Store) -> None:

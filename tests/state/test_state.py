@@ -195,6 +195,20 @@ def test_a_transaction_notices_what_has_changed(state: State, read: Any) -> None
     assert "b" not in state
 
 
+@pytest.mark.parametrize("read", [len, list, lambda t: dict(t.items()), lambda t: t.clear()])
+def test_a_transaction_that_lists_notices_what_was_added(state: State, read: Any) -> None:
+    """Code that counts or lists the keys has also read that there is no other one."""
+    state["a"] = 1
+    transaction = state.transaction()
+    transaction.__enter__()
+    read(transaction)
+    transaction["b"] = 2
+    state["new"] = 1
+    with pytest.raises(Conflict) as conflict:
+        transaction.__exit__(None)
+    assert (conflict.value.key, dict(state)) == ("new", {"a": 1, "new": 1})
+
+
 def test_a_transaction_ignores_what_it_did_not_read(state: State) -> None:
     """A write alone expects nothing, and a block that only reads never conflicts."""
     state["a"] = 1

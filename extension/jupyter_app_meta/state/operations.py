@@ -1,7 +1,8 @@
 """The questions of a kernel and the answers of a server, as values ⇄ the content of messages.
 
     request = {"v": 1, "id", "grant", "scope", "op": "read",  "keys": [key, …] or null}
-              {…, "op": "apply", "expects": {key: version, 0 for absent}, "puts": {key: text}, "drops": [key, …], "ttl"}
+              {…, "op": "apply", "expects": {key: version, 0 for absent}, "puts": {key: text}, "drops": [key, …], "ttl",
+               "whole": whether other keys must be absent}
               {…, "op": "add", "key", "amount"}
               {…, "op": "send", "name", "data": text}
               {…, "op": "clear" | "forget" | "watch" | "unwatch" | "listen" | "unlisten" | "pages" | "viewers"}
@@ -49,6 +50,7 @@ class Apply:
     puts: Mapping[str, str] = field(default_factory=dict)
     drops: tuple[str, ...] = ()
     ttl: float | None = None  #: seconds until the puts vanish
+    whole: bool = False  #: whether any key that is not in ``expects`` must be absent
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,8 +240,9 @@ def _written(operation: Operation) -> dict[str, Any]:
     match operation:
         case Read(keys):
             return {"op": "read", "keys": None if keys is None else [*keys]}
-        case Apply(expects, puts, drops, ttl):
-            return {"op": "apply", "expects": {**expects}, "puts": {**puts}, "drops": [*drops], "ttl": ttl}
+        case Apply(expects, puts, drops, ttl, whole):
+            written = {"expects": {**expects}, "puts": {**puts}, "drops": [*drops]}
+            return {"op": "apply", **written, "ttl": ttl, "whole": whole}
         case Add(key, amount):
             return {"op": "add", "key": key, "amount": amount}
         case Send(name, data):
@@ -255,7 +258,8 @@ def _read_apply(fields: dict[str, Any]) -> Apply:
     texts = {key: forms.text(text, "puts", forms.TEXT_LIMIT) for key, text in puts.items()}
     forms.need(sum(map(len, texts.values())) <= forms.TEXT_LIMIT, "puts")
     versions = {key: forms.version(version, "expects") for key, version in expects.items()}
-    return Apply(versions, texts, drops, forms.ttl(fields["ttl"], "ttl"))
+    forms.need(type(fields["whole"]) is bool, "whole")
+    return Apply(versions, texts, drops, forms.ttl(fields["ttl"], "ttl"), fields["whole"])
 
 
 def _read_add(fields: dict[str, Any]) -> Add:
@@ -269,7 +273,7 @@ def _read_send(fields: dict[str, Any]) -> Send:
 _Reader: TypeAlias = tuple[tuple[str, ...], Callable[[dict[str, Any]], Operation]]
 _READERS: Mapping[str, _Reader] = {
     "read": (("keys",), lambda fields: Read(forms.some_keys(fields["keys"], "keys"))),
-    "apply": (("expects", "puts", "drops", "ttl"), _read_apply),
+    "apply": (("expects", "puts", "drops", "ttl", "whole"), _read_apply),
     "add": (("key", "amount"), _read_add),
     "clear": ((), lambda fields: Clear()),
     "forget": ((), lambda fields: Forget()),

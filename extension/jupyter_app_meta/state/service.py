@@ -2,7 +2,7 @@
 
 1. Whose state it is follows from the grant. A message says which audience it means, and nothing else about the scope.
 2. Each request is done once. A kernel that sends it again hears the same answer.
-3. The limits are checked before the store is asked. A limit that is exceeded changes nothing.
+3. The limits of a value are checked before the store is asked, those of a scope by the store, as it writes.
 4. An error that an author can act on reaches the author. Of any other error, the server's log has the kind.
 5. Others are told of a change after the store has it.
 """
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import StateError, StateUnavailable, Unstorable
+from ..errors import Conflict, StateError, StateUnavailable, Unstorable
 from . import grants, operations, values
 from .changes import Changes
 from .forms import Misunderstood
@@ -42,7 +42,6 @@ from .operations import (
     Viewers,
     Watch,
 )
-from .quota import Quota
 from .stores.base import Entry, Notice, Store, Where
 
 PREFERENCE_LIMIT = 200
@@ -67,12 +66,11 @@ class Rules:
 class Service:
     """Answers the requests of kernels. Its methods block, and are safe to call from any thread."""
 
-    __slots__ = ("_log", "_once", "_quota", "_rules", "_store", "_viewers", "changes", "relay")
+    __slots__ = ("_log", "_once", "_rules", "_store", "_viewers", "changes", "relay")
 
     def __init__(self, store: Store, rules: Rules, tell: Tell, log: logging.Logger) -> None:
         """``tell`` passes an event to a kernel, from any thread."""
         self._store, self._rules, self._log = store, rules, log
-        self._quota = Quota(store, rules.limits)
         self._once: dict[str, Once] = {}
         self.changes = Changes(store, tell)
         self.relay = Relay(store, tell, rules.not_before)
@@ -100,16 +98,18 @@ class Service:
     def copy(self, old: Scope, new: Scope) -> None:
         """Let a scope that has nothing begin as a copy of another one. What has an end keeps it.
 
-        Raises StateUnavailable.
+        Raises StateUnavailable, and TooLarge if the scope exceeds the limits.
         """
-        rows, now = list(self._store.export(Where(scope=old.id))), self._rules.now()
-        if not rows or self._store.read(new.id, None):
-            return
+        now, written = self._rules.now(), dict[str, int]()
+        rows = [row for row in self._store.export(Where(scope=old.id)) if row.expires is None or row.expires > now]
+        self._rules.limits.check_scope(len(rows), sum(len(row.text) for row in rows))
         for expires in {row.expires for row in rows}:
             puts = {row.key: row.text for row in rows if row.expires == expires}
-            if expires is None or expires > now:
-                self._store.apply(new, {}, puts, (), None if expires is None else expires - now)
-        self._quota.forget(new)
+            ttl = None if expires is None else expires - now
+            try:
+                written |= self._store.apply(new, written, puts, (), ttl, whole=True, limits=self._rules.limits)
+            except Conflict:  # the tab has state of its own by now
+                return
 
     def restarted(self, kernel_id: str) -> None:
         """Forget what the process of a kernel watches and hears, because it has another process."""
@@ -193,28 +193,24 @@ class Service:
 
     def _erase(self, claims: Claims, scope: Scope, where: Where) -> int:
         erased = self._store.erase(where)
-        self._quota.forget(scope)
         self.changes.done(claims, Notice(scope.id, None))
         return erased
 
     def _apply(self, claims: Claims, scope: Scope, write: Apply) -> dict[str, int]:
         for key, text in write.puts.items():
             self._check(scope, key, text)
-        sizes = {key: len(text) for key, text in write.puts.items()}
-        self._quota.check(scope, sizes, write.drops)
-        versions = self._store.apply(scope, write.expects, write.puts, write.drops, write.ttl)
-        self._quota.wrote(scope, sizes, write.drops)
+        versions = self._store.apply(
+            scope, write.expects, write.puts, write.drops, write.ttl, whole=write.whole, limits=self._rules.limits
+        )
         self.changes.done(claims, Notice(scope.id, frozenset((*write.puts, *write.drops))))
         return versions
 
     def _add(self, claims: Claims, scope: Scope, add: Add) -> list[Any]:
         self._check(scope, add.key, values.encode(add.amount))
-        self._quota.check(scope, {add.key: 1})
         try:
-            entry = self._store.add(scope, add.key, add.amount)
+            entry = self._store.add(scope, add.key, add.amount, limits=self._rules.limits)
         except (TypeError, OverflowError) as error:
             raise _Sum(error) from error
-        self._quota.wrote(scope, {add.key: len(entry.text)})
         self.changes.done(claims, Notice(scope.id, frozenset((add.key,))))
         return _pair(entry)
 

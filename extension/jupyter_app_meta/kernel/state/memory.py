@@ -91,6 +91,10 @@ class Memory:
             del self._held[key]
 
     def _apply(self, write: Apply) -> dict[str, int]:
+        if write.whole:
+            for key in self._held:
+                if key not in write.expects:
+                    raise Conflict(key)
         for key, version in write.expects.items():
             if (self._held[key].version if key in self._held else 0) != version:
                 raise Conflict(key)

@@ -4,7 +4,7 @@
 2. Writes are kept until the block ends. They are applied if nothing that the block has read has changed, absent keys
    included. Otherwise the block raises Conflict, and nothing has happened.
 3. A block that raises writes nothing, and neither does a block that only reads.
-4. Code that counts or lists the keys has read all of them. A key that other code has added since is not noticed.
+4. Code that counts or lists the keys has read the whole state. A key that other code adds is a change of it, too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Ask: TypeAlias = Callable[[Operation], Any]
 class Transaction(MutableMapping[str, values.Json]):
     """A mapping that is used in a ``with`` block, once."""
 
-    __slots__ = ("_ask", "_began", "_drops", "_puts", "_seen")
+    __slots__ = ("_ask", "_began", "_drops", "_puts", "_seen", "_whole")
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
@@ -30,6 +30,7 @@ class Transaction(MutableMapping[str, values.Json]):
         self._seen: set[str] = set()
         self._puts: dict[str, str] = {}
         self._drops: set[str] = set()
+        self._whole = False
 
     def __enter__(self) -> Self:
         if self._began is not None:
@@ -42,7 +43,7 @@ class Transaction(MutableMapping[str, values.Json]):
         drops = tuple(key for key in sorted(self._drops) if key in began)
         if kind is None and (self._puts or drops):
             expects = {key: began[key][1] if key in began else 0 for key in self._seen}
-            self._ask(Apply(expects, self._puts, drops))
+            self._ask(Apply(expects, self._puts, drops, whole=self._whole))
         self._seen, self._puts, self._drops = set(), {}, set()
 
     def __getitem__(self, key: str) -> values.Json:
@@ -68,6 +69,7 @@ class Transaction(MutableMapping[str, values.Json]):
 
     def __iter__(self) -> Iterator[str]:
         self._seen |= self._entries.keys()
+        self._whole = True
         return iter([key for key in {**self._entries, **self._puts} if key not in self._drops])
 
     def __len__(self) -> int:

@@ -4,6 +4,7 @@
 2. A version is at least 1, and no version of a scope comes twice: what was deleted and made again has a higher one.
    A key that is absent, or whose time is over, has version 0.
 3. `apply` does all or nothing: if one of `expects` is not so, it raises `Conflict` and has changed nothing.
+   The limits of a scope hold at that same moment, so that two writers cannot exceed them together.
 4. Time is the store's: a store that several servers share decides by its own clock what is over.
 5. A store that cannot be reached raises `StateUnavailable`. It never answers with less than it holds.
 6. A feed tells what other store objects changed, in this process or elsewhere. After a gap it says that anything may
@@ -20,8 +21,21 @@ from typing import Protocol
 
 from ...errors import Conflict
 from ..keys import Scope
+from ..values import Limits
 
-__all__ = ["RESYNC", "Closeable", "Conflict", "Entry", "Keep", "Notice", "Row", "Store", "Where", "for_ever"]
+__all__ = [
+    "RESYNC",
+    "Closeable",
+    "Conflict",
+    "Entry",
+    "Keep",
+    "Notice",
+    "Row",
+    "Store",
+    "Where",
+    "check_expected",
+    "for_ever",
+]
 
 # How many seconds a scope is kept after its last use; None: for ever.
 Keep = Callable[[Scope], float | None]
@@ -98,16 +112,20 @@ class Store(Protocol):
         puts: Mapping[str, str],
         drops: Collection[str],
         ttl: float | None,
+        *,
+        whole: bool = False,
+        limits: Limits | None = None,
     ) -> dict[str, int]:
         """Put and drop if every key has the version that is expected; return the versions of what was put.
 
-        ``ttl``, in seconds, holds for what is put; without it, what is put stays. Raises `Conflict`.
+        ``ttl``, in seconds, holds for what is put; without it, what is put stays. ``whole``: the scope must have no
+        key that is not in ``expects``. Raises `Conflict`, and `TooLarge` if the scope would exceed its ``limits``.
         """
 
-    def add(self, scope: Scope, key: str, amount: float) -> Entry:
+    def add(self, scope: Scope, key: str, amount: float, *, limits: Limits | None = None) -> Entry:
         """Add to a number; an absent one counts as 0. The time that the entry has left stays as it is.
 
-        Raises TypeError where the value is not a number, OverflowError where the sum is not finite.
+        Raises TypeError where the value is not a number, OverflowError where the sum is not finite, and `TooLarge`.
         """
 
     def erase(self, where: Where) -> int:
@@ -127,6 +145,19 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Close all connections and feeds."""
+
+
+def check_expected(have: Mapping[str, Entry], expects: Mapping[str, int]) -> None:
+    """Raise Conflict unless each key has the version that is expected; 0 for a key that must be absent.
+
+    ``have`` has the entries of these keys, or of the whole scope if nothing else may be in it.
+    """
+    for key, version in expects.items():
+        if version != (have[key].version if key in have else 0):
+            raise Conflict(key)
+    for key in have:
+        if key not in expects:
+            raise Conflict(key)
 
 
 def for_ever(scope: Scope) -> float | None:

@@ -20,6 +20,39 @@ local function version(key)
   if over(key) then return '0' end
   return redis.call('HGET', hash, 'r:' .. key) or '0'
 end
+local function keys()
+  local found = {}
+  for _, field in ipairs(redis.call('HKEYS', hash)) do
+    local key = string.sub(field, 3)
+    if string.sub(field, 1, 2) == 'v:' and not over(key) then found[#found + 1] = key end
+  end
+  return found
+end
+local function size(key)
+  return redis.call('HSTRLEN', hash, 'v:' .. key)
+end
+local function held()
+  local all, bytes = keys(), 0
+  for _, key in ipairs(all) do bytes = bytes + size(key) end
+  return #all, bytes
+end
+local function exceeds(most, limit, count, bytes, new_count, new_bytes)
+  if (new_count > count and new_count > tonumber(most)) or (new_bytes > bytes and new_bytes > tonumber(limit)) then
+    return {'full', tostring(new_count > count and new_count or 0), tostring(new_bytes > bytes and new_bytes or 0)}
+  end
+end
+local function full(most, limit, puts, drops)
+  if most == '' or next(puts) == nil then return nil end
+  local count, bytes = held()
+  local new_count, new_bytes = count, bytes
+  for _, some in ipairs({puts, drops}) do
+    for key, length in pairs(some) do
+      if version(key) ~= '0' then new_count, new_bytes = new_count - 1, new_bytes - size(key) end
+      if length >= 0 then new_count, new_bytes = new_count + 1, new_bytes + length end
+    end
+  end
+  return exceeds(most, limit, count, bytes, new_count, new_bytes)
+end
 local function drop(key)
   redis.call('HDEL', hash, 'v:' .. key, 'r:' .. key, 'x:' .. key)
 end
@@ -43,15 +76,15 @@ end
 READ = (
     NOW
     + """
-local keys, found = {}, {}
+local some, found = {}, {}
 if ARGV[1] == 'all' then
   for _, field in ipairs(redis.call('HKEYS', hash)) do
-    if string.sub(field, 1, 2) == 'v:' then keys[#keys + 1] = string.sub(field, 3) end
+    if string.sub(field, 1, 2) == 'v:' then some[#some + 1] = string.sub(field, 3) end
   end
 else
-  for i = 2, #ARGV do keys[#keys + 1] = ARGV[i] end
+  for i = 2, #ARGV do some[#some + 1] = ARGV[i] end
 end
-for _, key in ipairs(keys) do
+for _, key in ipairs(some) do
   local row = redis.call('HMGET', hash, 'v:' .. key, 'r:' .. key, 'x:' .. key)
   if row[1] and not (row[3] and tonumber(row[3]) <= now) then
     found[#found + 1] = key
@@ -64,25 +97,36 @@ return found
 """
 )
 
-# ARGV: parts, life, notice, ttl or '', how many expects, KEY version …, how many puts, KEY text …, drops …
-# → {'conflict', KEY} or {'done', version}
+# ARGV: parts, life, notice, most keys or '', most bytes, ttl or '', whole or '', how many expects, KEY version …,
+# how many puts, KEY text …, drops … → {'conflict', KEY}, {'full', keys, bytes} or {'done', version}
 APPLY = (
     NOW
     + """
-local at = 6
-for _ = 1, tonumber(ARGV[5]) do
+local at, expected = 9, {}
+for _ = 1, tonumber(ARGV[8]) do
   if version(ARGV[at]) ~= ARGV[at + 1] then return {'conflict', ARGV[at]} end
+  expected[ARGV[at]] = true
   at = at + 2
+end
+if ARGV[7] ~= '' then
+  for _, key in ipairs(keys()) do
+    if not expected[key] then return {'conflict', key} end
+  end
 end
 local puts = tonumber(ARGV[at])
 at = at + 1
 if puts == 0 and at > #ARGV then return {'done', '0'} end
+local put, dropped = {}, {}
+for i = 0, puts - 1 do put[ARGV[at + 2 * i]] = #ARGV[at + 2 * i + 1] end
+for i = at + 2 * puts, #ARGV do if not put[ARGV[i]] then dropped[ARGV[i]] = -1 end end
+local problem = full(ARGV[4], ARGV[5], put, dropped)
+if problem then return problem end
 local revision = revise()
 for _ = 1, puts do
   local key = ARGV[at]
   redis.call('HSET', hash, 'v:' .. key, ARGV[at + 1], 'r:' .. key, revision)
-  if ARGV[4] == '' then redis.call('HDEL', hash, 'x:' .. key)
-  else redis.call('HSET', hash, 'x:' .. key, string.format('%.0f', now + ARGV[4])) end
+  if ARGV[6] == '' then redis.call('HDEL', hash, 'x:' .. key)
+  else redis.call('HSET', hash, 'x:' .. key, string.format('%.0f', now + ARGV[6])) end
   at = at + 2
 end
 for i = at, #ARGV do drop(ARGV[i]) end
@@ -90,31 +134,45 @@ return {'done', revision}
 """
 )
 
-# ARGV: parts, life, notice, KEY, amount → {'done', text, version}, or {'other'} where Redis cannot add exactly
+# ARGV: parts, life, notice, most keys or '', most bytes, KEY, amount
+# → {'done', text, version}, {'full', keys, bytes}, or {'other'} where Redis cannot add exactly
 ADD = (
     NOW
     + """
-local key = ARGV[4]
+local key = ARGV[6]
 if over(key) then drop(key) end
 local text = redis.call('HGET', hash, 'v:' .. key)
 if text and not string.find(text, '^-?%d+$') then return {'other'} end
-local sum = redis.pcall('HINCRBY', hash, 'v:' .. key, ARGV[5])
+local count, bytes = 0, 0
+if ARGV[4] ~= '' then count, bytes = held() end
+local sum = redis.pcall('HINCRBY', hash, 'v:' .. key, ARGV[7])
 if type(sum) == 'table' then return {'other'} end
+if ARGV[4] ~= '' then
+  local more = text and 0 or 1
+  local problem = exceeds(ARGV[4], ARGV[5], count, bytes, count + more, bytes - (text and #text or 0) + size(key))
+  if problem then
+    if text then redis.call('HSET', hash, 'v:' .. key, text) else redis.call('HDEL', hash, 'v:' .. key) end
+    return problem
+  end
+end
 local revision = revise()
 redis.call('HSET', hash, 'r:' .. key, revision)
 return {'done', redis.call('HGET', hash, 'v:' .. key), revision}
 """
 )
 
-# A number that Redis cannot add to. ARGV: parts, life, notice, KEY, version, text → {'conflict'} or {'done', version}
+# A number that Redis cannot add to. ARGV: parts, life, notice, most keys or '', most bytes, KEY, version, text
+# → {'conflict'}, {'full', keys, bytes} or {'done', version}
 REPLACE = (
     NOW
     + """
-local key = ARGV[4]
-if version(key) ~= ARGV[5] then return {'conflict'} end
+local key = ARGV[6]
+if version(key) ~= ARGV[7] then return {'conflict'} end
+local problem = full(ARGV[4], ARGV[5], {[key] = #ARGV[8]}, {})
+if problem then return problem end
 if over(key) then drop(key) end
 local revision = revise()
-redis.call('HSET', hash, 'v:' .. key, ARGV[6], 'r:' .. key, revision)
+redis.call('HSET', hash, 'v:' .. key, ARGV[8], 'r:' .. key, revision)
 return {'done', revision}
 """
 )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from hashlib import sha256
 
 from ...keys import Scope
+from ...values import Limits
 from ..base import Closeable, Conflict, Entry, Keep, Notice, Row, Where, for_ever
 from ..feeding import Feed
 from ..notices import decode, encode
@@ -47,25 +48,28 @@ class Redis:
         puts: Mapping[str, str],
         drops: Collection[str],
         ttl: float | None,
+        *,
+        whole: bool = False,
+        limits: Limits | None = None,
     ) -> dict[str, int]:
         """See `Store.apply`."""
         expected = [text for key, version in expects.items() for text in (key, str(version))]
         put = [text for item in puts.items() for text in item]
         time = "" if ttl is None else f"{ttl * 1_000_000:.0f}"
-        arguments = (time, str(len(expects)), *expected, str(len(puts)), *put, *drops)
-        answer, what = self._write(scope, [*puts, *drops], scripts.APPLY, *arguments)
+        arguments = (time, "whole" if whole else "", str(len(expects)), *expected, str(len(puts)), *put, *drops)
+        answer, what = self._write(scope, [*puts, *drops], limits, scripts.APPLY, *arguments)
         if answer == "conflict":
             raise Conflict(what)
         return dict.fromkeys(puts, int(what))
 
-    def add(self, scope: Scope, key: str, amount: float) -> Entry:
+    def add(self, scope: Scope, key: str, amount: float, *, limits: Limits | None = None) -> Entry:
         """See `Store.add`."""
         entry = None
         if isinstance(amount, int):
-            answer, *rest = self._write(scope, [key], scripts.ADD, key, str(amount))
+            answer, *rest = self._write(scope, [key], limits, scripts.ADD, key, str(amount))
             entry = Entry(rest[0], int(rest[1])) if answer == "done" else None
         while entry is None:
-            entry = self._replace(scope, key, amount)
+            entry = self._replace(scope, key, amount, limits)
         return entry
 
     def erase(self, where: Where) -> int:
@@ -110,7 +114,9 @@ class Redis:
             for key, text, version, over in rows
         ]
 
-    def _write(self, scope: Scope, keys: Collection[str], script: str, *arguments: str) -> list[str]:
+    def _write(
+        self, scope: Scope, keys: Collection[str], limits: Limits | None, script: str, *arguments: str
+    ) -> list[str]:
         """Run a script that changes a scope, after the person's list of scopes has it."""
         life = self._keep(scope)
         lasts = "" if life is None else f"{max(life * 1000, 1):.0f}"
@@ -119,15 +125,18 @@ class Redis:
             self._server.run(scripts.JOIN, _person(scope.identity), scope.id, longer)
         parts = json.dumps([scope.audience, scope.space, scope.identity, scope.tab])
         notice = encode(self._server.name, scope.id, keys)
-        answer: list[str] = self._server.run(script, _hash(scope.id), parts, lasts, notice, *arguments)
+        most = ("", "") if limits is None else (str(limits.keys), str(limits.scope))
+        answer: list[str] = self._server.run(script, _hash(scope.id), parts, lasts, notice, *most, *arguments)
+        if limits is not None and answer[0] == "full":
+            limits.check_scope(int(answer[1]), int(answer[2]))
         return answer
 
-    def _replace(self, scope: Scope, key: str, amount: float) -> Entry | None:
+    def _replace(self, scope: Scope, key: str, amount: float, limits: Limits | None) -> Entry | None:
         """Add here, where Redis would round or refuse; None: another server was faster."""
         have = self.read(scope.id, [key]).get(key)
         text = added(key, None if have is None else have.text, amount)
         version = "0" if have is None else str(have.version)
-        answer, *rest = self._write(scope, [key], scripts.REPLACE, key, version, text)
+        answer, *rest = self._write(scope, [key], limits, scripts.REPLACE, key, version, text)
         return Entry(text, int(rest[0])) if answer == "done" else None
 
     def _scopes(self, where: Where) -> Iterator[Scope]:

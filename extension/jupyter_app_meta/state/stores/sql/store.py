@@ -14,12 +14,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from ...keys import Scope
-from ..base import Closeable, Conflict, Entry, Keep, Notice, Row, Where, for_ever
+from ...values import Limits
+from ..base import Closeable, Entry, Keep, Notice, Row, Where, check_expected, for_ever
 from ..feeding import Feed, Seen
 from ..names import quoted, unquoted
 from ..notices import encode
 from ..numbers import added
 from ..recent import HOUR, Recent
+from ..room import Room
 from ..schema import TOMB
 from .database import Database
 from .notify import LISTENERS, listen, noticed
@@ -58,27 +60,29 @@ class Sql:
         puts: Mapping[str, str],
         drops: Collection[str],
         ttl: float | None,
+        *,
+        whole: bool = False,
+        limits: Limits | None = None,
     ) -> dict[str, int]:
         """See `Store.apply`."""
         with self._db.writing() as db:
             last, now = self._lock(db, scope)
-            have = self._read(db, scope.id, expects)
-            for key, version in expects.items():
-                if version != (have[key].version if key in have else 0):
-                    raise Conflict(key)
+            check_expected(self._read(db, scope.id, None if whole else expects), expects)
             if not puts and not drops:
                 return {}
+            self._check_room(db, scope.id, limits, puts, drops)
             revision = self._revise(db, scope, last, now, [*puts, *drops])
             self._put(db, scope.id, puts, drops, revision, None if ttl is None else now + ttl)
         return dict.fromkeys(puts, revision)
 
-    def add(self, scope: Scope, key: str, amount: float) -> Entry:
+    def add(self, scope: Scope, key: str, amount: float, *, limits: Limits | None = None) -> Entry:
         """See `Store.add`."""
         with self._db.writing() as db:
             last, now = self._lock(db, scope)
             row = db.execute(self._sql.one, {"scope": scope.id, "name": quoted(key)}).first()
             text, expires = (row.value, row.expires) if row else (None, None)
             total = added(key, text, amount)
+            self._check_room(db, scope.id, limits, {key: total})
             revision = self._revise(db, scope, last, now, [key])
             self._put(db, scope.id, {key: total}, (), revision, expires)
         return Entry(total, revision)
@@ -134,6 +138,20 @@ class Sql:
         else:
             rows = db.execute(self._sql.some, {"scope": scope, "keys": [quoted(key) for key in keys]})
         return {unquoted(key): Entry(text, version) for key, text, version in rows}
+
+    def _check_room(
+        self,
+        db: sa.Connection,
+        scope: str,
+        limits: Limits | None,
+        puts: Mapping[str, str],
+        drops: Collection[str] = (),
+    ) -> None:
+        """Raise TooLarge if the scope has no room for what is put."""
+        if limits is not None and puts:
+            changed = [quoted(key) for key in (*puts, *drops)]
+            row = db.execute(self._sql.room, {"scope": scope, "keys": changed}).one()
+            Room(*map(int, row)).check(limits, puts)
 
     def _time(self, db: sa.Connection) -> float:
         return float(db.execute(self._sql.time).scalar_one())

@@ -14,11 +14,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from ...keys import Scope
-from ..base import Closeable, Conflict, Entry, Keep, Notice, Row, Where, for_ever
+from ...values import Limits
+from ..base import Closeable, Entry, Keep, Notice, Row, Where, check_expected, for_ever
 from ..feeding import Feed, Seen
 from ..names import quoted, unquoted
 from ..numbers import added
 from ..recent import HOUR, Recent
+from ..room import Room
 from ..schema import TOMB
 from .file import REMEDIES, Connections
 from .places import shared_with_others, writable
@@ -60,27 +62,30 @@ class Sqlite:
         puts: Mapping[str, str],
         drops: Collection[str],
         ttl: float | None,
+        *,
+        whole: bool = False,
+        limits: Limits | None = None,
     ) -> dict[str, int]:
         """See `Store.apply`."""
         with self._file.writing() as db:
-            have = _read(db, scope.id, expects)
-            for key, version in expects.items():
-                if version != (have[key].version if key in have else 0):
-                    raise Conflict(key)
+            check_expected(_read(db, scope.id, None if whole else expects), expects)
             if not puts and not drops:
                 return {}
+            _check_room(db, scope.id, limits, puts, drops)
             revision = self._revise(db, scope)
             expires = None if ttl is None else time.time() + ttl
             db.executemany(PUT, [(scope.id, quoted(key), text, revision, expires) for key, text in puts.items()])
             db.executemany("DELETE FROM entries WHERE scope=? AND key=?", [(scope.id, quoted(key)) for key in drops])
         return dict.fromkeys(puts, revision)
 
-    def add(self, scope: Scope, key: str, amount: float) -> Entry:
+    def add(self, scope: Scope, key: str, amount: float, *, limits: Limits | None = None) -> Entry:
         """See `Store.add`."""
         with self._file.writing() as db:
             sql = f"SELECT value, expires FROM entries WHERE scope=? AND key=? AND {LIVE}"
             text, expires = db.execute(sql, (scope.id, quoted(key), time.time())).fetchone() or (None, None)
-            entry = Entry(added(key, text, amount), self._revise(db, scope))
+            total = added(key, text, amount)
+            _check_room(db, scope.id, limits, {key: total})
+            entry = Entry(total, self._revise(db, scope))
             db.execute(PUT, (scope.id, quoted(key), entry.text, entry.version, expires))
         return entry
 
@@ -209,6 +214,18 @@ def _read(db: sqlite3.Connection, scope: str, keys: Collection[str] | None) -> d
     sql = f"SELECT key, value, version FROM entries WHERE scope=? AND {LIVE}{some}"
     rows = db.execute(sql, (scope, time.time(), *map(quoted, keys or ())))
     return {unquoted(key): Entry(text, version) for key, text, version in rows}
+
+
+def _check_room(
+    db: sqlite3.Connection, scope: str, limits: Limits | None, puts: Mapping[str, str], drops: Collection[str] = ()
+) -> None:
+    """Raise TooLarge if the scope has no room for what is put."""
+    if limits is None or not puts:
+        return
+    changed = [quoted(key) for key in (*puts, *drops)]
+    held = f"SELECT value, key IN ({','.join('?' * len(changed))}) AS old FROM entries WHERE scope=? AND {LIVE}"
+    sums = "count(*), coalesce(sum(length(value)), 0), coalesce(sum(old), 0), coalesce(sum(old * length(value)), 0)"
+    Room(*db.execute(f"SELECT {sums} FROM ({held})", (*changed, scope, time.time())).fetchone()).check(limits, puts)
 
 
 def _condition(where: Where) -> tuple[str, tuple[str, ...]]:
