@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, BrowserContext, FilePayload, Page, expe
 from stage import SLIDER, WHO, eventually, kernels, staging, write
 
 from jupyter_app_meta.dashboards.load.limits import DEFAULT_LIMIT, largest
-from jupyter_app_meta.dashboards.web.page_script import script
+from jupyter_app_meta.dashboards.web.page_script import script, told
 
 MAX_UPLOAD = largest(DEFAULT_LIMIT)
 
@@ -312,4 +312,5 @@ def test_script_is_one_function_with_all_of_its_parts() -> None:
 
 def test_page_says_its_tab_only_where_the_server_keeps_state() -> None:
     """Without a store the tab is of no use, so the page sends nothing."""
-    assert "app-meta/tab" not in script(DEFAULT_LIMIT, 10, tab=False)
+    assert "tellTab" not in script(DEFAULT_LIMIT, 10, tab=False)
+    assert told(script(DEFAULT_LIMIT, 10), '/a"b/').startswith('<script data-tab="/a&quot;b/" data-upload=')

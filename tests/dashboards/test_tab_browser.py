@@ -88,6 +88,18 @@ def book(server: Server, browser: Browser, request: pytest.FixtureRequest) -> It
         yield Book(hers, server.url)
 
 
+def test_tab_is_known_although_a_style_sheet_does_not_come(server: Server, browser: Browser) -> None:
+    """A browser waits for it with the rest of the page, and until then the cells wait for the tab's state."""
+    with window(browser, server.url, "bob") as his:
+        his.route("**/*.css*", lambda route: None)  # neither an answer nor an error
+        page = his.new_page()
+        with page.expect_request(is_word) as word:
+            page.goto(f"{server.url}page", wait_until="commit")
+        answer = word.value.response()
+        assert answer and answer.status == 204
+        assert page.evaluate("document.getElementById('jupyter-config-data')") is None
+
+
 def test_tab_is_known_while_the_page_is_made(book: Book) -> None:
     """It is the same over reloads, links and the way back, another one in each new tab, and a copy in a duplicate.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from functools import lru_cache
+from html import escape
 from importlib.resources import files
 
 from ..load.limits import largest
@@ -33,6 +34,11 @@ def script(upload: int, beat: float, *, tab: bool = True) -> str:
     text = _fluff.sub("", page.replace(PLACE, "".join(others)))
     limits = f'data-upload="{upload}" data-message="{largest(upload)}" data-beat="{round(1000 * beat)}"'
     return f"<script {limits}>\n{text}</script>\n"
+
+
+def told(element: str, url: str) -> str:
+    """Return the script's element of one page, whose tab is to be told to this URL."""
+    return element.replace("<script ", f'<script data-tab="{escape(url)}" ', 1)
 
 
 async def added(pieces: AsyncIterator[str], element: str) -> AsyncIterator[str]:

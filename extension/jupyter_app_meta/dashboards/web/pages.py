@@ -160,7 +160,10 @@ class PageHandler(Handler):
         """Yield the page with our script, and with the HTML that covers it if one of its cells needs a login."""
         options = self.services.options
         beat = options.voila.http_keep_alive_timeout
-        script = page_script.script(options.limits.max_upload, beat, tab=self.services.store is not None)
+        keeps = self.services.store is not None
+        script = page_script.script(options.limits.max_upload, beat, tab=keeps)
+        if keeps and run.kernel:
+            script = page_script.told(script, f"{self.base_url}api/app-meta/tab/{run.kernel.id}")
         pieces = headers.filled(run.html(beat), headers.header(self, visit.notebook))
         async for piece in page_script.added(pieces, script):
             yield rebased(piece, options.page_base, self.base_url)

@@ -4,7 +4,9 @@
 // 1. The session's storage of a tab holds its id, over reloads and until the tab is closed.
 // 2. A duplicated tab has a copy of the storage. Each tab holds its id as a lock, so the second one knows that the id is
 //    taken: it takes a new one, and says of which tab it is a copy.
-// 3. Locks need https or localhost. Elsewhere a page asks the others whose tab it is.
+// 3. The server says in the script's element where it wants to hear it. What else the page says of its kernel stands below
+//    style sheets, for which a browser waits.
+// 4. Locks need https or localhost. Elsewhere a page asks the others whose tab it is.
 
 const TAB = "app-meta-tab";
 const LEAVING = 400; // ms in which the page that was in this tab before gives up its id
@@ -12,9 +14,8 @@ const ANSWERING = 150; // ms in which another page answers whose an id is
 
 async function tellTab() {
   const [tab, copy_of] = await takeTab();
-  const { baseUrl, kernelId } = await knownKernel();
   const token = /(?:^|; *)_xsrf=([^;]*)/.exec(document.cookie)?.[1] ?? "";
-  fetch(`${baseUrl}api/app-meta/tab/${kernelId}`, {
+  fetch(TELL, {
     method: "POST",
     headers: { "Content-Type": "application/json", "X-XSRFToken": token },
     body: JSON.stringify(copy_of ? { tab, copy_of } : { tab }),
@@ -61,27 +62,6 @@ function isUnanswered(id) {
   }).then((free) => {
     channel.onmessage = ({ data }) => free && data === "whose?" && channel.postMessage("mine");
     return free;
-  });
-}
-
-// Return the page's kernel once the document says which one it is.
-function knownKernel() {
-  const read = () => {
-    try {
-      return JSON.parse(document.getElementById("jupyter-config-data").textContent);
-    } catch {
-      return null; // it is not there yet, or not to its end
-    }
-  };
-  return new Promise((done) => {
-    const watch = new MutationObserver(look);
-    watch.observe(document, { childList: true, subtree: true, characterData: true });
-    look();
-
-    function look() {
-      const known = read();
-      if (known) watch.disconnect(), done(known);
-    }
   });
 }
 
