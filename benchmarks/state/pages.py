@@ -90,7 +90,7 @@ def _heard(watching: Page, writing: Page, times: int) -> list[float]:
 
 def _tab(server: Server, times: int) -> Row:
     """Time in a browser until the server knows the tab."""
-    path = next(found for name in ("chromium", "google-chrome") if (found := shutil.which(name)))
+    path = next(place for name in ("chromium", "google-chrome") if (place := shutil.which(name)))
     taken: list[float] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
