@@ -5,18 +5,28 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
+import pytest
 from harness import free_port
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Response, WebSocket, expect
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Response, WebSocket, expect
 from tornado.iostream import IOStream, StreamClosedError
 from tornado.tcpserver import TCPServer
 
 PATIENCE = 60_000
 """Milliseconds that a slow machine may take for one step."""
+
+AXE = Path(sys.prefix) / "node/node_modules/axe-core/axe.min.js"
+
+SHIFTS = """window.shifts = 0;
+new PerformanceObserver((list) => list.getEntries().forEach((entry) => { window.shifts += entry.value; }))
+  .observe({ type: "layout-shift", buffered: true });"""
+"""Runs before a page's first script, and adds up how far the page's parts have jumped."""
 
 
 @contextmanager
@@ -85,6 +95,39 @@ class Tab:
         """The kernel that the page tells its script to connect to."""
         found = self.page.evaluate("() => JSON.parse(document.getElementById('jupyter-config-data').text).kernelId")
         return str(found)
+
+
+class Seen:
+    """A tab, and the requests to other hosts than the server."""
+
+    def __init__(self, context: BrowserContext, url: str) -> None:
+        self.page, self._url = context.new_page(), url
+        self.foreign: list[str] = []
+        self.page.add_init_script(SHIFTS)
+        self.page.on("request", lambda request: self._note(request.url))
+
+    def _note(self, url: str) -> None:
+        if not url.startswith((self._url, "data:", "blob:")):
+            self.foreign.append(url)
+
+    def open(self, path: str, selector: str = "main") -> Page:
+        """Open a page, and wait until it shows this element."""
+        self.page.goto(f"{self._url}{path}", wait_until="commit")
+        self.page.locator(selector).first.wait_for()
+        return self.page
+
+
+def faults(page: Page) -> list[Any]:
+    """Return the critical and serious faults that axe finds in a page."""
+    if not AXE.exists():
+        pytest.skip("there is no axe-core: tools/ensure-axe.sh installs it")
+    page.add_script_tag(path=AXE)
+    found = page.evaluate("() => axe.run(document, { resultTypes: ['violations'] })")
+    return [
+        (fault["id"], [node["html"][:200] for node in fault["nodes"]])
+        for fault in found["violations"]
+        if fault["impact"] in ("critical", "serious")
+    ]
 
 
 class Wire(TCPServer):

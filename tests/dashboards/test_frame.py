@@ -175,6 +175,19 @@ async def test_deployers_pages_come_first(tmp_path: Path) -> None:
         assert (await client.post("/logout")).text == "<b>403 of Acme</b>"
 
 
+async def test_login_with_a_token_has_our_look(tmp_path: Path) -> None:
+    """The form of jupyter_server's own providers is drawn like our pages, and says why a token was refused."""
+    builder = create_app(token="sesame").with_app(path="/page", root=write(tmp_path / "page.ipynb"))
+    async with served(builder) as client:
+        form = await client.get("/login", params={"next": "/page"})
+        assert 'class="am-page am-form"' in form.text and "Password or token" in form.text
+        fields = {"_xsrf": client.cookies["_xsrf"], "password": "guess"}
+        refused = await client.post("/login", params={"next": "/page"}, data=fields)
+        assert refused.status_code == 401 and 'role="alert" id="problem">Invalid credentials' in refused.text
+        let_in = await client.post("/login", params={"next": "/page"}, data={**fields, "password": "sesame"})
+        assert (let_in.status_code, let_in.headers["Location"]) == (302, "/page")
+
+
 def test_folder_of_pages_exists() -> None:
     """A misspelt folder is refused at the start."""
     with pytest.raises(DashboardError, match="template_paths"):

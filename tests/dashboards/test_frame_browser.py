@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
-from browsing import PATIENCE, window
+from browsing import PATIENCE, Relay, Seen, Tab, faults, window
 from harness import Server
-from playwright.sync_api import Browser, BrowserContext, Page, expect
-from stage import staging, write
+from playwright.sync_api import Browser, expect
+from stage import eventually, kernels, staging, write
 
 from jupyter_app_meta.dashboards.web.around import errors, settings
 
-AXE = Path(sys.prefix) / "node/node_modules/axe-core/axe.min.js"
-
 APP = """
-app = (create_app(identity_provider=People)
+app = (create_app(identity_provider=People, idle_timeout=1)
        .with_index()
        .with_app(path="/page", root="page.ipynb", warm=1)
        .with_app(path="/slow", root="slow.ipynb")
@@ -49,9 +46,6 @@ SLOW = (
     "print('first output')",
     "import time\nfrom pathlib import Path\nwhile not Path('come').exists(): time.sleep(0.02)\nprint('second output')",
 )
-SHIFTS = """window.shifts = 0;
-new PerformanceObserver((list) => list.getEntries().forEach((entry) => { window.shifts += entry.value; }))
-  .observe({ type: "layout-shift", buffered: true });"""
 
 
 @pytest.fixture(scope="module")
@@ -64,42 +58,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-class Seen:
-    """A tab, and the requests to other hosts than the server."""
-
-    def __init__(self, context: BrowserContext, url: str) -> None:
-        self.page, self._url = context.new_page(), url
-        self.foreign: list[str] = []
-        self.page.add_init_script(SHIFTS)
-        self.page.on("request", lambda request: self._note(request.url))
-
-    def _note(self, url: str) -> None:
-        if not url.startswith((self._url, "data:", "blob:")):
-            self.foreign.append(url)
-
-    def open(self, path: str, selector: str = "main") -> Page:
-        """Open a page, and wait until it shows this element."""
-        self.page.goto(f"{self._url}{path}", wait_until="commit")
-        self.page.locator(selector).first.wait_for()
-        return self.page
-
-
-def faults(page: Page) -> list[Any]:
-    """Return the critical and serious faults that axe finds in a page."""
-    if not AXE.exists():
-        pytest.skip("there is no axe-core: tools/ensure-axe.sh installs it")
-    page.add_script_tag(path=AXE)
-    found = page.evaluate("() => axe.run(document, { resultTypes: ['violations'] })")
-    return [
-        (fault["id"], [node["html"][:200] for node in fault["nodes"]])
-        for fault in found["violations"]
-        if fault["impact"] in ("critical", "serious")
-    ]
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_has_a_serious_fault(server: Server, browser: Browser, scheme: Any) -> None:
     """No page of ours has a critical or serious fault of accessibility, and none asks another host."""
+    pages = settings.pages()
     size = {"width": 390, "height": 800} if scheme == "dark" else {"width": 1100, "height": 900}
     with window(browser, server.url, "alice", color_scheme=scheme, viewport=size) as context:
         seen = Seen(context, server.url)
@@ -115,8 +77,13 @@ def test_no_page_has_a_serious_fault(server: Server, browser: Browser, scheme: A
         assert seen.foreign == []
         for status in (401, 403, 404, 500, 503):
             error_id = "E-1234" if status == 500 else ""
-            page.set_content(errors.drawn(settings.pages(), status, "/", error_id=error_id, name="Alice"))
+            page.set_content(errors.drawn(pages, status, "/", error_id=error_id, name="Alice"))
             assert (status, faults(page)) == (status, [])
+        for name in ("login.html", "message.html", "logout.html"):
+            page.set_content(
+                pages.page(name, base_url="/", problem="No.", title="Log in", text="Again.", link_text="Go")
+            )
+            assert (name, faults(page)) == (name, [])
 
 
 def test_visitor_sees_that_the_page_works(server: Server, browser: Browser) -> None:
@@ -165,3 +132,30 @@ def test_index_can_be_searched(server: Server, browser: Browser) -> None:
         expect(cards.filter(visible=True)).to_have_count(1)
         page.get_by_role("searchbox").fill("zebra")
         expect(page.get_by_text("No dashboard matches.")).to_be_visible()
+
+
+def test_page_comes_back_after_its_kernel_was_given_up(server: Server, browser: Browser) -> None:
+    """After a break that is longer than ``idle_timeout`` the page is loaded again, for the same visitor."""
+    relay = Relay(urlsplit(server.url).port or 80)
+    try:
+        with window(browser, relay.url, "alice") as context:
+            tab = Tab(context, relay.url).open("page", "hello alice")
+            kernel_id, banner = tab.kernel_id, tab.page.get_by_role("alert")
+            context.set_offline(True)
+            expect(banner).to_have_text("Connection lost, reconnecting…")
+            context.set_offline(False)
+            expect(banner).to_be_hidden()
+            assert tab.kernel_id == kernel_id
+            relay.cut()
+            expect(banner).to_have_text("Connection lost, reconnecting…", timeout=PATIENCE)
+            eventually(lambda: kernel_id not in kernels(server))
+            relay.mend()
+            tab.page.wait_for_function(
+                "known => JSON.parse(document.getElementById('jupyter-config-data')?.text ?? '{}').kernelId !== known",
+                arg=kernel_id,
+            )
+            tab.shows("hello alice")
+            expect(banner).to_be_hidden()
+            assert "Alice" in tab.page.locator("header").inner_text()
+    finally:
+        relay.close()

@@ -9,8 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader
-from jupyter_server import DEFAULT_STATIC_FILES_PATH, DEFAULT_TEMPLATE_PATH_LIST
+from jupyter_server import DEFAULT_STATIC_FILES_PATH
 from jupyter_server.auth.authorizer import AllowAllAuthorizer
 from jupyter_server.auth.identity import IdentityProvider
 from jupyter_server.base.handlers import FileFindHandler
@@ -35,6 +34,7 @@ from ..site import Plan, Site
 from ..sources import Source
 from . import access, uploads
 from .around import logins
+from .around.settings import server_templates
 from .around.settings import settings as of_pages
 from .arrivals.front import Front, public_address
 from .arrivals.listener import Listener
@@ -188,7 +188,7 @@ def _server_settings(site: Site, face: Face) -> dict[str, Any]:
         "kernel_manager": services.kernels,
         "kernel_spec_manager": services.specs,
         "kernel_websocket_connection_class": connection,
-        "jinja2_env": _server_templates(),
+        "jinja2_env": server_templates(plan.template_paths),
         "log_function": access.log_function(services.context.policy, plan.log, names),
         **uploads.settings(plan.limits.max_upload),
         **face.settings,
@@ -245,12 +245,3 @@ def _file_routes(services: Services) -> list[Any]:
         (f"{base}/labextensions/(.*)", FileFindHandler, {"path": labextensions, "no_cache_paths": ["/"]}),
         (f"{login}/(.*)", FileFindHandler, {"path": [DEFAULT_STATIC_FILES_PATH]}),
     ]
-
-
-def _server_templates() -> Environment:
-    """Return the templates of jupyter_server's own pages, such as the login."""
-    environment = Environment(
-        loader=FileSystemLoader(DEFAULT_TEMPLATE_PATH_LIST), extensions=["jinja2.ext.i18n"], autoescape=True
-    )
-    environment.install_null_translations(newstyle=False)  # type: ignore[attr-defined]  # added by the extension
-    return environment

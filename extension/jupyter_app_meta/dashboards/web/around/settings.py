@@ -1,4 +1,4 @@
-"""The settings with which an application finds its pages, and a provider the pages of its server."""
+"""The settings with which an application finds its pages, and providers the pages of their server."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader
+from jupyter_server import DEFAULT_TEMPLATE_PATH_LIST
+
+from .... import frame
 from ....frame.pages import Pages
 from ....providers import pages as of_providers
 from . import errors
@@ -23,3 +27,20 @@ def settings(own: Sequence[str | Path]) -> dict[str, Any]:
     """Return the settings; ``own`` are the deployer's folders of templates."""
     made = pages(own)
     return {errors.PAGES: made, of_providers.SETTING: made.page}
+
+
+def server_templates(own: Sequence[str | Path]) -> Environment:
+    """Return the templates of jupyter_server's own routes: the login in our look, the others as they are.
+
+    ``own`` are the deployer's folders of templates. jupyter_server's pages extend its own ``page.html``, so that comes
+    before ours.
+    """
+    ours = FileSystemLoader([FOLDER / "jupyter", frame.FOLDER])
+    login = FileSystemLoader(FOLDER / "jupyter")
+    prefixed = PrefixLoader({frame.NAME: ours})
+    loader = ChoiceLoader(
+        [FileSystemLoader([*own]), login, FileSystemLoader(DEFAULT_TEMPLATE_PATH_LIST), prefixed, ours]
+    )
+    environment = Environment(loader=loader, extensions=["jinja2.ext.i18n"], autoescape=True)
+    environment.install_null_translations(newstyle=False)  # type: ignore[attr-defined]  # added by the extension
+    return environment

@@ -156,6 +156,10 @@
     socket.dispatchEvent(new MessageEvent("message", { data: idle(header) }));
   }
 
+  // A browser that loses its network keeps its sockets open for a while.
+  listen.call(window, "offline", () => everOpen && !ended && bar.show(LOST, { busy: true, over: false }));
+  listen.call(window, "online", () => open.size && bar.hide(LOST));
+
   // --- coming back ----------------------------------------------------------------------------------------------------
 
   async function recover() {
