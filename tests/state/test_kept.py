@@ -7,6 +7,7 @@ import os
 import signal
 import time
 import uuid
+from collections import deque
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -296,3 +297,20 @@ def test_what_is_not_a_message_says_so(hers: Socket) -> None:
         "except TooLarge: print(len(made))\nfor one in made: one.close()"
     )
     assert hers.run(many).text == "20\n"
+
+
+def test_owner_sees_and_ends_the_connections_of_editors(tmp_path: Path) -> None:
+    """A Jupyter server lists who is connected to which kernel. Its owner ends a connection, and the kernel goes on."""
+    with serving(tmp_path) as server:
+        owner = server.visitor()
+        kernel = owner.start_kernel()
+        socket = owner.connect(kernel)
+        socket.run("1")
+        [row] = owner.get("api/app-meta/sessions").json()
+        assert (row["kernel_id"], row["connections"], row["dashboard"]) == (kernel, 1, f"kernel:{kernel}")
+        assert owner.call("DELETE", f"api/app-meta/sessions/{row['id']}").status_code == 204
+        with pytest.raises(ConnectionError, match="administrator"):
+            deque(iter(socket.receive, None), maxlen=0)
+        assert eventually(lambda: owner.get("api/app-meta/sessions").json() == [])
+        assert owner.get(f"api/kernels/{kernel}").status_code == 200
+        assert server.visitor(token=False).get("api/app-meta/sessions").status_code == 403

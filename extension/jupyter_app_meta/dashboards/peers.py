@@ -18,6 +18,7 @@ from ..server.app import AppMetaExtension
 from ..server.links.granting import Places
 from ..server.links.kept import Kept
 from ..server.links.link import TabOf
+from ..server.live.board import Board
 from ..state import keeping
 from ..state.grants import derive_key
 from ..state.stores.base import Store
@@ -34,6 +35,7 @@ class Peers:
     def __init__(self, store: Store | None, secret_file: Path | None, tag: str, log: logging.Logger) -> None:
         self.store, self.secret_file, self.tag, self._log = store, secret_file, tag, log
         self.state: Kept | None = None
+        self.board: Board | None = None
         self.name = tag or secrets.token_hex(6)
         self._lease = Lease(store, self.name) if store else None
         self._problem = ""
@@ -124,6 +126,8 @@ class Peers:
     def close(self) -> None:
         """Give the name back and close the store, after what uses it. Idempotent."""
         lease, self._lease = self._lease, None
+        if self.board:
+            self.board.close()
         if lease is not None:
             with suppress(StateUnavailable):
                 lease.end()

@@ -19,6 +19,7 @@ from jupyter_server.auth.identity import IdentityProvider
 from traitlets.config import Config
 
 from ..lifespans import Lifespan
+from . import live
 from .gateway.options import gateway_options
 from .gateway.specs import GatewaySpecs
 from .hooks import OnError
@@ -79,6 +80,7 @@ class Site:
             gateway = gateway_options(plan.config)
             folder = undo.enter_context(runtime.folder(plan.log, (gateway and gateway.url) or ""))
             services = managers.services(plan.config, plan.log, plan.base, folder, secret, plan.limits, peers, realm)
+            peers.board = live.listed(services)
             return cls(plan, services, undo.pop_all())
 
     async def entries(self) -> list[Entry]:
@@ -116,7 +118,10 @@ class Site:
         if self._running is not None or self._is_closed:
             return False
         self._running = self.services.spawn(self._look_after())
-        self.services.spawn(self.services.peers.look_after())
+        peers = self.services.peers
+        self.services.spawn(peers.look_after())
+        if peers.board:
+            self.services.spawn(peers.board.look_after())
         return True
 
     async def _look_after(self) -> None:

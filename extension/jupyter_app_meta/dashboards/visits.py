@@ -26,7 +26,10 @@ REMEMBERED = 1000
 
 
 class Ending(NamedTuple):
-    """How a page's sockets are closed. The page's script tells its visitor, and reconnects unless it was ``ENDED``."""
+    """How a page's sockets are closed. The page's script tells its visitor.
+
+    It reconnects unless the page was ``ENDED`` or ``EXPELLED``.
+    """
 
     code: int
     reason: str
@@ -35,6 +38,7 @@ class Ending(NamedTuple):
 ENDED = Ending(1000, "the page has ended")
 DIED = Ending(1011, "the kernel has ended")
 CLOSING = Ending(1012, "the server ends")
+EXPELLED = Ending(4403, "an administrator has ended the page")
 
 
 class Socket(Protocol):
@@ -42,6 +46,16 @@ class Socket(Protocol):
 
     def close(self, code: int | None = None, reason: str | None = None) -> None:
         """Close the connection, with a code and a reason that the page's script reads."""
+
+
+class Watcher(Protocol):
+    """What is told of each visit that begins and ends."""
+
+    def opened(self, kernel_id: str, visit: Visit) -> None:
+        """Note that a visit has this kernel."""
+
+    def closed(self, kernel_id: str) -> None:
+        """Note that the visit of this kernel ends."""
 
 
 class RunHandle(Protocol):
@@ -154,6 +168,7 @@ class Visits:
         self._visits: dict[str, Visit] = {}
         self._ending: dict[str, Visit] = {}
         self._ended: deque[str] = deque(maxlen=REMEMBERED)
+        self.watcher: Watcher | None = None
 
     def items(self) -> tuple[tuple[str, Visit], ...]:
         """The present kernel ids and their visits."""
@@ -166,6 +181,8 @@ class Visits:
         """Give a kernel and its run to a visit."""
         visit.run = run
         self._visits[kernel_id] = visit
+        if self.watcher:
+            self.watcher.opened(kernel_id, visit)
 
     def get(self, kernel_id: str) -> Visit | None:
         """Return the visit that has this kernel."""
@@ -190,6 +207,8 @@ class Visits:
         visit = self._visits.pop(kernel_id, None)
         if visit:
             self._ended.append(kernel_id)
+        if visit and self.watcher:
+            self.watcher.closed(kernel_id)
         if visit and visit.flight:
             visit.flight.close()
         for socket in tuple(visit.presence.sockets) if visit else ():

@@ -9,10 +9,12 @@ from __future__ import annotations
 import hmac
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from jupyter_events import EventLogger
+from jupyter_server.base.handlers import APIHandler
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
 from traitlets import Bool, Integer, List, TraitError, Unicode, Union
@@ -30,8 +32,9 @@ from .audit import EventAudit, event_logger
 from .connections import wrap_connection
 from .context import StampingContext
 from .execution import wrap_execution
-from .links import lab
 from .links.options import StateOptions
+from .live import routes
+from .live.editors import Editors, Lab
 from .managers import wrap_kernel_manager
 from .pages.origins import Origins
 from .pages.sessions import wrap_session_manager
@@ -44,6 +47,7 @@ class AppMetaExtension(StateOptions, ExtensionApp):
 
     name = "jupyter_app_meta"
     _store: Store | None = None
+    _lab: Lab | None = None
     description = "Tells kernels which request caused each message."
     version = __version__
     load_other_extensions = True
@@ -185,10 +189,14 @@ class AppMetaExtension(StateOptions, ExtensionApp):
     async def stop_extension(self) -> None:
         """Close the links to kernels and the store."""
         assert self.serverapp is not None
-        if kept := self.serverapp.web_app.settings.get("app_meta_state"):
-            kept.close()
+        if self._lab:
+            await self._lab.close()
         if self._store:
             self._store.close()
+
+    def initialize_handlers(self) -> None:
+        """Add the routes of live pages."""
+        self.handlers.extend(routes.routes(APIHandler, owner_may=True))
 
     def wire(self) -> None:
         """Wrap the connection class and the managers that are configured now; idempotent."""
@@ -196,17 +204,15 @@ class AppMetaExtension(StateOptions, ExtensionApp):
         assert app is not None
         settings = app.web_app.settings
         if "app_meta_context" not in settings:
-            store = self._store
-            kept = lab.kept_by(store, self.terms(), self.state_realm, settings, self.log) if store else None
-            settings["app_meta_state"] = kept
-            if store:
-                app.io_loop.spawn_callback(lab.look_after, store, self.log)
-            settings["app_meta_context"] = self.stamping_context(
+            lab = self._lab = Lab.open(self._store, self.terms(), self.state_realm, app) if self._store else None
+            context = self.stamping_context(
                 lambda kernel_id: kernel_id in settings["kernel_manager"],
                 settings["cookie_secret"],
                 events=app.event_logger,
-                grants=kept.grants if kept else None,
+                grants=lab.kept.grants if lab else None,
             )
+            live = Editors(lab.board, lab.kept, context.origins) if lab else None
+            settings["app_meta_context"] = replace(context, live=live)
         context = settings["app_meta_context"]
         context.doors.see(settings["identity_provider"], context.policy)
         for manager in (app.kernel_manager, settings["kernel_manager"]):  # an extension may have set its own
@@ -242,6 +248,7 @@ class AppMetaExtension(StateOptions, ExtensionApp):
             meta=meta or self._kernel_meta(),
             audit=audit,
             grants=grants,
+            admins=frozenset(self.admins),
         )
 
     def _kernel_meta(self) -> hooks.KernelMeta | None:

@@ -21,8 +21,11 @@ from traitlets.config import Config
 from .. import wire
 from ..model import User
 
-SCHEMA = Path(__file__).parent / "event_schemas" / "execution" / "v1.yaml"
-SCHEMA_ID = "https://events.jupyter.org/jupyter_app_meta/execution/v1"
+_SCHEMAS = Path(__file__).parent / "event_schemas"
+SCHEMA, ADMINISTRATION = (_SCHEMAS / name / "v1.yaml" for name in ("execution", "administration"))
+SCHEMA_ID, ADMINISTRATION_ID = (
+    f"https://events.jupyter.org/jupyter_app_meta/{name}/v1" for name in ("execution", "administration")
+)
 
 ACTIONS = {
     "execute_request": "cell",
@@ -63,6 +66,7 @@ class EventAudit:
 
     def __init__(self, events: EventLogger, log: logging.Logger) -> None:
         events.register_event_schema(SCHEMA)
+        events.register_event_schema(ADMINISTRATION)
         self._events, self._log = events, log
         self._warned = False
 
@@ -72,22 +76,31 @@ class EventAudit:
         action = ACTIONS.get(msg_type) if isinstance(msg_type, str) else None
         if action is None:
             return
-        who = {name: user[name] if user else None for name in ("username", "kind", "assurance")}
+        event = {
+            "action": action,
+            **_who(user),
+            "kernel_id": kernel_id,
+            "path": path[:LONGEST_PATH] if path else None,
+            "msg_id": _text(header.get("msg_id"))[:LONGEST_ID],
+            "msg_type": msg_type,
+        }
+        self._emit(SCHEMA_ID, event)
+
+    def administered(self, action: str, user: User, session: str) -> None:
+        """Write an event for what an administrator did to a live page: ``end`` or ``send``. Never raises."""
+        self._emit(ADMINISTRATION_ID, {"action": action, **_who(user), "session": session})
+
+    def _emit(self, schema: str, event: dict[str, Any]) -> None:
         try:
-            event = {
-                "action": action,
-                **who,
-                "kernel_id": kernel_id,
-                "path": path[:LONGEST_PATH] if path else None,
-                "msg_id": _text(header.get("msg_id"))[:LONGEST_ID],
-                "msg_type": msg_type,
-                "time": datetime.now(UTC).isoformat(),
-            }
-            self._events.emit(schema_id=SCHEMA_ID, data=event)
+            self._events.emit(schema_id=schema, data={**event, "time": datetime.now(UTC).isoformat()})
         except Exception as error:
             if not self._warned:
                 self._warned = True
                 self._log.warning("jupyter-app-meta: events are not written (%s).", type(error).__name__)
+
+
+def _who(user: User | None) -> dict[str, Any]:
+    return {name: user[name] if user else None for name in ("username", "kind", "assurance")}
 
 
 def _text(msg_id: object) -> str:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 
 from ..model import SessionInfo
+from ..policy import RawRequest
 from . import capture, identity
 from .context import StampingContext
 from .messages.frames import RUN_CHANNELS, is_absurd, stamp_frame
@@ -53,6 +54,7 @@ class Stamped(Connection):
     app_meta_allowed: frozenset[str] | None = None
     app_meta_stamps: Stamps | None = None
     app_meta_visitor: identity.Visitor
+    app_meta_raw: RawRequest | None = None
     _app_meta_tab: str | None = None
 
     @property
@@ -88,7 +90,7 @@ class Stamped(Connection):
     async def _make_stamps(self) -> Stamps:
         visitor, context, kernel_id = self.app_meta_visitor, self.app_meta_context, self.kernel_id
         raw = capture.raw_request(self.websocket_handler, visitor.user)
-        raw = await context.with_meta(raw, kernel_id, visitor.key)
+        raw = self.app_meta_raw = await context.with_meta(raw, kernel_id, visitor.key)
         info = SessionInfo(client_id=self._tab(), kernel_id=kernel_id)
         key = key_of(self.kernel_manager, self._kernel_session())
         return Stamps(context, key, raw, visitor.key, info, allowed=self.app_meta_allowed)
@@ -108,13 +110,19 @@ class Stamped(Connection):
         self._app_meta_tab = self._tab()
         context = self.app_meta_context
         context.origins.connect(self.kernel_id, self.app_meta_visitor.key, self._app_meta_tab)
+        if context.live:
+            context.live.opened(self)
         if context.nodelay:
             self.websocket_handler.set_nodelay(True)
 
     def _note_closed(self) -> None:
         tab, self._app_meta_tab = self._app_meta_tab, None
-        if tab is not None:
-            self.app_meta_context.origins.disconnect(self.kernel_id, self.app_meta_visitor.key, tab)
+        if tab is None:
+            return
+        context = self.app_meta_context
+        context.origins.disconnect(self.kernel_id, self.app_meta_visitor.key, tab)
+        if context.live:
+            context.live.closed(self)
 
     def _refuse(self, error: Unreadable) -> None:
         """Drop a message, and keep its text out of the log. If stamps are required, close its socket."""

@@ -14,7 +14,7 @@ from jupyter_server.auth.identity import IdentityProvider
 from .. import wire
 from ..model import HTTPRequest, User
 from ..policy import Policy, RawRequest
-from .hooks import Audit, Granting, KernelMeta
+from .hooks import Audit, Granting, KernelMeta, Live
 from .pages.origins import Origins
 
 
@@ -37,7 +37,8 @@ class StampingContext:
     """The policy, the known pages, and the options of one server.
 
     ``meta`` returns the deployer's own fields for a kernel id and a request on that kernel's connection. ``audit`` is
-    told of each message, stamped or not. ``grants`` lets kernels ask for stored state.
+    told of each message, stamped or not. ``grants`` lets kernels ask for stored state. ``admins`` are the usernames of
+    those who may see and end the pages of others. ``live`` is told of connections.
     """
 
     policy: Policy
@@ -50,6 +51,8 @@ class StampingContext:
     audit: Audit | None = None
     grants: Granting | None = None
     doors: Doors = field(default_factory=Doors)
+    admins: frozenset[str] = frozenset()
+    live: Live | None = None
 
     def request(self, raw: RawRequest, kernel_id: str, identity: str, *, policy: Policy | None = None) -> HTTPRequest:
         """Return what a kernel may know of an identity's request to it."""

@@ -76,6 +76,19 @@ class Audit(Protocol):
     def note(self, user: User | None, kernel_id: str, path: str | None, header: dict[str, Any], /) -> None:
         """Record a message with this header, if it makes the kernel run code. Never raises."""
 
+    def administered(self, action: str, user: User, session: str, /) -> None:
+        """Record what an administrator did to a live page: ``end`` or ``send``. Never raises."""
+
+
+class Live(Protocol):
+    """Is told of connections that open and close: ``live.editors.Editors``."""
+
+    def opened(self, connection: Any, /) -> None:
+        """Note a connection that opens."""
+
+    def closed(self, connection: Any, /) -> None:
+        """Note a connection that closes."""
+
 
 class Granting(Protocol):
     """Makes the grants with which kernels ask for stored state: ``links.granting.Grants``."""

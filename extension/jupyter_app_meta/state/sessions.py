@@ -74,7 +74,8 @@ class Session:
         return json.dumps(asdict(self))
 
     def _is_sound(self) -> bool:
-        texts = (self.id, self.server, self.username, self.kind, self.space, self.page, self.kernel_id)
+        texts = [self.id, self.server, self.username, self.kind, self.space, self.page, self.kernel_id]
+        texts.append(self.display_name)
         optional = (self.identity, self.tab)
         return (
             all(isinstance(value, str) for value in (*texts, self.display_name))
@@ -158,13 +159,13 @@ class Sessions:
             self._store.erase(Where(scope=scope.id))
 
     def open(self, session: Session) -> Session:
-        """Write a session of this server; return it with its id, its server and bounded texts.
+        """Write a session of this server; return it with an id, its server and bounded texts.
 
         Raises TooLarge if the server has too many.
         """
         made = replace(
             session,
-            id=secrets.token_hex(16),
+            id=session.id or secrets.token_hex(16),
             server=self.server,
             username=session.username[:NAME_LIMIT],
             display_name=session.display_name[:NAME_LIMIT],

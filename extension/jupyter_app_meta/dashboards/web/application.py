@@ -22,6 +22,7 @@ from voila.static_file_handler import MultiStaticFileHandler, TemplateStaticFile
 from voila.utils import get_data_dir, get_voila_labextensions_path
 
 from ...server.links.granting import realm_of
+from ...server.live.routes import routes as live_routes
 from ...server.page_connection import page_connection
 from .. import paths
 from ..files import looks
@@ -38,7 +39,7 @@ from .around.settings import server_templates
 from .around.settings import settings as of_pages
 from .arrivals.front import Front, public_address
 from .arrivals.listener import Listener
-from .base import NotFoundHandler, RefusalHandler
+from .base import Handler, NotFoundHandler, RefusalHandler
 from .cookies import Cookies, cookies, secret_of
 from .files import route as file_route
 from .hosted import Themes, tolerant
@@ -164,6 +165,8 @@ def _own_settings(site: Site) -> dict[str, Any]:
     """Return the settings that our own handlers read."""
     return {
         "dashboard_services": site.services,
+        "app_meta_context": site.services.context,
+        "app_meta_sessions": site.services.peers.board,
         "dashboard_on_error": site.plan.on_error,
         "dashboard_framed": site.plan.outside.is_framed,
         "dashboard_index": site.plan.index.path if site.plan.index else None,
@@ -205,6 +208,7 @@ def _routes(site: Site) -> list[Any]:
         (f"{kernel}/channels", ChannelsHandler),
         (f"{base}/voila/api/shutdown/{KERNEL}", ShutdownHandler),
         (f"{base}/api/app-meta/tab/{KERNEL}", TabHandler),
+        *((f"{base}{path}", handler) for path, handler in live_routes(Handler, owner_may=False)),
         (f"{base}/(?:{'|'.join(paths.RESERVED)})(?:/.*)?", NotFoundHandler),
     ]
     if index := site.plan.index:

@@ -40,6 +40,11 @@ class StateOptions(HasTraits):
         help="What tells the users of one identity provider from those of another in stored state. By default it is "
         "the provider's class. Set it to the old class's name to keep the state of users when the provider changes."
     ).tag(config=True)
+    admins = List(
+        Unicode(),
+        help="The usernames of those who may see the live pages of all visitors, end them, and send them messages. "
+        "Administrators of JupyterHub and of the identity provider may do so without being named.",
+    ).tag(config=True)
     preferences = List(
         Unicode(),
         help="The keys of visitor.preferences, such as ['language', 'theme']. Every dashboard can read them, so their "

@@ -5,7 +5,7 @@
 //    own client reconnects. After three answers in a row that the kernel is gone, the page asks for its own address until
 //    it is there, and reloads, at most three times in five minutes. Only a visible page asks, so that hundreds of pages in
 //    background tabs do not overload a server.
-// 3. A page that the server ended on purpose (1000) stays as it is, says so, and leaves the reload to its visitor.
+// 3. A page that the server ended on purpose (1000, 4403) stays as it is, says so, and leaves the reload to its visitor.
 // 4. A message that is larger than the server accepts is not sent. The page gets a reply as if it had been, and goes on.
 // 5. A page that breaks off before its end says so, and leaves the reload to its visitor.
 // 6. A widget holds back its next change until the kernel is done with the last one. When the word of that was lost with
@@ -22,6 +22,7 @@
 
   const LOST = "Connection lost, reconnecting…";
   const ENDED = "This page has ended.";
+  const EXPELLED = "An administrator has ended this page.";
   const BROKEN = "This page did not load completely.";
   const NOTES = {
     1007: "What this page sent could not be understood.",
@@ -123,6 +124,7 @@
       tell("idle");
       if (leaving || ended || open.size) return;
       if (event.code === 1000) return end();
+      if (event.code === 4403) return end(EXPELLED);
       if (NOTES[event.code]) bar.show(NOTES[event.code], { reload: event.code === 1013, dismiss: true });
       recover();
     });
@@ -190,9 +192,9 @@
     }
   }
 
-  function end() {
+  function end(text = ENDED) {
     ended = true;
-    bar.show(ENDED, { reload: true });
+    bar.show(text, { reload: true });
   }
 
   // Whether the page may reload itself once more. The count is in the session's storage, which survives a reload.

@@ -1,0 +1,104 @@
+"""The live pages of a Jupyter server: each connection of an editor to a kernel is on the server's board."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from jupyter_server.serverapp import ServerApp
+
+from ...errors import StateUnavailable
+from ...state.stores.base import Store
+from ...state.stores.servers import BEAT, Lease, NameTaken
+from ..links.kept import Kept, Terms
+from ..links.lab import kept_by, look_after
+from ..pages.origins import Origins
+from .board import Board
+from .rows import row_of
+
+EXPELLED = (4403, "an administrator has ended the connection")
+"""How the socket of a connection is closed that an administrator ends. Its editor may connect again."""
+
+
+class Connection:
+    """A connection of an editor, as the board knows an open page."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def end(self) -> None:
+        """Close the socket."""
+        self._connection.websocket_handler.close(*EXPELLED)
+
+    def send(self, name: str, data: str) -> bool:
+        """Give a message to the kernel's code; False if it listens to none."""
+        return False
+
+    connections = 1
+
+    seen: float | None = None
+
+
+class Editors:
+    """Puts the connections of a server on its board."""
+
+    def __init__(self, board: Board, kept: Kept, origins: Origins) -> None:
+        self._board, self._kept, self._origins = board, kept, origins
+
+    def opened(self, connection: Any) -> None:
+        """Put a connection on the board."""
+        if (raw := connection.app_meta_raw) is None:
+            return
+        kernel_id, path = connection.kernel_id, self._origins.session(connection.kernel_id)["path"]
+        space = self._kept.places.space(kernel_id, path, "edit")
+        row = row_of(self._kept.grants, raw, connection.app_meta_visitor, space, kernel_id, page=path or "")
+        self._board.opened(str(id(connection)), row, Connection(connection))
+
+    def closed(self, connection: Any) -> None:
+        """Take a connection from the board."""
+        self._board.closed(str(id(connection)))
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """What a Jupyter server has in its store: what its kernels keep, its live pages, and its name."""
+
+    kept: Kept
+    board: Board
+    _lease: Lease
+    _log: logging.Logger
+
+    @classmethod
+    def open(cls, store: Store, terms: Terms, realm: str, app: ServerApp) -> Lab:
+        """Let kernels ask for state, list live pages, and look after both as long as the server's loop runs."""
+        settings, log = app.web_app.settings, app.log
+        kept, lease = kept_by(store, terms, realm, settings, log), Lease(store, secrets.token_hex(6))
+        made = cls(kept, Board(store, lease.name, log), lease, log)
+        settings["app_meta_state"], settings["app_meta_sessions"] = kept, made.board
+        for work in (made._stay_alive, made.board.look_after):
+            app.io_loop.spawn_callback(work)
+        app.io_loop.spawn_callback(look_after, store, log)
+        return made
+
+    async def _stay_alive(self) -> None:
+        """Renew the server's name, so that its pages count."""
+        while True:
+            try:
+                await asyncio.to_thread(self._lease.take)
+            except (StateUnavailable, NameTaken) as error:  # the next time, the store may be back
+                self._log.debug("The server's name could not be renewed (%s).", type(error).__name__)
+            await asyncio.sleep(BEAT)
+
+    async def close(self) -> None:
+        """Close what the server has in its store, and leave the store open."""
+        self.kept.close()
+        await asyncio.to_thread(self._leave)
+
+    def _leave(self) -> None:
+        self.board.close()
+        with suppress(StateUnavailable):
+            self._lease.end()
