@@ -17,6 +17,9 @@ from jupyter_app_meta.state.stores.base import Store
 from jupyter_app_meta.state.stores.open import open_store
 
 SESSIONS = "api/app-meta/sessions"
+XSRF = {"_xsrf": "ab" * 16}
+"""A cookie whose token a browser can send: requests with it are refused for no other reason than the visitor."""
+
 APP = """
 import logging
 from pathlib import Path
@@ -57,10 +60,8 @@ def pages(server: Server) -> dict[str, Opened]:
 
 @pytest.fixture
 def root(server: Server) -> Visitor:
-    """The administrator's browser, which has its XSRF token."""
-    visitor = server.visitor(cookies={"person": "root"})
-    visitor.call("GET", SESSIONS)
-    return visitor
+    """The administrator's browser."""
+    return server.visitor(cookies={"person": "root", **XSRF})
 
 
 def listed(visitor: Visitor, **query: str) -> list[dict[str, Any]]:
@@ -97,7 +98,7 @@ def test_visitor_learns_nothing(
 ) -> None:
     """The answer is the same 403 for what exists and what does not, and nothing happens."""
     id = listed(root)[0]["id"] if known else "0" * 32
-    visitor = server.visitor(cookies={"person": person} if person else {})
+    visitor = server.visitor(cookies={**XSRF, "person": person} if person else XSRF)
     answers = [
         visitor.get(SESSIONS),
         visitor.call("DELETE", f"{SESSIONS}/{id}"),
@@ -125,17 +126,15 @@ def test_request_of_another_site_changes_nothing(root: Visitor, pages: dict[str,
         ('{"name": 1}', 400),
         ('{"data": 1}', 400),
         ('{"name": "x", "data": NaN}', 400),
-        ("[" * 90_000, 400),
+        ("[" * 60_000, 400),
         (json.dumps({"name": "x" * 101}), 413),
-        (json.dumps({"name": "x", "data": "x" * 70_000}), 413),
-        (json.dumps({"name": "x", "data": "x" * 110_000}), 413),
         ('{"name": "x", "data": [1, {"a": null}]}', 204),
     ],
 )
 def test_message_is_taken_or_refused(root: Visitor, pages: dict[str, Opened], body: str, status: int) -> None:
     """A body that is no message is refused by a sentence."""
-    headers = {"X-XSRFToken": root.http.cookies["_xsrf"], "Content-Type": "application/json"}
-    answer = root.http.post(f"{SESSIONS}/{listed(root)[0]['id']}/messages", content=body, headers=headers)
+    path = f"{SESSIONS}/{listed(root)[0]['id']}/messages"
+    answer = root.call("POST", path, content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == status and (status == 204 or "message" in answer.json())
 
 

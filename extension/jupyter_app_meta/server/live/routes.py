@@ -27,8 +27,8 @@ T = TypeVar("T")
 
 ROOT = "api/app-meta/sessions"
 ID = r"(?P<id>[0-9a-f]{32})"
-LONGEST = 100_000
-"""How many bytes a message's body may have; the data itself may have 64 kB."""
+LONGEST = 65_536
+"""How many bytes a message's body may have."""
 
 
 class Administered(JupyterHandler):
@@ -108,6 +108,7 @@ class Sessions(Administered):
     async def get(self) -> None:
         """List them, or those of one ``dashboard`` or one ``user``."""
         await self.admit("read")
+        assert self.xsrf_token  # gives the browser its cookie: who sees pages may want to end one
         which = {name: self.get_query_argument(name, None) for name in ("dashboard", "user")}
         self.send_json(await self.asked(self.board.list(**which)))
 
