@@ -13,12 +13,17 @@ from harness import Server, Visitor
 from stage import WHO, Opened, eventually, kernels, staging, visit, write
 
 from jupyter_app_meta.server.live.board import Board
-from jupyter_app_meta.state.stores.base import Store
+from jupyter_app_meta.state.stores.base import Store, Where
 from jupyter_app_meta.state.stores.open import open_store
 
 SESSIONS = "api/app-meta/sessions"
 XSRF = {"_xsrf": "ab" * 16}
 """A cookie whose token a browser can send: requests with it are refused for no other reason than the visitor."""
+
+LISTENS = """from jupyter_app_meta import session, shared
+@session.on("hello")
+def hello(data): shared.state["heard"] = data"""
+"""A cell whose function stores what an administrator sends."""
 
 APP = """
 import logging
@@ -38,7 +43,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Two dashboards, with root as the administrator."""
     home = tmp_path_factory.mktemp("live")
     for name in ("sales", "stock"):
-        write(home / "root" / f"{name}.ipynb", WHO)
+        write(home / "root" / f"{name}.ipynb", WHO, LISTENS)
     with staging(home, APP) as server:
         yield server
 
@@ -136,6 +141,13 @@ def test_message_is_taken_or_refused(root: Visitor, pages: dict[str, Opened], bo
     path = f"{SESSIONS}/{listed(root)[0]['id']}/messages"
     answer = root.call("POST", path, content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == status and (status == 204 or "message" in answer.json())
+
+
+def test_message_reaches_the_code_of_the_page(root: Visitor, store: Store, pages: dict[str, Opened]) -> None:
+    """The function that listens to the name gets the data."""
+    path = f"{SESSIONS}/{listed(root, user='bob')[0]['id']}/messages"
+    assert root.call("POST", path, {"name": "hello", "data": ["from root", 1]}).status_code == 204
+    eventually(lambda: [json.loads(row.text) for row in store.export(Where("shared"))] == [["from root", 1]])
 
 
 def test_page_is_ended(server: Server, root: Visitor, pages: dict[str, Opened]) -> None:

@@ -19,6 +19,7 @@ class LivePage:
     services: Services
     kernel_id: str
     visit: Visit
+    identity: str | None
 
     def end(self) -> None:
         """End the page and its kernel."""
@@ -26,7 +27,8 @@ class LivePage:
 
     def send(self, name: str, data: str) -> bool:
         """Give a message to the page's code; False if it listens to none."""
-        return False
+        state = self.services.state
+        return state is not None and state.service.relay.tell(self.kernel_id, self.identity, name, data)
 
     @property
     def connections(self) -> int:
@@ -52,7 +54,7 @@ class Listing:
             return
         asked = visit.asked
         row = row_of(state.grants, asked.raw, asked.visitor, space, kernel_id, page=urlsplit(visit.page.url).path)
-        self.board.opened(kernel_id, row, LivePage(self.services, kernel_id, visit))
+        self.board.opened(kernel_id, row, LivePage(self.services, kernel_id, visit, row.identity))
 
     def closed(self, kernel_id: str) -> None:
         """Take a page from the board."""

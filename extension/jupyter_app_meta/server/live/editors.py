@@ -12,6 +12,7 @@ from typing import Any
 from jupyter_server.serverapp import ServerApp
 
 from ...errors import StateUnavailable
+from ...state.live.relay import Relay
 from ...state.stores.base import Store
 from ...state.stores.servers import BEAT, Lease, NameTaken
 from ..links.kept import Kept, Terms
@@ -27,16 +28,16 @@ EXPELLED = (4403, "an administrator has ended the connection")
 class Connection:
     """A connection of an editor, as the board knows an open page."""
 
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
+    def __init__(self, connection: Any, relay: Relay, identity: str | None) -> None:
+        self._connection, self._relay, self._identity = connection, relay, identity
 
     def end(self) -> None:
         """Close the socket."""
         self._connection.websocket_handler.close(*EXPELLED)
 
     def send(self, name: str, data: str) -> bool:
-        """Give a message to the kernel's code; False if it listens to none."""
-        return False
+        """Give a message to the visitor's code in the kernel; False if it listens to none."""
+        return self._relay.tell(self._connection.kernel_id, self._identity, name, data)
 
     connections = 1
 
@@ -56,7 +57,8 @@ class Editors:
         kernel_id, path = connection.kernel_id, self._origins.session(connection.kernel_id)["path"]
         space = self._kept.places.space(kernel_id, path, "edit")
         row = row_of(self._kept.grants, raw, connection.app_meta_visitor, space, kernel_id, page=path or "")
-        self._board.opened(str(id(connection)), row, Connection(connection))
+        page = Connection(connection, self._kept.service.relay, row.identity)
+        self._board.opened(str(id(connection)), row, page)
 
     def closed(self, connection: Any) -> None:
         """Take a connection from the board."""
