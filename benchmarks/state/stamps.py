@@ -23,6 +23,8 @@ GRANT = "g" * 290
 class Granted:
     """Gives each kernel a grant."""
 
+    turn = 0
+
     def token(self, kernel_id: str, raw: RawRequest | None, identity: str, session: SessionInfo, mode: Mode) -> str:
         """Return the grant."""
         return GRANT

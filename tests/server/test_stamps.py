@@ -31,7 +31,7 @@ from jupyter_app_meta.policy import Page, Policy, RawRequest
 from jupyter_app_meta.server.context import StampingContext
 from jupyter_app_meta.server.messages import objects
 from jupyter_app_meta.server.messages.frames import V1, stamp_frame
-from jupyter_app_meta.server.messages.stamps import Stamps, Unreadable
+from jupyter_app_meta.server.messages.stamps import RETRIED, Stamps, Unreadable
 from jupyter_app_meta.server.pages.origins import Origins
 
 KEY = wire.derive_key(b"the-kernel's-session-key")
@@ -120,12 +120,14 @@ class Counted:
     """Grants that are numbered."""
 
     def __init__(self) -> None:
-        self.made = 0
+        self.made, self.turn = 0, 0
+        self.missing = 0  # how many of the next grants cannot be made
 
-    def token(self, *_: object) -> str:
+    def token(self, *_: object) -> str | None:
         """Return the next grant."""
         self.made += 1
-        return f"grant-{self.made}"
+        self.missing -= 1
+        return None if self.missing >= 0 else f"grant-{self.made}"
 
 
 def test_grant_is_made_anew_before_it_expires(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,6 +142,22 @@ def test_grant_is_made_anew_before_it_expires(monkeypatch: pytest.MonkeyPatch) -
     for later, expected in ((11 * 3600, "grant-1"), (2 * 3600, "grant-2"), (25 * 3600, "grant-3"), (-7200, "grant-4")):
         now[0] += later
         assert grant() == expected
+
+
+def test_grant_is_made_anew_after_a_revocation_and_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the next message after a revocation, and after seconds if the kernel could not have one before."""
+    grants, now = Counted(), [1_800_000_000.0]
+    connection = stamps(context(grants=grants))
+    monkeypatch.setattr("jupyter_app_meta.server.messages.stamps.time", SimpleNamespace(time=lambda: now[0]))
+
+    def grant() -> str | None:
+        return wire.grant(payload(connection.message(unpacked({}))["metadata"]))
+
+    assert grant() == "grant-1"
+    grants.turn, grants.missing = 1, 1
+    assert grant() is grant() is None
+    now[0] += RETRIED
+    assert grant() == grant() == "grant-3"
 
 
 def test_metadata_stays_beside_the_stamp() -> None:

@@ -55,9 +55,14 @@ class Server:
         self.revoked: dict[Identity, float] = {}
         self.told: list[tuple[str, Changed]] = []
         preferences = frozenset(("theme", "size"))
-        rules = Rules(KEY, lambda: self.now, self.revoked.get, Limits(**limits), preferences)
+        rules = Rules(KEY, lambda: self.now, self.revoked.get, Limits(**limits), preferences, revoke=self.revoke)
         self.service = Service(store, rules, lambda *event: self.told.append(event), logging.getLogger("state"))
         self._ids = count()
+
+    def revoke(self, who: Identity) -> None:
+        """Refuse what this visitor has until now."""
+        self.revoked[who] = self.now
+        self.now += 1
 
     def grant(self, who: Identity | None = ALICE, kernel_id: str = "k-1", tab: str | None = "t-1") -> str:
         """Return a good grant."""
@@ -138,6 +143,38 @@ def test_a_visitor_forgets_no_other(store: Store, audience: str) -> None:
     assert server.ask(Forget(), audience) == 2
     assert [len(server.ask(Read(), name)) for name in ("session", "visitor", "shared")] == [0, 0, 1]
     assert [len(server.ask(Read(), name, bob)) for name in ("session", "visitor", "shared")] == [1, 1, 1]
+
+
+def test_forget_revokes_grants_and_tells_who_watches(store: Store) -> None:
+    """A grant from before is refused from then on, a new one is good, and each tab of the visitor is told."""
+    server = Server(store)
+    old = server.grant()
+    names = [server.watch("k-2", audience) for audience in ("visitor", "session")]
+    server.watch("k-3", "visitor", BOB)
+    server.ask(Forget(), grant=old)
+    assert [(kernel_id, event.keys) for kernel_id, event in server.told] == [("k-2", None)] * 2
+    assert {event.scope for _, event in server.told} == {*names}
+    error, text = server.refusal(Read(), grant=old)
+    assert (error, "Reload the page" in text) == ("StateUnavailable", True)
+    assert server.ask(Read()) == {}
+
+
+def test_a_revoked_visitor_is_watched_no_more(store: Store) -> None:
+    """The watches are told once more, and those of other visitors stay."""
+    server = Server(store)
+    name, bobs = server.watch("k-2", "shared"), server.watch("k-3", "shared", BOB)
+    server.service.revoke(ALICE)
+    assert server.told == [("k-2", Changed(name))]
+    server.ask(put("a", "1"), "shared")
+    assert server.told[1:] == [("k-3", Changed(bobs, ("a",), "alice"))]
+
+
+def test_an_expired_grant_says_what_to_do(store: Store) -> None:
+    """A cell that has run for more than a day is told to begin anew."""
+    server = Server(store)
+    old = server.grant()
+    server.now += LIFETIME
+    assert "24 hours after its message. Run the cell again" in server.refusal(Read(), grant=old)[1]
 
 
 def test_a_conflict_names_its_key(store: Store) -> None:

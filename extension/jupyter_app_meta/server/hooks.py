@@ -93,6 +93,10 @@ class Live(Protocol):
 class Granting(Protocol):
     """Makes the grants with which kernels ask for stored state: ``links.granting.Grants``."""
 
+    @property
+    def turn(self) -> int:
+        """A number that changes when grants that were made may have been revoked."""
+
     def token(
         self, kernel_id: str, raw: RawRequest | None, identity_key: str, session: SessionInfo, mode: Mode, /
     ) -> str | None:

@@ -47,12 +47,13 @@ class Watcher:
 class Changes:
     """The watchers of one server; ``send`` passes an event to a kernel. It is safe to use from any thread."""
 
-    __slots__ = ("_feed", "_feeding", "_lock", "_send", "_store", "_watchers")
+    __slots__ = ("_feed", "_feeding", "_lock", "_scopes", "_send", "_store", "_watchers")
 
     def __init__(self, store: Store, send: Send) -> None:
         self._store, self._send, self._lock = store, send, Lock()
         self._feeding = Lock()  # a feed that begins or ends may wait for a notice, which needs the other lock
         self._watchers: dict[str, set[Watcher]] = {}
+        self._scopes: dict[str, Scope] = {}  # those that are watched
         self._feed: Closeable | None = None
 
     def watch(self, claims: Claims, scope: Scope) -> str:
@@ -63,6 +64,7 @@ class Changes:
             if mine >= WATCHES and scope.id not in self._watchers:
                 raise TooLarge(f"A kernel watches at most {WATCHES} different states. Close a watch first.")
             self._watchers.setdefault(scope.id, set()).add(watcher)
+            self._scopes[scope.id] = scope
         with self._feeding:
             if self._feed is None:
                 self._feed = self._store.feed(self.heard)
@@ -82,6 +84,21 @@ class Changes:
                 watchers -= {watcher for watcher in watchers if watcher.kernel_id == kernel_id}
             self._drop_empty()
 
+    def of(self, space: str, identity: str) -> list[str]:
+        """Return which scopes of a visitor in a space are watched."""
+        with self._lock:
+            return [id_ for id_, one in self._scopes.items() if (one.space, one.identity) == (space, identity)]
+
+    def revoked(self, identity: str) -> None:
+        """Tell the watchers of a visitor for the last time, that anything may have changed."""
+        with self._lock:
+            told = [(scope, one) for scope, some in self._watchers.items() for one in some if one.identity == identity]
+            for scope, watcher in told:
+                self._watchers[scope].discard(watcher)
+            self._drop_empty()
+        for scope, watcher in told:
+            self._send(watcher.kernel_id, Changed(watcher.name(scope)))
+
     def done(self, claims: Claims, notice: Notice) -> None:
         """Tell the others of a change that code of this server has made."""
         self._tell(notice, Watcher.of(claims), claims.identity.name if claims.identity else None)
@@ -94,6 +111,7 @@ class Changes:
         """End the feed."""
         with self._lock:
             self._watchers.clear()
+            self._scopes.clear()
         self._end_feed()
 
     def _tell(self, notice: Notice, author: Watcher | None, by: str | None) -> None:
@@ -106,6 +124,7 @@ class Changes:
 
     def _drop_empty(self) -> None:
         self._watchers = {scope: watchers for scope, watchers in self._watchers.items() if watchers}
+        self._scopes = {scope: self._scopes[scope] for scope in self._watchers}
 
     def _end_feed(self) -> None:
         """End a feed for which there is no watcher. It may take seconds, so that the event loop does not call it."""

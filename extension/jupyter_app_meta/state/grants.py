@@ -47,6 +47,14 @@ class BadGrant(ValueError):
         super().__init__(f"The grant is {reason}.")
         self.reason = reason
 
+    @property
+    def remedy(self) -> str:
+        """What the author or the visitor can do."""
+        if self.reason == "expired":
+            hours = f"{LIFETIME / 3600:.0f} hours"
+            return f"Code may use state for {hours} after its message. Run the cell again, and let it end before that."
+        return "Reload the page, or run the cell again."
+
 
 @dataclass(frozen=True, slots=True)
 class Claims:

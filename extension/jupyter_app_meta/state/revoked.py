@@ -14,6 +14,9 @@ REVOKED = Scope("revoked", "")
 REMEMBERED = 2.0
 """Seconds for which an answer of the store is remembered."""
 
+MOMENT = 0.002
+"""Seconds by which a new grant is later than a revocation. Grants know their time to the millisecond."""
+
 IDENTITIES = 10_000
 """How many answers are remembered."""
 
@@ -21,11 +24,23 @@ IDENTITIES = 10_000
 class Revoked:
     """The moments of revocation, which a store keeps by its own clock. It is safe to use from any thread."""
 
-    __slots__ = ("_known", "_lock", "_store")
+    __slots__ = ("_known", "_lock", "_store", "_turn")
 
     def __init__(self, store: Store) -> None:
         self._store, self._lock = store, Lock()
         self._known: dict[str, tuple[float, float | None]] = {}
+        self._turn = 0
+
+    @property
+    def turn(self) -> int:
+        """A number that changes with each revocation that this server learns of: grants that it holds may be over."""
+        return self._turn
+
+    def after(self, identity: Identity, now: float) -> float:
+        """Return ``now``, or a moment after the latest revocation that is known here, if another clock is ahead."""
+        with self._lock:
+            _, moment = self._known.get(identity.text, (0.0, None))
+        return now if moment is None else max(now, min(moment + MOMENT, now + CLOCK_SKEW))
 
     def not_before(self, identity: Identity) -> float | None:
         """Return when an identity was last revoked, in seconds since the epoch; None if it was not."""
@@ -46,6 +61,8 @@ class Revoked:
 
     def _remember(self, text: str, now: float, moment: float | None) -> float | None:
         with self._lock:
+            _, known = self._known.pop(text, (0.0, None))
+            self._turn += moment is not None and moment != known
             while len(self._known) >= IDENTITIES:
                 del self._known[next(iter(self._known))]
             self._known[text] = (now, moment)

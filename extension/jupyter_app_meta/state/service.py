@@ -51,6 +51,10 @@ Content = dict[str, Any]
 Tell = Callable[[str, Event], object]
 
 
+def _cannot_revoke(_: Identity) -> None:
+    raise StateError("This server cannot revoke grants.")
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What a deployer and the server decide for all requests."""
@@ -61,6 +65,7 @@ class Rules:
     limits: values.Limits = field(default_factory=values.Limits)
     preferences: frozenset[str] = frozenset()  #: the keys that ``visitor.preferences`` has
     presence: bool = True  #: whether kernels are told who is looking
+    revoke: Callable[[Identity], object] = _cannot_revoke  #: refuses all grants that an identity has until now
 
 
 class Service:
@@ -111,6 +116,15 @@ class Service:
             except Conflict:  # the tab has state of its own by now
                 return
 
+    def revoke(self, identity: Identity) -> None:
+        """Refuse all grants that this visitor has until now, on all servers, and let no code watch for the visitor.
+
+        The next message of a page of the visitor's that is still open has a new grant. Raises StateUnavailable.
+        """
+        self._rules.revoke(identity)
+        self.changes.revoked(identity.text)
+        self.relay.revoked(identity.text)
+
     def restarted(self, kernel_id: str) -> None:
         """Forget what the process of a kernel watches and hears, because it has another process."""
         self.changes.ended(kernel_id)
@@ -149,7 +163,7 @@ class Service:
             claims.check_revoked(self._rules.not_before)
         except grants.BadGrant as error:
             self._log.warning("jupyter-app-meta: refused a grant: %s", error.reason)
-            raise StateUnavailable(f"{error} Reload the page, or run the cell again.") from None
+            raise StateUnavailable(f"{error} {error.remedy}") from None
         return claims
 
     def _done(self, claims: Claims, scope: Scope, operation: Operation) -> Any:
@@ -162,7 +176,7 @@ class Service:
             case Add():
                 return self._add(claims, scope, operation)
             case Clear():
-                return self._erase(claims, scope, Where(scope=scope.id))
+                return self._clear(claims, scope)
             case Forget():
                 return self._forget(claims)
         return self._told(claims, scope, operation)
@@ -188,11 +202,17 @@ class Service:
     def _forget(self, claims: Claims) -> int:
         # The audience of the message does not count: that of `shared` has no identity, and would mean everybody.
         mine = scope_of("visitor", claims.space, claims.identity)
-        assert mine.identity is not None
-        return self._erase(claims, mine, Where(space=mine.space, identity=mine.identity))
+        assert mine.identity is not None and claims.identity is not None
+        watched = self.changes.of(mine.space, mine.identity)
+        # Revoked first: what an old grant writes after the erasure would stay.
+        self._rules.revoke(claims.identity)
+        erased = self._store.erase(Where(space=mine.space, identity=mine.identity))
+        for scope in watched:
+            self.changes.done(claims, Notice(scope, None))
+        return erased
 
-    def _erase(self, claims: Claims, scope: Scope, where: Where) -> int:
-        erased = self._store.erase(where)
+    def _clear(self, claims: Claims, scope: Scope) -> int:
+        erased = self._store.erase(Where(scope=scope.id))
         self.changes.done(claims, Notice(scope.id, None))
         return erased
 

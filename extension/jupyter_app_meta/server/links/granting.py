@@ -16,6 +16,7 @@ from ...policy import RawRequest
 from ...state import grants, keys
 from ...state.grants import Claims
 from ...state.keys import Identity, Space
+from ...state.revoked import Revoked
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,12 @@ class Grants:
     key: bytes = field(repr=False)
     places: Places
     link: Callable[[str], str | None]
+    revoked: Revoked
+
+    @property
+    def turn(self) -> int:
+        """A number that changes when grants that were made may have been revoked."""
+        return self.revoked.turn
 
     def token(
         self, kernel_id: str, raw: RawRequest | None, identity_key: str, session: SessionInfo, mode: Mode
@@ -70,7 +77,8 @@ class Grants:
             return None
         identity = self.whose(raw, identity_key, space.way) if raw else None
         tab = session.client_id if space.way == "edit" else None
-        token = grants.mint(self.key, Claims(kernel_id, space, identity, tab, link), time.time())
+        now = time.time() if identity is None else self.revoked.after(identity, time.time())
+        token = grants.mint(self.key, Claims(kernel_id, space, identity, tab, link), now)
         return token if len(token) <= grants.LIMIT else None
 
     def whose(self, raw: RawRequest, identity_key: str, way: keys.Way) -> Identity | None:

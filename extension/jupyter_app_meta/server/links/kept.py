@@ -62,14 +62,15 @@ class Kept:
     ) -> Kept:
         """Put the parts together. Nothing connects before the first question."""
         revoked, threads = Revoked(store), ThreadPoolExecutor(THREADS, "app-meta-state")
-        rules = Rules(key, time.time, revoked.not_before, terms.limits, terms.preferences, terms.presence)
+        options = terms.limits, terms.preferences, terms.presence
+        rules = Rules(key, time.time, revoked.not_before, *options, revoke=revoked.revoke)
 
         def send(kernel_id: str, event: Event) -> None:
             links.send_soon(kernel_id, write_event(event), may_drop=isinstance(event, Sent))
 
         service = Service(store, rules, send, log)
         links = Links(Office(service, threads, terms.timeout, log, tab), kernel)
-        return cls(store, service, links, Grants(key, places, links.name), revoked, threads, log)
+        return cls(store, service, links, Grants(key, places, links.name, revoked), revoked, threads, log)
 
     @property
     def places(self) -> Places:

@@ -25,6 +25,9 @@ from .objects import Json
 RENEWED = 12 * 60 * 60
 """Seconds after which a payload is made anew, by the wall clock, so that the grant in it does not expire."""
 
+RETRIED = 5
+"""Seconds after which a payload is made anew if its kernel could not have a grant, such as one that just starts."""
+
 
 class Unreadable(ValueError):
     """A message must be read or stamped, and cannot be."""
@@ -50,17 +53,19 @@ class Stamps:
         self._context, self._key, self._raw = context, key, raw
         self._identity, self._session = identity, session
         self._allowed = allowed
-        self._version, self._made = -1, 0.0
+        self._version, self._until = (-1, -1), 0.0
         self._signer: wire.Signer | None = None
-        self._warned = False
+        self._warned, self._granted = False, True
 
     def signer(self) -> wire.Signer | None:
         """Return the signer of the connection's present payload; None if the kernel's key is not known."""
-        version = self._context.origins.version(self._session.kernel_id or "")
-        if version != self._version or not 0 <= time.time() - self._made < RENEWED:
+        grants = self._context.grants
+        version = (self._context.origins.version(self._session.kernel_id or ""), grants.turn if grants else 0)
+        if version != self._version or not 0 < self._until - time.time() <= RENEWED:
             pending: wire.Claim | None = "pending" if self._raw is None else None
             self._signer = wire.Signer(self._key, self._payload(pending)) if self._key else None
-            self._version, self._made = version, time.time()
+            self._version = version
+            self._until = time.time() + (RENEWED if self._granted else RETRIED)
         return self._signer
 
     def claim(self) -> wire.Signer | None:
@@ -148,7 +153,9 @@ class Stamps:
         mode = context.origins.mode(kernel_id)
         doors = logins(request, has_login=context.doors.has_login, has_logout=context.doors.has_logout)
         meta = AppMeta(request, mode, session, **doors)
-        return wire.encode(meta, context.limit, claim, self._grant(session, mode))
+        grant = self._grant(session, mode)
+        self._granted = grant is not None or context.grants is None
+        return wire.encode(meta, context.limit, claim, grant)
 
     def _grant(self, session: SessionInfo, mode: Mode) -> str | None:
         """Return the grant for stored state. Without it, the message is stamped all the same."""

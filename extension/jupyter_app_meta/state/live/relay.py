@@ -70,6 +70,10 @@ class Relay:
         with self._lock:
             self._rates.pop(kernel_id, None)
 
+    def revoked(self, identity: str) -> None:
+        """Forget the listeners of a visitor."""
+        self._drop(lambda one: one.identity == identity)
+
     def send(self, claims: Claims, scope: Scope, message: Send) -> None:
         """Pass a message to those that listen, here and in other servers; raises TooLarge for too many."""
         values.verify(message.data)
