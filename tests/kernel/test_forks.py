@@ -1,0 +1,208 @@
+"""May a process be forked for each visitor, and what does each child have of its own? Each case is a process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only")
+
+NATIVE = """import ctypes, os, threading
+c = ctypes.CDLL(None)
+c.pthread_create(ctypes.byref(ctypes.c_ulong()), None, ctypes.cast(c.pause, ctypes.c_void_p), None)
+[task] = {int(name) for name in os.listdir('/proc/self/task')} - {threading.get_native_id()}
+"""
+"""A thread that Python does not know, in the C library's own code."""
+
+REFUSED = {
+    "thread": (
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), name='poller', daemon=True).start()",
+        "the thread 'poller' (threading.Thread) runs",
+    ),
+    "pool": (
+        "from concurrent.futures import ThreadPoolExecutor\npool = ThreadPoolExecutor(1)\npool.submit(int).result()",
+        "the thread 'ThreadPoolExecutor-0_0' (threading.Thread) runs",
+    ),
+    "library": ("import zmq\nkept = zmq.Context()\npublisher = kept.socket(zmq.PUB)", "probably of libzmq"),
+    "unknown": (NATIVE, "may not survive a fork"),
+    "process": (
+        "import subprocess\nkept = subprocess.Popen(['cat'], stdin=subprocess.PIPE)",
+        "the process 'cat' that it started has not ended",
+    ),
+    "zombie": (
+        "import os, subprocess\nkept = subprocess.Popen(['true'])\nos.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)",
+        "was not waited for",
+    ),
+    "timer": ("import signal\nsignal.setitimer(signal.ITIMER_REAL, 1000)", "a timer of signal.setitimer"),
+    "socket": ("import socket\nkept = socket.socket()", "a socket is open (descriptor 3)"),
+    "pipe": ("import os\nos.pipe()", "a pipe is open (descriptor 3)"),
+    "selector": ("import select\nkept = select.epoll()", "anon_inode:[eventpoll] is open"),
+    "device": ("import os\nos.openpty()", "ptmx is open"),
+    "written": ("kept = open('out.txt', 'w')", "out.txt is open for writing (descriptor 3)"),
+    "database": (
+        "import sqlite3\nkept = sqlite3.connect('sales.db')\nkept.execute('create table t (n)')",
+        "sales.db is open for writing",
+    ),
+    "temporary": ("import tempfile\nkept = tempfile.NamedTemporaryFile()", "is open for writing"),
+    "memory": (
+        "import mmap\nkept = mmap.mmap(-1, 4096)",
+        "it shares memory with other processes (/dev/zero (deleted))",
+    ),
+}
+
+ALLOWED = {
+    "nothing": "",
+    "reading": "kept = open(__import__('sys').executable, 'rb')",
+    "appending": "kept = open('log.txt', 'a')",
+    "null": "kept = open('/dev/null', 'w')",
+    "folder": "import os\nos.open('.', os.O_RDONLY)",
+    "temporary folder": "import tempfile\nkept = tempfile.TemporaryDirectory()",
+    "database in memory": "import sqlite3\nkept = sqlite3.connect(':memory:')",
+    "database that was closed": "import sqlite3\nsqlite3.connect('sales.db').close()",
+    "thread that ended": "import threading\nthread = threading.Thread(target=int)\nthread.start()\nthread.join()",
+    "process that ended": "import subprocess\nsubprocess.run(['true'])",
+    "linear algebra": "import numpy\nnumpy.linalg.inv(numpy.eye(300) + 1)",
+    "jemalloc": NATIVE + "open(f'/proc/self/task/{task}/comm', 'w').write('jemalloc_bg_thd')",
+    "kept": "import os\nread, write = os.pipe()\nkeep = {read, write}",
+}
+
+ASK = """
+from jupyter_app_meta.kernel.forks import safety
+print(safety.refusal(globals().get('keep', ())))
+"""
+
+CHILDREN = """
+import json, os, sys
+def children(answer, before=lambda: None, after=lambda: None, count=2):
+    found = []
+    for _ in range(count):
+        read, write = os.pipe()
+        before()
+        if not os.fork():
+            after()
+            os.write(write, json.dumps(answer()).encode())
+            os._exit(0)
+        os.close(write)
+        with open(read) as file:
+            found.append(json.load(file))
+        os.wait()
+    print(json.dumps(found))
+"""
+"""Forks children one after the other, and prints what each answers."""
+
+SEEDS = """
+import secrets, tempfile, uuid, random
+from jupyter_app_meta.kernel.forks.seeds import Seeds
+seeds = Seeds()
+seeds.watch()
+def numbers():
+    found = {"random": random.random(), "uuid": str(uuid.uuid4()), "secrets": secrets.token_hex(8)}
+    found["file"] = tempfile.mktemp()
+    if "numpy" in sys.modules:
+        found["numpy"] = float(sys.modules["numpy"].random.random())
+    return found
+"""
+
+
+def run(home: Path, code: str) -> str:
+    """Return what a process prints that runs this code in ``home``."""
+    argv, quiet = [sys.executable, "-c", code], subprocess.DEVNULL
+    done = subprocess.run(argv, cwd=home, capture_output=True, text=True, timeout=120, stdin=quiet, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    return done.stdout.strip()
+
+
+def answers(home: Path, code: str) -> list[Any]:
+    """Return the answers of the children that this code forks."""
+    found: list[Any] = json.loads(run(home, CHILDREN + code))
+    return found
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused(tmp_path: Path, case: str) -> None:
+    """What two processes cannot share is named."""
+    code, expected = REFUSED[case]
+    assert expected in run(tmp_path, code + ASK)
+
+
+@pytest.mark.parametrize("case", ALLOWED)
+def test_allowed(tmp_path: Path, case: str) -> None:
+    """What a child may have a copy of, or opens again, does not prevent a fork."""
+    assert run(tmp_path, ALLOWED[case] + ASK) == ""
+
+
+def test_other_systems_are_refused_by_name(tmp_path: Path) -> None:
+    """Only Linux says what a process has."""
+    assert "on Linux only, not on darwin" in run(
+        tmp_path, "import sys, jupyter_app_meta\nsys.platform = 'darwin'" + ASK
+    )
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def test_each_child_has_its_own_position(tmp_path: Path) -> None:
+    """Children that read a file begin where their parent was, whatever a sibling has read."""
+    (tmp_path / "lines.txt").write_text("a\nb\nc\n")
+    code = (
+        "from jupyter_app_meta.kernel.forks import files\nopened = open('lines.txt', 'rb', buffering=0)\n"
+        "os.set_inheritable(opened.fileno(), True)\nfirst = opened.readline()\n"
+        "children(lambda: [opened.readline().decode(), os.get_inheritable(opened.fileno())], after=files.reopen)"
+    )
+    assert answers(tmp_path, code) == [["b\n", True]] * 2
+
+
+def test_what_was_buffered_is_written_once(tmp_path: Path) -> None:
+    """A log that is open for appending has each line once, though its parent had not written the first."""
+    code = (
+        "from jupyter_app_meta.kernel.forks import files\nlog = open('log.txt', 'a')\nlog.write('before\\n')\n"
+        "def line():\n    print('child', file=log, flush=True)\n"
+        "children(line, before=files.flush, after=files.reopen)"
+    )
+    answers(tmp_path, code)
+    assert (tmp_path / "log.txt").read_text() == "before\nchild\nchild\n"
+
+
+def test_a_closed_or_detached_file_is_passed(tmp_path: Path) -> None:
+    """Files that cannot be written out do not stop the others."""
+    code = (
+        "from jupyter_app_meta.kernel.forks import files\na, b = open('a', 'w'), open('b', 'w')\nraw = b.detach()\n"
+        "a.close()\nc = open('c', 'a')\nc.write('kept')\nfiles.flush()\nprint(open('c').read())"
+    )
+    assert run(tmp_path, code) == "kept"
+
+
+# --- random numbers --------------------------------------------------------------------------------------------------
+
+
+def test_children_have_numbers_of_their_own(tmp_path: Path) -> None:
+    """No child has a number, an id, a secret or a temporary name of another one."""
+    code = SEEDS + "import numpy\nnumbers()\nchildren(numbers, seeds.before_fork, seeds.in_child)"
+    first, second = answers(tmp_path, code)
+    assert first.keys() == second.keys() == {"random", "uuid", "secrets", "file", "numpy"}
+    assert not [name for name in first if first[name] == second[name]]
+
+
+@pytest.mark.parametrize(
+    "seed", ["random.seed(42)", "random.seed(a=42)", "random.setstate(random.Random(42).getstate())"]
+)
+def test_a_seed_stays(tmp_path: Path, seed: str) -> None:
+    """A notebook that seeds its generators gets the numbers that follow, as in a kernel of its own."""
+    draw = "\nchildren(numbers, seeds.before_fork, seeds.in_child)\nprint(random.random(), numpy.random.random())"
+    code = CHILDREN + SEEDS + f"import numpy\n{seed}\nnumpy.random.seed(7)\nrandom.random()" + draw
+    found, own = run(tmp_path, code).splitlines()
+    expected = dict(zip(("random", "numpy"), map(float, own.split()), strict=True))
+    assert [{name: child[name] for name in expected} for child in json.loads(found)] == [expected] * 2
+
+
+def test_a_seed_of_the_system_is_not_a_choice(tmp_path: Path) -> None:
+    """After ``random.seed()``, children differ again."""
+    code = SEEDS + "random.seed(42)\nrandom.seed()\nchildren(numbers, seeds.before_fork, seeds.in_child)"
+    first, second = answers(tmp_path, code)
+    assert first["random"] != second["random"]
