@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -206,3 +208,83 @@ def test_a_seed_of_the_system_is_not_a_choice(tmp_path: Path) -> None:
     code = SEEDS + "random.seed(42)\nrandom.seed()\nchildren(numbers, seeds.before_fork, seeds.in_child)"
     first, second = answers(tmp_path, code)
     assert first["random"] != second["random"]
+
+
+# --- how long a child lives ------------------------------------------------------------------------------------------
+
+HOLD = """
+import ctypes, os, signal, sys
+from jupyter_app_meta.kernel.forks import life
+lifeline = int(sys.argv[1])
+"""
+READY = "print('ready', flush=True)\n"
+
+
+def ended(code: str, *, early: bool = False) -> int:
+    """Return how this code ended, whose server ends once the code is ready, or before it began."""
+    lifeline, server = os.pipe()
+    argv = [sys.executable, "-c", HOLD + code, str(lifeline)]
+    try:
+        if early:
+            os.close(server)
+        with subprocess.Popen(argv, pass_fds=[lifeline], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout
+            if not early:
+                assert process.stdout.readline() == "ready\n"
+                assert process.poll() is None
+                os.close(server)
+            return process.wait(60)
+    finally:
+        os.close(lifeline)
+
+
+@pytest.mark.parametrize(
+    "wait",
+    ["signal.pause()", "ctypes.PyDLL(None).pause()", "[signal.pause() for _ in iter(int, 1)]"],
+    ids=["idle", "in C code that holds the lock", "endless"],
+)
+def test_a_child_ends_with_its_server(wait: str) -> None:
+    """Whatever it does at that time, and though no thread of it waits for that."""
+    assert ended(f"life.hold(lifeline)\n{READY}{wait}") == -signal.SIGHUP
+
+
+def test_a_server_that_ended_early_is_noticed() -> None:
+    """A child that begins after the end of its server ends as well."""
+    assert ended("life.hold(lifeline)\nsignal.pause()", early=True) == -signal.SIGHUP
+
+
+def test_each_child_is_told(tmp_path: Path) -> None:
+    """Parent and children have the signal each; a child that ends takes it from no sibling."""
+    code = """
+life.hold(lifeline)
+signal.signal(signal.SIGHUP, lambda *_: None)  # the parent stays, to tell how its children ended
+read, write = os.pipe()
+children = []
+for number in range(3):
+    if not (pid := os.fork()):
+        life.separate()
+        life.hold(lifeline)
+        os.write(write, b".")
+        number or os._exit(0)
+        signal.pause()
+    children.append(pid)
+os.close(write)
+counted = b""
+while len(counted) < 3:
+    counted += os.read(read, 3)
+os.waitpid(children.pop(0), 0)
+print('ready', flush=True)
+sys.exit(40 + sum(os.waitpid(pid, 0)[1] == signal.SIGHUP for pid in children))
+"""
+    assert ended(code) == 42
+
+
+def test_a_child_is_apart(tmp_path: Path) -> None:
+    """It leads its own session and group, and is ended before its parent if memory runs out."""
+    code = (
+        "from jupyter_app_meta.kernel.forks import life\nbefore = int(open('/proc/self/oom_score_adj').read())\n"
+        "def place():\n    return [os.getsid(0) == os.getpgid(0) == os.getpid(),"
+        " int(open('/proc/self/oom_score_adj').read()) - min(1000, before + 300)]\n"
+        "children(place, after=life.separate)"
+    )
+    assert answers(tmp_path, code) == [[True, 0]] * 2
