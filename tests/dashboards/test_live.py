@@ -16,7 +16,7 @@ from jupyter_app_meta.server.live.board import Board
 from jupyter_app_meta.state.stores.base import Store, Where
 from jupyter_app_meta.state.stores.open import open_store
 
-SESSIONS = "api/app-meta/sessions"
+SESSIONS, MINE = "api/app-meta/sessions", "api/app-meta/me/state"
 XSRF = {"_xsrf": "ab" * 16}
 """A cookie whose token a browser can send: requests with it are refused for no other reason than the visitor."""
 
@@ -24,6 +24,10 @@ LISTENS = """from jupyter_app_meta import session, shared
 @session.on("hello")
 def hello(data): shared.state["heard"] = data"""
 """A cell whose function stores what an administrator sends."""
+
+NOTES = """from jupyter_app_meta import app_meta, shared, visitor
+visitor.state["note"], shared.state["count"] = f"{app_meta().user.username}'s", 1"""
+"""A cell that stores something of the visitor's, and something shared."""
 
 APP = """
 import logging
@@ -34,7 +38,8 @@ settings = {
     "EventLogger": {"handlers": [logging.FileHandler("events.jsonl")]},
 }
 app = create_app(identity_provider=People, config=Config(settings))
-app = app.with_app(path="/sales", root="sales.ipynb").with_app(path="/stock/{place}", root="stock.ipynb")
+app = app.with_app(path="/notes", root="notes.ipynb").with_app(path="/sales", root="sales.ipynb")
+app = app.with_app(path="/stock/{place}", root="stock.ipynb")
 """
 
 
@@ -44,6 +49,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     home = tmp_path_factory.mktemp("live")
     for name in ("sales", "stock"):
         write(home / "root" / f"{name}.ipynb", WHO, LISTENS)
+    write(home / "root" / "notes.ipynb", NOTES)
     with staging(home, APP) as server:
         yield server
 
@@ -178,3 +184,20 @@ async def test_another_server_of_the_store_ends_a_page(server: Server, store: St
     eventually(lambda: not process.is_running() or process.status() == "zombie")
     assert row["id"] not in [row["id"] for row in await board.list()]
     board.close()
+
+
+def test_visitor_exports_and_erases_what_is_stored_about_them(server: Server, store: Store) -> None:
+    """Each visitor has their own, across dashboards; what is shared stays; other sites and strangers reach nothing."""
+    for person in ("alice", "bob"):
+        visit(server, person, "/notes", keep="CANARY")
+    alice, bob = (server.visitor(cookies={"person": person, **XSRF}) for person in ("alice", "bob"))
+    [mine] = [json.loads(line) for line in alice.get(MINE).text.splitlines()]
+    assert (mine["audience"], mine["dashboard"], mine["key"], mine["value"]) == ("visitor", "/notes", "note", "alice's")
+    assert alice.http.delete(MINE, headers={"X-XSRFToken": ""}).status_code == 403
+    assert server.visitor(cookies=XSRF).call("DELETE", MINE).status_code == 403
+    assert len(alice.get(MINE).text.splitlines()) == 1
+    assert alice.call("DELETE", MINE).status_code == 204
+    assert not alice.get(MINE).text and "bob's" in bob.get(MINE).text
+    assert [row.key for row in store.export(Where("shared")) if "/notes" in row.scope.space] == ["count"]
+    visit(server, "alice", "/notes")
+    assert "alice's" in alice.get(MINE).text

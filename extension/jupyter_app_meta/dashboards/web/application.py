@@ -167,6 +167,7 @@ def _own_settings(site: Site) -> dict[str, Any]:
         "dashboard_services": site.services,
         "app_meta_context": site.services.context,
         "app_meta_sessions": site.services.peers.board,
+        "app_meta_state": site.services.state,
         "dashboard_on_error": site.plan.on_error,
         "dashboard_framed": site.plan.outside.is_framed,
         "dashboard_index": site.plan.index.path if site.plan.index else None,

@@ -22,6 +22,7 @@ from .. import identity
 from ..context import StampingContext
 from .admins import is_admin
 from .board import Board
+from .mine import PATH, Mine
 
 T = TypeVar("T")
 
@@ -160,4 +161,5 @@ ROUTES: tuple[tuple[str, type[Administered]], ...] = (
 def routes(base: type[JupyterHandler], *, owner_may: bool) -> list[tuple[str, type[JupyterHandler]]]:
     """Return the paths below the base URL and their handlers, for a server whose handlers are of a class."""
     own = {"owner_may": owner_may}
-    return [(f"/{path}", type(route.__name__, (route, base), own)) for path, route in ROUTES]
+    mine = type(Mine.__name__, (Mine, base), {"way": "edit" if owner_may else "run"})
+    return [(f"/{PATH}", mine), *((f"/{path}", type(route.__name__, (route, base), own)) for path, route in ROUTES)]

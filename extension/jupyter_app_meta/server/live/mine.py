@@ -1,0 +1,90 @@
+"""``api/app-meta/me/state``: what is stored about the visitor who asks, and its erasure.
+
+The visitor is who the server knows the visitor to be; nothing in the request can name another. What is shared by all
+visitors of a dashboard is nobody's own, so it is neither told nor erased.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import TypeVar
+
+from jupyter_server.base.handlers import JupyterHandler
+from tornado import web
+
+from ...errors import StateUnavailable
+from ...state import keeping
+from ...state.keys import AUDIENCES, Identity, Way
+from ...state.stores.base import Store, Where
+from .. import capture, identity
+from ..context import StampingContext
+from ..links.kept import Kept
+
+T = TypeVar("T")
+
+PATH = "api/app-meta/me/state"
+LINES = 200
+"""How many entries are read at once."""
+
+
+class Mine(JupyterHandler):
+    """The visitor's own state, on all dashboards of the server or in all its notebooks."""
+
+    way: Way = "run"
+
+    @web.authenticated
+    async def get(self) -> None:
+        """Answer with one JSON object for each entry, as ``jupyter app-meta state export`` writes them."""
+        kept, own = self._own()
+        self.set_header("Content-Type", "application/x-ndjson")
+        self.set_header("Cache-Control", "no-store")
+        assert self.xsrf_token  # gives the browser its cookie: who sees this may want to erase it
+        lines = _lines(kept.store, own)
+        while batch := await self._asked(lambda: "".join(f"{line}\n" for line in islice(lines, LINES))):
+            self.write(batch)
+            await self.flush()
+
+    @web.authenticated
+    async def delete(self) -> None:
+        """Erase it. What the visitor's open pages store from now on is stored anew."""
+        if not self.check_origin():
+            raise web.HTTPError(403)
+        kept, own = self._own()
+        await self._asked(lambda: _forget(kept, own))
+        self.set_status(204)
+
+    def _own(self) -> tuple[Kept, Identity]:
+        """Return the store, and whose state is meant; raises HTTPError where there is none."""
+        context: StampingContext = self.settings["app_meta_context"]
+        kept: Kept | None = self.settings.get("app_meta_state")
+        if kept is None:
+            raise web.HTTPError(404, "state_url is off, so nothing is stored")
+        visitor = identity.visitor(self, context.policy)
+        own = kept.grants.whose(capture.raw_request(self, visitor.user), visitor.key, self.way)
+        if own is None:
+            raise web.HTTPError(403)
+        return kept, own
+
+    async def _asked(self, question: Callable[[], T]) -> T:
+        try:
+            return await asyncio.to_thread(question)
+        except StateUnavailable:
+            self.set_header("Retry-After", "5")
+            raise web.HTTPError(503, "the store of state does not answer") from None
+
+    def get_login_url(self) -> str:
+        """Refuse, because no program follows a redirect to a login."""
+        raise web.HTTPError(403)
+
+
+def _lines(store: Store, own: Identity) -> Iterator[str]:
+    rows = store.export(Where(identity=own.text))
+    return (keeping.line(row) for row in rows if row.scope.audience in AUDIENCES)
+
+
+def _forget(kept: Kept, own: Identity) -> None:
+    kept.service.revoke(own)
+    for audience in AUDIENCES:
+        kept.store.erase(Where(audience, identity=own.text))
