@@ -34,7 +34,8 @@ slider.observe(moved_slowly, "value")"""
 
 APP = """
 app = (create_app(identity_provider=People,
-                  config={"VoilaConfiguration": {"http_keep_alive_timeout": 1, "extension_denylist": [
+                  config={"AppMetaExtension": {"admins": ["root"]},
+                          "VoilaConfiguration": {"http_keep_alive_timeout": 1, "extension_denylist": [
                       "@jupyter-notebook/lab-extension", "jupyterlab-jupytext"]}})
        .with_app(path="/page", root="page.ipynb").with_app(path="/dark", root="dark.ipynb")
        .with_app(path="/slow", root="slow.ipynb").with_app(path="/held", root="held.ipynb"))
@@ -223,6 +224,11 @@ def test_page_that_was_ended_says_so_and_stays(server: Server, browser: Browser)
         assert "HEAD /page" not in asked and "GET /page" not in asked
         tab.page.get_by_role("button", name="Reload").press("Enter")
         came_back(tab, kernel_id)
+        root = server.visitor(cookies={"person": "root", "_xsrf": "ab" * 16})
+        rows = root.get("api/app-meta/sessions").json()
+        [id] = [row["id"] for row in rows if row["kernel_id"] == tab.kernel_id]
+        assert root.call("DELETE", f"api/app-meta/sessions/{id}").status_code == 204
+        alert(tab.page, "An administrator has ended this page.")
 
 
 def test_upload_that_is_too_large_is_told_and_the_page_goes_on(server: Server, browser: Browser) -> None:
