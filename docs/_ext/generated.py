@@ -74,6 +74,8 @@ OWNERS = {cls.__name__: cls for cls in (AppMetaExtension, Serve, *PROVIDERS)}
 OF_VOILA = {
     "VoilaConfiguration.template": "The template of pages: app-meta, or an installed one of Voila's such as lab.",
     "VoilaConfiguration.theme": "The theme of pages: light, dark, or the visitor's own (auto, with app-meta only).",
+    "VoilaConfiguration.strip_sources": "Whether pages leave out the code of cells (True). False shows it.",
+    "VoilaConfiguration.show_tracebacks": "Whether visitors see the tracebacks of errors. By default they see an id.",
 }
 """The options of Voila's that have a short form, and what they do here."""
 

@@ -30,6 +30,8 @@ ALIASES = {
     "files": "Serve.files",
     "template": "VoilaConfiguration.template",
     "theme": "VoilaConfiguration.theme",
+    "strip-sources": "VoilaConfiguration.strip_sources",
+    "show-tracebacks": "VoilaConfiguration.show_tracebacks",
     **logins.ALIASES,
 }
 """The short forms of options that take a value."""
@@ -40,6 +42,8 @@ FLAGS = {
         {"Serve": {"hub": True, "open_browser": False}},
         "Run as a service of JupyterHub, which starts this command.",
     ),
+    "dev": ({"Serve": {"dev": True}}, "Reload pages, show tracebacks, and look as somebody else."),
+    "show-tracebacks": ({"VoilaConfiguration": {"show_tracebacks": True}}, "Show visitors the tracebacks of errors."),
     "log-json": ({"Serve": {"log_json": True}}, "Write the log as lines of JSON."),
     "no-browser": ({"Serve": {"open_browser": False}}, "Do not open a browser."),
     "token": ({"Serve": {"auto_token": True}}, "Generate a token and print it."),

@@ -30,7 +30,7 @@ from ..lifespans import is_of_lifespan
 from ..server import hooks
 from ..server.app import AppMetaExtension
 from ..server.reports import json_lines, logs
-from . import arguments, logins
+from . import arguments, dev, logins
 from .program import Program
 from .traits import count, limit, seconds, switch, text
 
@@ -164,6 +164,10 @@ class Serve(Program):
         "A file with the token, at least 16 characters, that clients of /metrics present (Authorization: Bearer). "
         "Without it only clients of this machine may read them, and none behind a proxy."
     )
+    dev = switch(
+        "For the author: pages reload when a file changes, show tracebacks, and have a bar to look as somebody else. "
+        "Only on this machine; combine it with --users to choose from a file."
+    )
     log_users = switch("Name visitors in access lines; if not, each is a number of this server.", default=True)
     log_json = switch("Write the log as lines of JSON, for programs that collect logs.")
 
@@ -225,7 +229,10 @@ class Serve(Program):
         return builder.with_index().with_dynamic_directory(path="/", directory=place, validate=authorize)
 
     def _choose_login(self) -> None:
-        """Use the provider that an option such as ``--users`` chooses."""
+        """Use the provider that an option such as ``--users`` chooses, or for ``--dev`` made-up visitors."""
+        if self.dev:
+            dev.apply(self)
+            return
         rivals = {"--token": bool(self.token), "--hub": self.hub, "a password": has_secret(self.config)}
         if chosen := logins.chosen(self.config, self._provider(), rivals):
             self.identity_provider_class = chosen

@@ -41,6 +41,7 @@ from .arrivals.front import Front, public_address
 from .arrivals.listener import Listener
 from .base import Handler, NotFoundHandler, RefusalHandler
 from .cookies import Cookies, cookies, secret_of
+from .dev.changes import ChangesHandler
 from .files import route as file_route
 from .hosted import Themes, tolerant
 from .kernels import ChannelsHandler, KernelHandler, ShutdownHandler, TabHandler
@@ -210,6 +211,7 @@ def _routes(site: Site) -> list[Any]:
         (f"{base}/voila/api/shutdown/{KERNEL}", ShutdownHandler),
         (f"{base}/api/app-meta/tab/{KERNEL}", TabHandler),
         *((f"{base}{path}", handler) for path, handler in live_routes(Handler, owner_may=False)),
+        (f"{base}/api/app-meta/changes/{KERNEL}", ChangesHandler),
         (f"{base}/(?:{'|'.join(paths.RESERVED)})(?:/.*)?", NotFoundHandler),
     ]
     if index := site.plan.index:

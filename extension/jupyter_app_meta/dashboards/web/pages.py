@@ -29,6 +29,7 @@ from .around import headers, logins
 from .arrivals.purpose import Purpose, purpose
 from .base import Handler
 from .bases import rebased
+from .dev import bar
 
 PATIENCE = 10
 """After this many seconds without output, a page gets a heartbeat, because proxies time out silent connections."""
@@ -167,6 +168,7 @@ class PageHandler(Handler):
         pieces = headers.filled(run.html(beat), headers.header(self, visit.notebook))
         async for piece in page_script.added(pieces, script):
             yield rebased(piece, options.page_base, self.base_url)
+        yield bar.html(self, run.kernel.id if run.kernel else "")
         if run.needs_login:
             yield logins.page(self, visit.asked.login, run.needs_login, is_hosted=bool(options.page_base))
 
