@@ -1,133 +1,169 @@
-"""The link to a kernel's control channel: it follows its kernel, answers at a bounded rate, and ends with it."""
+"""The links to kernels that restart, fail and ask much."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
-import time
-import uuid
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
-from tempfile import TemporaryDirectory
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import zmq
-from jupyter_client.ioloop.manager import AsyncIOLoopKernelManager
 from jupyter_client.session import Session
+from zmq.eventloop.zmqstream import ZMQStream
 
-from jupyter_app_meta import wire
-from jupyter_app_meta.server.links.granting import Places
-from jupyter_app_meta.server.links.kept import Kept, Terms
-from jupyter_app_meta.server.links.link import IN_FLIGHT, RATE
-from jupyter_app_meta.state import grants, messages
-from jupyter_app_meta.state.grants import Claims
-from jupyter_app_meta.state.keys import Space
-from jupyter_app_meta.state.stores.open import open_store
-from jupyter_app_meta.state.values import Limits
-
-KERNEL = "kernel-1"
-KEY = grants.derive_key(b"a secret that servers share")
-SPACE = Space.run("/", "/page")
+from jupyter_app_meta.server.links import links as links_module
+from jupyter_app_meta.server.links.link import SHARE, Office
+from jupyter_app_meta.server.links.links import Links
+from jupyter_app_meta.state import messages
 
 
-class Process:
-    """The control channel of a kernel's process, at one port."""
+class Kernel:
+    """A kernel's manager, and the control socket of its kernel."""
 
-    def __init__(self, manager: Any, port: int) -> None:
-        manager.control_port = port
-        self.session = Session(key=manager.session.key)
-        self._socket: Any = manager.context.socket(zmq.ROUTER, socket_class=zmq.Socket)
-        manager.processes.append(self._socket)
-        self._socket.linger = 0
-        self._socket.bind(f"ipc://{manager.ip}-{port}")
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]]) -> None:
+        self._context, self.router = context, context.socket(zmq.ROUTER)
+        self.transport, self.ip = "tcp", "127.0.0.1"
+        self.control_port = self.router.bind_to_random_port("tcp://127.0.0.1")
+        self.session, self.provisioner = Session(key=b"0" * 32), SimpleNamespace(pid=1)
+        self.fails = False
 
-    async def ask(self, link: str, **operation: Any) -> dict[str, Any]:
-        """Ask as a kernel does, again until the answer comes; return the content of the answer."""
-        grant = grants.mint(KEY, Claims(KERNEL, SPACE, link=link), time.time())
-        content = {"v": 1, "id": uuid.uuid4().hex, "grant": grant, "scope": "shared", **operation}
-        async with asyncio.timeout(20):
-            while True:
-                self.session.send(self._socket, messages.REQUEST, content, ident=link.encode())
-                for _ in range(20):
-                    if self._socket.poll(0):
-                        return self._answer()
-                    await asyncio.sleep(0.01)
+    def connect_control(self, identity: bytes) -> ZMQStream:
+        """Return the server's end of a new link."""
+        if self.fails:
+            raise OSError(24, "Too many open files")
+        dealer = self._context.socket(zmq.DEALER)
+        dealer.identity = identity
+        dealer.connect(f"tcp://127.0.0.1:{self.control_port}")
+        return ZMQStream(dealer)
 
-    def _answer(self) -> dict[str, Any]:
-        message: Any = self.session.recv(self._socket)[1]
-        stamp = message["metadata"][wire.FIELD]
-        key = wire.derive_key(self.session.key)
-        assert wire.verify(key, message["header"]["msg_id"], messages.REPLY, stamp) == messages.LINK
-        found: dict[str, Any] = message["content"]
-        return found
+    def ask(self, link: str, number: int) -> None:
+        """Send a question to the server's end."""
+        self.session.send(self.router, messages.REQUEST, {"id": f"q-{number}"}, ident=link.encode())
 
 
-@pytest.fixture
-def manager() -> Iterator[Any]:
-    """The manager of a kernel, whose sockets are files with short names."""
-    with TemporaryDirectory(prefix="links-", dir="/tmp") as folder:
-        manager: Any = AsyncIOLoopKernelManager(transport="ipc", ip=f"{folder}/k")
-        manager.session.key = secrets.token_hex(16).encode()
-        manager.processes = []
-        yield manager
-        for socket in manager.processes:
-            socket.close()
-        manager.context.destroy(0)
+class Service:
+    """Notes what it is told. It answers once it is let."""
 
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+        self.let = threading.Event()
+        self.waiting: list[str] = []
 
-@pytest.fixture
-def kernels(manager: Any) -> dict[str, Any]:
-    """The kernels of a server, by id."""
-    return {KERNEL: manager}
-
-
-@pytest.fixture
-async def kept(tmp_path: Path, kernels: dict[str, Any]) -> AsyncIterator[Kept]:
-    """The parts of stored state in a server of this kernel."""
-    store = open_store(f"sqlite:///{tmp_path}/state.db")
-    terms, log = Terms(5, Limits(), frozenset()), logging.getLogger(__name__)
-
-    async def tab(_: str) -> None:
+    def answer(self, kernel_id: str, content: object, tab: str | None = None) -> dict[str, Any] | None:
+        """Answer nothing."""
+        self.told.append(("asked", kernel_id))
+        self.waiting.append(kernel_id)
+        self.let.wait(20)
         return None
 
-    kept = Kept.of(store, KEY, terms, Places("/", ""), kernels.get, log, tab)
-    yield kept
-    kept.close()
-    store.close()
+    def restarted(self, kernel_id: str) -> None:
+        """Note it."""
+        self.told.append(("restarted", kernel_id))
+
+    def ended(self, kernel_id: str) -> None:
+        """Note it."""
+        self.told.append(("ended", kernel_id))
 
 
-async def test_link_follows_its_kernel_to_other_ports(kept: Kept, manager: Any) -> None:
-    """A kernel that was started anew listens elsewhere: it is soon answered there, by the old name of the link."""
-    first = Process(manager, 1)
-    link = kept.links.name(KERNEL)
-    assert link
-    assert (await first.ask(link, op="add", key="n", amount=1))["ok"][0] == "1"
-    second = Process(manager, 2)
-    assert (await second.ask(link, op="add", key="n", amount=1))["ok"][0] == "2"
-    assert kept.links.name(KERNEL) == link
+@pytest.fixture
+def kernels() -> Iterator[dict[str, Kernel]]:
+    """Two kernels."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    yield {name: Kernel(context) for name in ("k-1", "k-2")}
+    context.destroy(linger=0)
 
 
-async def test_link_ends_with_its_kernel(kept: Kept, manager: Any, kernels: dict[str, Any]) -> None:
-    """Nothing of an ended kernel is left: no socket, no name, and no memory of its questions and watches."""
-    process = Process(manager, 1)
-    link = kept.links.name(KERNEL)
-    assert link and len(kept.links) == 1
-    assert "ok" in await process.ask(link, op="watch")
-    kernels.clear()
+@pytest.fixture
+def service() -> Iterator[Service]:
+    """A service that is let go in the end."""
+    service = Service()
+    yield service
+    service.let.set()
+
+
+@pytest.fixture
+def links(kernels: dict[str, Kernel], service: Service) -> Iterator[Links]:
+    """The links of a server with these kernels, which looks at them when the test says so."""
+    with ThreadPoolExecutor(SHARE + 1) as threads:
+
+        async def tab(_: str) -> None:
+            return None
+
+        links = Links(Office(service, threads, 20.0, logging.getLogger("links"), tab), kernels.get)
+        yield links
+        service.let.set()
+
+
+async def until(service: Service, *told: tuple[str, str]) -> None:
+    """Wait until the service was told all of this."""
     async with asyncio.timeout(20):
-        while len(kept.links):
-            await asyncio.sleep(0.05)
-    assert kept.links.name(KERNEL) is None and kept.service._once == {} and kept.service.changes._watchers == {}
+        while not {*told} <= {*service.told}:
+            await asyncio.sleep(0.01)
 
 
-async def test_kernel_that_asks_fast_waits_for_its_answers(kept: Kept, manager: Any) -> None:
-    """Each is answered. Beyond the first ones, the answers come at the rate of the limit."""
-    process, more = Process(manager, 1), 60
-    link = kept.links.name(KERNEL)
-    assert link
-    began = time.monotonic()
-    for number in range(1, IN_FLIGHT + more + 1):
-        assert (await process.ask(link, op="add", key="n", amount=1))["ok"][0] == str(number)
-    assert time.monotonic() - began >= more / RATE
+async def known(links: Links, kernels: dict[str, Kernel], kernel_id: str) -> None:
+    """Wait until the kernel's socket knows the link: it does as soon as it has heard of it."""
+    links.send(kernel_id, {})
+    async with asyncio.timeout(20):
+        while not kernels[kernel_id].router.poll(0):
+            await asyncio.sleep(0.01)
+
+
+async def test_the_first_question_after_a_restart_comes_after_what_was_watched_is_forgotten(
+    kernels: dict[str, Kernel], service: Service, links: Links
+) -> None:
+    """A look at the kernel a moment later forgets nothing more, so what the new process watches stays watched."""
+    service.let.set()
+    name = links.name("k-1")
+    assert name is not None
+    await known(links, kernels, "k-1")
+    kernels["k-1"].provisioner.pid = 2
+    kernels["k-1"].ask(name, 1)
+    await until(service, ("asked", "k-1"))
+    links._look()
+    assert service.told == [("restarted", "k-1"), ("asked", "k-1")]
+    links.close()
+
+
+async def test_a_kernel_whose_link_cannot_be_opened_gets_one_later(
+    kernels: dict[str, Kernel], service: Service, links: Links, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The looks go on after an error, a link has the name that grants know, and the end of a kernel is not missed."""
+    monkeypatch.setattr(links_module, "PERIOD", 0.01)
+    name = links.name("k-1")
+    kernels["k-1"].fails, kernels["k-1"].provisioner.pid = True, 2
+    await until(service, ("restarted", "k-1"))
+    assert len(links) == 0
+    kernels["k-1"].fails = False
+    async with asyncio.timeout(20):
+        while len(links) == 0:
+            await asyncio.sleep(0.01)
+    assert links.name("k-1") == name
+    kernels["k-1"].fails, kernels["k-1"].provisioner.pid = True, 3
+    async with asyncio.timeout(20):
+        while len(links):
+            await asyncio.sleep(0.01)
+    del kernels["k-1"]
+    await until(service, ("ended", "k-1"))
+    links.close()
+
+
+async def test_a_kernel_cannot_take_all_threads(kernels: dict[str, Kernel], service: Service, links: Links) -> None:
+    """While the store answers none of its questions, another kernel's question finds a thread."""
+    for kernel_id, count in (("k-1", 2 * SHARE + 2), ("k-2", 1)):
+        name = links.name(kernel_id)
+        assert name is not None
+        await known(links, kernels, kernel_id)
+        for number in range(count):
+            kernels[kernel_id].ask(name, number)
+    await until(service, ("asked", "k-1"), ("asked", "k-2"))
+    assert service.waiting.count("k-1") <= SHARE
+    service.let.set()
+    async with asyncio.timeout(20):
+        while service.waiting.count("k-1") < 2 * SHARE + 2:
+            await asyncio.sleep(0.01)
+    links.close()

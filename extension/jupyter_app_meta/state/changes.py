@@ -75,7 +75,7 @@ class Changes:
         with self._lock:
             self._watchers.get(scope.id, set()).discard(Watcher.of(claims))
             self._drop_empty()
-        self._end_feed()
+        self.end_feed()
 
     def ended(self, kernel_id: str) -> None:
         """Forget the watchers of a kernel that has ended."""
@@ -112,7 +112,7 @@ class Changes:
         with self._lock:
             self._watchers.clear()
             self._scopes.clear()
-        self._end_feed()
+        self.end_feed()
 
     def _tell(self, notice: Notice, author: Watcher | None, by: str | None) -> None:
         keys = None if notice.keys is None else tuple(sorted(notice.keys))
@@ -126,8 +126,8 @@ class Changes:
         self._watchers = {scope: watchers for scope, watchers in self._watchers.items() if watchers}
         self._scopes = {scope: self._scopes[scope] for scope in self._watchers}
 
-    def _end_feed(self) -> None:
-        """End a feed for which there is no watcher. It may take seconds, so that the event loop does not call it."""
+    def end_feed(self) -> None:
+        """End a feed for which there is no watcher. It may take seconds, so the event loop must not call it."""
         with self._feeding:
             if not self._watchers and self._feed is not None:
                 feed, self._feed = self._feed, None

@@ -134,6 +134,7 @@ class Service:
         """Forget a kernel that has ended."""
         self._once.pop(kernel_id, None)
         self.restarted(kernel_id)
+        self.changes.end_feed()
 
     def close(self) -> None:
         """Tell kernels nothing more."""

@@ -18,9 +18,9 @@ from .kept import Kept, Terms
 
 def kept_by(store: Store, terms: Terms, realm: str, settings: Mapping[str, Any], log: logging.Logger) -> Kept:
     """Return the parts of stored state in a server with these settings of its web application."""
-    manager = settings["kernel_manager"]
 
     def kernel(kernel_id: str) -> Any | None:
+        manager = settings["kernel_manager"]  # an extension may set its own later
         return manager.get_kernel(kernel_id) if kernel_id in manager else None
 
     # Notebooks have paths below the server's root, and two servers may have different roots.

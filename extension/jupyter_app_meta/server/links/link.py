@@ -1,10 +1,12 @@
 """The server's end of one kernel's control channel: questions come in, answers and events go out.
 
 1. The socket has a random name, which only the kernel's own grants tell. The kernel sends its questions there.
-2. A question is answered in a thread, because a store blocks. A store that does not answer in time is an error.
+2. A question is answered in a thread, because a store blocks. A store that does not answer in time is an error. A
+   kernel has ``SHARE`` of the threads, so that others find one free. A thread that a frozen store holds counts.
 3. A kernel that asks more than ``RATE`` times a second waits for its answers. What it asks beyond ``IN_FLIGHT``
    questions is dropped, and asked again.
-4. An error while a message is received is logged: a raised one would stop the socket for good.
+4. What the process before a restart has watched is forgotten before the first question of the new one is answered.
+5. An error while a message is received is logged: a raised one would stop the socket for good.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -27,7 +30,7 @@ from ...state.operations import Failed, write_answer
 from ...state.rates import Bucket
 from ..protocols import key_of
 
-RATE, IN_FLIGHT = 200.0, 64
+RATE, IN_FLIGHT, SHARE = 200.0, 64, 2
 MOST = 2 * forms.TEXT_LIMIT + 1024 * 1024
 """Bytes of a question, whose texts are escaped. A larger one is dropped before it is read."""
 
@@ -68,7 +71,8 @@ class Link:
     """A DEALER socket to one kernel's control channel."""
 
     def __init__(self, office: Office, kernel_id: str, kernel: Any, name: str) -> None:
-        self._office, self._kernel_id, self.name = office, kernel_id, name
+        self._office, self._kernel_id, self._kernel, self.name = office, kernel_id, kernel, name
+        self._share = asyncio.Semaphore(SHARE)
         self.address = address_of(kernel)
         self._session = kernel.session.clone()
         self._signer = wire.Signer(key_of(kernel, kernel.session) or b"", messages.LINK)
@@ -108,9 +112,17 @@ class Link:
             self._office.log.warning("jupyter-app-meta: a question could not be read (%s).", type(error).__name__)
             return
         if message["header"]["msg_type"] == messages.REQUEST:
+            self._see_restart()
             task = asyncio.get_running_loop().create_task(self._answer(message["content"]))
             self._asked.add(task)
             task.add_done_callback(self._asked.discard)
+
+    def _see_restart(self) -> None:
+        """Forget what the kernel's last process watched. A later look would also forget what the new one watches."""
+        address = address_of(self._kernel)
+        if address != self.address:
+            self.address = address
+            self._office.service.restarted(self._kernel_id)
 
     async def _answer(self, content: Content) -> None:
         delay = self._bucket.delay(time.monotonic())
@@ -126,11 +138,26 @@ class Link:
         try:
             tab = await office.tab(self._kernel_id) if operations.needs_tab(content) else None
             async with asyncio.timeout(office.timeout):
-                return await asyncio.get_running_loop().run_in_executor(
-                    office.threads, office.service.answer, self._kernel_id, content, tab
-                )
+                return await self._in_thread(content, tab)
         except TimeoutError:
             return _late(content, office.timeout)
+
+    async def _in_thread(self, content: Content, tab: str | None) -> Content | None:
+        await self._share.acquire()
+        office, loop = self._office, asyncio.get_running_loop()
+        try:
+            work = office.threads.submit(office.service.answer, self._kernel_id, content, tab)
+        except BaseException:
+            self._share.release()
+            raise
+
+        def ended(_: object) -> None:
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(self._share.release)
+
+        # A wait that is given up leaves a thread at work, which counts until it comes back.
+        work.add_done_callback(ended)
+        return await asyncio.wrap_future(work)
 
 
 def _late(content: Content, timeout: float) -> Content | None:

@@ -2,7 +2,7 @@
 
 1. A link is opened at the kernel's first grant, and closed when the kernel has ended. A kernel keeps the name of its
    link, so grants from before a restart lead to the new socket.
-2. A kernel that has another process or other ports gets a new socket.
+2. A kernel that has another process or other ports gets a new socket. If that fails, it is tried again.
 3. A kernel behind a gateway knows this server by one name only, that of the connection to the gateway. If the kernel's
    manager has that name, it is the link's. If it does not, the kernel gets no grant.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from tornado.ioloop import IOLoop
@@ -77,27 +78,37 @@ class Links:
             return False
         given: str | None = getattr(kernel, LINK, None)
         name = self._names[kernel_id] = given or self._names.get(kernel_id) or new_name(self._office.timeout)
-        self._links[kernel_id] = Link(self._office, kernel_id, kernel, name)
         if self._next is None:
             self._loop = IOLoop.current()
             self._next = self._loop.call_later(PERIOD, self._look)
+        self._links[kernel_id] = Link(self._office, kernel_id, kernel, name)
         return True
 
     def _look(self) -> None:
         """Close the links of kernels that have ended, and open those anew whose kernels have restarted."""
         self._next = None
-        for kernel_id, link in tuple(self._links.items()):
-            kernel = self._kernel(kernel_id)
-            if kernel is None:
-                self._close(kernel_id)
-                del self._names[kernel_id]
-                self._office.service.ended(kernel_id)
-            elif address_of(kernel) != link.address:
-                self._close(kernel_id)
-                self._office.service.restarted(kernel_id)
-                self._open(kernel_id)
-        if self._links and self._loop is not None and self._next is None:
+        for kernel_id in tuple(self._names):
+            try:
+                self._look_at(kernel_id)
+            except Exception as error:  # of one kernel, at this moment: the others, and the next look, must not suffer
+                self._office.log.warning("jupyter-app-meta: a kernel has no link now (%s).", type(error).__name__)
+        if self._names and self._loop is not None and self._next is None:
             self._next = self._loop.call_later(PERIOD, self._look)
 
+    def _look_at(self, kernel_id: str) -> None:
+        kernel, link = self._kernel(kernel_id), self._links.get(kernel_id)
+        if kernel is None:
+            self._close(kernel_id)
+            del self._names[kernel_id]
+            with suppress(RuntimeError):  # the server ends, and its threads have
+                self._office.threads.submit(self._office.service.ended, kernel_id)
+        elif link is None:
+            self._open(kernel_id)
+        elif address_of(kernel) != link.address:
+            self._close(kernel_id)
+            self._office.service.restarted(kernel_id)
+            self._open(kernel_id)
+
     def _close(self, kernel_id: str) -> None:
-        self._links.pop(kernel_id).close()
+        if link := self._links.pop(kernel_id, None):
+            link.close()
