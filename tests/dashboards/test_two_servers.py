@@ -48,11 +48,15 @@ if shared.state.get("ended", 0) < {KERNELS}: count()
 print(f"<{{shared.state['added']}}|{{shared.state['changed']}}>")"""
 """A cell of the first four kernels, which count at the same time. It prints what was counted."""
 
-WATCHES = """def store(change): shared.state["told"] = change.new
+WATCHES = """def store(change):
+    if change.new == 30: visitor.send("moved", [change.new])
+    else: shared.state["told"] = change.new
+@session.on("moved")
+def got(data): label.value = f"{app_meta().user.username} got {data}"
 def tell(change): label.value = f"{app_meta().user.username} heard {change.key} by {change.by}"
 slider.observe(store, "value")
 shared.state.on_change(tell)"""
-"""A cell that stores where the slider is, and writes into the label of what others store."""
+"""A cell that stores where the slider is, or sends it if it is 30. Its label says what others store and send."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +133,16 @@ def test_kernels_of_two_servers_count_exactly(pair: Pair) -> None:
     assert sorted(page.kernel_id[:4] for page in pair.pages) == ["aaaa", "aaaa", "bbbb", "bbbb"]
     for page in pair.pages:
         assert f"<{total}|{total}>" in page.html, page.html[-2000:]
+
+
+def test_a_message_reaches_the_pages_of_both_servers(pair: Pair) -> None:
+    """Sent to the visitor: each page of this visitor receives it, the one that sends as well."""
+    here, there = pair.on("aaaa"), pair.on("bbbb")
+    ear, hand = here.connect(), there.connect()
+    move(hand, there, 30)
+    for socket in (ear, hand):
+        socket.until(lambda message: f"{counted(here)[0]} got [30]" in str(message["content"]))
+        socket.close()
 
 
 def test_a_kernel_hears_what_the_other_server_stores(pair: Pair) -> None:
