@@ -78,7 +78,7 @@ class Session:
         texts.append(self.display_name)
         optional = (self.identity, self.tab)
         return (
-            all(isinstance(value, str) for value in (*texts, self.display_name))
+            all(isinstance(value, str) for value in texts)
             and all(value is None or isinstance(value, str) for value in optional)
             and isinstance(self.since, int | float)
         )
