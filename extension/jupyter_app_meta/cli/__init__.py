@@ -5,12 +5,13 @@
     jupyter app-meta check                            what is forwarded, and what is wrong or risky
     jupyter app-meta passwd alice --users people.toml write a password for `serve --users people.toml`
     jupyter app-meta state list                       whose state is stored; show, export, forget and sweep it
+    jupyter app-meta sessions list                    which pages are open on all servers; end one, send to one
     jupyter app-meta kernelspec install --sys-prefix  register this environment's request-aware kernel
     jupyter app-meta kernelspec remove --sys-prefix   undo that
 
 The exit status is 0 if all is well, 1 if a fault was found or the command failed, and 2 if the command line is wrong.
-``serve`` needs the ``dashboards`` extra, and ``check`` and ``state`` need jupyter_server. Without them, the commands
-say what to install.
+``serve`` needs the ``dashboards`` extra, and ``check``, ``state`` and ``sessions`` need jupyter_server. Without them,
+the commands say what to install.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from collections.abc import Sequence
 from .._version import __version__
 from ..errors import RequirementMissing
 from ..requirements import INSTALL
-from . import kernelspec, run, state
+from . import kernelspec, run, sessions, state
 from .options import Refused, nearest
 
 
@@ -40,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _check(arguments, rest)
         if arguments.command == "state":
             return state.main(arguments, rest)
+        if arguments.command == "sessions":
+            return sessions.main(arguments, rest)
         if arguments.command == "passwd":
             return _passwd(arguments, rest, leaves["passwd"])
         if rest:
@@ -102,12 +105,12 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, list[str]]]:
     parser = argparse.ArgumentParser(prog="jupyter app-meta", description=__doc__, allow_abbrev=False)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--version", action="version", version=__version__)
-    names = "serve | run | check | state | passwd | kernelspec"
+    names = "serve | run | check | state | sessions | passwd | kernelspec"
     commands = parser.add_subparsers(dest="command", required=True, metavar=names)
     commands.add_parser("serve", add_help=False, help="serve notebooks to visitors as dashboards")
     actions = {"run": run.add(commands)}
     _add_check(commands)
-    actions |= state.add(commands)
+    actions |= state.add(commands) | sessions.add(commands)
     actions |= {"passwd": _add_passwd(commands), **_add_kernelspec(commands)}
     return parser, {name: list(leaf._option_string_actions) for name, leaf in actions.items()}
 

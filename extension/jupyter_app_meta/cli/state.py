@@ -27,7 +27,7 @@ ACTIONS = {
     "forget": "erase what is stored for a person or a dashboard, and end the person's pages",
     "sweep": "erase what is over now",
 }
-_STORE = (
+OPENS = (
     "The store is the one of the configuration that `jupyter server` would read. It takes the options of "
     "`jupyter server`, such as --AppMetaExtension.state_url_file=FILE. No server needs to run."
 )
@@ -47,7 +47,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> dict[s
     actions = family.add_subparsers(dest="action", required=True, metavar=" | ".join(ACTIONS))
     leaves = {name: actions.add_parser(name, allow_abbrev=False, help=text) for name, text in ACTIONS.items()}
     for name, leaf in leaves.items():
-        leaf.description = f"{ACTIONS[name][0].upper()}{ACTIONS[name][1:]}. {_STORE}"
+        leaf.description = f"{ACTIONS[name][0].upper()}{ACTIONS[name][1:]}. {OPENS}"
         leaf.add_argument("--config", metavar="FILE", help="the configuration file to read instead of the usual ones")
     for name in ("show", "export", "forget"):
         whose = leaves[name].add_mutually_exclusive_group(required=True)
@@ -60,7 +60,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> dict[s
 def main(arguments: argparse.Namespace, options: list[str]) -> int:
     """Run a command on the store; ``options`` are those of ``jupyter server``. Raises Refused."""
     run: Callable[[Store, argparse.Namespace], int] = _RUNS[arguments.action]
-    with _store(arguments.config, options) as store:
+    with opened(arguments.config, options) as store:
         try:
             return run(store, arguments)
         except StateUnavailable as error:
@@ -70,7 +70,8 @@ def main(arguments: argparse.Namespace, options: list[str]) -> int:
 
 
 @contextmanager
-def _store(config: str | None, options: list[str]) -> Iterator[Store]:
+def opened(config: str | None, options: list[str]) -> Iterator[Store]:
+    """Open the store of the configuration, for as long as the block runs. Raises Refused if it cannot be used."""
     try:
         from . import configuration
     except ImportError as error:
