@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from queue import Queue
 
+import psutil
 import psycopg
 import pytest
 import redis
@@ -18,6 +19,7 @@ from jupyter_app_meta.state.keys import Scope
 from jupyter_app_meta.state.stores.base import RESYNC, Notice, Store
 from jupyter_app_meta.state.stores.open import open_store
 from jupyter_app_meta.state.stores.redis import server as redis_server
+from jupyter_app_meta.state.stores.sql import database, patience
 
 
 @pytest.fixture(scope="module", params=[PostgresServer, RedisServer])
@@ -137,6 +139,30 @@ def test_a_newer_schema_is_refused_by_name(server: Server, scope: Scope) -> None
     finally:
         name("1.7")
     store.check()
+    store.close()
+
+
+def test_a_frozen_server_holds_no_thread(server: Server, scope: Scope, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call ends with an error, although nothing answers, and the store works again with its server."""
+    monkeypatch.setattr(redis_server, "PATIENCE", 0.3)
+    monkeypatch.setattr(patience, "PATIENCE", 0.3)
+    monkeypatch.setattr(database, "PATIENCE", 2)
+    store = open_store(server.url)
+    store.add(scope, "n", 1)
+    assert server.process is not None
+    frozen = [psutil.Process(server.process.pid), *psutil.Process(server.process.pid).children()]
+    for process in frozen:
+        process.suspend()
+    began = time.monotonic()
+    try:
+        for ask in ways_to_ask(store, scope):
+            with pytest.raises(StateUnavailable):
+                ask()
+        assert time.monotonic() - began < 20
+    finally:
+        for process in frozen:
+            process.resume()
+    assert int(store.add(scope, "n", 1).text) >= 2
     store.close()
 
 

@@ -130,7 +130,15 @@ def _engine(url: sa.URL) -> sa.Engine:
         _write_ahead(engine)
     if url.drivername == "postgresql+psycopg":
         sa.event.listen(engine, "connect", _limit)
+        sa.event.listen(engine, "do_connect", _patient)
     return engine
+
+
+def _patient(dialect: object, record: object, arguments: Any, options: dict[str, Any]) -> Any:
+    """Connect so that a PostgreSQL that does not answer at all, not even that it gives up, holds no thread."""
+    from .patience import Patient  # the driver is an extra
+
+    return Patient.connect(*arguments, **options)
 
 
 def _limit(db: Any, record: object) -> None:
