@@ -70,6 +70,18 @@ async def test_kernel_ids_begin_with_the_servers_id(page: Path) -> None:
     assert len(ids) == 3 and {id_[:4] for id_ in ids} == {"x7zz"} and {len(id_) for id_ in ids} == {36}
 
 
+async def test_servers_of_one_store_have_one_state_unless_they_are_named(page: Path) -> None:
+    """Two deployments under one base URL keep their dashboards' states apart by the option state_deployment."""
+    spaces = []
+    for name in ("", "", "sales"):
+        config = {"AppMetaExtension": {"state_deployment": name}}
+        application = create_app(config=config).with_app(path="/a", root=page).build()
+        assert application.services.state is not None
+        spaces.append(application.services.state.places.of_dashboard("/a", None).text)
+        await ended(application)
+    assert spaces[0] == spaces[1] != spaces[2] and "sales" in spaces[2]
+
+
 @pytest.mark.parametrize("kind", ["file", "redis"])
 async def test_two_servers_with_one_id_are_refused(page: Path, url: str, kind: str) -> None:
     """The second one is told which process has the id; when that has ended, it may have it."""

@@ -90,7 +90,13 @@ def services(
         context.setsockopt(zmq.RCVHWM, 0)  # beyond a limit, ZeroMQ would silently drop what kernels publish
     incidents = Incidents(log, shows=options.voila.show_tracebacks)
     ears.listen(kernels, incidents)
-    peers.keep(extension, Places(base.url, extension.state_realm or realm), secret, kernels, visits.tab)
+    peers.keep(
+        extension,
+        Places(extension.state_deployment or base.url, extension.state_realm or realm),
+        secret,
+        kernels,
+        visits.tab,
+    )
     return Services(
         options=options,
         log=log,

@@ -35,6 +35,7 @@ class Terms:
     limits: Limits
     preferences: frozenset[str]
     presence: bool = True
+    deployment: str = ""
 
 
 @dataclass(frozen=True, slots=True)

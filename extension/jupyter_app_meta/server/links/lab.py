@@ -24,7 +24,8 @@ def kept_by(store: Store, terms: Terms, realm: str, settings: Mapping[str, Any],
         return manager.get_kernel(kernel_id) if kernel_id in manager else None
 
     # Notebooks have paths below the server's root, and two servers may have different roots.
-    places = Places(str(settings.get("server_root_dir", "")), realm or realm_of(settings["identity_provider"]))
+    deployment = terms.deployment or str(settings.get("server_root_dir", ""))
+    places = Places(deployment, realm or realm_of(settings["identity_provider"]))
     secret = hmac.digest(settings["cookie_secret"], b"jupyter-app-meta grants", "sha256")
     return Kept.of(store, derive_key(secret), terms, places, kernel, log, _named_by_grants)
 

@@ -45,6 +45,12 @@ class StateOptions(HasTraits):
         help="The usernames of those who may see the live pages of all visitors, end them, and send them messages. "
         "Administrators of JupyterHub and of the identity provider may do so without being named.",
     ).tag(config=True)
+    state_deployment = Unicode(
+        help="What tells stored state of this server from that of other servers that use the same store. By default it "
+        "is the base URL of a dashboard server, and the root folder of a server of notebooks. Two dashboard servers "
+        "with one store and one base URL share the state of dashboards at the same path. If they serve different "
+        "dashboards, give each a name of its own. Servers behind one address need the same name."
+    ).tag(config=True)
     preferences = List(
         Unicode(),
         help="The keys of visitor.preferences, such as ['language', 'theme']. Every dashboard can read them, so their "
@@ -68,7 +74,8 @@ class StateOptions(HasTraits):
 
     def terms(self) -> Terms:
         """Return these options as a value."""
-        return Terms(self.state_timeout, self.limits(), frozenset(self.preferences), self.presence == "on")
+        shown = self.presence == "on"
+        return Terms(self.state_timeout, self.limits(), frozenset(self.preferences), shown, self.state_deployment)
 
     def limits(self) -> Limits:
         """Return the limits of stored state."""
