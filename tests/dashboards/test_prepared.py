@@ -48,9 +48,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 async def read(home: Path, **config: object) -> Blueprint:
-    """Return the blueprint of the notebook, on a server with this configuration."""
+    """Return the blueprint of the notebook, on a server with this configuration and Voila's own template."""
     path = home / "page.ipynb"
-    application = create_app(config=config).with_app(path="/", root=path).build()
+    application = (
+        create_app(config={"VoilaConfiguration": {"template": "lab"}, **config}).with_app(path="/", root=path).build()
+    )
     try:
         version = notebook.version(path)
         assert version
