@@ -119,6 +119,15 @@ def test_visitor_learns_nothing(
     assert len(listed(root)) == len(pages)
 
 
+def test_page_is_for_administrators(server: Server, root: Visitor, pages: dict[str, Opened]) -> None:
+    """Its script asks for the list, so the page has no visitor in it. Others get the error page of every refusal."""
+    answer = root.get(f"{SESSIONS}/page")
+    assert answer.status_code == 200 and answer.headers["Cache-Control"] == "no-store"
+    assert f'data-url="/{SESSIONS}"' in answer.text and "alice" not in answer.text
+    refused = server.visitor(cookies={"person": "bob"}).get(f"{SESSIONS}/page")
+    assert refused.status_code == 403 and "data-xsrf" not in refused.text
+
+
 def test_request_of_another_site_changes_nothing(root: Visitor, pages: dict[str, Opened]) -> None:
     """Without the token, or from another origin, an administrator's browser ends no page."""
     path = f"{SESSIONS}/{listed(root)[0]['id']}"

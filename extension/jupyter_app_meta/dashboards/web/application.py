@@ -22,6 +22,7 @@ from voila.static_file_handler import MultiStaticFileHandler, TemplateStaticFile
 from voila.utils import get_data_dir, get_voila_labextensions_path
 
 from ...server.links.granting import realm_of
+from ...server.live.routes import ROOT
 from ...server.live.routes import routes as live_routes
 from ...server.page_connection import page_connection
 from .. import paths
@@ -48,6 +49,7 @@ from .kernels import ChannelsHandler, KernelHandler, ShutdownHandler, TabHandler
 from .logout import with_form
 from .mounted import respell
 from .operators import handlers as operators
+from .operators.who import WhoHandler
 from .pages import IndexHandler, PageHandler
 
 KERNEL = r"(?P<kernel_id>\w+-\w+-\w+-\w+-\w+)"
@@ -212,6 +214,7 @@ def _routes(site: Site) -> list[Any]:
         (f"{base}/api/app-meta/tab/{KERNEL}", TabHandler),
         *((f"{base}{path}", handler) for path, handler in live_routes(Handler, owner_may=False)),
         (f"{base}/api/app-meta/changes/{KERNEL}", ChangesHandler),
+        (f"{base}/{ROOT}/page", WhoHandler),
         (f"{base}/(?:{'|'.join(paths.RESERVED)})(?:/.*)?", NotFoundHandler),
     ]
     if index := site.plan.index:
