@@ -44,7 +44,8 @@ class Feed:
         """Drop every listener, and end the thread."""
         with self._lock:
             self._heard.clear()
-        self._end()
+            thread = self._end()
+        _join(thread)
 
     def _start(self) -> None:
         self._stopped, self._ready = threading.Event(), threading.Event()
@@ -58,14 +59,14 @@ class Feed:
                 self._heard.remove(heard)
             if self._heard:
                 return
-        self._end()
+            thread = self._end()
+        _join(thread)
 
-    def _end(self) -> None:
-        with self._lock:
-            thread, self._thread = self._thread, None
-            self._stopped.set()
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(READY)
+    def _end(self) -> threading.Thread | None:
+        """Let the thread end, and return it. The lock is held: who listens from now on starts another one."""
+        thread, self._thread = self._thread, None
+        self._stopped.set()
+        return thread
 
     def _run(self, stopped: threading.Event, ready: threading.Event) -> None:
         lost, pause = False, FIRST_PAUSE
@@ -91,6 +92,11 @@ class Feed:
             # One listener's error must not cost the others their notice.
             except Exception:
                 log.exception("a listener of the state store failed")
+
+
+def _join(thread: threading.Thread | None) -> None:
+    if thread is not None and thread is not threading.current_thread():
+        thread.join(READY)
 
 
 class Listening:

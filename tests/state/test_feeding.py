@@ -1,0 +1,50 @@
+"""The thread of a feed, while listeners come and go."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from queue import Queue
+from typing import Any
+
+from jupyter_app_meta.state.stores.base import Notice
+from jupyter_app_meta.state.stores.feeding import Feed
+
+NOTICE = Notice("scope", None)
+
+
+class Between:
+    """A lock. Once, another thread's work comes right after it was let go."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.work: Any = None
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+        work, self.work = self.work, None
+        if work is not None:
+            work()
+
+
+def test_a_listener_that_comes_while_the_last_one_goes_hears() -> None:
+    """The thread that ends with the last listener is not taken for the next one's."""
+
+    def source(stopped: threading.Event) -> Iterator[Notice | None]:
+        while not stopped.wait(0.01):
+            yield NOTICE
+
+    feed, lock, heard = Feed(source), Between(), Queue[Notice]()
+    feed._lock = lock  # type: ignore[assignment]  # the moment between two steps
+    first = feed.listen(lambda notice: None)
+    lock.work = lambda: feed.listen(heard.put)
+    first.close()
+    while not heard.empty():
+        heard.get()
+    try:
+        assert [heard.get(timeout=20) for _ in range(3)] == [NOTICE] * 3
+    finally:
+        feed.close()
