@@ -18,6 +18,10 @@ from ...state.grants import Claims
 from ...state.keys import Identity, Space
 from ...state.revoked import Revoked
 
+KERNEL = "kernel:"
+OF_A_KERNEL = f',"edit","{KERNEL}'
+"""How the path of a space begins if it is that of a kernel without a notebook, and what is in the text of the space."""
+
 
 @dataclass(frozen=True, slots=True)
 class Places:
@@ -32,7 +36,7 @@ class Places:
         if found := self.dashboards.get(kernel_id):
             return found
         if not path or not path.strip("/"):
-            return Space.edit(self.deployment, f"kernel:{kernel_id}")
+            return Space.edit(self.deployment, f"{KERNEL}{kernel_id}")
         if mode == "run":
             return Space.run(self.deployment, f"/{path.strip('/')}")
         return Space.edit(self.deployment, path)

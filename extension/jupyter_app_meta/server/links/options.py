@@ -8,6 +8,7 @@ from traitlets import Dict, Enum, Float, HasTraits, Integer, List, TraitError, U
 
 from ...state.keys import AUDIENCES, Identity, Scope
 from ...state.values import Limits
+from .granting import OF_A_KERNEL
 from .kept import Terms
 
 DAY = 24 * 60 * 60
@@ -93,7 +94,7 @@ class StateOptions(HasTraits):
 def _kinds(scope: Scope) -> list[str]:
     """Return which retentions hold for a scope. Scopes of the servers themselves have none."""
     if scope.audience == "shared":
-        return ["shared"]
+        return ["session"] if OF_A_KERNEL in scope.space else ["shared"]  # nothing reaches it after its kernel
     if scope.audience not in AUDIENCES or scope.identity is None:
         return []
     whose = "anonymous" if Identity.read(scope.identity).is_browser else "visitor"
