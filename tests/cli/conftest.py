@@ -29,7 +29,7 @@ OTHERS = (
 PARENT = """
 import json, os, sys, traceback
 from jupyter_app_meta.cli import main
-import jupyter_app_meta.cli.check, jupyter_app_meta.cli.kernels, jupyter_app_meta.cli.serve
+import jupyter_app_meta.cli.check, jupyter_app_meta.cli.checks.kernels, jupyter_app_meta.cli.serve
 
 def become(asked):
     for number, name in enumerate(("stdout", "stderr"), 1):

@@ -9,7 +9,7 @@ import pytest
 from traitlets.config import Config
 
 from jupyter_app_meta.cli.check import _state, report
-from jupyter_app_meta.cli.report import Status
+from jupyter_app_meta.cli.checks.report import Status
 from jupyter_app_meta.server.app import AppMetaExtension
 from jupyter_app_meta.state.stores.open import open_store
 from jupyter_app_meta.state.stores.servers import Lease

@@ -14,7 +14,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from stage import KERNEL, SLIDER, WHO, eventually, move, served, staging, visit, write
 
-from jupyter_app_meta.cli import arguments, notebooks
+from jupyter_app_meta.cli import arguments
+from jupyter_app_meta.cli.checks import notebooks
 from jupyter_app_meta.dashboards import DashboardError, create_app
 from jupyter_app_meta.dashboards.files import frontmatter, listing, specs, texts
 from jupyter_app_meta.dashboards.runs.titles import title

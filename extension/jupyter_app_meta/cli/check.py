@@ -10,12 +10,12 @@ from starlette.datastructures import Address
 from .. import requirements
 from ..errors import PolicyError, RequirementMissing
 from ..policy import USER_FIELDS, Policy, RawRequest, openings
-from . import kernels
-from .report import Report, Row, Status
+from .checks import kernels
+from .checks.report import Report, Row, Status
 
 if TYPE_CHECKING:
     from ..server.app import AppMetaExtension
-    from .configuration import Configuration
+    from .checks.configuration import Configuration
 
 WITHHELD = "all but those that look like credentials"
 SERVED = ("Serve", "VoilaConfiguration", "VoilaExecutor", "NotebookClient")
@@ -36,7 +36,7 @@ def report(config: str | None, options: list[str], notebooks: str | None = None)
     ``notebooks`` is a notebook or folder that ``jupyter app-meta serve`` would serve.
     """
     try:
-        from . import configuration
+        from .checks import configuration
     except ImportError as error:
         missing = Row(Status.FAULT, "server half", f"jupyter_server 2.18 or newer is needed here: {error}.")
         return Report((missing, *_kernel_rows(kernels.local())))
@@ -84,7 +84,7 @@ def _dashboard_rows(
         yield Row(Status.INFO if is_idle else Status.FAULT, "dashboards", problem.sentence)
     if faults or not wanted:
         return
-    from . import folders, notebooks
+    from .checks import folders, notebooks
 
     places = list(folders.rows(config, options, extension))
     yield from places
@@ -98,7 +98,7 @@ def _dashboard_rows(
 
 
 def _server_half(configured: Configuration) -> Iterator[Row]:
-    from .configuration import enabled_in
+    from .checks.configuration import enabled_in
 
     yield from (Row(Status.FAULT, "configuration", problem) for problem in configured.problems)
     enabled, where = enabled_in(configured.app)
@@ -188,7 +188,7 @@ def _short(option: str) -> str:
 
 def _server_risks(configured: Configuration) -> Iterator[Row]:
     """Yield the risks in the server's own options."""
-    from .configuration import authenticates
+    from .checks.configuration import authenticates
 
     app = configured.app
     asks = authenticates(app)

@@ -73,7 +73,7 @@ def main(arguments: argparse.Namespace, options: list[str]) -> int:
 def opened(config: str | None, options: list[str]) -> Iterator[Store]:
     """Open the store of the configuration, for as long as the block runs. Raises Refused if it cannot be used."""
     try:
-        from . import configuration
+        from .checks import configuration
     except ImportError as error:
         raise Refused(f"jupyter_server 2.18 or newer is needed here: {error}.", 1) from error
     from ..server.stores import store_url

@@ -10,9 +10,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._version import __version__
-from ..requirements import NEEDED, is_older
-from .kernelspec import loads_extension
+from ..._version import __version__
+from ...requirements import NEEDED, is_older
+from ..kernelspec import loads_extension
 from .report import Row, Status
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ def local() -> dict[str, dict[str, Any]]:
 def at_gateway(options: GatewayClient) -> Iterator[Row]:
     """Yield what a gateway answers: its kernels, and whether one of them has this package. One kernel is started."""
     try:
-        from ..dashboards.gateway import trial
-        from ..dashboards.gateway.client import GatewayFailed
+        from ...dashboards.gateway import trial
+        from ...dashboards.gateway.client import GatewayFailed
     except ImportError:  # the extra `dashboards` is not installed, and this server needs none of it
         yield Row(Status.INFO, "kernels", "run behind a gateway: run this check there as well.")
         return

@@ -7,12 +7,12 @@ from typing import Any
 
 from traitlets import TraitError
 
-from ..dashboards.builder import Builder
-from ..dashboards.setup import runtime
-from ..dashboards.web import cookies
-from ..errors import AppMetaError, DashboardError
-from ..server.app import AppMetaExtension
-from ..server.stores import telling
+from ...dashboards.builder import Builder
+from ...dashboards.setup import runtime
+from ...dashboards.web import cookies
+from ...errors import AppMetaError, DashboardError
+from ...server.app import AppMetaExtension
+from ...server.stores import telling
 from .configuration import quiet
 from .notebooks import builder_of
 from .report import Row, Status

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from .._version import __version__
+from ..._version import __version__
 
 NARROWEST = 40
 

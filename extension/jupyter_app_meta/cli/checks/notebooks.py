@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from traitlets import TraitError
 from voila.configuration import VoilaConfiguration
 
-from ..dashboards.builder import Builder
-from ..dashboards.files import specs
-from ..dashboards.gateway import trial
-from ..dashboards.gateway.client import GatewayFailed
-from ..dashboards.gateway.options import gateway_options
-from ..dashboards.setup import checks, runtime
-from ..dashboards.setup.managers import looks_of
-from ..errors import AppMetaError
+from ...dashboards.builder import Builder
+from ...dashboards.files import specs
+from ...dashboards.gateway import trial
+from ...dashboards.gateway.client import GatewayFailed
+from ...dashboards.gateway.options import gateway_options
+from ...dashboards.setup import checks, runtime
+from ...dashboards.setup.managers import looks_of
+from ...errors import AppMetaError
+from ..serve import Serve
 from .configuration import quiet, said
-from .serve import Serve
 
 
 def problems(place: str | None, config: str | None, options: list[str]) -> Iterator[str]:

@@ -23,9 +23,9 @@ from jupyter_server.serverapp import ServerApp
 from traitlets import TraitError, Type
 from traitlets.config import Application, Configurable
 
-from ..errors import PolicyError
-from ..server.app import AppMetaExtension
-from .options import Refused, nearest
+from ...errors import PolicyError
+from ...server.app import AppMetaExtension
+from ..options import Refused, nearest
 
 PACKAGE = "jupyter_app_meta"
 

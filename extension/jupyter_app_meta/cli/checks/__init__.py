@@ -1,0 +1,1 @@
+"""What ``jupyter app-meta check`` looks at: a server's configuration, kernels, notebooks and folders."""
