@@ -165,3 +165,25 @@ def test_a_person_is_named_fully(url: str, store: Store, capsys: pytest.CaptureF
     assert "such as hub:user:alice" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         run(url, "forget", "--yes")
+
+
+def test_a_path_of_several_deployments_is_not_guessed(
+    url: str, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Dashboards of two teams may have one path: the operator says which is meant."""
+    other = Space.run("/team/", "/sales")
+    store.apply(scope_of("shared", other, None), {}, {"votes": "9"}, (), None)
+    assert run(url, "forget", "--dashboard", "/sales", "--yes") == 2
+    assert "--deployment, one of /, /team/." in capsys.readouterr().err
+    assert run(url, "forget", "--dashboard", "/sales", "--deployment", "/team/", "--yes") == 0
+    assert store.read(scope_of("shared", SALES, None).id, None) and not store.read(
+        scope_of("shared", other, None).id, None
+    )
+    assert run(url, "forget", "--user", "hub:user:alice", "--deployment", "/team/", "--yes") == 2
+
+
+def test_names_cannot_control_the_terminal(url: str, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a visitor is called is printed without control characters."""
+    odd = Identity("hub", "hub", "user", "\x1b[2J")
+    store.apply(scope_of("visitor", SALES, odd), {}, {"n": "1"}, (), None)
+    assert run(url, "list") == 0 and "\x1b" not in capsys.readouterr().out

@@ -10,12 +10,15 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
 import websocket
 from harness import Server, serving
 from stage import WHO, eventually, served, serving_folder, write
+from tornado import web
 
 from jupyter_app_meta.dashboards import Builder, create_app
 from jupyter_app_meta.providers import UsersIdentityProvider
@@ -145,6 +148,25 @@ async def test_strangers_lock_no_user_out(client: httpx.AsyncClient) -> None:
     client.cookies.delete(next(name for name in client.cookies if name.startswith("username-")))
     for name, password, status in (("alice", "guess", 401), ("alice", PASSWORD, 303)):
         assert (await log_in(client, name, password)).status_code == status
+
+
+def test_a_user_who_logs_in_too_often_waits(tmp_path: Path) -> None:
+    """Each session that ends is remembered, so no user may begin them without end."""
+    provider, told = UsersIdentityProvider(file=str(people(tmp_path))), dict[str, str]()
+    user = provider.user_of(Session.begin("alice", 60, passwords.mark(HASH)))
+    assert user
+    handler: Any = SimpleNamespace(
+        current_user=None,
+        base_url="/",
+        request=SimpleNamespace(protocol="http", host="here"),
+        set_header=told.__setitem__,
+        set_secure_cookie=lambda *_, **__: None,
+    )
+    for _ in range(100):
+        provider.begin(handler, user)
+    with pytest.raises(web.HTTPError) as caught:
+        provider.begin(handler, user)
+    assert caught.value.status_code == 429 and int(told["Retry-After"]) > 0
 
 
 async def refused(provider: UsersIdentityProvider, name: str, password: str, status: int = 401) -> None:
@@ -288,7 +310,9 @@ def test_jupyter_server_takes_the_same_provider(tmp_path: Path) -> None:
         kept = dict(browser.cookies)
         elsewhere = browser.get("logout", headers={"Sec-Fetch-Site": "cross-site"})
         assert "Log out?" in elsewhere.text and visitor.get("api/me").status_code == 200
-        assert "You are logged out" in browser.get("logout").text
+        assert "Log out?" in browser.get("logout").text  # without a word of where the link was
+        own = {"Referer": f"{server.url}lab"}
+        assert "You are logged out" in browser.get("logout", headers=own).text
         browser.cookies.update(kept)
         assert visitor.get("api/me").status_code == 403
         with pytest.raises(ConnectionError, match="not logged in"):

@@ -7,11 +7,12 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from queue import Queue
+from typing import Any
 
 import pytest
 from databases import empty_store
 
-from jupyter_app_meta.errors import TooLarge
+from jupyter_app_meta.errors import StateUnavailable, TooLarge
 from jupyter_app_meta.state import sessions
 from jupyter_app_meta.state.keys import Identity, Scope, Space
 from jupyter_app_meta.state.sessions import Command, Filter, Session, Sessions, found, tell
@@ -202,3 +203,33 @@ def test_a_newer_servers_row_with_more_fields_is_read() -> None:
     """An unknown field is ignored."""
     row = page()
     assert Session.read(json.dumps({**json.loads(row.text), "new": 1})) == row
+
+
+def test_a_page_that_closes_while_the_store_is_away_leaves_the_list(
+    pair: tuple[Sessions, Sessions], stores: tuple[Store, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is one that opened meanwhile forgotten. A command that was taken before the store went is not lost."""
+    here, there = pair
+    gone, stays = here.open(page()), here.open(page())
+    with monkeypatch.context() as away:
+        away.setattr(stores[0], "apply", refuse)
+        with pytest.raises(StateUnavailable):
+            here.close(gone.id)
+        came = here.open(page())  # the store is not even asked
+    here.renew()
+    assert {row.id for row in there.list() if row.server == here.server} == {stays.id, came.id}
+    assert there.tell(Command("end", stays.id)) and there.tell(Command("end", came.id))
+    apply, asked = stores[0].apply, iter([True, False])
+
+    def once(*given: Any, **named: Any) -> Any:
+        return apply(*given, **named) if next(asked) else refuse()
+
+    with monkeypatch.context() as away:
+        away.setattr(stores[0], "apply", once)
+        assert [command.session for command in here.take()] == [stays.id]
+    assert [command.session for command in here.take()] == [came.id]
+
+
+def refuse(*given: object, **named: object) -> None:
+    """Raise what a store raises that is away."""
+    raise StateUnavailable("away")

@@ -188,6 +188,9 @@ def test_erasing_a_person_leaves_the_neighbours(store: Store, scope: Scope) -> N
     assert store.erase(Where(identity=alice)) == 2
     assert [len(texts(store, one)) for one in (*kept, shared)] == [0, 0, 2, 2]
     assert store.erase(Where(identity=alice)) == 0 and list(store.export(Where(identity=alice))) == []
+    put(store, kept[0], a="again")
+    assert [row.text for row in store.export(Where(identity=alice))] == ["again"]
+    assert store.erase(Where(identity=alice)) == 1
     assert store.erase(Where(audience="shared", space=here)) == 2
     assert len(texts(store, kept[2])) == 2
     with pytest.raises(ValueError, match="everything"):

@@ -23,3 +23,8 @@ def nearest(argument: str, known: Iterable[str]) -> str:
     near = get_close_matches(name, known, 1, cutoff=0.65)
     hint = f"did you mean {near[0]}?" if near else "`--help` lists the options."
     return f"unknown option {name}; {hint}"
+
+
+def plain(text: str | None) -> str:
+    """Return a visitor's text for a terminal, without what controls a terminal; a hyphen for no text."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text or "-")

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ..errors import StateUnavailable, TooLarge
-from .options import Refused
+from .options import Refused, plain
 from .state import OPENS, opened
 
 if TYPE_CHECKING:
@@ -81,13 +81,9 @@ def _table(rows: list[dict[str, str | None]]) -> str:
     """Return the rows in columns below their names; empty without rows."""
     if not rows:
         return ""
-    lines = [list(COLUMNS), *([_plain(row[name]) for name in COLUMNS] for row in rows)]
+    lines = [list(COLUMNS), *([plain(row[name]) for name in COLUMNS] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
-
-
-def _plain(text: str | None) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in text or "-")
 
 
 def _end(store: Store, arguments: argparse.Namespace) -> int:

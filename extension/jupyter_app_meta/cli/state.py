@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import PolicyError, RequirementMissing, StateUnavailable
-from .options import Refused
+from .options import Refused, plain
 
 if TYPE_CHECKING:
     from ..state.keeping import Whose
@@ -53,6 +53,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> dict[s
         whose = leaves[name].add_mutually_exclusive_group(required=True)
         whose.add_argument("--user", metavar="PERSON", help="realm, kind and username, such as hub:user:alice")
         whose.add_argument("--dashboard", metavar="PATH", help="the path of a dashboard, or the name of its state")
+        leaves[name].add_argument(
+            "--deployment", metavar="NAME", help="the state_deployment of the dashboard, where several have its path"
+        )
     leaves["forget"].add_argument("--yes", action="store_true", help="do not ask")
     return {f"state {name}": leaf for name, leaf in leaves.items()}
 
@@ -109,7 +112,7 @@ def _list(store: Store, arguments: argparse.Namespace) -> int:
         total = owners.setdefault((row.scope.audience, keeping.place_of(row) or "", keeping.person_of(row)), [0, 0])
         total[0], total[1] = total[0] + 1, total[1] + len(row.text)
     for (audience, place, person), (count, size) in sorted(owners.items()):
-        print(f"{audience:<12}{place or '-':<28}{person or '-':<40}{count} entries, {size} bytes")
+        print(f"{audience:<12}{plain(place):<28}{plain(person):<40}{count} entries, {size} bytes")
     return _none("Nothing is stored.") if not owners else 0
 
 
@@ -119,7 +122,7 @@ def _show(store: Store, arguments: argparse.Namespace) -> int:
     count = 0
     for row in _rows(store, arguments):
         parts = (row.scope.audience, keeping.place_of(row), keeping.person_of(row), row.scope.tab)
-        owner = "  ".join(part for part in parts if part)
+        owner = "  ".join(plain(part) for part in parts if part)
         print(f"{owner}  {row.key!r} = {row.text[:WIDTH]}{'…' if len(row.text) > WIDTH else ''}")
         count += 1
     return 0 if count else _none(f"Nothing is stored for {_named(arguments)}.")
@@ -137,6 +140,7 @@ def _forget(store: Store, arguments: argparse.Namespace) -> int:
     from ..state import keeping
 
     whose = _whose(arguments)
+    _refuse_several(keeping.places(store, whose), arguments)
     count = sum(1 for _ in _counted(keeping.rows(store, whose)))
     if not arguments.yes:
         _ask(f"Erase {count} entries of {_named(arguments)} for good?")
@@ -145,6 +149,13 @@ def _forget(store: Store, arguments: argparse.Namespace) -> int:
     erased = keeping.forget(store, whose)
     print(f"Erased {erased} entries of {_named(arguments)}.")
     return 0
+
+
+def _refuse_several(deployments: Sequence[str], arguments: argparse.Namespace) -> None:
+    """Raise Refused if dashboards of several deployments have the same path: they may be of different teams."""
+    if arguments.dashboard and not arguments.deployment and len(deployments) > 1:
+        named = ", ".join(plain(name) for name in deployments)
+        raise Refused(f"{plain(arguments.dashboard)} is in several deployments: add --deployment, one of {named}.")
 
 
 def _sweep(store: Store, arguments: argparse.Namespace) -> int:
@@ -164,7 +175,9 @@ def _rows(store: Store, arguments: argparse.Namespace) -> Iterator[Row]:
 def _whose(arguments: argparse.Namespace) -> Whose:
     from ..state.keeping import Whose
 
-    return Whose(arguments.user, arguments.dashboard)
+    if arguments.user and arguments.deployment:
+        raise Refused("--deployment goes with --dashboard: what is stored for a person is meant in all deployments.")
+    return Whose(arguments.user, arguments.dashboard, arguments.deployment)
 
 
 def _named(arguments: argparse.Namespace) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 
-from ..errors import DashboardError, StateUnavailable
+from ..errors import AppMetaError, DashboardError, StateUnavailable
 from ..server import stores
 from ..server.app import AppMetaExtension
 from ..server.links.granting import Places
@@ -23,6 +23,9 @@ from ..state import keeping
 from ..state.grants import derive_key
 from ..state.stores.base import Store
 from ..state.stores.servers import BEAT, DEAD, Lease, NameTaken
+
+SWEEP = 300.0
+"""Seconds between two looks whether stored state is to be swept, which one of the servers does once an hour."""
 
 
 class Peers:
@@ -95,16 +98,23 @@ class Peers:
             self._problem = problem
 
     def _renewed(self, lease: Lease) -> str:
-        """Renew the name, and erase what is over once an hour; return what is wrong, or nothing."""
+        """Renew the name; return what is wrong, or nothing."""
         try:
             lease.take()
-            if self.store is not None:
-                keeping.sweep(self.store)
         except NameTaken as taken:
             return _taken(self.name, taken.where)
-        except StateUnavailable as error:
+        except AppMetaError as error:
             return str(error)
         return ""
+
+    async def sweep(self) -> None:
+        """Erase what is over, once an hour, as long as the server lives. It may take longer than a beat."""
+        while self.store is not None:
+            try:
+                await asyncio.to_thread(keeping.sweep, self.store)
+            except AppMetaError as error:
+                self._log.debug("Stored state that is over could not be erased (%s).", type(error).__name__)
+            await asyncio.sleep(SWEEP)
 
     def keep(
         self, extension: AppMetaExtension, places: Places, secret: bytes, kernels: AsyncMappingKernelManager, tab: TabOf

@@ -120,6 +120,7 @@ class Site:
         self._running = self.services.spawn(self._look_after())
         peers = self.services.peers
         self.services.spawn(peers.look_after())
+        self.services.spawn(peers.sweep())
         if peers.board:
             self.services.spawn(peers.board.look_after())
         return True

@@ -20,6 +20,7 @@ from traitlets import Bool, Float, TraitError, default, validate
 from ..errors import IdentityError
 from ..state.stores.base import Store
 from . import elsewhere
+from .attempts import Attempts
 from .ended import Ended
 from .handlers import LogoutHandler
 from .identified import SHOWN, Identified, Session
@@ -105,6 +106,7 @@ class SessionProvider(VisitorProvider):
         """Prepare to remember the sessions that ended."""
         self._ended = Ended()
         self._sockets = OpenSockets(self.is_current)
+        self._logins = Attempts(burst=100, pause=300)
         kwargs = {"max_age_days": self.session_length / (24 * HOURS) + 1}
         self.set_trait("get_secure_cookie_kwargs", {**kwargs, **self.get_secure_cookie_kwargs})
 
@@ -173,7 +175,13 @@ class SessionProvider(VisitorProvider):
         handler.set_secure_cookie(self.get_cookie_name(handler), self.user_to_cookie(user), **content)
 
     def begin(self, handler: JupyterHandler, user: Identified) -> None:
-        """Give the browser the session of a user who has just logged in. That of the user before ends."""
+        """Give the browser the session of a user who has just logged in. That of the user before ends.
+
+        Raises HTTPError for a user who logs in too often: each session that ends is remembered.
+        """
+        if wait := self._logins.wait(user.key):
+            handler.set_header("Retry-After", str(wait))
+            raise web.HTTPError(429)
         before = handler.current_user
         if isinstance(before, Identified) and before.key != user.key:
             self.end(before)

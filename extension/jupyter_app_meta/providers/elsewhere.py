@@ -52,19 +52,21 @@ async def _exchanged(ended: Ended, store: Store, log: logging.Logger) -> bool:
     """Put what has ended here into the store, and take what has ended elsewhere; return whether the store was there."""
     untold = ended.untold()
     try:
-        known = await asyncio.to_thread(_put_and_read, store, untold)
+        known = await asyncio.to_thread(_put_and_read, store, untold, log)
     except StateUnavailable:
         log.warning("Other servers cannot be told which visitors have logged out, because the store does not answer.")
         return False
-    ended.tell(untold)
+    ended.tell(digest for digest in untold if digest in known or untold[digest] <= time.time())
     for digest, until in known.items():
         ended.note(digest, until)
     return True
 
 
-def _put_and_read(store: Store, untold: dict[str, float]) -> dict[str, float]:
+def _put_and_read(store: Store, untold: dict[str, float], log: logging.Logger) -> dict[str, float]:
     known = {key: float(json.loads(entry.text)) for key, entry in store.read(LOGOUTS.id, None).items()}
     now = time.time()
+    if len(known) >= MOST:
+        log.warning("More than %d visitors have logged out: other servers learn of further ones late.", MOST)
     for digest, until in untold.items():
         if digest not in known and until > now and len(known) < MOST:
             store.apply(LOGOUTS, {}, {digest: json.dumps(until)}, (), until - now)

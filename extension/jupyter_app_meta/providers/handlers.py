@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from jupyter_server.auth.decorator import allow_unauthenticated
 from jupyter_server.auth.logout import LogoutHandler as ServerLogout
@@ -96,7 +97,7 @@ class LogoutHandler(ServerLogout):
     async def get(self) -> None:
         """End the session, and go where the visitor logs out elsewhere as well. A link of another site must ask."""
         provider: Any = self.identity_provider
-        if self.request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+        if not self._is_own():
             link = f"{self.base_url}logout"
             pages.show(self, "message.html", title="Log out?", text="", link=link, link_text="Log out")
             return
@@ -108,3 +109,10 @@ class LogoutHandler(ServerLogout):
             return
         link = f"{self.base_url}login"
         pages.show(self, "message.html", title="You are logged out", text="", link=link, link_text="Log in again")
+
+    def _is_own(self) -> bool:
+        """Whether the visitor followed a link of this server. Browsers say so, or where the link was, or nothing."""
+        headers = self.request.headers
+        if "Sec-Fetch-Site" in headers:
+            return headers["Sec-Fetch-Site"] in ("none", "same-origin")
+        return urlsplit(headers.get("Referer", "")).netloc == self.request.host

@@ -25,4 +25,4 @@ def is_local(request: HTTPServerRequest) -> bool:
         is_loopback = peer is not None and ip_address(peer.host.partition("%")[0]).is_loopback
     except ValueError:
         return False
-    return is_loopback and request.host_name in LOOPBACK
+    return is_loopback and request.host_name.strip("[]") in LOOPBACK

@@ -22,6 +22,9 @@ from .stores.base import Closeable, Notice, Store
 WATCHES = 256
 """How many scopes the code of one kernel may watch."""
 
+KEYS, LETTERS = 100, 10_000
+"""How many keys, and characters of keys, an event names at most. Beyond that it says that anything may have changed."""
+
 Send = Callable[[str, Changed], object]
 
 
@@ -116,6 +119,8 @@ class Changes:
 
     def _tell(self, notice: Notice, author: Watcher | None, by: str | None) -> None:
         keys = None if notice.keys is None else tuple(sorted(notice.keys))
+        if keys is not None and (len(keys) > KEYS or sum(map(len, keys)) > LETTERS):
+            keys = None  # anything may have changed
         with self._lock:
             scopes = list(self._watchers) if notice.scope is None else [notice.scope]
             told = [(scope, one) for scope in scopes for one in self._watchers.get(scope, ()) if one != author]

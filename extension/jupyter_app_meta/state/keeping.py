@@ -48,10 +48,18 @@ def named(person: str) -> tuple[Identity, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Whose:
-    """A person, or a dashboard or notebook by its path or name; nothing means all."""
+    """A person, or a dashboard or notebook by its path or name, and its deployment; nothing means all."""
 
     person: str | None = None
     place: str | None = None
+    deployment: str | None = None
+
+    def has(self, row: Row) -> bool:
+        """Whether an entry is in the place and the deployment."""
+        space = _space(row)
+        return (self.place is None or (space is not None and space.place == self.place)) and (
+            self.deployment is None or (space is not None and space.deployment == self.deployment)
+        )
 
     def identities(self) -> tuple[Identity, ...]:
         """Return the identities of the person; raises ValueError as `named` does."""
@@ -63,9 +71,13 @@ def rows(store: Store, whose: Whose = Whose()) -> Iterator[Row]:
     wheres = [Where(identity=identity.text) for identity in whose.identities()] if whose.person is not None else []
     for where in wheres or [Where(audience=audience) for audience in AUDIENCES]:
         for row in store.export(where):
-            is_there = whose.place is None or place_of(row) == whose.place
-            if row.scope.audience in AUDIENCES and is_there:
+            if row.scope.audience in AUDIENCES and whose.has(row):
                 yield row
+
+
+def places(store: Store, whose: Whose) -> list[str]:
+    """Return the deployments in which something is stored for a person or dashboard."""
+    return sorted({space.deployment for row in rows(store, whose) if (space := _space(row))})
 
 
 def export(store: Store, person: str) -> Iterator[str]:
@@ -120,8 +132,13 @@ def line(row: Row) -> str:
 
 def place_of(row: Row) -> str | None:
     """Return the dashboard or notebook of an entry; None for preferences, which have none."""
+    space = _space(row)
+    return space.place if space else None
+
+
+def _space(row: Row) -> Space | None:
     try:
-        return Space.read(row.scope.space).place
+        return Space.read(row.scope.space)
     except ValueError:
         return None
 

@@ -62,6 +62,8 @@ class Revoked:
     def _remember(self, text: str, now: float, moment: float | None) -> float | None:
         with self._lock:
             _, known = self._known.pop(text, (0.0, None))
+            if known is not None and (moment is None or moment < known):
+                moment = known  # a slow answer from before a revocation that this server knows
             self._turn += moment is not None and moment != known
             while len(self._known) >= IDENTITIES:
                 del self._known[next(iter(self._known))]

@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from threading import Lock
 from typing import Any, Literal
 
-from ..errors import Conflict, TooLarge
+from ..errors import Conflict, StateUnavailable, TooLarge
 from .keys import NAME_LIMIT, Identity, Scope, Space
-from .stores.base import Entry, Store, Where
+from .stores.base import Store, Where
 from .stores.servers import alive
 
 AUDIENCE = "sessions"
@@ -141,12 +141,16 @@ class Command:
 
 
 class Sessions:
-    """One server's sessions, and what it can see of the others'. Methods block, and raise StateUnavailable."""
+    """One server's sessions, and what it can see of the others'. Methods block, and raise StateUnavailable.
+
+    While the store is away, what changes is only noted. ``renew`` writes it as soon as the store is back.
+    """
 
     def __init__(self, store: Store, server: str) -> None:
         self._store, self.server = store, server
         self._own: dict[str, Session] = {}
         self._lock = Lock()
+        self.is_behind = False
 
     @property
     def inbox(self) -> str:
@@ -175,31 +179,37 @@ class Sessions:
             if len(self._own) >= ROWS:
                 raise TooLarge(f"a server lists at most {ROWS} open pages.")
             self._own[made.id] = made
-        self._put(made)
+        self._write({made.id: made.text}, ())
         return made
-
-    def _put(self, *sessions: Session) -> None:
-        texts = {session.id: session.text for session in sessions}
-        self._store.apply(_rows(self.server), {}, texts, (), KEPT)
 
     def close(self, id: str) -> None:
         """Drop a session of this server; does nothing the second time."""
         with self._lock:
             if self._own.pop(id, None) is None:
                 return
-        self._store.apply(_rows(self.server), {}, {}, (id,), None)
+        self._write({}, (id,))
+
+    def _write(self, texts: Mapping[str, str], dropped: Collection[str]) -> None:
+        if self.is_behind:
+            return
+        try:
+            self._store.apply(_rows(self.server), {}, texts, dropped, KEPT)
+        except StateUnavailable:
+            self.is_behind = True
+            raise
 
     def renew(self) -> None:
-        """Write this server's rows again: twice a day, and after the store was away."""
+        """Write this server's rows again, and no others: twice a day, and after the store was away."""
+        self._store.erase(Where(scope=_rows(self.server).id))
         with self._lock:
-            own = tuple(self._own.values())
+            own, self.is_behind = tuple(self._own.values()), False
         if not own:
             return
-        self._put(*own)
+        self._write({session.id: session.text for session in own}, ())
         with self._lock:
             closed = [session.id for session in own if session.id not in self._own]
         if closed:  # their rows were dropped before they were written again
-            self._store.apply(_rows(self.server), {}, {}, closed, None)
+            self._write({}, closed)
 
     def shut(self) -> None:
         """Drop all sessions of this server, because it ends."""
@@ -220,24 +230,31 @@ class Sessions:
 
     def take(self) -> tuple[Command, ...]:
         """Return the commands that wait for this server, each of them once, in the order of their versions."""
-        waiting = self._store.read(self.inbox, None)
-        return tuple(self._taken(waiting))
+        taken = list[Command]()
+        try:
+            _take_into(taken, self._store, self.server)
+        except StateUnavailable:
+            if not taken:  # those that were taken are in no store any more
+                raise
+        return tuple(taken)
 
-    def _taken(self, waiting: dict[str, Entry]) -> Iterator[Command]:
-        for key, entry in sorted(waiting.items(), key=lambda item: (item[1].version, item[0])):
-            try:
-                self._store.apply(_commands(self.server), {key: entry.version}, {}, (key,), None)
-            except Conflict:  # another thread of this server has taken it
-                continue
-            if command := Command.read(entry.text):
-                yield command
+
+def _take_into(taken: list[Command], store: Store, server: str) -> None:
+    waiting = store.read(_commands(server).id, None)
+    for key, entry in sorted(waiting.items(), key=lambda item: (item[1].version, item[0])):
+        try:
+            store.apply(_commands(server), {key: entry.version}, {}, (key,), None)
+        except Conflict:  # another thread of this server has taken it
+            continue
+        if command := Command.read(entry.text):
+            taken.append(command)
 
 
 def found(store: Store, which: Filter = Filter()) -> tuple[Session, ...]:
     """Return the sessions of all servers that live, the oldest first. Needs no server of its own."""
-    rows = [Session.read(row.text) for row in store.export(Where(audience=AUDIENCE))]
-    living = alive(store)
-    sessions = [session for session in rows if session and session.server in living and which.has(session)]
+    entries = [entry for server in alive(store) for entry in store.read(_rows(server).id, None).values()]
+    rows = [Session.read(entry.text) for entry in entries]
+    sessions = [session for session in rows if session and which.has(session)]
     return tuple(sorted(sessions, key=lambda session: (session.since, session.id)))
 
 
@@ -268,7 +285,8 @@ def _names(session: Session) -> tuple[str, ...]:
         identity = Identity.read(session.identity or "")
     except ValueError:
         return (session.username,)
-    return session.username, f"{identity.realm}:{identity.kind}:{identity.username}"
+    person = ":".join(filter(None, (identity.realm, identity.kind, identity.username)))
+    return session.username, person
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -43,7 +43,11 @@ class Kernel:
     def __init__(self, name: str, folder: Path, hear: Callable[[Message], None]) -> None:
         self._hear = hear
         self._files = Path(tempfile.mkdtemp(prefix="app-meta-"))
-        self._manager = self._started(name, folder)
+        try:
+            self._manager = self._started(name, folder)
+        except BaseException:
+            shutil.rmtree(self._files, ignore_errors=True)
+            raise
         self._client = self._manager.client()
         self._client.start_channels(stdin=False, hb=False)
         try:
@@ -52,6 +56,9 @@ class Kernel:
             said = self._last_words()
             self.close()
             raise DashboardError(f"The kernel {name} does not start: {said or error}") from error
+        except BaseException:  # Ctrl-C
+            self.close()
+            raise
 
     def _started(self, name: str, folder: Path) -> Any:
         from jupyter_client.manager import KernelManager
@@ -108,6 +115,8 @@ class Kernel:
         deadline, is_late = time.monotonic() + timeout, False
         while True:
             try:
+                if time.monotonic() >= deadline:  # a cell that prints without end always has one more message
+                    raise TimeoutError
                 message = self._next(self._client.get_iopub_msg, deadline)
             except TimeoutError:
                 if is_late:

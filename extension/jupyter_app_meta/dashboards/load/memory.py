@@ -27,11 +27,16 @@ class _Names:
     tree: str
     limit: str
     used: str
-    cache: str
+    cache: tuple[str, str]
 
 
-_NEW = _Names("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file")
-_OLD = _Names("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+_NEW = _Names("sys/fs/cgroup", "memory.max", "memory.current", ("inactive_file", "active_file"))
+_OLD = _Names(
+    "sys/fs/cgroup/memory",
+    "memory.limit_in_bytes",
+    "memory.usage_in_bytes",
+    ("total_inactive_file", "total_active_file"),
+)
 
 
 def is_short(root: Path = Path("/")) -> bool:
@@ -48,7 +53,8 @@ def _rooms(root: Path) -> Iterator[tuple[int, int]]:
         with suppress(OSError, ValueError):
             limit, used = (int((folder / name).read_text()) for name in (names.limit, names.used))
             if limit < UNLIMITED:
-                yield limit, limit - used + _numbers(folder / "memory.stat").get(names.cache, 0)
+                told = _numbers(folder / "memory.stat")
+                yield limit, limit - used + sum(told.get(name, 0) for name in names.cache)
 
 
 def _groups(root: Path) -> Iterator[tuple[Path, _Names]]:

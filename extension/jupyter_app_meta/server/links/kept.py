@@ -13,7 +13,7 @@ from typing import Any
 from ...errors import AppMetaError
 from ...policy import RawRequest
 from ...state import keys
-from ...state.live.events import Event, Sent, write_event
+from ...state.live.events import Changed, Event, Sent, write_event
 from ...state.revoked import Revoked
 from ...state.service import Rules, Service
 from ...state.stores.base import Store
@@ -67,7 +67,9 @@ class Kept:
         rules = Rules(key, time.time, revoked.not_before, *options, revoke=revoked.revoke)
 
         def send(kernel_id: str, event: Event) -> None:
-            links.send_soon(kernel_id, write_event(event), may_drop=isinstance(event, Sent))
+            # A message may be lost. Of changes, a kernel that was behind is told that there were some.
+            later = None if isinstance(event, Sent) else (event.scope, write_event(Changed(event.scope)))
+            links.send_soon(kernel_id, write_event(event), later)
 
         service = Service(store, rules, send, log)
         links = Links(Office(service, threads, terms.timeout, log, tab), kernel)

@@ -4,7 +4,7 @@
 2. A question is answered in a thread, because a store blocks. A store that does not answer in time is an error. A
    kernel has ``SHARE`` of the threads, so that others find one free. A thread that a frozen store holds counts.
 3. A kernel that asks more than ``RATE`` times a second waits for its answers. What it asks beyond ``IN_FLIGHT``
-   questions is dropped, and asked again.
+   questions is dropped, and asked again. So are the questions of a kernel that does not take its answers.
 4. What the process before a restart has watched is forgotten before the first question of the new one is answered.
 5. An error while a message is received is logged: a raised one would stop the socket for good.
 """
@@ -78,6 +78,7 @@ class Link:
         self._signer = wire.Signer(key_of(kernel, kernel.session) or b"", messages.LINK)
         self._bucket, self._asked = Bucket(RATE, IN_FLIGHT), set[asyncio.Task[None]]()
         self._stream = kernel.connect_control(identity=name.encode())
+        self._stream.setsockopt(zmq.RCVHWM, IN_FLIGHT)  # what does not fit is lost, and asked again
         self._stream.on_recv(self._heard)
 
     def send(self, msg_type: str, content: Content) -> None:
@@ -103,7 +104,7 @@ class Link:
             self._stream.close(linger=0)
 
     def _heard(self, frames: list[bytes]) -> None:
-        if len(self._asked) >= IN_FLIGHT or sum(map(len, frames)) > MOST:
+        if len(self._asked) >= IN_FLIGHT or sum(map(len, frames)) > MOST or self.is_behind:
             return
         try:
             _, parts = self._session.feed_identities(frames)

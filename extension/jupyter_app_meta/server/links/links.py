@@ -18,7 +18,7 @@ from tornado.ioloop import IOLoop
 
 from ...state import messages
 from ..protocols import LINK
-from .link import Link, Office, address_of
+from .link import Content, Link, Office, address_of
 
 PERIOD = 1.0
 """Seconds between two looks at the kernels."""
@@ -36,6 +36,7 @@ class Links:
         self._office, self._kernel = office, kernel
         self._links: dict[str, Link] = {}
         self._names: dict[str, str] = {}
+        self._missed: dict[str, dict[str, Content]] = {}
         self._loop: IOLoop | None = None
         self._next: object = None
 
@@ -53,16 +54,22 @@ class Links:
             return None
         return self._names[kernel_id]
 
-    def send(self, kernel_id: str, content: dict[str, Any], may_drop: bool = False) -> None:
-        """Send an event to a kernel that has a link. If it may be dropped, it does not wait behind others."""
-        link = self._links.get(kernel_id)
-        if link and not (may_drop and link.is_behind):
-            link.send(messages.EVENT, content)
+    def send(self, kernel_id: str, content: Content, later: tuple[str, Content] | None = None) -> None:
+        """Send an event to a kernel that has a link, unless the kernel does not take what was sent before.
 
-    def send_soon(self, kernel_id: str, content: dict[str, Any], may_drop: bool = False) -> None:
+        Then ``later``, a name and an event, is sent as soon as the kernel takes events again: once for each name.
+        """
+        if (link := self._links.get(kernel_id)) is None:
+            return
+        if not link.is_behind:
+            link.send(messages.EVENT, content)
+        elif later:
+            self._missed.setdefault(kernel_id, {})[later[0]] = later[1]
+
+    def send_soon(self, kernel_id: str, content: Content, later: tuple[str, Content] | None = None) -> None:
         """Send an event, from any thread."""
         if self._loop is not None:
-            self._loop.add_callback(self.send, kernel_id, content, may_drop)
+            self._loop.add_callback(self.send, kernel_id, content, later)
 
     def close(self) -> None:
         """Close all links."""
@@ -108,7 +115,11 @@ class Links:
             self._close(kernel_id)
             self._office.service.restarted(kernel_id)
             self._open(kernel_id)
+        elif kernel_id in self._missed and not link.is_behind:
+            for content in self._missed.pop(kernel_id).values():
+                link.send(messages.EVENT, content)
 
     def _close(self, kernel_id: str) -> None:
+        self._missed.pop(kernel_id, None)
         if link := self._links.pop(kernel_id, None):
             link.close()

@@ -59,13 +59,13 @@ class Board:
         self._thread = ThreadPoolExecutor(1, "app-meta-sessions")
         self._own: dict[str, _Own] = {}
         self._ids: dict[str, str] = {}
-        self._has_begun = self._is_behind = False
-        self._write(self._catch_up)
+        self._is_closed = False
+        self._write(self._sessions.begin)
 
     def opened(self, key: str, session: Session, page: Open) -> None:
         """Note a page of this server; ``key`` names it for ``closed``."""
         self.closed(key)
-        made = replace(session, id=secrets.token_hex(16))
+        made = replace(session, id=secrets.token_hex(16), server=self._sessions.server)
         self._ids[key], self._own[made.id] = made.id, _Own(made, page)
         self._write(self._sessions.open, made)
 
@@ -80,19 +80,12 @@ class Board:
             try:
                 change(*given)
             except StateUnavailable:
-                self._is_behind = True
+                self._sessions.is_behind = True
             except TooLarge as error:
                 self._log.debug("A page is not listed: %s", error)
 
         with suppress(RuntimeError):  # the board is closed
             self._thread.submit(write)
-
-    def _catch_up(self) -> None:
-        """Remove what an earlier server of this name left, and write all rows."""
-        if not self._has_begun:
-            self._sessions.begin()
-            self._has_begun = True
-        self._sessions.renew()
 
     async def list(self, dashboard: str | None = None, user: str | None = None) -> list[dict[str, Any]]:
         """Return the live pages of all servers, the oldest first; raises StateUnavailable.
@@ -100,10 +93,11 @@ class Board:
         ``dashboard`` is a dashboard's path, ``user`` a username, or realm, kind and username such as
         ``hub:user:alice``. ``seen`` and ``connections`` are None for pages of other servers.
         """
-        rows = await asyncio.get_running_loop().run_in_executor(
-            self._thread, found, self._store, Filter(dashboard, user)
-        )
-        return [self._shown(row) for row in rows]
+        which = Filter(dashboard, user)
+        elsewhere = await asyncio.to_thread(found, self._store, which)
+        own = [own.session for own in self._own.values() if which.has(own.session)]
+        rows = [*own, *(row for row in elsewhere if row.server != self._sessions.server)]
+        return [self._shown(row) for row in sorted(rows, key=lambda row: (row.since, row.id))]
 
     def _shown(self, row: Session) -> dict[str, Any]:
         own = self._own.get(row.id)
@@ -132,7 +126,7 @@ class Board:
         if command.session in self._own:
             self._do(command)
             return True
-        return await asyncio.get_running_loop().run_in_executor(self._thread, tell, self._store, command)
+        return await asyncio.to_thread(tell, self._store, command)
 
     def _do(self, command: Command) -> None:
         if (own := self._own.get(command.session)) is None:
@@ -158,22 +152,28 @@ class Board:
                 async with asyncio.timeout(RETRIED):
                     await news.wait()
             news.clear()
-            for command in await loop.run_in_executor(self._thread, self._taken):
-                self._do(command)
-            if self._is_behind or loop.time() - renewed > RENEWED:
-                self._is_behind, renewed = False, loop.time()
-                self._write(self._catch_up)
-
-    def _taken(self) -> tuple[Command, ...]:
-        try:
-            return self._sessions.take()
-        except StateUnavailable:
-            return ()
+            try:
+                for command in await asyncio.to_thread(self._sessions.take):
+                    self._do(command)
+            except StateUnavailable:
+                continue  # the store says by its feed when it is back
+            except Exception as error:  # of one command: the next ones must not suffer
+                self._log.warning("A live page could not be reached (%s).", type(error).__name__)
+            if self._sessions.is_behind or loop.time() - renewed > RENEWED:
+                renewed = loop.time()
+                self._write(self._sessions.renew)
 
     def close(self) -> None:
-        """Drop the rows of this server and end the thread, before the store closes. Blocks. Idempotent."""
-        self._write(self._sessions.shut)
-        self._thread.shutdown()
+        """Drop the rows of this server and end the thread, before the store closes. Blocks. Idempotent.
+
+        What waits to be written is left out, because all of it is dropped.
+        """
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._thread.shutdown(cancel_futures=True)
+        with suppress(StateUnavailable):
+            self._sessions.shut()
 
 
 def _place(row: Session) -> str | None:

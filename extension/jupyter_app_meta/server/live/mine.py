@@ -7,7 +7,9 @@ visitors of a dashboard is nobody's own, so it is neither told nor erased.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
@@ -28,6 +30,11 @@ PATH = "api/app-meta/me/state"
 LINES = 200
 """How many entries are read at once."""
 
+WAITING = 16
+"""How many questions may wait for a thread of their own: a store that does not answer must not hold up other work."""
+
+_work = ThreadPoolExecutor(2, "app-meta-mine")
+
 
 class Mine(JupyterHandler):
     """The visitor's own state, on all dashboards of the server or in all its notebooks."""
@@ -42,7 +49,7 @@ class Mine(JupyterHandler):
         self.set_header("Cache-Control", "no-store")
         assert self.xsrf_token  # gives the browser its cookie: who sees this may want to erase it
         lines = _lines(kept.store, own)
-        while batch := await self._asked(lambda: "".join(f"{line}\n" for line in islice(lines, LINES))):
+        while batch := await self._batch(lines):
             self.write(batch)
             await self.flush()
 
@@ -67,9 +74,20 @@ class Mine(JupyterHandler):
             raise web.HTTPError(403)
         return kept, own
 
-    async def _asked(self, question: Callable[[], T]) -> T:
+    async def _batch(self, lines: Iterator[str]) -> str:
+        """Return the next lines; a last one says so if the store fails after others were sent."""
         try:
-            return await asyncio.to_thread(question)
+            return await self._asked(lambda: "".join(f"{line}\n" for line in islice(lines, LINES)))
+        except web.HTTPError as error:
+            if not self._headers_written:
+                raise
+            return json.dumps({"error": f"{error.log_message}, so this is not all"}) + "\n"
+
+    async def _asked(self, question: Callable[[], T]) -> T:
+        if _work._work_queue.qsize() >= WAITING:
+            raise web.HTTPError(503, "too many visitors ask for their state")
+        try:
+            return await asyncio.get_running_loop().run_in_executor(_work, question)
         except StateUnavailable:
             self.set_header("Retry-After", "5")
             raise web.HTTPError(503, "the store of state does not answer") from None

@@ -140,10 +140,11 @@ class Messages(Administered):
         try:
             body = json.loads(self.request.body, parse_constant=_refuse)
             name, data = body["name"], body.get("data")
+            json.dumps(data, allow_nan=False)  # 1e999 is read as infinite
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise web.HTTPError(400, 'a message is a JSON object such as {"name": "hello", "data": 1}') from None
-        if not isinstance(name, str) or not name:
-            raise web.HTTPError(400, "the name of a message is a text")
+        if not isinstance(name, str) or not name or not name.isprintable():
+            raise web.HTTPError(400, "the name of a message is a printable text")
         return name, data
 
 

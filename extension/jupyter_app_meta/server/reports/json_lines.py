@@ -27,7 +27,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info and record.exc_info[0]:
             found["exception"] = record.exc_text or self.formatException(record.exc_info)
-        return json.dumps(found, ensure_ascii=False, default=str)
+        return json.dumps(found, default=str)
 
 
 def use(log: logging.Logger) -> None:

@@ -30,12 +30,13 @@ Spaces = Mapping[str, list[Session]]
 class Viewers:
     """The open pages of all servers of a store. It is safe to use from any thread. Methods raise StateUnavailable."""
 
-    __slots__ = ("_clock", "_is_on", "_lock", "_read", "_spaces", "_store")
+    __slots__ = ("_clock", "_is_on", "_lock", "_problem", "_read", "_spaces", "_store")
 
     def __init__(self, store: Store, is_on: bool = True, clock: Callable[[], float] = time.monotonic) -> None:
         self._store, self._is_on, self._clock, self._lock = store, is_on, clock, Lock()
         self._read = float("-inf")
         self._spaces: Spaces = {}
+        self._problem: StateUnavailable | None = None
 
     def of(self, claims: Claims) -> list[list[Any]]:
         """Return the people who look at the kernel's dashboard, as [display name, since, pages]."""
@@ -56,9 +57,18 @@ class Viewers:
             raise StateUnavailable(OFF)
         with self._lock:  # one thread reads, and the others wait for what it finds
             if self._clock() - self._read >= FRESH:
-                self._spaces = _by_space(found(self._store))
-                self._read = self._clock()
+                self._look()
+            if self._problem:
+                raise StateUnavailable(str(self._problem))
             return self._spaces.get(claims.space.text, [])
+
+    def _look(self) -> None:
+        """Read the rows. A store that does not answer is left alone for as long as one that does."""
+        try:
+            self._spaces, self._problem = _by_space(found(self._store)), None
+        except StateUnavailable as error:
+            self._problem = error
+        self._read = self._clock()
 
 
 def _by_space(sessions: tuple[Session, ...]) -> Spaces:

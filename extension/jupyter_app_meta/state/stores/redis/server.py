@@ -54,11 +54,6 @@ class Server:
             found: Any = self._redis.hget(key, name)
             return None if found is None else str(found)
 
-    def leave(self, key: str, member: str) -> None:
-        """Remove a member of a set."""
-        with self._errors():
-            self._redis.srem(key, member)
-
     def scan(self, pattern: str) -> Iterator[str]:
         """Yield the keys that match, each of them once or more often."""
         with self._errors():

@@ -78,8 +78,7 @@ class Redis:
         for scope in self._scopes(where.limited()):
             notice = encode(self._server.name, scope.id, None)
             erased += int(self._server.run(scripts.ERASE, _hash(scope.id), notice))
-            if scope.identity is not None:
-                self._server.leave(_person(scope.identity), scope.id)
+            # A person's list keeps the scope's name: servers that joined it within the hour do not join it again.
         return erased
 
     def export(self, where: Where) -> Iterator[Row]:
