@@ -97,7 +97,7 @@ def test_kernel_that_does_not_start_is_named_at_the_start(tmp_path: Path) -> Non
     ("option", "given", "hint"),
     [
         ("theme", "drak", "VoilaConfiguration.theme must name an installed theme, not 'drak'; did you mean 'dark'?"),
-        ("theme", "solarized", "not 'solarized'; installed are light, dark, JupyterLab Light, JupyterLab Dark."),
+        ("theme", "solarized", "not 'solarized'; installed are auto, light, dark, JupyterLab Light, JupyterLab Dark."),
         (
             "template",
             "lba",
