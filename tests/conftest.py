@@ -131,6 +131,16 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="module")
+def unpatched() -> Iterator[None]:
+    """Take back what notebook_shim changes in jupyter_server when tests read a configuration in this process."""
+    from jupyter_server.extension.manager import ExtensionManager
+
+    kept = ExtensionManager.__dict__["sorted_extensions"]
+    yield
+    ExtensionManager.sorted_extensions = kept  # type: ignore[method-assign]
+
+
 @cache
 def find_python313() -> str | None:
     """Return a Python 3.13 in which the kernel half can run."""

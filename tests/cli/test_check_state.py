@@ -14,6 +14,8 @@ from jupyter_app_meta.server.app import AppMetaExtension
 from jupyter_app_meta.state.stores.open import open_store
 from jupyter_app_meta.state.stores.servers import Lease
 
+pytestmark = pytest.mark.usefixtures("unpatched")
+
 
 def told(**options: str) -> list[tuple[Status, str]]:
     """Return the rows about a store."""

@@ -15,6 +15,8 @@ from jupyter_app_meta.state.stores.base import Store
 from jupyter_app_meta.state.stores.open import open_store
 from jupyter_app_meta.state.stores.servers import Lease
 
+pytestmark = pytest.mark.usefixtures("unpatched")
+
 SINCE = 1_796_000_000.0
 
 

@@ -20,6 +20,8 @@ from jupyter_app_meta.state.stores.base import Store
 from jupyter_app_meta.state.stores.open import open_store
 from jupyter_app_meta.state.stores.servers import Lease
 
+pytestmark = pytest.mark.usefixtures("unpatched")
+
 SALES, STOCK = (Space.run("/", path) for path in ("/sales", "/stock"))
 ALICE, BOB = (Identity("hub", "hub", "user", name) for name in ("alice", "bob"))
 

@@ -25,8 +25,11 @@ from stage import KERNEL, Opened, serving_folder, visit, write
 from jupyter_app_meta.cli.check import report
 from jupyter_app_meta.state.stores.open import open_store
 
+pytestmark = pytest.mark.usefixtures("unpatched")
+
 ASK = """from comm import create_comm
 from jupyter_app_meta import session, shared, visitor
+
 comm = create_comm(target_name="ask")
 def answer(message):
     try: comm.send(repr(eval(message["content"]["data"])))

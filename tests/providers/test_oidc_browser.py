@@ -112,6 +112,6 @@ def test_jupyter_server_takes_the_same_provider(tmp_path: Path, issuer: str) -> 
         user = socket.who()["user"]
         assert (user["username"], user["groups"], user["assurance"]) == ("alice", ["sales"], "provider")
         kept = dict(visitor.http.cookies)
-        assert str(visitor.get("logout").url).startswith(issuer)
+        assert str(visitor.get("logout", headers={"Referer": server.url}).url).startswith(issuer)
         visitor.http.cookies.update(kept)
         assert visitor.get("api/me").status_code == 403
