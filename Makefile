@@ -15,7 +15,7 @@ PIP_INSTALL := -m pip install -qq --disable-pip-version-check --constraint $(CON
 
 PACKAGE := $(shell find extension kernelspec -type f -not -path '*/__pycache__/*')
 INSTALLED := pyproject.toml $(CONSTRAINTS) $(wildcard kernelspec/*) $(wildcard extension/jupyter_app_meta/jupyter-config/*)
-KERNEL_TESTS := tests/policy tests/display tests/kernel $(filter-out $(addprefix tests/test_,conftest.py dashboard_notebooks.py demo.py docs.py docs_examples.py elsewhere.py errors.py packaging.py),$(wildcard tests/test_*.py))
+KERNEL_TESTS := tests/policy tests/display tests/kernel $(filter-out $(addprefix tests/test_,conftest.py dashboard_notebooks.py demo.py demo_browser.py docs.py docs_examples.py elsewhere.py errors.py packaging.py),$(wildcard tests/test_*.py))
 
 QUICK_TESTS := tests/test_model.py tests/policy/test_policy.py tests/policy/test_urls.py tests/test_testing.py tests/test_wire.py \
 	tests/kernel/test_context.py tests/display/test_sheets.py tests/kernel/test_magic.py tests/server/test_capture.py \
