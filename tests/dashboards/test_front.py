@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
 from jupyter_app_meta.dashboards import DashboardError, create_app
 from jupyter_app_meta.dashboards.web.arrivals.front import Front
+from jupyter_app_meta.dashboards.web.arrivals.hosts import Hosts
 
 SERVER = """
   server {{
@@ -35,6 +37,12 @@ NAMED = "proxy_set_header X-Forwarded-Host $http_host;"
 PROXIES = {
     # what the proxy does: (its headers, what it cuts off, options of the server, the prefix)
     "says the host": (NAMED, "", ["--AppMetaExtension.trusted_proxies=127.0.0.0/8"], "/"),
+    "passes the host on": (
+        "proxy_set_header Host dashboards.example.org; proxy_set_header X-Forwarded-Host $http_host;",
+        "",
+        ["--AppMetaExtension.trusted_proxies=127.0.0.0/8", "--local-hostnames=dashboards.example.org"],
+        "/",
+    ),
     "says the port apart": (
         "proxy_set_header X-Forwarded-Host 127.0.0.1; proxy_set_header X-Forwarded-Port $server_port;",
         "",
@@ -47,7 +55,12 @@ PROXIES = {
         ["--AppMetaExtension.trusted_proxies=127.0.0.0/8", "--base-url=/apps/"],
         "/apps/",
     ),
-    "rewrites the host": ("proxy_set_header Host backend;", "", ["--Serve.public_url=http://127.0.0.1:{port}"], "/"),
+    "rewrites the host": (
+        "proxy_set_header Host backend;",
+        "",
+        ["--Serve.public_url=http://127.0.0.1:{port}", "--Serve.allow_remote_access=True"],
+        "/",
+    ),
     "loses the port": ("proxy_set_header Host $host;", "", ["--Serve.allow_origin=http://127.0.0.1:{port}"], "/"),
     "loses the port of many": (
         "proxy_set_header Host $host;",
@@ -58,7 +71,7 @@ PROXIES = {
     "cuts off the prefix": (
         "proxy_set_header Host backend;",
         "/",
-        ["--Serve.public_url=http://127.0.0.1:{port}/apps/", "--base-url=/apps/"],
+        ["--Serve.public_url=http://127.0.0.1:{port}/apps/", "--base-url=/apps/", "--local-hostnames=backend"],
         "/apps/",
     ),
     "says the host to a server that does not know it": (NAMED, "", [], "/"),
@@ -130,6 +143,8 @@ def test_a_strangers_word_is_not_believed(tmp_path: Path) -> None:
         ({"frame_ancestors": "'self'; script-src *"}, "frame_ancestors must be sources separated by spaces"),
         ({"frame_ancestors": ""}, "frame_ancestors must be sources separated by spaces"),
         ({"frame_ancestors": 5}, "frame_ancestors is 5: give a str"),
+        ({"local_hostnames": ["https://a.b"]}, "local_hostnames is of type list: give a list of names such as"),
+        ({"local_hostnames": "a.b"}, "local_hostnames is of type str: give a list of names such as"),
     ],
 )
 async def test_options_that_cannot_be(tmp_path: Path, options: dict[str, str], message: str | None) -> None:
@@ -171,10 +186,73 @@ async def test_second_xsrf_cookie_is_another_servers(tmp_path: Path) -> None:
 )
 def test_whose_address_counts(told: str | None, counted: str) -> None:
     """Behind a proxy the address that it tells counts, with or without a port; else all its visitors are one."""
-    front = Front("/", None, lambda peer: peer is not None and peer.host.startswith("10."))
+    hosts = Hosts(log=logging.getLogger(__name__))
+    front = Front("/", None, lambda peer: peer is not None and peer.host.startswith("10."), hosts)
     headers = HTTPHeaders({"Host": "h", **({"X-Forwarded-For": told} if told else {})})
     peer = SimpleNamespace(context=SimpleNamespace(address=("10.0.0.1", 5)))
     request = HTTPServerRequest(
         start_line=RequestStartLine("GET", "/", "HTTP/1.1"), headers=headers, connection=cast(Any, peer)
     )
     assert front.address(request) == counted
+
+
+@pytest.mark.parametrize(
+    ("addresses", "host", "is_answered"),
+    [
+        (["127.0.0.1"], "localhost:8866", True),
+        (["127.0.0.1", "::1"], "[::1]:8866", True),
+        (["127.0.0.1"], "127.8.9.10", True),
+        (["127.0.0.1"], "LocalHost", True),
+        (["127.0.0.1"], "Dashboards.example.org:80", True),
+        (["127.0.0.1"], "rebound.example:8866", False),
+        (["::1"], "rebound.example", False),
+        (["127.0.0.1"], "localhost.rebound.example", False),
+        (["127.0.0.1"], "127.0.0.1.rebound.example", False),
+        (["127.0.0.1"], "192.168.1.5", False),
+        (["127.0.0.1"], "0.0.0.0:8866", False),
+        (["127.0.0.1"], "127.1", False),
+        (["127.0.0.1"], "[2001:db8::1]", False),
+        (["127.0.0.1"], "[::::]", False),
+        (["127.0.0.1", "10.0.0.7"], "rebound.example", True),
+        (["0.0.0.0"], "rebound.example", True),
+        (["::"], "rebound.example", True),
+        ([], "rebound.example", True),
+    ],
+)
+def test_names_of_this_machine(addresses: list[str], host: str, *, is_answered: bool) -> None:
+    """A server on loopback addresses answers to loopback addresses, to localhost and to the names that are listed."""
+    hosts = Hosts(["dashboards.example.org"], log=logging.getLogger(__name__))
+    hosts.listens(addresses)
+    assert hosts.answers_to(host) is is_answered
+
+
+@pytest.mark.parametrize(("allow", "addresses"), [(True, ["127.0.0.1"]), (False, ["0.0.0.0"]), (False, [])])
+def test_the_deployer_decides_about_names(*, allow: bool, addresses: list[str]) -> None:
+    """The option comes before the addresses."""
+    hosts = Hosts(allow_all=allow, log=logging.getLogger(__name__))
+    hosts.listens(addresses)
+    assert hosts.answers_to("rebound.example") is allow
+
+
+async def test_a_website_that_leads_here_reads_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A page, a file, a socket's handshake: each is refused under a strange name, and the page says what to do."""
+    write(tmp_path / "page.ipynb", "1")
+    (tmp_path / "logo.png").write_bytes(b"PNG")
+    app = create_app(local_hostnames=["friend.example"]).with_dynamic_directory(path="/", directory=tmp_path)
+    rebound = {"Host": "rebound.example:8866", "X-Forwarded-Host": "localhost"}
+    upgrade = {
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Origin": "http://rebound.example:8866",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }
+    channels = "/api/kernels/00000000-0000-0000-0000-000000000000/channels"
+    async with served(app.with_index()) as http:
+        for path, headers in (("/", {}), ("/page", {}), ("/logo.png", {}), ("/login", {}), (channels, upgrade)):
+            refused = await http.get(path, headers={**rebound, **headers})
+            assert refused.status_code == 403 and "local_hostnames" in refused.text, path
+            assert "rebound" not in refused.text and not refused.cookies
+        for host in ("localhost", "friend.example:80"):
+            assert (await http.get("/", headers={"Host": host})).status_code == 200
+    assert caplog.text.count("Refused a request for the host rebound.example:8866") == 1

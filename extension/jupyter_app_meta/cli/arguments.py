@@ -26,6 +26,7 @@ ALIASES = {
     "base-url": "Serve.base_url",
     "token": "Serve.token",
     "identity-provider": "Serve.identity_provider_class",
+    "local-hostnames": "Serve.local_hostnames",
     "warm": "Serve.warm",
     "files": "Serve.files",
     "template": "VoilaConfiguration.template",

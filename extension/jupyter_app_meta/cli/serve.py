@@ -36,7 +36,8 @@ from .traits import count, limit, seconds, switch, text
 
 SAME = (
     *("warm", "base_url", "idle_timeout", "connect_timeout", "files", "template_paths", "trust_xheaders"),
-    *("server_id", "public_url", "allow_origin", "allow_origin_pat", "frame_ancestors", "log_users"),
+    *("server_id", "public_url", "local_hostnames", "allow_remote_access", "allow_origin", "allow_origin_pat"),
+    *("frame_ancestors", "log_users"),
     *("max_pages", "max_pages_per_visitor", "max_pages_per_address", "max_connections", "quiet_timeout", "max_upload"),
 )
 """Options that ``create_app`` has by the same name."""
@@ -139,6 +140,18 @@ class Serve(Program):
         "The address of the start page as visitors see it, such as https://example.org/apps/. Set it if a proxy "
         "changes the Host and does not say so (X-Forwarded-Host is believed from AppMetaExtension.trusted_proxies)."
     )
+    local_hostnames = List(
+        Unicode(),
+        help="Names such as dashboards.example.org under which visitors reach this server, if it listens on a loopback "
+        "address and a proxy passes their Host on. It also answers to localhost, and to the host of public_url; all "
+        "other names get 403, as in jupyter_server.",
+    ).tag(config=True)
+    allow_remote_access = Bool(
+        None,
+        allow_none=True,
+        help="Answer to each name, even on a loopback address. A website that visitors of this machine's browser look "
+        "at can then reach the server. By default the address decides (ip).",
+    ).tag(config=True)
     allow_origin = text(
         "Another origin whose scripts may use pages, such as https://portal.example.org, as in jupyter_server."
     )
@@ -243,6 +256,8 @@ class Serve(Program):
         refuse_others(login=bool(self.token) or self._provider() is not None, user_header=bool(names))
         self.ip, self.port, self.base_url = service()
         self.port_retries = 0  # the Hub's proxy knows only this port
+        if self.allow_remote_access is None:
+            self.allow_remote_access = True  # the proxy passes each visitor's Host on, and the Hub logs visitors in
         self.identity_provider_class = identity_provider()
         self.trust_xheaders = True  # otherwise links of pages behind a proxy with TLS would be plain http
 

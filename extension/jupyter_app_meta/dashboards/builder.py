@@ -210,6 +210,8 @@ def create_app(
     template_paths: Sequence[str | Path] = (),
     trust_xheaders: bool = False,
     public_url: str = "",
+    local_hostnames: Sequence[str] = (),
+    allow_remote_access: bool | None = None,
     allow_origin: str = "",
     allow_origin_pat: str = "",
     frame_ancestors: str = "'self'",
@@ -237,7 +239,9 @@ def create_app(
 
     ``files`` are patterns, such as ``*.csv``, of further files beside notebooks that are served. ``template_paths`` are
     folders whose ``error.html``, ``login.html``, ``index.html`` and others take the place of the server's own pages.
-    ``public_url`` is the address that visitors see, if a proxy does not tell it. ``allow_origin`` (or, as a regular
+    ``public_url`` is the address that visitors see, if a proxy does not tell it. A server that listens on a loopback
+    address answers to localhost, to the host of ``public_url`` and to the names in ``local_hostnames``, or with
+    ``allow_remote_access`` to each name. ``allow_origin`` (or, as a regular
     expression, ``allow_origin_pat``) is another origin whose scripts may use pages. ``frame_ancestors`` are the sites
     that may show pages in a frame. ``metrics_token`` is what a client of ``/metrics`` must present; without it only
     this machine's clients may read them. Without ``log_users`` access lines do not name visitors. ``config`` is a

@@ -17,6 +17,8 @@ from ..paths import Route
 SECRETS = ("token", "cookie_secret", "metrics_token")
 """Options whose values are never shown."""
 
+_host = re.compile(r"[\w.-]+", re.ASCII)
+
 SHOWN = ("server_id",)
 """Options whose wrong values are shown, whatever they are."""
 
@@ -60,6 +62,10 @@ def _is_tag(given: object) -> bool:
     return isinstance(given, str) and re.fullmatch(r"([0-9a-z]{4})?", given) is not None
 
 
+def _are_hosts(given: object) -> bool:
+    return isinstance(given, list | tuple) and all(isinstance(each, str) and _host.fullmatch(each) for each in given)
+
+
 def _are_folders(given: object) -> bool:
     return isinstance(given, list | tuple) and all(_is_path(each) and os.path.isdir(each) for each in given)
 
@@ -97,6 +103,8 @@ EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "quiet_timeout": (lambda given: _is_time(given) or _is_count(given), "seconds, 0 or more"),
     "examples": (_are_parameters, "a list of dicts with the path's parameters, such as [{'customer_id': '1002'}]"),
+    "local_hostnames": (_are_hosts, "a list of names such as 'dashboards.example.org', without a port"),
+    "allow_remote_access": (lambda given: isinstance(given, bool | None), "True, False or None"),
     "files": (_are_patterns, "a list of patterns such as '*.csv'"),
     "template_paths": (_are_folders, "a list of folders that exist"),
     "max_upload": (_is_size, "a whole number of bytes, 1 or more"),

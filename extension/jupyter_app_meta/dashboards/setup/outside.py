@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ class Outside:
     cookie_secret_file: str | Path | None = None
     server_id: str = ""
     public_url: str = ""
+    local_hostnames: Sequence[str] = ()
+    allow_remote_access: bool | None = None
     allow_origin: str = ""
     allow_origin_pat: str = ""
     frame_ancestors: str = "'self'"
@@ -39,6 +42,10 @@ class Outside:
     def is_framed(self) -> bool:
         """Whether other sites may show our pages in a frame."""
         return any(source not in _OURS for source in self.ancestors)
+
+    def names(self, public: tuple[str, str] | None) -> list[str]:
+        """Return the names beside localhost to which a server answers; ``public`` is the address of ``public_url``."""
+        return [*self.local_hostnames, *([public[1]] if public else [])]
 
     def check(self, log: logging.Logger) -> None:
         """Raise DashboardError for options that contradict each other; warn about risky ones."""

@@ -35,6 +35,12 @@ def listen(application: Listening, port: int, ip: str, retries: int, log: loggin
     raise AssertionError("the last candidate listens or raises")
 
 
+def addresses(server: HTTPServer) -> list[str]:
+    """Return the addresses that a server listens on; a socket that is a file has none."""
+    names = [listening.getsockname() for listening in server._sockets.values()]
+    return [str(name[0]) for name in names if isinstance(name, tuple)]
+
+
 def taken(server: HTTPServer) -> int:
     """Return the port that a server listens on."""
     return int(next(iter(server._sockets.values())).getsockname()[1])

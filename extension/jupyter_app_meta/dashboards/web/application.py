@@ -31,7 +31,7 @@ from ..hub import service
 from ..living import Living
 from ..peers import Peers
 from ..services import Services
-from ..setup import managers
+from ..setup import managers, ports
 from ..site import Plan, Site
 from ..sources import Source
 from . import access, uploads
@@ -39,6 +39,7 @@ from .around import logins
 from .around.settings import server_templates
 from .around.settings import settings as of_pages
 from .arrivals.front import Front, public_address
+from .arrivals.hosts import Hosts
 from .arrivals.listener import Listener
 from .base import Handler, NotFoundHandler, RefusalHandler
 from .cookies import Cookies, cookies, secret_of
@@ -75,9 +76,9 @@ class Application(web.Application):
         self.services = site.services
         site.services.context.doors.see(face.provider, site.services.context.policy)
         self._living = Living(plan.lifespan, site.services.ambient)
-        self._front = Front(
-            plan.base_url, face.public, site.services.context.policy.trusts, plan.outside.trust_xheaders
-        )
+        self._hosts = face.hosts
+        trusts, trust_xheaders = site.services.context.policy.trusts, plan.outside.trust_xheaders
+        self._front = Front(plan.base_url, face.public, trusts, self._hosts, trust_xheaders)
         super().__init__(
             [
                 file_route(site),
@@ -106,6 +107,7 @@ class Application(web.Application):
         except OSError:
             server.stop()
             raise
+        self._hosts.listens(ports.addresses(server))
         IOLoop.current().add_callback(self.start)
         return server
 
@@ -152,6 +154,7 @@ class Face:
     provider: IdentityProvider
     cookies: Cookies
     public: tuple[str, str] | None
+    hosts: Hosts
     settings: Mapping[str, Any]
 
     @classmethod
@@ -161,7 +164,8 @@ class Face:
         provider = managers.provider(plan.identity_provider, plan.token, plan.config, plan.log)
         public, of_hub = public_address(outside.public_url, plan.base_url), service.settings(provider, outside)
         own = cookies(provider, plan.base_url, outside, secret_of(outside, peers.store, peers.secret_file, plan.log))
-        return cls(provider, own, public, {"xsrf_cookies": True, **outside.settings(), **of_hub})
+        hosts = Hosts(outside.names(public), allow_all=outside.allow_remote_access, log=plan.log)
+        return cls(provider, own, public, hosts, {"xsrf_cookies": True, **outside.settings(), **of_hub})
 
 
 def _own_settings(site: Site) -> dict[str, Any]:

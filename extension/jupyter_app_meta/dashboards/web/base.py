@@ -5,7 +5,9 @@ An error page says nothing but its status. No route returns a request's data.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Any
 
 from jupyter_server.base.handlers import JupyterHandler
@@ -99,8 +101,11 @@ class Handler(Mounted, JupyterHandler):
             self.set_header("Retry-After", str(refused.retry_after))
         await self.fail(refused.status)
 
-    async def fail(self, status: int, error_id: str = "") -> None:
-        """Answer with the deployer's own error page, or with ours, and the id under which the log says more."""
+    async def fail(self, status: int, error_id: str = "", words: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Answer with the deployer's own error page, or with ours, and the id under which the log says more.
+
+        ``words`` take the place of the usual heading and advice.
+        """
         on_error: OnError | None = self.settings["dashboard_on_error"]
         is_known = (
             getattr(self, "_jupyter_current_user", None) is not None
@@ -111,7 +116,7 @@ class Handler(Mounted, JupyterHandler):
         self.set_header("Cache-Control", "no-store")
         self.set_header("Content-Type", "text/html; charset=UTF-8")
         who = headers.who(self) if is_known and self.is_seen else {}
-        told = {"home": headers.home(self), **who}
+        told = {"home": headers.home(self), **who, **words}
         await self.finish(own if own is not None else errors.page(self, status, error_id, **told))
 
 
@@ -126,7 +131,7 @@ class RefusalHandler(Handler):
         """Answer at once."""
         if self._status == 503:
             self.set_header("Retry-After", "5")
-        await self.fail(self._status)
+        await self.fail(self._status, words=errors.FOREIGN if self._status == 403 else {})
 
 
 class NotFoundHandler(Handler):

@@ -24,6 +24,12 @@ ADVICE = {
 }
 """What an error page says to a visitor: a heading and a sentence. Other statuses have their own phrase."""
 
+FOREIGN = {
+    "heading": "This server is not known by that name",
+    "advice": "Open it at localhost instead. The people who run it can list the name in the option local_hostnames.",
+}
+"""What an error page says if the Host of a request is not one of the server's."""
+
 PASSING = frozenset({429, 500, 502, 503, 504})
 """The statuses after which the same request may succeed."""
 
@@ -41,5 +47,5 @@ def drawn(pages: Pages, status: int, base_url: str, **values: Any) -> str:
     except ValueError:
         phrase = "Error"
     heading, advice = ADVICE.get(status, (phrase, ""))
-    told = {"status": status, "phrase": phrase, "heading": heading, "advice": advice, "base_url": base_url}
-    return pages.page(f"{status}.html", "error.html", may_pass=status in PASSING, **told, **values)
+    told = {"status": status, "phrase": phrase, "heading": heading, "advice": advice, "base_url": base_url, **values}
+    return pages.page(f"{status}.html", "error.html", may_pass=status in PASSING, **told)

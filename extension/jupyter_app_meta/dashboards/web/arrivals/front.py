@@ -1,6 +1,7 @@
 """What happens to a request before any route sees it: it is checked, and gets the address that its visitor sees.
 
-1. A request that no route could read is refused here: its Host, Origin or path is invalid.
+1. A request that no route could read is refused here: its Host, Origin or path is invalid. So is one for a name that is
+   not the server's (``hosts``).
 2. The address that the visitor sees is ``public_url``, or else the address that one of ``trusted_proxies`` sends in
    X-Forwarded-Host, -Port, -Proto and -Prefix, or else that of the request itself. It is written into the request, so
    that all code that compares an Origin, makes a link or tells a notebook its URL uses the same address.
@@ -24,6 +25,7 @@ from ....errors import DashboardError
 from ....policy import proxies
 from ....server import capture
 from ..cookies import LOGIN
+from .hosts import Hosts
 
 _host = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?", re.ASCII)
 _control = re.compile(r"[\x00-\x1f\x7f]")
@@ -40,12 +42,15 @@ class Front:
     base_url: str
     public: tuple[str, str] | None
     is_proxy: Callable[[Address | None], bool]
+    hosts: Hosts
     trust_xheaders: bool = False
 
     def receive(self, request: HTTPServerRequest) -> int | None:
-        """Give the request the address that its visitor sees; return a status if the request cannot be read."""
+        """Give the request the address that its visitor sees; return a status if the request gets no further."""
         if not _is_readable(request):
             return 400
+        if not self.hosts.answers_to(request.host):
+            return 403
         if _control.search(unquote(request.path)):
             return 404
         _keep_first(request)
