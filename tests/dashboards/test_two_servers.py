@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -20,7 +21,7 @@ from databases import Server as Database
 from harness import NO_TLS, Server, Socket, Visitor, free_port
 from nginx import answers, nginx, program
 from playwright.sync_api import Browser, expect
-from stage import SLIDER, Opened, browse, move, serving_folder, write
+from stage import SLIDER, Opened, browse, eventually, move, serving_folder, write
 
 LINES = (Path(__file__).parents[2] / "docs" / "nginx" / "two_servers.conf").read_text("utf-8")
 TAGS = ("aaaa", "bbbb")
@@ -28,6 +29,7 @@ BACK = 5
 """Seconds within which an open page is loaded again from the other server, besides the time that any page takes."""
 
 KERNELS, ROUNDS = 4, 100
+SESSIONS, MINE = "api/app-meta/sessions", "api/app-meta/me/state"
 
 COUNTS = """from jupyter_app_meta import app_meta, session, visitor
 print(f"<{app_meta().user.username}|{visitor.state.add('visits')}|{session.state.add('loads')}>")"""
@@ -103,8 +105,8 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def serving(home: Path, tag: str, url: str) -> Iterator[Server]:
     """Run a server with this id, whose state is there."""
     write(home / "root" / "books" / "page.ipynb", COUNTS, TOGETHER, SLIDER, WATCHES)
-    options = (f"--Serve.server_id={tag}", f"--AppMetaExtension.state_url={url}")
-    with serving_folder(home, "books", *options) as server:
+    options = (f"--Serve.server_id={tag}", f"--AppMetaExtension.state_url={url}", "--AppMetaExtension.admins=root")
+    with serving_folder(home, "books", *options, "--identity-provider=providers.Guests") as server:
         yield server
 
 
@@ -178,6 +180,28 @@ def restart(database: Database) -> None:
             client.save()
     database.stop()
     database.start()
+
+
+@pytest.mark.parametrize("pair", [RedisServer], indirect=True)
+def test_a_page_is_listed_told_and_ended_from_the_other_server(pair: Pair) -> None:
+    """An administrator does it over HTTP; the visitor's state, erased on the other server, is gone on all."""
+    page = browse(pair.front.visitor(cookies={"person": "alice"}), "page")
+    assert counted(page) == ("alice", 1)
+    elsewhere = pair.servers[next(tag for tag in TAGS if not page.kernel_id.startswith(tag))]
+    root, alice = (elsewhere.visitor(cookies={"person": name, "_xsrf": "ab" * 16}) for name in ("root", "alice"))
+    [row] = root.get(SESSIONS, params={"user": "alice"}).json()
+    assert row["kernel_id"] == page.kernel_id and row["server"] == page.kernel_id[:4]
+    assert alice.get(SESSIONS).status_code == 403
+    ear, path = page.connect(), f"{SESSIONS}/{row['id']}"
+    assert root.call("POST", f"{path}/messages", {"name": "moved", "data": ["root"]}).status_code == 204
+    ear.until(lambda message: "alice got ['root']" in str(message["content"]))
+    assert root.call("DELETE", path).status_code == 204
+    with pytest.raises(ConnectionError, match="administrator"):
+        deque(iter(ear.receive, None), maxlen=0)
+    eventually(lambda: not root.get(SESSIONS, params={"user": "alice"}).json())
+    assert "visits" in page.visitor.get(MINE).text
+    assert alice.call("DELETE", MINE).status_code == 204 and not page.visitor.get(MINE).text
+    assert counted(browse(page.visitor, "page")) == ("alice", 1)
 
 
 @pytest.mark.parametrize("pair", [RedisServer, PostgresServer], indirect=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import unquote
 
@@ -16,6 +17,32 @@ class People(IdentityProvider):
         """Return the person of the cookie; None without one."""
         name = handler.get_cookie("person")
         return User(username=unquote(name), display_name=unquote(name).title()) if name else None
+
+
+class Guests(People):
+    """Believes the cookie ``person``, and admits visitors without one, whom jupyter_server gives a name by a cookie."""
+
+    auth_enabled = False
+
+    def get_user(self, handler: Any) -> Any:
+        """Return the person of the cookie, or a guest."""
+        return super().get_user(handler) or IdentityProvider._get_user(self, handler)
+
+    def values(self, user: Any) -> Mapping[str, Any]:
+        """Return the fields of a user."""
+        return asdict(user)
+
+    def assurance(self, user: Any) -> str:
+        """Vouch for people."""
+        return "none" if self._is_guest(user) else "provider"
+
+    def binding_key(self, user: Any) -> str:
+        """Tell guests and people apart."""
+        return f"{self.assurance(user)}:{user.username}"
+
+    @staticmethod
+    def _is_guest(user: Any) -> bool:
+        return str(user.display_name).startswith("Anonymous ")
 
 
 @dataclass
