@@ -2,100 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import FrozenInstanceError, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, NoReturn, Self, TypeVar
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 from starlette.datastructures import Address
 
-from .datastructures import URL, Confined, Cookies, Headers, QueryParams, missing
+from . import locales
+from .datastructures import URL, Confined, Cookies, Headers, QueryParams
 from .errors import NotAuthenticated
+from .records import NOTHING, Frozen, Record, freeze, sealed
 
 Mode = Literal["edit", "run", "test", "script"]
-
-NOTHING: Mapping[str, Any] = MappingProxyType({})
-
-REFUSED = frozenset(("pop", "popitem", "clear", "update", "setdefault"))
-"""The methods of a dict that a read-only dict refuses. Completion does not offer them."""
-
-Kind = TypeVar("Kind", bound="Record")
-
-
-class Frozen(dict[str, Any]):
-    """A read-only dict, ready for ``json.dumps``. ``dict(frozen)`` is a copy that can be changed."""
-
-    __slots__ = ()
-
-    _kind = "this mapping"
-
-    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise TypeError(f"{type(self).__name__} is read-only: take dict(value) for a copy that you can change.")
-
-    __setattr__ = __delattr__ = __setitem__ = __delitem__ = _refuse
-    pop = popitem = clear = update = setdefault = __ior__ = _refuse
-
-    def __missing__(self, name: object) -> NoReturn:
-        raise missing(self._kind, name, self)
-
-    def __dir__(self) -> list[str]:
-        return [name for name in super().__dir__() if name not in REFUSED]
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self
-
-    def __reduce__(self) -> tuple[type[Self], tuple[dict[str, Any]]]:
-        return type(self), (dict(self),)
-
-
-def freeze(value: Any) -> Any:
-    """Return a JSON value with read-only dicts and tuples in place of dicts and lists."""
-    if isinstance(value, Mapping):
-        return Frozen({key: freeze(item) for key, item in value.items()})
-    if isinstance(value, list | tuple):
-        return tuple(freeze(item) for item in value)
-    return value
-
-
-class Record(Confined, Mapping[str, Any]):
-    """A read-only mapping of the fields of a dataclass: ``record["name"]`` is ``record.name``."""
-
-    __slots__ = ()
-
-    _kind = ""
-
-    def keys(self) -> tuple[str, ...]:  # type: ignore[override]  # no view: the names never change
-        """The names of the fields."""
-        return tuple(item.name for item in fields(self))  # type: ignore[arg-type]  # mixed into dataclasses only
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in self.keys():
-            raise missing(self._kind, name, self.keys())
-        return getattr(self, name)
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """Return the field, or the default if there is no such field."""
-        return getattr(self, name) if name in self.keys() else default
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.keys())
-
-    def __len__(self) -> int:
-        return len(self.keys())
-
-    def _refuse(self, name: str, *value: Any) -> NoReturn:
-        remedy = "dataclasses.replace(value, ...) gives a changed one"
-        raise FrozenInstanceError(f"{type(self).__name__} is read-only, {name!r} cannot be set: {remedy}.")
-
-
-def _sealed(cls: type[Kind]) -> type[Kind]:
-    """Refuse to set an unknown name like a known one. In a slotted class, the method that Python generates fails."""
-    cls.__setattr__ = cls.__delattr__ = Record._refuse  # type: ignore[method-assign,assignment]  # it takes both
-    return cls
 
 
 class User(Frozen):
@@ -144,7 +64,7 @@ class User(Frozen):
     _repr_mimebundle_ = Confined._repr_mimebundle_
 
 
-@_sealed
+@sealed
 @dataclass(frozen=True, slots=True)
 class SessionInfo(Record):
     """Where the code runs. A field is None if it is not known."""
@@ -173,7 +93,7 @@ class Names(tuple[str, ...]):
         return any(name in (item, item.partition(".")[2]) for item in self)
 
 
-@_sealed
+@sealed
 @dataclass(frozen=True, slots=True, repr=False)
 class HTTPRequest(Record):
     """The HTTP request behind the running code, with the parts that the server's policy lets through.
@@ -206,6 +126,15 @@ class HTTPRequest(Record):
         object.__setattr__(self, "path_params", freeze(self.path_params))
         object.__setattr__(self, "meta", freeze(self.meta))
 
+    @property
+    def locale(self) -> str | None:
+        """The language that the visitor's browser prefers, such as ``de-CH``; None if it names none."""
+        return locales.preferred(self.headers.get("accept-language"))
+
+    def keys(self) -> tuple[str, ...]:  # type: ignore[override]  # as Record
+        """The names that ``[]`` takes: the fields, and ``locale``."""
+        return (*Record.keys(self), "locale")
+
     def __repr__(self) -> str:
         username = self.user["username"] if self.user else None
         return (
@@ -214,7 +143,7 @@ class HTTPRequest(Record):
         )
 
 
-@_sealed
+@sealed
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class AppMeta(Record):
     """A snapshot for the code that asked: which request caused it, and where it runs."""

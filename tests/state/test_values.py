@@ -23,7 +23,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jupyter_app_meta.errors import StateError, TooLarge, Unstorable
-from jupyter_app_meta.model import Frozen, User
+from jupyter_app_meta.model import User
+from jupyter_app_meta.records import Frozen
 from jupyter_app_meta.state.values import DEPTH, FrozenList, Limits, check_key, decode, encode, verify
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))

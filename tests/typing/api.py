@@ -47,6 +47,7 @@ def ask() -> str:
     assert_type(request.headers, Headers)
     assert_type(request.query_params, QueryParams)
     assert_type(request.url, URL)
+    assert_type(request.locale, str | None)
     assert_type(request.headers["accept-language"], str)
     assert_type(request.query_params.getlist("region"), list[str])
     return str(request.url)

@@ -17,8 +17,8 @@ from jupyter_server.auth.identity import IdentityProvider
 from jupyter_server.auth.identity import User as ServerUser
 from tornado import web
 
-from ..model import NOTHING
 from ..policy.names import Scopes
+from ..records import NOTHING
 from ..server.hooks import FAILED, TIME_LIMIT, call
 from .types import Scope, User_
 from .users import NAMES, SHOWN, Problem, Said, read

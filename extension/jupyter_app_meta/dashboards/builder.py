@@ -24,7 +24,7 @@ from voila.configuration import VoilaConfiguration
 
 from ..errors import DashboardError
 from ..lifespans import Lifespan
-from ..model import Frozen
+from ..records import Frozen
 from .files.beside import Rules
 from .hooks import Authorize, Meta, OnError
 from .load.limits import DEFAULT_LIMIT, PAGES, Limits

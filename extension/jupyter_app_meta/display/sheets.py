@@ -105,8 +105,9 @@ def masked(value: object) -> Any:
         case AppMeta():
             return {"mode": value.mode, "session": dict(value.session), "request": masked(value.request)}
         case HTTPRequest():
-            closed = {name: dict.fromkeys(value[name], MASK) for name in ("path_params", "meta")}
-            return {name: masked(value[name]) for name in value} | closed | {"client": value.client and MASK}
+            closed: dict[str, Any] = {name: dict.fromkeys(value[name], MASK) for name in ("path_params", "meta")}
+            closed |= {name: MASK if value[name] else None for name in ("client", "locale")}
+            return {name: masked(value[name]) for name in value} | closed
         case Headers() | Cookies() | QueryParams():
             return dict.fromkeys(value, MASK)
         case URL():

@@ -19,6 +19,7 @@ from urllib.parse import urlencode, urljoin
 
 from starlette.datastructures import Address
 
+from .. import locales
 from ..datastructures import URL, Cookies, Headers, QueryParams
 from ..model import AppMeta, HTTPRequest, Names, SessionInfo, User
 from . import context
@@ -53,6 +54,7 @@ def fake_request(
     truncated: Iterable[str] = (),
     state: Mapping[str, Any] | None = None,
     shared: Mapping[str, Any] | None = None,
+    locale: str | None = None,
 ) -> FakeRequest:
     """Return a fake: code in its ``with`` block, or in a function that it decorates, sees this request.
 
@@ -61,7 +63,8 @@ def fake_request(
     ``headers``, ``cookies`` and ``query`` are lists of pairs, or mappings in which a list stands for a repeated
     item. ``query`` may also be a string. ``meta`` is a mapping of JSON values, as on the server. ``url`` may be
     relative; ``query`` replaces its query. The ``mode`` is ``"test"``. ``client`` is the visitor's address, alone or
-    with its port. ``via``, ``redacted`` and ``truncated`` are what the server says about the request.
+    with its port. ``locale``, such as ``de-CH``, is the language that the visitor prefers. ``via``, ``redacted`` and
+    ``truncated`` are what the server says about the request.
 
     State is in memory, and is gone with the fake. ``session.state`` and ``visitor.state`` begin with the values of
     ``state``, and ``shared.state`` with those of ``shared``. Each call of a decorated function begins anew.
@@ -73,7 +76,7 @@ def fake_request(
         method="GET",
         url=address,
         base_url=URL(urljoin(str(address), "/")),
-        headers=Headers(_pairs("headers", headers or {})),
+        headers=_headers(headers, locale),
         query_params=params,
         path_params=path_params or {},
         cookies=Cookies(_pairs("cookies", cookies or {})),
@@ -147,6 +150,16 @@ def _address(url: str, query: Items | str | None) -> tuple[URL, QueryParams]:
         return address, QueryParams(address.query)
     params = QueryParams(_pairs("query", QueryParams(query.removeprefix("?")) if isinstance(query, str) else query))
     return URL(str(address.replace(query=urlencode(params.multi_items())))), params
+
+
+def _headers(given: Items | None, locale: str | None) -> Headers:
+    pairs = _pairs("headers", given or {})
+    if locale is None:
+        return Headers(pairs)
+    if not locales.is_tag(locale):
+        raise TypeError("locale must be a language such as 'de-CH'.")
+    others = [(name, value) for name, value in pairs if name.lower() != "accept-language"]
+    return Headers([*others, ("accept-language", locale)])
 
 
 def _pairs(option: str, given: Any) -> list[tuple[str, str]]:

@@ -31,7 +31,7 @@ OPTIONS = (JSON_OPTION, "--help")
 ALIASES = {"query": "query_params"}
 OF_THE_CODE = ("mode", "session")
 FIRST = ("user", "url", "headers", "cookies", "query", *OF_THE_CODE)
-ROOTS = (*FIRST, "request", *(item.name for item in fields(HTTPRequest) if item.name not in FIRST))
+ROOTS = (*FIRST, "request", *(item.name for item in fields(HTTPRequest) if item.name not in FIRST), "locale")
 EMPTY = HTTPRequest("GET", URL(""), URL(""), user=User())
 
 _typed = re.compile(r"(%%?)app_meta\s+((?:\S+\s+)*)(\S*)$")

@@ -18,7 +18,7 @@ from math import isfinite
 from typing import Any, NoReturn, Self, TypeAlias
 
 from ..errors import StateError, TooLarge, Unstorable
-from ..model import Frozen
+from ..records import Frozen
 
 # What is stored and what comes back. A recursive type would refuse a `list[int]`, because lists are invariant.
 Json: TypeAlias = Any
