@@ -12,7 +12,7 @@ from jupyter_app_meta.cli.check import _state, report
 from jupyter_app_meta.cli.checks.report import Status
 from jupyter_app_meta.server.app import AppMetaExtension
 from jupyter_app_meta.state.stores.open import open_store
-from jupyter_app_meta.state.stores.servers import Lease
+from jupyter_app_meta.state.stores.servers import Lease, Served
 
 pytestmark = pytest.mark.usefixtures("unpatched")
 
@@ -65,4 +65,22 @@ def test_the_id_among_servers_is_named(tmp_path: Path) -> None:
     lease.take()
     assert f" The id belongs to a server that runs now (process {os.getpid()} on " in row()
     lease.take()
+    store.close()
+
+
+def test_a_server_of_other_dashboards_that_shares_state_is_named(tmp_path: Path) -> None:
+    """While it runs: dashboards at the same path have the same state, because the option has no value."""
+    (tmp_path / "books").mkdir()
+    (tmp_path / "books" / "page.py").write_text("# %%\n1\n")
+    url = f"sqlite:///{tmp_path}/state.db"
+
+    def rows(*options: str) -> list[str]:
+        found = report(None, [f"--AppMetaExtension.state_url={url}", *options], str(tmp_path / "books")).rows
+        return [row.finding for row in found if row.subject == "state" and row.status is Status.RISK]
+
+    store = open_store(url)
+    Lease(store, "aaaa", Served.of("/", {"/page": "page", "/more": "more"})).take()
+    (said,) = rows()
+    assert f"(process {os.getpid()} on " in said and "the same state of /page." in said
+    assert rows("--AppMetaExtension.state_deployment=sales") == []
     store.close()

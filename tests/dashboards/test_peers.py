@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import stat
 from collections.abc import Iterator
 from http.cookies import SimpleCookie
@@ -80,6 +81,28 @@ async def test_servers_of_one_store_have_one_state_unless_they_are_named(page: P
         spaces.append(application.services.state.places.of_dashboard("/a", None).text)
         await ended(application)
     assert spaces[0] == spaces[1] != spaces[2] and "sales" in spaces[2]
+
+
+@pytest.mark.parametrize(
+    ("names", "is_told"), [(("a", "ab"), True), (("a", "a"), False), (("a", "b"), False), (("ab", "state"), False)]
+)
+async def test_servers_of_other_dashboards_are_told_that_they_share_state(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, names: tuple[str, str], is_told: bool
+) -> None:
+    """By the place and the process, unless the dashboards are the same or elsewhere, or the option is set."""
+    applications = []
+    for place, name in enumerate(names):
+        for notebook in name if name != "state" else "a":
+            write(tmp_path / str(place) / f"{notebook}.ipynb", "1")
+        config = {"AppMetaExtension": {"state_deployment": "sales"}} if name == "state" else {}
+        app = create_app(config=config).with_dynamic_directory(path="/", directory=tmp_path / str(place))
+        applications.append(app.build())
+    said = [record.message for record in caplog.records if "state_deployment" in record.message]
+    assert len(said) == is_told
+    if is_told:
+        assert f"(process {os.getpid()} on " in said[0] and "the same state of /a." in said[0]
+    for application in applications:
+        await ended(application)
 
 
 @pytest.mark.parametrize("kind", ["file", "redis"])

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from dataclasses import asdict
 
 import pytest
 from databases import empty_store
@@ -16,7 +17,17 @@ from jupyter_app_meta.errors import StateUnavailable
 from jupyter_app_meta.state.stores import secret, servers
 from jupyter_app_meta.state.stores.base import Store
 from jupyter_app_meta.state.stores.open import open_store
-from jupyter_app_meta.state.stores.servers import SERVERS, Lease, NameTaken, Process, alive
+from jupyter_app_meta.state.stores.servers import (
+    NO_DASHBOARDS,
+    SERVERS,
+    Lease,
+    NameTaken,
+    Process,
+    Served,
+    alive,
+    holder,
+    mixed,
+)
 
 DIES = (
     "import sys; from jupyter_app_meta.state.stores.open import open_store; "
@@ -82,6 +93,19 @@ def test_a_server_of_another_machine_is_believed_to_live(store: Store, name: str
     row(store, name, pid=2**22 + 1, began="1", **changes)
     with pytest.raises(NameTaken, match=f"process {2**22 + 1} on "):
         Lease(store, name).take()
+
+
+def test_a_server_of_other_dashboards_is_named_while_it_lives(store: Store, name: str) -> None:
+    """With a place whose state both have. A row of another release, or of a process that has ended, does not count."""
+    ours = Served.of(name, {"/a": "a", "/b": "b"})
+    theirs = asdict(Served.of(name, {"/b": "b", "/c": "c"}))
+    row(store, f"{name}1", served={"deployment": name, "another": 1}, newer=1)
+    row(store, f"{name}2", served=theirs, began="1")
+    assert mixed(store, ours) is None
+    row(store, f"{name}3", served=theirs)
+    assert mixed(store, ours) == ("/b", str(Process.own()))
+    assert mixed(store, ours, f"{name}3") is None and mixed(store, NO_DASHBOARDS) is None
+    assert holder(store, f"{name}1") == str(Process.own())
 
 
 def test_a_lease_that_has_lapsed_is_taken_again(store: Store, name: str, monkeypatch: pytest.MonkeyPatch) -> None:

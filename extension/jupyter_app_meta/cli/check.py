@@ -86,7 +86,7 @@ def _dashboard_rows(
         return
     from .checks import folders, notebooks
 
-    places = list(folders.rows(config, options, extension))
+    places = list(folders.rows(place, config, options, extension))
     yield from places
     if len(places) == 1 and places[0].status is Status.FAULT:  # there is no folder at all
         return

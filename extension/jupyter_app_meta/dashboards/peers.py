@@ -22,10 +22,16 @@ from ..server.live.board import Board
 from ..state import keeping
 from ..state.grants import derive_key
 from ..state.stores.base import Store
-from ..state.stores.servers import BEAT, DEAD, Lease, NameTaken
+from ..state.stores.servers import BEAT, DEAD, NO_DASHBOARDS, Lease, NameTaken, Served
 
 SWEEP = 300.0
 """Seconds between two looks whether stored state is to be swept, which one of the servers does once an hour."""
+
+
+MIXED = (
+    "state_deployment is not set, and a server of other dashboards ({1}) has the same store and base URL, so both have "
+    "the same state of {0}. Give each a state_deployment of its own. Servers of one deployment get the same one."
+)
 
 
 class Peers:
@@ -35,12 +41,19 @@ class Peers:
     ``secret_file`` is the server's own copy of the secret that is shared by the servers of the store.
     """
 
-    def __init__(self, store: Store | None, secret_file: Path | None, tag: str, log: logging.Logger) -> None:
+    def __init__(
+        self,
+        store: Store | None,
+        secret_file: Path | None,
+        tag: str,
+        log: logging.Logger,
+        served: Served = NO_DASHBOARDS,
+    ) -> None:
         self.store, self.secret_file, self.tag, self._log = store, secret_file, tag, log
         self.state: Kept | None = None
         self.board: Board | None = None
         self.name = tag or secrets.token_hex(6)
-        self._lease = Lease(store, self.name) if store else None
+        self._lease = Lease(store, self.name, served) if store else None
         self._problem = ""
 
     @property
@@ -49,15 +62,14 @@ class Peers:
         return self._problem
 
     @classmethod
-    def open(cls, extension: AppMetaExtension, tag: str) -> Peers:
-        """Open the store, and take the server's name in it.
+    def open(cls, extension: AppMetaExtension, tag: str, served: Served = NO_DASHBOARDS) -> Peers:
+        """Open the store, and take the server's name in it. Log if it mixes the state of other dashboards with ours.
 
         Raises DashboardError if another server has the name, PolicyError if the store must not be used.
         """
         url = stores.store_url(extension)
-        made = cls(
-            stores.opened(extension, extension.keep), stores.secret_file(url) if url else None, tag, extension.log
-        )
+        store, secret_file = stores.opened(extension, extension.keep), stores.secret_file(url) if url else None
+        made = cls(store, secret_file, tag, extension.log, served)
         try:
             made._take()
         except BaseException:
@@ -70,6 +82,8 @@ class Peers:
             return
         try:
             self._lease.take()
+            if mixed := self._lease.mixed():
+                self._log.warning("%s", MIXED.format(*mixed))
         except NameTaken as taken:
             raise DashboardError(_taken(self.name, taken.where)) from None
         except StateUnavailable as error:

@@ -8,7 +8,9 @@ from typing import Any
 from traitlets import TraitError
 
 from ...dashboards.builder import Builder
+from ...dashboards.peers import MIXED
 from ...dashboards.setup import runtime
+from ...dashboards.setup.served import served
 from ...dashboards.web import cookies
 from ...errors import AppMetaError, DashboardError
 from ...server.app import AppMetaExtension
@@ -18,8 +20,13 @@ from .notebooks import builder_of
 from .report import Row, Status
 
 
-def rows(config: str | None, options: list[str], extension: AppMetaExtension | None) -> Iterator[Row]:
-    """Yield where ``serve`` would keep sockets, keys and the secret of its cookies, or why it could not, and its id."""
+def rows(
+    place: str | None, config: str | None, options: list[str], extension: AppMetaExtension | None
+) -> Iterator[Row]:
+    """Yield where ``serve`` would keep sockets, keys and the secret of its cookies, or why it could not, and its id.
+
+    ``place`` is the notebook or folder that it would serve.
+    """
     try:
         folder = runtime.parent()
     except DashboardError as error:
@@ -28,8 +35,8 @@ def rows(config: str | None, options: list[str], extension: AppMetaExtension | N
     yield Row(Status.OK, "runtime folder", f"kernels' sockets and keys are kept in {folder} while the server runs.")
     with quiet():
         try:
-            builder = builder_of(folder, config, options)
-            found = [*_secret(builder.options), *_server(builder, extension)]
+            builder = builder_of(place or folder, config, options)
+            found = [*_secret(builder.options), *_server(builder, extension), *_mixed(builder, extension)]
         except (AppMetaError, TraitError, SystemExit):
             found = []  # another row says why ``serve`` refuses these options
     yield from found
@@ -50,3 +57,11 @@ def _server(builder: Builder, extension: AppMetaExtension | None) -> Iterator[Ro
         holder = telling.holder(extension, server_id) if extension else None
         rest = f" The id belongs to a server that runs now ({holder})." if holder else ""
         yield Row(Status.INFO, "server id", f"{server_id}: the ids of this server's kernels begin with it.{rest}")
+
+
+def _mixed(builder: Builder, extension: AppMetaExtension | None) -> Iterator[Row]:
+    """Yield a row if a server that runs now mixes the state of its dashboards with that of these."""
+    if extension is None:
+        return
+    if found := telling.mixed(extension, served(extension, builder.base_url, builder.mounts)):
+        yield Row(Status.RISK, "state", MIXED.format(*found))

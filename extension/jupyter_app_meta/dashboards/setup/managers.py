@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,11 +37,13 @@ from ..gateway.provisioner import behind
 from ..gateway.specs import GatewaySpecs
 from ..load.limits import Limits
 from ..load.occupancy import Occupancy
+from ..mounts import Mount
 from ..peers import Peers
 from ..runs.kept import Kernels
 from ..services import Options, Services, Tasks
 from ..visits import Visits
 from .runtime import LONGEST
+from .served import served
 
 ALLOWED = tuple(sorted(ACCEPTED["shell"]))
 """The types of messages that a visitor's browser may send to a kernel, on any channel."""
@@ -111,11 +113,11 @@ def services(
     )
 
 
-def peers(config: Config, tag: str, log: logging.Logger) -> Peers:
+def peers(config: Config, tag: str, log: logging.Logger, base_url: str, mounts: Iterable[Mount]) -> Peers:
     """Return the store that a server shares, with its name ``tag`` in it; raises what ``Peers.open`` does."""
     extension = AppMetaExtension(config=config, log=log)
     extension.refuse_unknown_options()
-    return Peers.open(extension, tag)
+    return Peers.open(extension, tag, served(extension, base_url, mounts))
 
 
 def _specs(options: Options, folder: Path, log: logging.Logger) -> KernelSpecManager:

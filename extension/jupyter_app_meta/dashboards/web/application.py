@@ -68,7 +68,7 @@ class Application(web.Application):
 
     def __init__(self, plan: Plan) -> None:
         with ExitStack() as undo:
-            peers = managers.peers(plan.config, plan.outside.server_id, plan.log)
+            peers = managers.peers(plan.config, plan.outside.server_id, plan.log, plan.base_url, plan.mounts)
             undo.callback(peers.close)
             face = Face.of(plan, peers)
             self.site = site = Site.open(plan, face.cookies.secret, realm_of(face.provider), peers)

@@ -49,8 +49,9 @@ class StateOptions(HasTraits):
     state_deployment = Unicode(
         help="What tells stored state of this server from that of other servers that use the same store. By default it "
         "is the base URL of a dashboard server, and the root folder of a server of notebooks. Two dashboard servers "
-        "with one store and one base URL share the state of dashboards at the same path. If they serve different "
-        "dashboards, give each a name of its own. Servers behind one address need the same name."
+        "with one store and one base URL share the state of dashboards at the same path, and are told so when they "
+        "start if they serve different dashboards: give each a name of its own. Servers behind one address need the "
+        "same name."
     ).tag(config=True)
     preferences = List(
         Unicode(),

@@ -34,6 +34,16 @@ def holder(extension: AppMetaExtension, server_id: str) -> str | None:
     return None
 
 
+def mixed(extension: AppMetaExtension, served: servers.Served) -> tuple[str, str] | None:
+    """Return a place of state, and which server of other dashboards has it as well; None if none has, or unknown."""
+    with suppress(StateError, PolicyError, RequirementMissing):
+        url = store_url(extension)
+        if url is not None and not is_new(url):
+            with closing(open_store(url)) as store:
+                return servers.mixed(store, served)
+    return None
+
+
 def is_new(url: str) -> bool:
     """Return whether this is a file of state that does not exist yet."""
     return url.startswith(FILE) and url != FILE and not Path(url.removeprefix(FILE)).expanduser().exists()

@@ -4,15 +4,18 @@
 2. A server that ends takes its row away. The row of a killed server lasts for 60 seconds, or until the next server of
    that name starts on the same machine, which sees that the process has ended.
 3. Time is the store's. A server whose store was away for longer takes its name again as soon as the store is back.
+4. A dashboard server's row says what it serves, so that a server of other dashboards notices that they share state.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
 import socket
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from ...errors import Conflict
@@ -20,6 +23,8 @@ from ..keys import Scope
 from .base import Entry, Store
 
 SERVERS = Scope("servers", "")
+PLACES = 50
+"""How many places of dashboards a row names."""
 
 BEAT, DEAD = 20.0, 60.0
 """Seconds between two renewals of a row, and seconds after which a server that did not renew its row is dead."""
@@ -34,6 +39,30 @@ class NameTaken(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Served:
+    """What a dashboard server serves under a name of state that its deployer did not choose."""
+
+    deployment: str = ""  #: empty if the deployer chose the name, or the server has no dashboards
+    digest: str = ""  #: equal for servers of the same dashboards
+    places: tuple[str, ...] = ()  #: some of the places under which dashboards keep state
+
+    @classmethod
+    def of(cls, deployment: str, dashboards: Mapping[str, str]) -> Served:
+        """Return what is served: the names of notebooks by the places of their state."""
+        digest = hashlib.sha256(json.dumps(sorted(dashboards.items())).encode()).hexdigest()[:32]
+        return cls(deployment, digest, tuple(sorted(dashboards)[:PLACES]))
+
+    def mixed_with(self, other: Served) -> str | None:
+        """Return a place whose state a server of other dashboards has as well; None if there is none."""
+        if not self.deployment or self.deployment != other.deployment or self.digest == other.digest:
+            return None
+        return min({*self.places} & {*other.places}, default=None)
+
+
+NO_DASHBOARDS = Served()
+
+
+@dataclass(frozen=True, slots=True)
 class Process:
     """A server's process. ``machine`` and ``began`` tell whether it still runs; they are empty if that is not known.
 
@@ -45,16 +74,21 @@ class Process:
     machine: str
     began: str
     server: str
+    served: Served = NO_DASHBOARDS
 
     @classmethod
-    def own(cls) -> Process:
+    def own(cls, served: Served = NO_DASHBOARDS) -> Process:
         """Return the running process, for one more server."""
-        return cls(socket.gethostname(), os.getpid(), _machine(), _began(os.getpid()), secrets.token_hex(8))
+        return cls(socket.gethostname(), os.getpid(), _machine(), _began(os.getpid()), secrets.token_hex(8), served)
 
     @classmethod
     def read(cls, text: str) -> Process:
-        """Return the process of a row's text."""
-        return cls(**json.loads(text))
+        """Return the process of a row's text, which may be another release's."""
+        found = json.loads(text)
+        told = found.pop("served", {})
+        served = Served(**{name: told[name] for name in _SERVED if name in told})
+        own = cls(**{name: found[name] for name in _PROCESS})
+        return replace(own, served=replace(served, places=tuple(served.places)))
 
     @property
     def text(self) -> str:
@@ -73,9 +107,9 @@ class Process:
 class Lease:
     """One server's name in a store. Its methods block, and raise StateUnavailable while the store is away."""
 
-    def __init__(self, store: Store, name: str) -> None:
-        self._store, self.name = store, name
-        self._text = Process.own().text
+    def __init__(self, store: Store, name: str, served: Served = NO_DASHBOARDS) -> None:
+        self._store, self.name, self._served = store, name, served
+        self._text = Process.own(served).text
         self._version = 0
 
     def take(self) -> None:
@@ -93,6 +127,10 @@ class Lease:
                 self._store.apply(SERVERS, {self.name: version}, {}, (self.name,), None)
             except Conflict:
                 return  # another server has taken it since
+
+    def mixed(self) -> tuple[str, str] | None:
+        """Return a place of state, and which process of other dashboards has it as well; None if none has."""
+        return mixed(self._store, self._served, self.name)
 
     def _put_over(self, found: Entry | None) -> None:
         """Take a name that is free again, that was a dead process's, or that is this server's without its knowledge."""
@@ -124,6 +162,18 @@ def holder(store: Store, name: str) -> str | None:
     return None if found is None else str(Process.read(found.text))
 
 
+def mixed(store: Store, served: Served, name: str = "") -> tuple[str, str] | None:
+    """Return a place of state, and which process of other dashboards has it as well; None if none has.
+
+    ``name`` is the server's own, whose row does not count.
+    """
+    rows = store.read(SERVERS.id, None) if served.deployment else {}
+    for process in (Process.read(entry.text) for other, entry in sorted(rows.items()) if other != name):
+        if (place := served.mixed_with(process.served)) is not None and not process.has_ended():
+            return place, str(process)
+    return None
+
+
 def _machine() -> str:
     """Return what tells apart the machines, their starts and the containers in which process ids mean something."""
     try:
@@ -139,3 +189,7 @@ def _began(pid: int) -> str:
     except (OSError, ValueError):
         return ""
     return "" if state in "ZX" else fields[18]
+
+
+_PROCESS = tuple(one.name for one in fields(Process) if one.name != "served")
+_SERVED = tuple(one.name for one in fields(Served))
