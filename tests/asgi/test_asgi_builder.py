@@ -48,6 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         write(folder / f"{name}.ipynb", "1")
     (folder / "script.py").write_text("# %%\nprint(1)\n")
     (folder / "logo.png").write_bytes(b"\x89PNG")
+    (folder / "numbers.csv").write_text("1")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JUPYTER_PATH", str(home / "data"))
         yield folder
@@ -113,6 +114,7 @@ def test_the_signatures_are_those_of_the_contract() -> None:
     defaults = {name: each.default for name, each in inspect.signature(create_asgi_app).parameters.items()}
     assert defaults == {
         **dict.fromkeys(("user", "host", "lifespan", "on_error", "meta", "cookie_secret", "config", "log")),
+        "files": (),
         "warm": 0,
         "max_age": 3600,
         "max_pages": 0,
@@ -295,8 +297,8 @@ async def test_the_list_has_addresses_that_are_not_redirected(folder: Path) -> N
 
 async def test_a_file_has_one_address(folder: Path) -> None:
     """A host's rule about the path of a file is not walked around by Voila's second address of it."""
-    async with hosted(directory(folder)) as browser:
-        assert (await browser.get("/dash/logo.png")).status_code == 200
+    async with hosted(directory(folder, files=["*.csv"])) as browser:
+        assert [(await browser.get(f"/dash/{name}")).status_code for name in ("logo.png", "numbers.csv")] == [200, 200]
         assert (await browser.get("/dash/voila/files/logo.png")).status_code == 404
 
 

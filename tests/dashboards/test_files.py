@@ -30,7 +30,7 @@ def by_name(user, request):
 def own_customer(user, request):
     return request.path_params["customer_id"] == user.username
 
-app = (create_app(identity_provider=People, files=["*.csv", "data/*.json"])
+app = (create_app(identity_provider=People, files=["*.csv", "data/*.json", "*.html", "*.xhtml"])
        .with_app(path="/alone/page", root="alone/page.ipynb", authorize=only_alice)
        .with_app(path="/customers/{customer_id}", root="customers/page.ipynb", authorize=own_customer)
        .with_dynamic_directory(path="/books", directory="books", validate=by_name)
@@ -81,6 +81,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         (books / name).write_text("1,2")
     (books / "code.py").write_text("1")
     (books / "drawn.svg").write_text(SVG)
+    (books / "report.html").write_text("<script>1</script>")
+    (books / "report.xhtml").write_text("<html xmlns='http://www.w3.org/1999/xhtml'><script>1</script></html>")
     picture(root / "outside.png")
     (books / "escape.png").symlink_to("../outside.png")
     (books / "away").symlink_to("..")
@@ -191,7 +193,15 @@ def test_headers_of_a_file(server: Server) -> None:
     assert (
         answer.headers["Cache-Control"] == "private, no-cache" and answer.headers["X-Content-Type-Options"] == "nosniff"
     )
-    assert answer.headers["Content-Security-Policy"].endswith("sandbox")
+    sandboxes = {
+        "drawn.svg": ("image/svg+xml", "frame-ancestors 'self'; sandbox"),
+        "report.html": ("text/html", "frame-ancestors 'self'; sandbox allow-scripts"),
+        "report.xhtml": ("application/xhtml+xml", "frame-ancestors 'self'; sandbox"),
+        "numbers.csv": ("text/csv", "frame-ancestors 'self'; sandbox"),
+    }
+    for name, told in sandboxes.items():
+        headers = visitor.http.head(f"books/{name}").headers
+        assert (headers["Content-Type"], headers["Content-Security-Policy"]) == told
     tag = {"If-None-Match": answer.headers["ETag"]}
     assert visitor.get("books/drawn.svg", headers=tag).status_code == 304
     (server.home / "root" / "books" / "drawn.svg").write_text(SVG + "<!-- other -->")
@@ -201,17 +211,39 @@ def test_headers_of_a_file(server: Server) -> None:
     assert visitor.http.post("books/numbers.csv").status_code in (403, 405)
 
 
+PRIVATE = ("people.toml", "people.toml.bak", "secret", "state.db", "state.db-backup", "token", "other.txt", "link.txt")
+
+
 def test_deployers_own_lists(tmp_path: Path) -> None:
-    """`file_allowlist`, `file_denylist` and `--files` say what is served."""
+    """`file_allowlist`, `file_denylist` and `--files` say what is served; the server's own files never are."""
     write(tmp_path / "root" / "page.ipynb", "1")
     for name in ("a.txt", "private.txt", "b.py", "c.csv"):
         (tmp_path / "root" / name).write_text("1")
-    config = {"VoilaConfiguration": {"file_allowlist": [r".*\.txt"], "file_denylist": ["private.*"]}}
-    app = f"app = create_app(config={config!r}, files=['*.py']).with_app(path='/', root='page.ipynb')"
+    own = tmp_path / "root" / "own"
+    own.mkdir()
+    (own / "people.toml").write_text("[alice]\n")
+    for name in ("people.toml.bak", "secret", "state.db-backup", "token", "readable.toml"):
+        (own / name).write_text("x" * 32)
+    (own / "other.txt").hardlink_to(own / "people.toml")
+    (own / "link.txt").symlink_to("people.toml")
+    config = {
+        "VoilaConfiguration": {"file_allowlist": [r".*\.txt"], "file_denylist": ["private.*"]},
+        "UsersIdentityProvider": {"file": str(own / "people.toml"), "login_required": False},
+        "AppMetaExtension": {"state_url": f"sqlite:///{own / 'state.db'}"},
+        "Serve": {"metrics_token_file": str(own / "token")},
+    }
+    options = f"config={config!r}, files=['*.py', 'own/*'], cookie_secret_file={str(own / 'secret')!r}"
+    app = f"""from jupyter_app_meta.providers import UsersIdentityProvider
+app = (create_app(identity_provider=UsersIdentityProvider, {options})
+       .with_app(path='/', root='page.ipynb'))"""
     with staging(tmp_path, app) as server:
-        assert [server.visitor().get(f"/{name}").status_code for name in ("a.txt", "private.txt", "b.py", "c.csv")] == [
-            *(200, 404, 200, 404)
-        ]
+
+        def answers(*names: str) -> list[int]:
+            return [server.visitor().get(name).status_code for name in names]
+
+        assert answers("a.txt", "private.txt", "b.py", "c.csv") == [200, 404, 200, 404]
+        assert (own / "state.db").is_file() and answers("own/readable.toml") == [200]
+        assert answers(*(f"own/{name}" for name in PRIVATE)) == [404] * len(PRIVATE)
         assert eventually(lambda: visit(server, None).response.status_code == 200)
 
 

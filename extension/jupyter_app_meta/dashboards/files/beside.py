@@ -5,7 +5,8 @@
    may see the page of one of them may have the file. The page of one notebook also has the files of folders below it,
    but not of a folder that another mount has an access rule for.
 3. These are never served, even if the rules name them: hidden files, files whose names begin with ``_``, notebooks
-   (those in text, too), configuration files, and the targets of links that lead outside.
+   (those in text, too), configuration files, files that an option names, such as that of users, and the targets of
+   links that lead outside.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from ...errors import DashboardError
 from ..paths import RESERVED, SUFFIX, Route, is_devious, is_plain, is_segment
 from ..settings import Settings
 from . import listing, texts
+from .private import NONE, Private
 
 VOILA = ("voila", "files")
 """The path under which Voila itself serves such files."""
@@ -67,9 +69,10 @@ class Rules:
     deny: tuple[re.Pattern[str], ...]
     named: tuple[re.Pattern[str], ...] = ()
     denies_named: bool = False
+    private: Private = NONE
 
     @classmethod
-    def of(cls, voila: VoilaConfiguration, patterns: Sequence[str]) -> Rules:
+    def of(cls, voila: VoilaConfiguration, patterns: Sequence[str], private: Private = NONE) -> Rules:
         """Return the rules of these options; raises DashboardError if one of them is not a regular expression.
 
         A deployer who names ``*.py`` means it: Voila's default deny-list does not apply to named files, but a deny-list
@@ -77,7 +80,7 @@ class Rules:
         """
         allow, deny = (_compiled(name, getattr(voila, name)) for name in ("file_allowlist", "file_denylist"))
         is_own = voila.file_denylist != VoilaConfiguration.class_traits()["file_denylist"].default()
-        return cls(allow, deny, tuple(map(_anywhere, patterns)), is_own)
+        return cls(allow, deny, tuple(map(_anywhere, patterns)), is_own, private)
 
     def let_through(self, path: str) -> bool:
         """Whether a file at this path, relative to the folder that is served, may be served."""
@@ -138,7 +141,8 @@ def locate(directory: Path, relative: str, rules: Rules) -> Path | None:
         inside = path.relative_to(root).as_posix()
     except (OSError, ValueError, RuntimeError):
         return None
-    return path if path.is_file() and rules.let_through(inside) and not _is_notebook(path) else None
+    is_served = path.is_file() and rules.let_through(inside) and not rules.private.have(path)
+    return path if is_served and not _is_notebook(path) else None
 
 
 def _is_notebook(path: Path) -> bool:

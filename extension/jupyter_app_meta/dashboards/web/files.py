@@ -13,11 +13,17 @@ from tornado.routing import Matcher, Rule
 from .. import admission
 from ..files import beside
 from ..files.beside import Found, Place, Rules
+from ..files.private import Private
 from ..site import Site
 from . import mounted
 from .base import Handler
 
 METHODS = ("GET", "HEAD")
+
+SANDBOX = "sandbox"
+SANDBOXES = {"text/html": "sandbox allow-scripts", "application/pdf": ""}
+"""What browsers must forbid a file that is opened by itself, or in a frame. Scripts of HTML run in an origin of their
+own, where they find no cookie and no page of this server. Browsers show no PDF in a sandbox."""
 
 ALIAS = f"/{'/'.join(beside.VOILA)}/"
 """A second address of each file, which a mounted server does not have: the host may have a rule for the first."""
@@ -28,7 +34,9 @@ def route(site: Site) -> Rule:
     taken = {source.route.path for source in site.sources if not source.is_folder}
     if site.plan.index:
         taken.add(site.plan.index.path)
-    rules = Rules.of(site.services.options.voila, site.plan.files)
+    plan, peers = site.plan, site.services.peers
+    private = Private.of(plan.config, plan.outside.cookie_secret_file, peers.secret_file)
+    rules = Rules.of(site.services.options.voila, plan.files, private)
     finder = _Finder(site.plan.base_url, tuple(site.sources), frozenset(taken), rules)
     return Rule(finder, FileHandler, {"finder": finder})
 
@@ -114,9 +122,8 @@ class FileHandler(Handler, web.StaticFileHandler):
         return 0
 
     def set_extra_headers(self, path: str) -> None:
-        """Forbid shared caches, and forbid the scripts of a picture that is opened by itself."""
+        """Forbid shared caches, and forbid scripts of the file to run as scripts of this server."""
         self.set_header("Cache-Control", "private, no-cache")
         self.set_header("X-Content-Type-Options", "nosniff")
-        if self.get_content_type() == "image/svg+xml":
-            policy = self._headers.get("Content-Security-Policy", "")
-            self.set_header("Content-Security-Policy", "; ".join(filter(None, (policy, "sandbox"))))
+        policy, own = self._headers.get("Content-Security-Policy", ""), SANDBOXES.get(self.get_content_type(), SANDBOX)
+        self.set_header("Content-Security-Policy", "; ".join(filter(None, (policy, own))))
