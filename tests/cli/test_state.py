@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,9 +17,9 @@ from jupyter_app_meta.state import keeping
 from jupyter_app_meta.state.keys import Identity, Scope, Space, scope_of
 from jupyter_app_meta.state.revoked import Revoked
 from jupyter_app_meta.state.sessions import Command, Session, Sessions
-from jupyter_app_meta.state.stores.base import Store
+from jupyter_app_meta.state.stores.base import Store, Where
 from jupyter_app_meta.state.stores.open import open_store
-from jupyter_app_meta.state.stores.servers import Lease
+from jupyter_app_meta.state.stores.servers import Lease, alive
 
 pytestmark = pytest.mark.usefixtures("unpatched")
 
@@ -189,3 +190,93 @@ def test_names_cannot_control_the_terminal(url: str, store: Store, capsys: pytes
     odd = Identity("hub", "hub", "user", "\x1b[2J")
     store.apply(scope_of("visitor", SALES, odd), {}, {"n": "1"}, (), None)
     assert run(url, "list") == 0 and "\x1b" not in capsys.readouterr().out
+
+
+def test_a_value_is_read_and_set(url: str, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """A dashboard's, or a person's on it. A new dashboard needs the name of its deployment."""
+    on_sales = ("--dashboard", "/sales")
+    assert run(url, "get", *on_sales, "votes") == 0 and run(url, "set", *on_sales, "votes=0", 'title="é"') == 0
+    assert run(url, "get", *on_sales, "title") == 0
+    assert capsys.readouterr().out == "3\nSet 'votes', 'title' of /sales.\n\"\\u00e9\"\n"
+    alice = ("--user", "hub:user:alice")
+    assert run(url, "set", *on_sales, *alice, "stars=[]") == 0 and run(url, "get", *on_sales, *alice, "stars") == 0
+    assert capsys.readouterr().out.endswith("[]\n")
+    assert store.read(scope_of("visitor", SALES, ALICE).id, None)["stars"].text == "[]"
+    assert store.read(scope_of("visitor", SALES, BOB).id, None)["stars"].text != "[]"
+    assert run(url, "set", "--dashboard", "/new", "n=1") == 1
+    assert run(url, "set", "--dashboard", "/new", "--deployment", "/", "n=1") == 0
+    assert store.read(scope_of("shared", Space.run("/", "/new"), None).id, None)["n"].text == "1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["set", "votes"], 2, "must be a key and its value"),
+        (["set", "votes=three"], 2, "a text has quotes"),
+        (["set", "votes=NaN"], 2, "JSON has no such number"),
+        (["set", "votes=1e999"], 2, "JSON has no such number"),
+        (["set", f"n={'[' * 60}{']' * 60}"], 2, "nested"),
+        (["set", f"{'k' * 300}=1"], 2, "state_limits['key']"),
+        (["set", "a=1", "b=2", "--AppMetaExtension.state_limits={'keys':2}"], 1, "state_limits['keys']"),
+        (["set", "--user", "hub:user:carol", "n=1"], 1, "after a visit"),
+        (["set", "--user", "carol", "n=1"], 2, "such as hub:user:alice"),
+        (["get", "none"], 1, "/sales has no 'none'"),
+    ],
+)
+def test_a_value_that_cannot_be_set_is_refused(
+    url: str, store: Store, capsys: pytest.CaptureFixture[str], arguments: list[str], status: int, said: str
+) -> None:
+    """By name, and nothing has changed."""
+    verb, *rest = arguments
+    assert run(url, verb, "--dashboard", "/sales", *rest) == status
+    assert said in capsys.readouterr().err
+    assert list(store.read(scope_of("shared", SALES, None).id, None)) == ["votes"]
+
+
+def test_a_value_of_several_deployments_is_not_guessed(
+    url: str, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The operator names the deployment that is meant."""
+    store.apply(scope_of("shared", Space.run("/team/", "/sales"), None), {}, {"votes": "9"}, (), None)
+    assert run(url, "set", "--dashboard", "/sales", "votes=0") == 2
+    assert "--deployment, one of /, /team/." in capsys.readouterr().err
+    assert run(url, "get", "--dashboard", "/sales", "--deployment", "/team/", "votes") == 0
+    assert capsys.readouterr().out == "9\n"
+
+
+def test_a_store_is_copied(url: str, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With what is left of each time, the servers' secret and revocations, and without what belongs to a server."""
+    shared = scope_of("shared", SALES, None)
+    store.apply(shared, {}, {"soon": "1"}, (), 1000)
+    store.apply(shared, {}, {str(number): "1" for number in range(1100)}, (), None)
+    Revoked(store).revoke(BOB)
+    Lease(store, "aaaa").take()
+    target = f"sqlite:///{tmp_path}/new/copy.db"
+    (tmp_path / "target").write_text(target)
+    assert run("off", "copy", url, str(tmp_path / "target")) == 0
+    assert capsys.readouterr().out == (
+        "Copied 1110 entries. Servers use the store: what they store from now on is not copied.\n"
+    )
+    copied = open_store(target)
+    kept = [(row.scope, row.key, row.text) for row in keeping.rows(copied)]
+    assert kept == [(row.scope, row.key, row.text) for row in keeping.rows(store)]
+    assert copied.read("", None) == {} and Revoked(copied).not_before(BOB) and not alive(copied)
+    assert copied.read(Scope("meta", "").id, None)["cookie_secret"].text == "hidden-7f3a"
+    [soon] = [row for row in copied.export(Where(scope=shared.id)) if row.key == "soon"]
+    assert soon.expires is not None and 0 < soon.expires - time.time() <= 1000
+    copied.close()
+    assert run("off", "copy", url, target) == 1
+    assert "has state already" in capsys.readouterr().err
+
+
+def test_a_copy_has_no_password_among_its_arguments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And names a file without a URL, or a store that there is not."""
+    for source, status, said in (
+        ("redis://:s3cret@localhost:1/0", 2, "write it into a file"),
+        (str(tmp_path / "none"), 1, "cannot be read"),
+        ("ftp://x", 1, "no store for"),
+        ("redis://localhost:1/0", 1, "cannot be used"),
+    ):
+        assert run("off", "copy", source, f"sqlite:///{tmp_path}/copy.db") == status
+        shown = capsys.readouterr()
+        assert said in shown.err and "s3cret" not in shown.err + shown.out

@@ -4,7 +4,7 @@
     jupyter app-meta run sales.ipynb --as alice       run a notebook as a visitor, without a server
     jupyter app-meta check                            what is forwarded, and what is wrong or risky
     jupyter app-meta passwd alice --users people.toml write a password for `serve --users people.toml`
-    jupyter app-meta state list                       whose state is stored; show, export, forget and sweep it
+    jupyter app-meta state list                       whose state is stored; show, set, forget and copy it
     jupyter app-meta sessions list                    which pages are open on all servers; end one, send to one
     jupyter app-meta kernelspec install --sys-prefix  register this environment's request-aware kernel
     jupyter app-meta kernelspec remove --sys-prefix   undo that

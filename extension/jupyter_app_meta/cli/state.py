@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import PolicyError, RequirementMissing, StateUnavailable
+from . import state_values
 from .options import Refused, plain
 
 if TYPE_CHECKING:
+    from ..server.app import AppMetaExtension
     from ..state.keeping import Whose
     from ..state.stores.base import Row, Store
 
@@ -25,7 +27,10 @@ ACTIONS = {
     "show": "show what is stored for a person or a dashboard",
     "export": "write what is stored for a person or a dashboard as JSON lines",
     "forget": "erase what is stored for a person or a dashboard, and end the person's pages",
+    "get": "print a value of a dashboard, or of a person on it",
+    "set": "set values of a dashboard, or of a person on it",
     "sweep": "erase what is over now",
+    "copy": "copy all that is in one store to another one, which is empty",
 }
 OPENS = (
     "The store is the one of the configuration that `jupyter server` would read. It takes the options of "
@@ -43,7 +48,7 @@ Item = TypeVar("Item")
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> dict[str, argparse.ArgumentParser]:
     """Add the commands, and return their parsers."""
-    family = commands.add_parser("state", help="list, show, export and erase stored state")
+    family = commands.add_parser("state", help="list, show, export, set, copy and erase stored state")
     actions = family.add_subparsers(dest="action", required=True, metavar=" | ".join(ACTIONS))
     leaves = {name: actions.add_parser(name, allow_abbrev=False, help=text) for name, text in ACTIONS.items()}
     for name, leaf in leaves.items():
@@ -57,42 +62,59 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> dict[s
             "--deployment", metavar="NAME", help="the state_deployment of the dashboard, where several have its path"
         )
     leaves["forget"].add_argument("--yes", action="store_true", help="do not ask")
+    state_values.add(leaves)
     return {f"state {name}": leaf for name, leaf in leaves.items()}
 
 
 def main(arguments: argparse.Namespace, options: list[str]) -> int:
     """Run a command on the store; ``options`` are those of ``jupyter server``. Raises Refused."""
-    run: Callable[[Store, argparse.Namespace], int] = _RUNS[arguments.action]
-    with opened(arguments.config, options) as store:
+    extension = configured(arguments.config, options)
+    if arguments.action == "copy":
+        return state_values.copy(arguments.source, arguments.target, extension.keep)
+    with opening(extension) as store:
         try:
-            return run(store, arguments)
+            if arguments.action == "set":
+                return state_values.put(store, arguments, extension.limits())
+            return _RUNS[arguments.action](store, arguments)
         except StateUnavailable as error:
             raise Refused(str(error), 1) from error
         except ValueError as error:  # a person who is not named fully
             raise Refused(str(error)) from error
 
 
-@contextmanager
-def opened(config: str | None, options: list[str]) -> Iterator[Store]:
-    """Open the store of the configuration, for as long as the block runs. Raises Refused if it cannot be used."""
+def configured(config: str | None, options: list[str]) -> AppMetaExtension:
+    """Return the options of the configuration; raises Refused if there are none."""
     try:
         from .checks import configuration
     except ImportError as error:
         raise Refused(f"jupyter_server 2.18 or newer is needed here: {error}.", 1) from error
+    found = configuration.read(config, options)
+    if found.extension is None:
+        raise Refused(" ".join(found.problems) or "the server half is not enabled: see `check`.", 1)
+    return found.extension
+
+
+@contextmanager
+def opened(config: str | None, options: list[str]) -> Iterator[Store]:
+    """Open the store of the configuration, for as long as the block runs. Raises Refused if it cannot be used."""
+    with opening(configured(config, options)) as store:
+        yield store
+
+
+@contextmanager
+def opening(extension: AppMetaExtension) -> Iterator[Store]:
+    """Open the store of these options, for as long as the block runs. Raises Refused if it cannot be used."""
     from ..server.stores import store_url
     from ..server.stores.telling import is_new
     from ..state.stores.open import open_store
 
-    configured = configuration.read(config, options)
-    if configured.extension is None:
-        raise Refused(" ".join(configured.problems) or "the server half is not enabled: see `check`.", 1)
     try:
-        url = store_url(configured.extension)
+        url = store_url(extension)
         if url is None:
             raise Refused("state is not kept: AppMetaExtension.state_url is 'off'.", 1)
         if is_new(url):
             raise Refused(f"there is no state yet: {url} does not exist.", 1)
-        store = open_store(url, configured.extension.keep)
+        store = open_store(url, extension.keep)
     except (PolicyError, RequirementMissing) as error:
         raise Refused(str(error), 1) from error
     try:
@@ -163,7 +185,14 @@ def _sweep(store: Store, arguments: argparse.Namespace) -> int:
     return 0
 
 
-_RUNS: dict[str, Any] = {"list": _list, "show": _show, "export": _export, "forget": _forget, "sweep": _sweep}
+_RUNS: Mapping[str, Callable[[Store, argparse.Namespace], int]] = {
+    "list": _list,
+    "show": _show,
+    "export": _export,
+    "forget": _forget,
+    "get": state_values.get,
+    "sweep": _sweep,
+}
 
 
 def _rows(store: Store, arguments: argparse.Namespace) -> Iterator[Row]:

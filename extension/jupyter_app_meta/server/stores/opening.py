@@ -33,7 +33,7 @@ def store_url(extension: AppMetaExtension) -> str | None:
     if extension.state_url_file:
         if url:
             raise PolicyError("state_url_file", "it cannot be combined with state_url: set only one.")
-        url = _content(Path(extension.state_url_file))
+        url = content(Path(extension.state_url_file))
     if url == OFF:
         return None
     return url or f"{FILE}{_folder() / 'state.db'}"
@@ -79,7 +79,8 @@ def ask(store: Store) -> tuple[str, ...]:
         return (f"{error} Pages work without their state until it can be used.",)
 
 
-def _content(file: Path) -> str:
+def content(file: Path) -> str:
+    """Return the URL that a file has; raises PolicyError if it has none."""
     try:
         found = file.read_text("utf-8").strip()
     except (OSError, ValueError) as error:

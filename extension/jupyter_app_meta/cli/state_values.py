@@ -1,0 +1,139 @@
+"""``jupyter app-meta state get | set | copy``: single values for operators, and whole stores.
+
+1. A value is JSON. What is set obeys the limits of the configuration, and the code that watches it is told.
+2. Without ``--user`` a value is the dashboard's own, that of ``shared.state``; with it, the person's ``visitor.state``.
+3. A URL with a password is read from a file, because every account can read the arguments of a command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from ..errors import PolicyError, RequirementMissing, StateUnavailable, TooLarge, Unstorable
+from .options import Refused, plain
+
+if TYPE_CHECKING:
+    from ..state.keys import Scope
+    from ..state.stores.base import Keep, Store
+    from ..state.values import Limits
+
+
+def add(leaves: dict[str, argparse.ArgumentParser]) -> None:
+    """Add the arguments of these commands to their parsers."""
+    for name in ("get", "set"):
+        leaf = leaves[name]
+        leaf.add_argument("--dashboard", metavar="PATH", required=True, help="its path, or the name of its state")
+        leaf.add_argument("--user", metavar="PERSON", help="this person's value, such as hub:user:alice")
+        leaf.add_argument("--deployment", metavar="NAME", help="its state_deployment, where several have its path")
+    leaves["get"].add_argument("key", help="the key whose value is printed as JSON")
+    leaves["set"].add_argument("values", metavar="KEY=JSON", nargs="+", help="such as votes=0 or title='\"Sales\"'")
+    leaves["copy"].add_argument("source", metavar="FROM", help="the URL of a store, or a file that has it")
+    leaves["copy"].add_argument("target", metavar="TO", help="the URL of an empty store, or a file that has it")
+
+
+def get(store: Store, arguments: argparse.Namespace) -> int:
+    """Print a value."""
+    scope = _scope(store, arguments)
+    entry = store.read(scope.id, (arguments.key,)).get(arguments.key) if scope else None
+    if entry is None:
+        raise Refused(f"{plain(arguments.dashboard)} has no {arguments.key!r}.", 1)
+    print(entry.text)
+    return 0
+
+
+def put(store: Store, arguments: argparse.Namespace, limits: Limits) -> int:
+    """Set values, all or none."""
+    puts = dict(_pair(text, limits) for text in arguments.values)
+    scope = _scope(store, arguments) or _new_scope(arguments)
+    try:
+        store.apply(scope, {}, puts, (), None, limits=limits)
+    except TooLarge as error:
+        raise Refused(str(error), 1) from error
+    print(f"Set {', '.join(map(repr, puts))} of {plain(arguments.dashboard)}.")
+    return 0
+
+
+def _pair(text: str, limits: Limits) -> tuple[str, str]:
+    from ..state import values
+
+    key, equals, written = text.partition("=")
+    if not key or not equals:
+        raise Refused(f"{plain(text)} must be a key and its value, such as votes=0.")
+    try:
+        value = values.encode(json.loads(written))
+        values.check_key(key)
+        limits.check(key, value)
+    except (Unstorable, TooLarge) as error:
+        raise Refused(str(error)) from error
+    except (ValueError, RecursionError) as error:
+        raise Refused(f"the value of {key!r} is not JSON: a text has quotes, such as {key}='\"hello\"'.") from error
+    return key, value
+
+
+def _scope(store: Store, arguments: argparse.Namespace) -> Scope | None:
+    """Return where the values are; None if nothing is stored there. Raises Refused if several places could be meant."""
+    from ..state import keeping
+    from ..state.keys import Space
+
+    whose = keeping.Whose(arguments.user, arguments.dashboard, arguments.deployment)
+    audience = "visitor" if arguments.user else "shared"
+    found = {row.scope for row in keeping.rows(store, whose) if row.scope.audience == audience}
+    if len(found) > 1:
+        named = ", ".join(plain(name) for name in sorted({Space.read(scope.space).deployment for scope in found}))
+        raise Refused(f"{plain(arguments.dashboard)} is in several deployments: add --deployment, one of {named}.")
+    return next(iter(found), None)
+
+
+def _new_scope(arguments: argparse.Namespace) -> Scope:
+    """Return where the first value of a dashboard is put."""
+    from ..state.keys import Space, scope_of
+
+    place = arguments.dashboard
+    if arguments.user or not arguments.deployment:
+        remedy = "a person has state after a visit" if arguments.user else "add --deployment, which is its base URL"
+        raise Refused(f"nothing is stored there yet: {remedy}.", 1)
+    return scope_of("shared", Space(arguments.deployment, "run", place), None)
+
+
+def copy(source: str, target: str, keep: Keep) -> int:
+    """Copy all that is in a store to an empty one."""
+    from ..state.copying import NotEmpty
+    from ..state.copying import copy as copied
+    from ..state.stores.servers import alive
+
+    with closing(_opened(source, keep)) as old, closing(_opened(target, keep)) as new:
+        try:
+            old.check()
+            new.check()
+            count = max(copied(old, new, time.time()), default=0)
+            rest = " Servers use the store: what they store from now on is not copied." if alive(old) else ""
+        except (NotEmpty, PolicyError, StateUnavailable) as error:
+            raise Refused(str(error), 1) from error
+    print(f"Copied {count} entries.{rest}")
+    return 0
+
+
+def _opened(place: str, keep: Keep) -> Store:
+    from ..state.stores.open import open_store
+
+    try:
+        return open_store(_url(place), keep)
+    except (PolicyError, RequirementMissing) as error:
+        raise Refused(str(error), 1) from error
+
+
+def _url(place: str) -> str:
+    """Return the URL of a store, or the one in a file. Raises Refused for a password among the arguments."""
+    from ..server.stores.opening import content
+
+    if "://" not in place:
+        return content(Path(place))
+    if urlsplit(place).password:
+        raise Refused("a URL with a password is visible to all accounts: write it into a file, and name the file.")
+    return place
