@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 
-from ..errors import AppMetaError
 from .keys import AUDIENCES, Scope
 from .revoked import REVOKED
 from .stores.base import Row, Store, Where
@@ -21,7 +20,7 @@ AT_ONCE = 500
 """How many entries are written at a time."""
 
 
-class NotEmpty(AppMetaError):
+class NotEmpty(Exception):
     """The store to which something is to be copied has state already."""
 
 
