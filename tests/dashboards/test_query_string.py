@@ -6,9 +6,12 @@ import re
 from collections.abc import Iterator
 from html import unescape
 
+import nbformat
 import pytest
 from harness import Server
 from stage import Opened, eventually, move, staging, visit, write
+
+from jupyter_app_meta.dashboards.files.imports import advice
 
 READ = """import json, os, subprocess, sys
 from voila.utils import get_query_string
@@ -76,3 +79,25 @@ def test_query_is_where_voila_has_it(server: Server, path: str) -> None:
         assert move(page.connect(), page, 3).replace("+", "%20") == f"{query}|3"
         assert "CANARY" not in text
         page.close()
+    warned = f"{path} (page.ipynb) imports voila.utils. It works"
+    assert server.log.count(warned) == 1 and "read app_meta().request.query_params in place of" in server.log
+
+
+@pytest.mark.parametrize(
+    ("source", "is_one"),
+    [
+        ("from voila.utils import get_query_string", True),
+        ("import os\nif os.name:\n    from voila.utils import (\n        wait_for_request)", True),
+        ("import json, voila.utils as u", True),
+        ("from voila import app, utils", True),
+        ("from voila import (utils)", True),
+        ("# from voila.utils import get_query_string", False),
+        ("import voila\nimport voila.utilsx", False),
+        ("from my_voila.utils import x", False),
+        ("from voila import utility", False),
+    ],
+)
+def test_imports_of_voila_are_found(source: str, *, is_one: bool) -> None:
+    """Each form of the import in a code cell counts; text and other modules do not."""
+    cells = [nbformat.v4.new_markdown_cell("from voila.utils import x"), nbformat.v4.new_code_cell(source)]
+    assert bool(advice(nbformat.v4.new_notebook(cells=cells))) is is_one

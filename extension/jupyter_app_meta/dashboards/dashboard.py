@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import DashboardError
+from .files import imports
 from .runs import notebook
 from .runs.notebook import Blueprint
 from .runs.pool import Pool
@@ -25,6 +26,7 @@ class Dashboard:
         self.settings = settings
         self._services = services
         self._space = services.state.places.of_dashboard(place, settings.state) if services.state else None
+        self._place, self._has_advised = place, False
         self._blueprint: Blueprint | None = None
         self._reading = asyncio.Lock()
         self._pool: Pool | None = None
@@ -66,7 +68,13 @@ class Dashboard:
                 raise DashboardError(f"The notebook {self.notebook.name} does not exist any more.")
             if self._blueprint is None or self._blueprint.version != version:
                 self._blueprint = await notebook.read(self._services, self.notebook, version)
+                self._advise(self._blueprint)
             return self._blueprint
+
+    def _advise(self, blueprint: Blueprint) -> None:
+        if not self._has_advised and (advice := imports.advice(blueprint.notebook)):
+            self._has_advised = True
+            self._services.log.warning("%s (%s) %s", self._place, blueprint.file, advice)
 
     def _is_current(self, run: Run) -> bool:
         return run.blueprint.version == notebook.version(self.notebook)
