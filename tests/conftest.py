@@ -48,6 +48,7 @@ with suppress(ModuleNotFoundError):  # the wheel's environment has none, and no 
     hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is not a fault of ours
     hypothesis.settings.load_profile("untimed")
 
+LIMIT = pytest.StashKey[object]()
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 
@@ -80,6 +81,31 @@ def _compile(package: str) -> None:
     spec = find_spec(package)
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         compileall.compile_dir(folder, quiet=2)
+
+
+@pytest.hookimpl(wrapper=True, optionalhook=True)
+def pytest_timeout_set_timer(item: pytest.Item, settings: object) -> Generator[None, bool, bool]:
+    """Keep a test's time limit for its clean-up."""
+    item.stash[LIMIT] = settings
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
+    """Give the clean-up a time limit of its own.
+
+    pytest-timeout ends its timer at the first failure. The clean-up of a failed test would hold up the whole run if it
+    hangs, as a browser's can whose loop was interrupted.
+    """
+    if LIMIT in item.stash:
+        item.config.hook.pytest_timeout_set_timer(item=item, settings=item.stash[LIMIT])
+    return (yield)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """In CI, print a failure when it happens: a run that is ended from outside prints no summary."""
+    if report.failed and os.environ.get("CI") == "true" and "PYTEST_XDIST_WORKER" not in os.environ:
+        print(f"\n{report.nodeid} failed in {report.when}:\n{report.longreprtext}", file=sys.__stderr__, flush=True)
 
 
 @pytest.hookimpl(wrapper=True)

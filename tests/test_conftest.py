@@ -55,6 +55,35 @@ def test_skips_pass_elsewhere(tmp_path: Path) -> None:
     assert {name: end for name, (end, _) in ends.items()} == dict.fromkeys(SKIPS, "skipped")
 
 
+HANGS = """
+import time, pytest
+
+@pytest.fixture
+def stuck():
+    yield
+    while True:
+        time.sleep(1)
+
+@pytest.mark.timeout(1)
+def test_stuck(stuck):
+    time.sleep(60)
+"""
+
+
+def test_what_hangs_after_its_time_limit_fails_alone(tmp_path: Path) -> None:
+    """A test whose clean-up hangs after its time limit is interrupted again and reported; the next tests run."""
+    shutil.copy(Path(__file__).with_name("conftest.py"), tmp_path)
+    (tmp_path / "test_hangs.py").write_text(HANGS)
+    (tmp_path / "test_other.py").write_text("def test(): pass")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)]
+    ran = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "CI": "true"}, capture_output=True, text=True, check=False
+    )
+    assert "1 failed, 1 passed, 1 error" in ran.stdout.splitlines()[-1]
+    assert "test_stuck failed in call" in ran.stderr
+    assert "test_stuck failed in teardown" in ran.stderr
+
+
 def test_personal_settings_are_kept_out(tmp_path: Path) -> None:
     """The tests see no Jupyter folder, token or Hub of the developer who runs them."""
     for variable in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
