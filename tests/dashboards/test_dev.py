@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from harness import Server
+from playwright.sync_api import Browser, expect
 from stage import WHO, Opened, browse, served, serving_folder, write
 
 from jupyter_app_meta.cli.serve import Serve
 from jupyter_app_meta.dashboards import DashboardError, create_app
+from jupyter_app_meta.providers import made_up
 from jupyter_app_meta.providers.made_up import MadeUpIdentityProvider
 
-GROUPS = f"{WHO}; print(m.user.groups, m.user.is_authenticated)"
+GROUPS = f"{WHO}; print(m.user.groups, m.user.is_authenticated, m.request.headers.get('accept-language'))"
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +39,9 @@ def server(home: Path) -> Iterator[Server]:
         yield server
 
 
-def look(server: Server, user: str = "", *groups: str, **query: str) -> Opened:
+def look(server: Server, user: str = "", *groups: str, header: str = "", **query: str) -> Opened:
     """Open the page as the bar does."""
-    told = quote(json.dumps({"user": user, "groups": groups}))
+    told = quote(json.dumps({"user": user, "groups": groups, "header": header}))
     return browse(server.visitor(cookies={"app-meta-look-as": told} if user else {}), "page", **query)
 
 
@@ -114,3 +117,39 @@ def test_voilas_short_forms(tmp_path: Path) -> None:
     found = app.builder().config.VoilaConfiguration
     assert (found.theme, found.template, found.show_tracebacks) == ("dark", "lab", True)
     assert str(found.strip_sources) == "False"
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        ("Accept-Language: de", ("Accept-Language", "de")),
+        ("x-tenant:  a: b ", ("x-tenant", "a: b")),
+        ("x-empty:", ("x-empty", "")),
+        *((text, None) for text in ("", "no colon", ": value", "a b: c", "x: ä", "x: a\r\ny: b", "x: " + "a" * 256)),
+        *((f"{name}: 1", None) for name in ("host", "Cookie", "SEC-FETCH-DEST", "content-length", "x-xsrftoken")),
+        (5, None),
+    ],
+)
+def test_a_made_up_header(told: object, kept: tuple[str, str] | None) -> None:
+    """A header has a name and a value, and is none that the server itself needs."""
+    assert made_up._header_in({"header": told}) == kept
+
+
+def test_the_bar_looks_as_somebody_else(server: Server, browser: Browser) -> None:
+    """What the author writes into the bar is who the next page sees. The first page is the bar alone."""
+    found = re.search(r'<div id="app-meta-dev".*</div>', look(server).response.text, re.DOTALL)
+    assert found
+    context = browser.new_context()
+    context.set_default_timeout(60_000)
+    page, address = context.new_page(), f"{server.url}page"
+    page.route(address, lambda route: route.fulfill(body=found[0], content_type="text/html"), times=1)
+    page.goto(address)
+    fields = {"Look as": "alice", "Query": "region=emea", "Header": "accept-language: tlh"}
+    for label, value in fields.items():
+        page.get_by_label(label).fill(value)
+    page.get_by_label("Look as").dispatch_event("change")
+    page.get_by_role("button", name="Look").click()
+    expect(page.get_by_text("('editors',) True tlh")).to_be_visible()
+    assert page.url == f"{address}?region=emea"
+    assert {label: page.get_by_label(label).input_value() for label in fields} == fields
+    context.close()

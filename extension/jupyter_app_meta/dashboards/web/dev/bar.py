@@ -1,9 +1,10 @@
-"""The bar below a page of ``serve --dev``, in which the author chooses user, groups and query, and its script."""
+"""The bar below a page of ``serve --dev``: the author chooses user, groups, query and a header. And its script."""
 
 from __future__ import annotations
 
 import json
 
+from ....providers import made_up
 from ....providers.made_up import COOKIE, MadeUpIdentityProvider
 from ..base import Handler
 
@@ -26,6 +27,7 @@ def html(handler: Handler, kernel_id: str) -> str:
         user=known.username if known else "",
         groups=", ".join(known.groups) if known else "",
         query=handler.request.query,
+        header=made_up.header(handler),
         people=list(provider.people),
         told=json.dumps(told).replace("<", "\\u003c"),
     )
