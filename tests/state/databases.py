@@ -17,7 +17,17 @@ from typing import Any
 import pytest
 
 from jupyter_app_meta.errors import StateUnavailable
+from jupyter_app_meta.state.stores.base import Keep, Store, for_ever
 from jupyter_app_meta.state.stores.open import open_store
+
+ENCRYPTED, KEYS = "encrypted+", (b"1" * 32, b"2" * 32)
+"""How a URL begins whose store is to be encrypted, and with which keys."""
+
+
+def open_any(url: str, keep: Keep = for_ever) -> Store:
+    """Open the store of a URL that `empty_store` yields."""
+    keys = KEYS if url.startswith(ENCRYPTED) else ()
+    return open_store(url.removeprefix(ENCRYPTED), keep, keys)
 
 
 class Server(ABC):
@@ -131,6 +141,8 @@ def running(kind: type[Server]) -> Iterator[Server]:
 def empty_store(kind: str, folder: Path) -> Iterator[str]:
     """Yield the URL of a store of one kind, with its server where it needs one."""
     match kind:
+        case "encrypted":
+            yield f"{ENCRYPTED}sqlite:///{folder}/own/state.db"
         case "sqlite":
             yield f"sqlite:///{folder}/own/state.db"
         case "sqlalchemy":

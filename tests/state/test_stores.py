@@ -12,7 +12,7 @@ from pathlib import Path
 from queue import Queue
 
 import pytest
-from databases import empty_store
+from databases import empty_store, open_any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from texts import KEYS, VALUES, put, texts, until
@@ -20,13 +20,12 @@ from texts import KEYS, VALUES, put, texts, until
 from jupyter_app_meta.errors import Conflict
 from jupyter_app_meta.state.keys import Scope
 from jupyter_app_meta.state.stores.base import Notice, Store, Where
-from jupyter_app_meta.state.stores.open import open_store
 
 ROUNDS = 15
 WRITER = Path(__file__).with_name("writer.py")
 
 
-@pytest.fixture(scope="module", params=["sqlite", "sqlalchemy", "postgresql", "redis"])
+@pytest.fixture(scope="module", params=["sqlite", "encrypted", "sqlalchemy", "postgresql", "redis"])
 def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a store that is empty."""
     with empty_store(request.param, tmp_path_factory.mktemp("stores")) as url:
@@ -41,7 +40,7 @@ def keep(scope: Scope) -> float | None:
 @pytest.fixture(scope="module")
 def store(url: str) -> Iterator[Store]:
     """A store object of this server."""
-    opened = open_store(url, keep)
+    opened = open_any(url, keep)
     yield opened
     opened.close()
 
@@ -49,7 +48,7 @@ def store(url: str) -> Iterator[Store]:
 @pytest.fixture(scope="module")
 def other(url: str) -> Iterator[Store]:
     """A store object of another server."""
-    opened = open_store(url, keep)
+    opened = open_any(url, keep)
     yield opened
     opened.close()
 
@@ -285,7 +284,7 @@ def test_two_processes_of_two_threads_count_exactly(store: Store, url: str, scop
 def test_a_second_server_finds_the_schema(url: str, store: Store) -> None:
     """And a store that is closed can be closed again."""
     store.check()
-    second = open_store(url)
+    second = open_any(url)
     assert second.check() == store.check()
     second.close()
     second.close()

@@ -6,10 +6,11 @@ import json
 import sys
 import threading
 
+from databases import open_any
+
 from jupyter_app_meta.errors import Conflict
 from jupyter_app_meta.state.keys import Scope
 from jupyter_app_meta.state.stores.base import Store
-from jupyter_app_meta.state.stores.open import open_store
 
 THREADS = 2
 
@@ -36,7 +37,7 @@ def write(store: Store, scope: Scope, rounds: int, name: str) -> None:
 
 def main(url: str, parts: str, rounds: str) -> None:
     """Write, after the line that says to begin."""
-    store, scope = open_store(url), Scope(*json.loads(parts))
+    store, scope = open_any(url), Scope(*json.loads(parts))
     store.check()
     print("ready", flush=True)
     process = sys.stdin.readline().strip()

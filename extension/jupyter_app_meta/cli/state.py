@@ -70,7 +70,7 @@ def main(arguments: argparse.Namespace, options: list[str]) -> int:
     """Run a command on the store; ``options`` are those of ``jupyter server``. Raises Refused."""
     extension = configured(arguments.config, options)
     if arguments.action == "copy":
-        return state_values.copy(arguments.source, arguments.target, extension.keep)
+        return state_values.copy(arguments.source, arguments.target, extension)
     with opening(extension) as store:
         try:
             if arguments.action == "set":
@@ -104,7 +104,7 @@ def opened(config: str | None, options: list[str]) -> Iterator[Store]:
 @contextmanager
 def opening(extension: AppMetaExtension) -> Iterator[Store]:
     """Open the store of these options, for as long as the block runs. Raises Refused if it cannot be used."""
-    from ..server.stores import store_url
+    from ..server.stores.opening import checked, keys_of, store_url
     from ..server.stores.telling import is_new
     from ..state.stores.open import open_store
 
@@ -114,11 +114,11 @@ def opening(extension: AppMetaExtension) -> Iterator[Store]:
             raise Refused("state is not kept: AppMetaExtension.state_url is 'off'.", 1)
         if is_new(url):
             raise Refused(f"there is no state yet: {url} does not exist.", 1)
-        store = open_store(url, extension.keep)
+        store = open_store(url, extension.keep, keys_of(extension))
     except (PolicyError, RequirementMissing) as error:
         raise Refused(str(error), 1) from error
     try:
-        store.check()
+        checked(store)
         yield store
     except (PolicyError, StateUnavailable) as error:
         raise Refused(str(error), 1) from error

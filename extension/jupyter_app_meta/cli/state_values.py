@@ -19,8 +19,9 @@ from ..errors import PolicyError, RequirementMissing, StateUnavailable, TooLarge
 from .options import Refused, plain
 
 if TYPE_CHECKING:
+    from ..server.app import AppMetaExtension
     from ..state.keys import Scope
-    from ..state.stores.base import Keep, Store
+    from ..state.stores.base import Store
     from ..state.values import Limits
 
 
@@ -101,16 +102,14 @@ def _new_scope(arguments: argparse.Namespace) -> Scope:
     return scope_of("shared", Space(arguments.deployment, "run", place), None)
 
 
-def copy(source: str, target: str, keep: Keep) -> int:
-    """Copy all that is in a store to an empty one."""
+def copy(source: str, target: str, extension: AppMetaExtension) -> int:
+    """Copy all that is in a store to an empty one, which is encrypted if there are keys. The old one need not be."""
     from ..state.copying import NotEmpty
     from ..state.copying import copy as copied
     from ..state.stores.servers import alive
 
-    with closing(_opened(source, keep)) as old, closing(_opened(target, keep)) as new:
+    with closing(_opened(source, extension, lenient=True)) as old, closing(_opened(target, extension)) as new:
         try:
-            old.check()
-            new.check()
             count = max(copied(old, new, time.time()), default=0)
             rest = " Servers use the store: what they store from now on is not copied." if alive(old) else ""
         except (NotEmpty, PolicyError, StateUnavailable) as error:
@@ -119,13 +118,24 @@ def copy(source: str, target: str, keep: Keep) -> int:
     return 0
 
 
-def _opened(place: str, keep: Keep) -> Store:
+def _opened(place: str, extension: AppMetaExtension, *, lenient: bool = False) -> Store:
+    """Open a store; with ``lenient``, one that is not encrypted as well."""
+    from ..server.stores.opening import checked, keys_of
     from ..state.stores.open import open_store
+    from ..state.stores.sealed import holds_plain
 
+    store = None
     try:
-        return open_store(_url(place), keep)
-    except (PolicyError, RequirementMissing) as error:
+        url, keys = _url(place), keys_of(extension)
+        store = open_store(url, extension.keep)
+        if keys and not (lenient and holds_plain(store)):
+            store = open_store(url, extension.keep, keys)
+        checked(store)
+    except (PolicyError, RequirementMissing, StateUnavailable) as error:
+        if store is not None:
+            store.close()
         raise Refused(str(error), 1) from error
+    return store
 
 
 def _url(place: str) -> str:

@@ -42,6 +42,7 @@ from .operations import (
     Viewers,
     Watch,
 )
+from .stores import sealed
 from .stores.base import Entry, Notice, Store, Where
 
 PREFERENCE_LIMIT = 200
@@ -265,4 +266,4 @@ def _check_preference(names: frozenset[str], key: str, value: object) -> None:
 
 
 def _pair(entry: Entry) -> list[Any]:
-    return [entry.text, entry.version]
+    return [sealed.plain(entry.text), entry.version]

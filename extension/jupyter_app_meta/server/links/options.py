@@ -53,6 +53,11 @@ class StateOptions(HasTraits):
         "start if they serve different dashboards: give each a name of its own. Servers behind one address need the "
         "same name."
     ).tag(config=True)
+    state_encryption_keys = Unicode(
+        help="A file with keys, one a line, that only the server's account may read. With it, what is stored is "
+        "encrypted (extra `encryption`). `openssl rand -hex 32` writes a key. The first key encrypts, and all decrypt. "
+        "It guards backups and databases, and not against code of the server's own account."
+    ).tag(config=True)
     preferences = List(
         Unicode(),
         help="The keys of visitor.preferences, such as ['language', 'theme']. Every dashboard can read them, so their "

@@ -7,12 +7,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from base64 import b64decode, urlsafe_b64decode
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jupyter_core.paths import jupyter_data_dir
 
 from ...errors import PolicyError, StateUnavailable
+from ...state.stores import sealed
 from ...state.stores.base import Keep, Store, for_ever
 from ...state.stores.open import open_store
 
@@ -25,6 +29,9 @@ COOKIES = "cookie_secret"
 """The name of the file with a server's secret."""
 
 FILE = "sqlite:///"
+
+KEY = 32
+"""Bytes of a key."""
 
 
 def store_url(extension: AppMetaExtension) -> str | None:
@@ -61,7 +68,7 @@ def opened(extension: AppMetaExtension, keep: Keep = for_ever) -> Store | None:
     url = store_url(extension)
     if url is None:
         return None
-    store = open_store(url, keep)
+    store = open_store(url, keep, keys_of(extension))
     try:
         for warning in ask(store):
             extension.log.warning("%s", warning)
@@ -74,9 +81,43 @@ def opened(extension: AppMetaExtension, keep: Keep = for_ever) -> Store | None:
 def ask(store: Store) -> tuple[str, ...]:
     """Return a store's warnings, or that it is away; raises PolicyError for a store that must not be used."""
     try:
-        return store.check()
+        return checked(store)
     except StateUnavailable as error:
         return (f"{error} Pages work without their state until it can be used.",)
+
+
+def checked(store: Store) -> tuple[str, ...]:
+    """Return a store's warnings; raises PolicyError if it must not be used or is encrypted, StateUnavailable."""
+    warnings = store.check()
+    sealed.refuse_sealed(store)
+    return warnings
+
+
+def keys_of(extension: AppMetaExtension) -> tuple[bytes, ...]:
+    """Return the keys with which state is encrypted; empty if it is not. Raises PolicyError for a file without any."""
+    if not extension.state_encryption_keys:
+        return ()
+    file = Path(extension.state_encryption_keys).expanduser()
+    try:
+        mode, lines = file.stat().st_mode, file.read_text("ascii").splitlines()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise PolicyError(sealed.OPTION, f"{file} cannot be read ({reason}): name a file with keys.") from None
+    if os.name == "posix" and mode & 0o077:
+        raise PolicyError(sealed.OPTION, f"other accounts may read {file}: chmod 600 {file}")
+    keys = tuple(_key(line.strip()) for line in lines if line.strip() and not line.startswith("#"))
+    if not keys or None in keys:
+        raise PolicyError(sealed.OPTION, f"{file} must have one key a line, such as `openssl rand -hex 32` writes.")
+    return tuple(key for key in keys if key is not None)
+
+
+def _key(line: str) -> bytes | None:
+    """Return a key of 32 bytes that is written in hexadecimal digits or in base64; None for any other text."""
+    for read in (bytes.fromhex, urlsafe_b64decode, b64decode):
+        with suppress(ValueError):
+            if len(found := read(line)) == KEY:
+                return found
+    return None
 
 
 def content(file: Path) -> str:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from ...errors import PolicyError, RequirementMissing, StateError
 from ...state.stores import servers
 from ...state.stores.open import open_store
-from .opening import FILE, ask, store_url
+from .opening import FILE, ask, keys_of, store_url
 
 if TYPE_CHECKING:
     from ..app import AppMetaExtension
@@ -21,7 +21,11 @@ def told(extension: AppMetaExtension) -> tuple[str, tuple[str, ...]]:
     url = store_url(extension)
     if url is None:
         return "is not kept (off).", ()
-    return f"is kept in {_shown(url)}.", () if is_new(url) else _asked(url)
+    keys = keys_of(extension)
+    how = f"{_shown(url)}, encrypted with {len(keys)} key{'s' * (len(keys) > 1)}" if keys else _shown(url)
+    store = open_store(url, keys=keys)  # refused here if an extra is missing
+    with closing(store):
+        return f"is kept in {how}.", () if is_new(url) else ask(store)
 
 
 def holder(extension: AppMetaExtension, server_id: str) -> str | None:
@@ -29,7 +33,7 @@ def holder(extension: AppMetaExtension, server_id: str) -> str | None:
     with suppress(StateError, PolicyError, RequirementMissing):
         url = store_url(extension)
         if url is not None and not is_new(url):
-            with closing(open_store(url)) as store:
+            with closing(open_store(url, keys=keys_of(extension))) as store:
                 return servers.holder(store, server_id)
     return None
 
@@ -39,7 +43,7 @@ def mixed(extension: AppMetaExtension, served: servers.Served) -> tuple[str, str
     with suppress(StateError, PolicyError, RequirementMissing):
         url = store_url(extension)
         if url is not None and not is_new(url):
-            with closing(open_store(url)) as store:
+            with closing(open_store(url, keys=keys_of(extension))) as store:
                 return servers.mixed(store, served)
     return None
 
@@ -47,11 +51,6 @@ def mixed(extension: AppMetaExtension, served: servers.Served) -> tuple[str, str
 def is_new(url: str) -> bool:
     """Return whether this is a file of state that does not exist yet."""
     return url.startswith(FILE) and url != FILE and not Path(url.removeprefix(FILE)).expanduser().exists()
-
-
-def _asked(url: str) -> tuple[str, ...]:
-    with closing(open_store(url)) as store:
-        return ask(store)
 
 
 def _shown(url: str) -> str:

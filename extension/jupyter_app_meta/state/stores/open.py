@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ...errors import PolicyError, RequirementMissing
@@ -11,11 +12,17 @@ REDIS = frozenset({"redis", "rediss", "unix", "valkey", "valkeys"})
 SQL = frozenset({"postgresql", "postgres", "mysql", "mariadb", "oracle", "mssql", "sqlite"})
 
 
-def open_store(url: str, keep: Keep = for_ever) -> Store:
+def open_store(url: str, keep: Keep = for_ever, keys: Sequence[bytes] = ()) -> Store:
     """Return the store of a URL; it connects when it is first used. ``keep`` says how long unused scopes stay.
 
-    Raises PolicyError for a URL of no store, RequirementMissing where its extra is not installed.
+    With ``keys``, what is in it is encrypted. Raises PolicyError for a URL of no store, RequirementMissing where an
+    extra is not installed.
     """
+    store = _plain(url, keep)
+    return _encrypted(store, keys) if keys else store
+
+
+def _plain(url: str, keep: Keep) -> Store:
     scheme, colon, _ = url.partition(":")
     if scheme == "sqlite":
         return _sqlite(url, keep)
@@ -52,6 +59,16 @@ def _redis(url: str, keep: Keep) -> Store:
     except ImportError as error:
         raise _missing("redis", error) from error
     return Redis(url, keep)
+
+
+def _encrypted(store: Store, keys: Sequence[bytes]) -> Store:
+    try:
+        from .encrypted import Encrypted
+    except ImportError as error:
+        raise RequirementMissing(
+            f"state_encryption_keys needs {error.name}: pip install 'jupyter-app-meta[encryption]'"
+        ) from error
+    return Encrypted(store, keys)
 
 
 def _missing(extra: str, error: ImportError) -> RequirementMissing:

@@ -1,0 +1,170 @@
+"""A store whose texts are encrypted: a wrapper around any other store. Keys, names and times are not encrypted.
+
+    text = "e1:" key's name ":" base64url(salt, AES-256-GCM(text))
+
+1. Each text has a salt of its own, from which and from the deployer's key its AES key is made. No nonce comes twice.
+2. A text belongs to its scope and key, which are authenticated with it: moved elsewhere, it cannot be read.
+3. The first key encrypts, and all decrypt, so that keys can be changed while servers run.
+4. What cannot be decrypted is an error. It never counts as absent, and a text that is not encrypted is not read.
+5. `add` is a compare-and-set, because only this wrapper can see the number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import random
+import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from ...errors import Conflict, PolicyError, StateUnavailable
+from ..keys import Scope
+from ..values import Limits
+from .base import Closeable, Entry, Notice, Row, Store, Where
+from .numbers import added
+from .sealed import OPTION, PREFIX, is_sealed, sample
+
+SALT, NONCE = 16, bytes(12)  # the AES key of a text is used once, so its nonce may be fixed
+TRIES, PAUSE = 500, 0.002
+LASTING, BRIEF = b"l", b"b"
+"""What a text begins with before it is encrypted: whether it has an end, which a sum must keep."""
+
+
+class Keys:
+    """The deployer's keys of 32 bytes each, the first of which encrypts."""
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        self._keys = {_name(key): key for key in keys}
+        self._first = _name(keys[0])
+
+    def seal(self, scope: str, key: str, text: str, *, brief: bool = False) -> str:
+        """Return the encrypted text of a scope's key."""
+        salt = os.urandom(SALT)
+        cipher = AESGCM(_derived(self._keys[self._first], salt))
+        body = cipher.encrypt(NONCE, (BRIEF if brief else LASTING) + text.encode(), _about(scope, key))
+        return f"{PREFIX}{self._first}:{urlsafe_b64encode(salt + body).decode()}"
+
+    def open(self, scope: str, key: str, sealed: str) -> tuple[str, bool]:
+        """Return the text of a scope's key, and whether it has an end; raises StateUnavailable if it has none."""
+        name, _, written = sealed.removeprefix(PREFIX).partition(":")
+        if not is_sealed(sealed) or name not in self._keys:
+            what = "was encrypted with another key" if is_sealed(sealed) else "is not encrypted"
+            raise StateUnavailable(f"What is stored {what}, so it cannot be read: see AppMetaExtension.{OPTION}.")
+        try:
+            body = urlsafe_b64decode(written)
+            cipher = AESGCM(_derived(self._keys[name], body[:SALT]))
+            found = cipher.decrypt(NONCE, body[SALT:], _about(scope, key))
+        except (InvalidTag, ValueError) as error:
+            raise StateUnavailable("What is stored was changed or moved in the store, so it cannot be read.") from error
+        return found[1:].decode(), found[:1] == BRIEF
+
+    def knows(self, sealed: str) -> bool:
+        """Whether one of the keys has encrypted this text."""
+        return is_sealed(sealed) and sealed.removeprefix(PREFIX).partition(":")[0] in self._keys
+
+
+class Encrypted:
+    """A store that encrypts what it hands to another one."""
+
+    def __init__(self, store: Store, keys: Sequence[bytes]) -> None:
+        self._store, self._keys = store, Keys(keys)
+
+    def read(self, scope: str, keys: Collection[str] | None) -> dict[str, Entry]:
+        """See `Store.read`."""
+        return {key: self._opened(scope, key, entry)[0] for key, entry in self._store.read(scope, keys).items()}
+
+    def apply(
+        self,
+        scope: Scope,
+        expects: Mapping[str, int],
+        puts: Mapping[str, str],
+        drops: Collection[str],
+        ttl: float | None,
+        *,
+        whole: bool = False,
+        limits: Limits | None = None,
+    ) -> dict[str, int]:
+        """See `Store.apply`. The bytes of a scope are those of the encrypted texts."""
+        sealed = {key: self._keys.seal(scope.id, key, text, brief=ttl is not None) for key, text in puts.items()}
+        return self._store.apply(scope, expects, sealed, drops, ttl, whole=whole, limits=limits)
+
+    def add(self, scope: Scope, key: str, amount: float, *, limits: Limits | None = None) -> Entry:
+        """See `Store.add`."""
+        for _ in range(TRIES):
+            have, ttl = self._counted(scope, key)
+            total = added(key, have.text if have else None, amount)
+            expects = {key: have.version if have else 0}
+            try:
+                return Entry(total, self.apply(scope, expects, {key: total}, (), ttl, limits=limits)[key])
+            except Conflict:
+                time.sleep(random.uniform(0, PAUSE))  # noqa: S311  # who tries again first is no secret
+        raise StateUnavailable("Too many others add to the same number.")
+
+    def erase(self, where: Where) -> int:
+        """See `Store.erase`."""
+        return self._store.erase(where)
+
+    def export(self, where: Where) -> Iterator[Row]:
+        """See `Store.export`."""
+        for row in self._store.export(where):
+            yield replace(row, text=self._keys.open(row.scope.id, row.key, row.text)[0])
+
+    def sweep(self) -> int:
+        """See `Store.sweep`."""
+        return self._store.sweep()
+
+    def feed(self, heard: Callable[[Notice], None]) -> Closeable:
+        """See `Store.feed`."""
+        return self._store.feed(heard)
+
+    def check(self) -> tuple[str, ...]:
+        """See `Store.check`. A store with texts that no key opens must not be used."""
+        warnings = self._store.check()
+        found = sample(self._store)
+        if found is not None and not is_sealed(found):
+            copies = "`jupyter app-meta state copy` copies it to an empty store, which is encrypted"
+            raise PolicyError(OPTION, f"the store is not encrypted: {copies}.")
+        if found is not None and not self._keys.knows(found):
+            raise PolicyError(OPTION, "the store was encrypted with another key: add it to the file.")
+        return warnings
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        self._store.close()
+
+    def _opened(self, scope: str, key: str, entry: Entry) -> tuple[Entry, bool]:
+        text, is_brief = self._keys.open(scope, key, entry.text)
+        return Entry(text, entry.version), is_brief
+
+    def _counted(self, scope: Scope, key: str) -> tuple[Entry | None, float | None]:
+        """Return what is added to, and how many seconds it has left."""
+        sealed = self._store.read(scope.id, (key,)).get(key)
+        if sealed is None:
+            return None, None
+        entry, is_brief = self._opened(scope.id, key, sealed)
+        if not is_brief:
+            return entry, None
+        ends = {
+            row.key: row.expires for row in self._store.export(Where(scope=scope.id)) if row.version == entry.version
+        }
+        left = (ends.get(key) or 0) - time.time()
+        return (entry, left) if left > 0 else (entry, PAUSE)
+
+
+def _name(key: bytes) -> str:
+    return hmac.digest(key, b"jupyter-app-meta state key's name", "sha256").hex()[:8]
+
+
+def _derived(key: bytes, salt: bytes) -> bytes:
+    return hmac.digest(key, b"jupyter-app-meta state 1" + salt, hashlib.sha256)
+
+
+def _about(scope: str, key: str) -> bytes:
+    return json.dumps([scope, key]).encode()
