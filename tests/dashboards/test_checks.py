@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jupyter_client.kernelspec import KernelSpecManager
 from stage import WHO, serving_folder, staging, visit, write
+from traitlets.config import Config
 
 from jupyter_app_meta.dashboards import DashboardError, create_app
 from jupyter_app_meta.dashboards.files import listing, specs
 from jupyter_app_meta.dashboards.files.specs import Named
+from jupyter_app_meta.dashboards.paths import Route
+from jupyter_app_meta.dashboards.setup import checks, managers
 from jupyter_app_meta.errors import KernelMissing
 
 INSTALLED = {"python3": "python", "ours": "python", "ir": "r"}
@@ -88,6 +92,29 @@ def test_kernel_that_does_not_start_is_named_at_the_start(tmp_path: Path) -> Non
     log = (tmp_path / "server.log").read_text()
     assert "The kernel broken does not start (FileNotFoundError" in log and "jupyter console --kernel broken" in log
     assert "are served at" not in log and log.count("The kernel broken does not start") == 1
+    assert "/a cannot be shown: a.ipynb needs the kernel broken, whose program /no/such/python does not exist" in log
+
+
+@pytest.mark.parametrize(
+    ("spec", "program"),
+    [
+        ({"argv": ["/no/such/python"]}, "/no/such/python"),
+        ({"argv": ["no-such-program", "-f"]}, "no-such-program"),
+        ({"argv": ["{resource_dir}/kernel"]}, "{resource_dir}/kernel"),
+        ({"argv": ["sh"], "env": {"PATH": "/no/such"}}, "sh"),
+        *(({"argv": argv}, None) for argv in (["python"], ["sh"], ["{resource_dir}/here"], ["bin/kernel"], [], [""])),
+        ({"argv": ["ssh-away"], "metadata": {"kernel_provisioner": {"provisioner_name": "ssh"}}}, None),
+    ],
+)
+def test_kernels_without_a_program(tmp_path: Path, spec: dict[str, Any], program: str | None) -> None:
+    """A kernel whose program cannot be found is named; if that cannot be known, the kernel is not."""
+    folder = tmp_path / "it"
+    folder.mkdir()
+    (folder / "kernel.json").write_text(json.dumps({"display_name": "It", "language": "x", **spec}))
+    (folder / "here").touch(0o755)
+    manager = KernelSpecManager(kernel_dirs=[str(tmp_path)], ensure_native_kernel=False)
+    wanted = {"it": program.replace("{resource_dir}", str(folder))} if program else {}
+    assert specs.absent(manager) == wanted
 
 
 # --- looks ----------------------------------------------------------------------------------------------------------
@@ -113,6 +140,70 @@ def test_misspelt_looks_are_refused(tmp_path: Path, option: str, given: str, hin
     with pytest.raises(DashboardError) as caught:
         builder.build()
     assert hint in str(caught.value)
+
+
+BROKEN = {
+    "wrong": ("{% block x %}\n{% endblok %}", "index.html.j2, line 2: Encountered unknown tag 'endblok'"),
+    "partless": ('{% include "more.j2" ignore missing %}{% extends "gone.j2" %}', "its part gone.j2 cannot be read"),
+}
+GOOD = """{% extends "voila/templates/lab/index.html.j2" %}
+{% block more %}{% if nothing %}{% include "no.j2" %}{% endif %}{% endblock %}"""
+
+
+@pytest.fixture
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Install templates that cannot be used, and one that can; what is said of each."""
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "share"))
+    for name, (text, _) in {**BROKEN, "good": (GOOD, "")}.items():
+        folder = tmp_path / "share" / "voila" / "templates" / name
+        folder.mkdir(parents=True)
+        (folder / "conf.json").write_text('{"base_template": "lab"}')
+        (folder / "index.html.j2").write_text(text)
+    return {name: said for name, (_, said) in BROKEN.items()}
+
+
+@pytest.mark.parametrize("template", [*BROKEN, "good"])
+async def test_a_broken_template_is_refused(tmp_path: Path, broken: dict[str, str], template: str) -> None:
+    """The server is not built; the error names the template, the part and the line."""
+    app = create_app(config={"VoilaConfiguration": {"template": template}})
+    app = app.with_app(path="/", root=write(tmp_path / "a.ipynb", "1"))
+    if template in broken:
+        with pytest.raises(DashboardError) as caught:
+            app.build()
+        assert f"VoilaConfiguration.template {template!r} cannot be used: {broken[template]}" in str(caught.value)
+    else:
+        app.check()
+
+
+def test_a_notebook_with_a_broken_template_is_named(tmp_path: Path, broken: dict[str, str]) -> None:
+    """What a notebook's metadata name is looked at by name, unless notebooks may not choose."""
+    for name in ("gone", "app-meta", "good", *broken):
+        path = write(tmp_path / f"{name}.ipynb", "1", kernel="ours")
+        told = json.loads(path.read_text())
+        told["metadata"]["voila"] = {"template": name}
+        path.write_text(json.dumps(told))
+    places = [(Route.of("/"), tmp_path)]
+    for choice in ("NOTEBOOK", "NO"):
+        config = Config({"VoilaConfiguration": {"allow_template_override": choice}})
+        machine = checks.Machine(INSTALLED, {}, managers.looks_of(config), config)
+        said = list(checks.warnings(places, machine))
+        if choice == "NO":
+            assert said == []
+            continue
+        problems = {**broken, "gone": "it is not installed (installed are: "}
+        assert len(said) == len(problems)
+        for name, problem in problems.items():
+            begin = (
+                f"/{name} cannot be shown: {name}.ipynb names the template '{name}', which cannot be used: {problem}"
+            )
+            assert any(sentence.startswith(begin) for sentence in said), (name, said)
+
+
+def test_a_broken_page_of_the_deployer_is_refused(tmp_path: Path) -> None:
+    """A page in ``template_paths`` is read at the start, and not when the first visitor needs it."""
+    (tmp_path / "error.html").write_text("{% trans %}Oh{% endtrans %}\n{{ status")
+    with pytest.raises(DashboardError, match=r"template_paths: .*error\.html, line 2: unexpected end of template"):
+        create_app(template_paths=[tmp_path]).check()
 
 
 # --- a proxy that names people --------------------------------------------------------------------------------------

@@ -20,11 +20,11 @@ from typing import Any
 
 from jupyter_server.auth.identity import IdentityProvider
 from traitlets.config import Config
-from voila.configuration import VoilaConfiguration
 
 from ..errors import DashboardError
 from ..lifespans import Lifespan
 from ..records import Frozen
+from .files import templates
 from .files.beside import Rules
 from .hooks import Authorize, Meta, OnError
 from .load.limits import DEFAULT_LIMIT, PAGES, Limits
@@ -151,7 +151,10 @@ class Builder:
             raise DashboardError("token cannot be combined with an identity_provider instance: pass only one.")
         configured.check(self.config, self.options["identity_provider"])
         managers.check_provider(self.options["identity_provider"], self.config)
-        Rules.of(VoilaConfiguration(config=self.config), self.options["files"])
+        voila = managers.looks_of(self.config)
+        Rules.of(voila, self.options["files"])
+        templates.check(voila, self.config)
+        templates.check_pages(self.options["template_paths"])
         for mount in self.mounts:
             check_place(mount)
             if not mount.dynamic:

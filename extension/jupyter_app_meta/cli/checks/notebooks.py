@@ -28,22 +28,24 @@ def problems(place: str | None, config: str | None, options: list[str]) -> Itera
             builder = builder_of(place or empty, config, options)
             builder.check()
             voila = looks_of(builder.config)
-            kernels = _kernels(builder, voila)
+            machine = _machine(builder, voila)
         except (AppMetaError, GatewayFailed) as error:
             found = [str(error)]
         except (TraitError, SystemExit) as error:
             found = [said(error, records)]
         else:
             places = [(mount.route, mount.place) for mount in builder.mounts]
-            found = list(checks.warnings(places, kernels, voila.language_kernel_mapping))
+            found = list(checks.warnings(places, machine))
     yield from found
 
 
-def _kernels(builder: Builder, voila: VoilaConfiguration) -> dict[str, str]:
-    """Return the kernels with their languages: this machine's, or those of the gateway."""
+def _machine(builder: Builder, voila: VoilaConfiguration) -> checks.Machine:
+    """Return the kernels, this machine's or those of the gateway, and the options for templates."""
     if (gateway := gateway_options(builder.config)) is None:
-        return specs.installed(voila.kernel_spec_manager_class(config=builder.config))
-    return {name: str(spec.get("language", "")).lower() for name, spec in trial.kernels(gateway).items()}
+        manager = voila.kernel_spec_manager_class(config=builder.config)
+        return checks.Machine(specs.installed(manager), specs.absent(manager), voila, builder.config)
+    languages = {name: str(spec.get("language", "")).lower() for name, spec in trial.kernels(gateway).items()}
+    return checks.Machine(languages, {}, voila, builder.config)
 
 
 def builder_of(place: str, config: str | None, options: list[str]) -> Builder:

@@ -7,6 +7,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -74,6 +77,27 @@ async def asked(specs: KernelSpecManager, *, again: bool = False) -> dict[str, s
     return installed(specs)
 
 
+def absent(specs: KernelSpecManager) -> dict[str, str]:
+    """Return the installed kernels whose program does not exist on this machine, each with that program."""
+    if isinstance(specs, Remote):
+        return {}
+    found: dict[str, dict[str, Any]] = specs.get_all_specs()
+    programs = {name: _program(_mapping(each.get("spec")), each.get("resource_dir")) for name, each in found.items()}
+    return {name: program for name, program in programs.items() if program}
+
+
+def _program(spec: Mapping[str, Any], folder: object) -> str:
+    """Return a kernel's program if it does not exist; empty if it does, or if that cannot be known."""
+    argv, metadata = spec.get("argv"), _mapping(spec.get("metadata"))
+    if not isinstance(argv, list) or not argv or metadata.get("kernel_provisioner"):
+        return ""
+    program = _text(argv[0]).replace("{resource_dir}", _text(folder))
+    is_relative = os.path.dirname(program) and not os.path.isabs(program)  # it is sought in the notebook's folder
+    path = _text(_mapping(spec.get("env")).get("PATH")) or None
+    is_ours = program in ("python", "python3", "python{}.{}".format(*sys.version_info))
+    return "" if is_relative or is_ours or not program or shutil.which(program, path=path) else program
+
+
 def missing(notebook: Path, kernels: Mapping[str, str], mapping: Mapping[str, str]) -> str | None:
     """Return a sentence that says why a notebook cannot run: its kernel is missing, or its text is broken; or None."""
     try:
@@ -95,17 +119,22 @@ def runnable(notebook: Path, kernels: Mapping[str, str], mapping: Mapping[str, s
 
 def kernel_of(notebook: Path, kernels: Mapping[str, str], mapping: Mapping[str, str]) -> str:
     """Return the kernel that a notebook runs on; raises KernelMissing, and BadNotebook or OSError for a broken file."""
-    return chosen(notebook.name, _read(notebook, notebook.stat().st_mtime_ns), kernels, mapping)
+    return chosen(notebook.name, named(metadata(notebook)), kernels, mapping)
+
+
+def metadata(notebook: Path) -> Mapping[str, Any]:
+    """Return a notebook's metadata, {} if it is broken; raises BadNotebook or OSError for a text."""
+    return _read(notebook, notebook.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=1000)
-def _read(notebook: Path, changed: int) -> Named:
+def _read(notebook: Path, changed: int) -> Mapping[str, Any]:
     try:
-        return named(_mapping(content.read(notebook).get("metadata")))
+        return _mapping(content.read(notebook).get("metadata"))
     except BadNotebook:
         raise
     except (ValueError, AttributeError, RecursionError):  # its page will say that the notebook is broken
-        return Named("", "")
+        return {}
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...errors import DashboardError
+from traitlets.config import Config
+from voila.configuration import VoilaConfiguration
+
+from ...errors import BadNotebook, DashboardError
 from .. import paths
-from ..files import listing, specs, texts
+from ..files import listing, specs, templates, texts
 from ..gateway.client import GatewayFailed
 from ..runs.kernel import Kernel
 from ..services import Services
@@ -21,8 +25,39 @@ TRIAL = 60
 """Within this many seconds the first kernel must answer."""
 
 
-def warnings(places: Iterable[Place], kernels: Mapping[str, str], mapping: Mapping[str, str]) -> Iterator[str]:
-    """Yield a sentence for each notebook that cannot be opened: its name is reserved, or it cannot run."""
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What notebooks need: kernels with their languages, kernels whose ``absent`` program is missing, templates."""
+
+    kernels: Mapping[str, str]
+    absent: Mapping[str, str]
+    voila: VoilaConfiguration
+    config: Config
+    _templates: dict[str, str] = field(default_factory=dict)
+
+    def problem(self, notebook: Path) -> str:
+        """Return why a notebook cannot be shown; empty if nothing speaks against it."""
+        mapping = self.voila.language_kernel_mapping
+        if missing := specs.missing(notebook, self.kernels, mapping):
+            return missing
+        kernel = specs.runnable(notebook, self.kernels, mapping) or ""
+        if kernel in self.absent:
+            return f"{notebook.name} needs the kernel {kernel}, whose program {self.absent[kernel]} does not exist."
+        return self._problem_of_template(notebook)
+
+    def _problem_of_template(self, notebook: Path) -> str:
+        try:
+            name = templates.named(specs.metadata(notebook), self.voila)
+        except (BadNotebook, OSError):
+            return ""
+        if name and name not in self._templates:
+            self._templates[name] = templates.broken(name, self.config)
+        problem = self._templates.get(name)
+        return f"{notebook.name} names the template {name!r}, which cannot be used: {problem}" if problem else ""
+
+
+def warnings(places: Iterable[Place], machine: Machine) -> Iterator[str]:
+    """Yield a sentence for each notebook that cannot be opened: its name is reserved, or it cannot be shown."""
     for route, place in places:
         if place.is_dir():
             yield from (f"Not served below {route.path}: {problem}" for problem in listing.unshown(place))
@@ -30,7 +65,7 @@ def warnings(places: Iterable[Place], kernels: Mapping[str, str], mapping: Mappi
             path = f"{route.path.rstrip('/')}/{name}"
             if place.is_dir() and paths.is_reserved(path):
                 yield f"{notebook.name} is not served: {path} is an address of the server's own. Rename the notebook."
-            elif problem := specs.missing(notebook, kernels, mapping):
+            elif problem := machine.problem(notebook):
                 yield f"{path if place.is_dir() else route.path} cannot be shown: {problem}"
 
 
@@ -55,8 +90,9 @@ def announce(places: Iterable[Place], services: Services) -> None:
     """Log the warnings about these places. Those about a gateway's kernels wait until the gateway has been asked."""
     if isinstance(services.specs, specs.Remote) and not services.specs.is_known:
         return
-    kernels = specs.installed(services.specs)
-    for warning in warnings(places, kernels, services.options.voila.language_kernel_mapping):
+    options, kernels = services.options, services.specs
+    machine = Machine(specs.installed(kernels), specs.absent(kernels), options.voila, options.config)
+    for warning in warnings(places, machine):
         services.log.warning("%s", warning)
 
 
