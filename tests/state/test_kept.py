@@ -308,6 +308,11 @@ def test_owner_sees_and_ends_the_connections_of_editors(tmp_path: Path) -> None:
         socket.run("1")
         [row] = owner.get("api/app-meta/sessions").json()
         assert (row["kernel_id"], row["connections"], row["dashboard"]) == (kernel, 1, f"kernel:{kernel}")
+        page = owner.get("api/app-meta/sessions/page")
+        assert page.status_code == 200 and 'data-url="/api/app-meta/sessions"' in page.text
+        assert page.headers["Cache-Control"] == "no-store" and kernel not in page.text
+        stranger = server.visitor(token=False).get("api/app-meta/sessions/page")
+        assert stranger.status_code == 403 and "data-xsrf" not in stranger.text
         assert owner.call("DELETE", f"api/app-meta/sessions/{row['id']}").status_code == 204
         with pytest.raises(ConnectionError, match="administrator"):
             deque(iter(socket.receive, None), maxlen=0)

@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from jupyter_events import EventLogger
-from jupyter_server.base.handlers import APIHandler
+from jupyter_server.base.handlers import APIHandler, JupyterHandler
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
 from traitlets import Bool, Integer, List, TraitError, Unicode, Union
@@ -33,7 +33,7 @@ from .connections import wrap_connection
 from .context import StampingContext
 from .execution import wrap_execution
 from .links.options import StateOptions
-from .live import routes
+from .live import page, routes
 from .live.editors import Editors, Lab
 from .managers import wrap_kernel_manager
 from .pages.origins import Origins
@@ -195,8 +195,9 @@ class AppMetaExtension(StateOptions, ExtensionApp):
             self._store.close()
 
     def initialize_handlers(self) -> None:
-        """Add the routes of live pages."""
+        """Add the routes of live pages, and the page that shows them."""
         self.handlers.extend(routes.routes(APIHandler, owner_may=True))
+        self.handlers.append((f"/{page.PATH}", type("Who", (page.Who, JupyterHandler), {"owner_may": True})))
 
     def wire(self) -> None:
         """Wrap the connection class and the managers that are configured now; idempotent."""

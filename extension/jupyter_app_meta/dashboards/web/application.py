@@ -22,7 +22,7 @@ from voila.static_file_handler import MultiStaticFileHandler, TemplateStaticFile
 from voila.utils import get_data_dir, get_voila_labextensions_path
 
 from ...server.links.granting import realm_of
-from ...server.live.routes import ROOT
+from ...server.live.page import PATH
 from ...server.live.routes import routes as live_routes
 from ...server.page_connection import page_connection
 from .. import paths
@@ -218,7 +218,7 @@ def _routes(site: Site) -> list[Any]:
         (f"{base}/api/app-meta/tab/{KERNEL}", TabHandler),
         *((f"{base}{path}", handler) for path, handler in live_routes(Handler, owner_may=False)),
         (f"{base}/api/app-meta/changes/{KERNEL}", ChangesHandler),
-        (f"{base}/{ROOT}/page", WhoHandler),
+        (f"{base}/{PATH}", WhoHandler),
         (f"{base}/(?:{'|'.join(paths.RESERVED)})(?:/.*)?", NotFoundHandler),
     ]
     if index := site.plan.index:

@@ -12,6 +12,7 @@ from jupyter_server import DEFAULT_TEMPLATE_PATH_LIST
 from .... import frame
 from ....frame.pages import Pages
 from ....providers import pages as of_providers
+from ....server.live import page as of_live
 from . import errors
 
 FOLDER = Path(__file__).parent.parent / "templates"
@@ -20,7 +21,7 @@ FOLDER = Path(__file__).parent.parent / "templates"
 
 def pages(own: Sequence[str | Path] = ()) -> Pages:
     """Return our pages, with a deployer's ``own`` folders before ours."""
-    return Pages.of(FOLDER, of_providers.FOLDER, own=own)
+    return Pages.of(FOLDER, of_live.FOLDER, of_providers.FOLDER, own=own)
 
 
 def settings(own: Sequence[str | Path]) -> dict[str, Any]:
