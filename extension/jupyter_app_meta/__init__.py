@@ -13,15 +13,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__ as __version__
+from .browser import Browser
 from .datastructures import URL, Cookies, Headers, QueryParams
 from .errors import (
     AppMetaError,
     BadStamp,
     Conflict,
+    NoPage,
     NotAuthenticated,
     NotClaimed,
     NotPicklable,
     NoVisitor,
+    PageError,
     PolicyError,
     StateError,
     StateNotKept,
@@ -46,14 +49,17 @@ __all__ = [
     "AppMeta",
     "AppMetaError",
     "BadStamp",
+    "Browser",
     "Conflict",
     "Cookies",
     "HTTPRequest",
     "Headers",
+    "NoPage",
     "NoVisitor",
     "NotAuthenticated",
     "NotClaimed",
     "NotPicklable",
+    "PageError",
     "PolicyError",
     "QueryParams",
     "SessionInfo",

@@ -17,6 +17,8 @@ The tree::
     │   ├── KernelMissing     ... because a notebook's kernel is not installed
     │   └── BadNotebook       ... because a notebook in text cannot be read
     ├── IdentityError         an identity provider cannot be set up
+    ├── PageError             the visitor's page cannot do what code asks
+    │   └── NoPage            ... because the running code belongs to no dashboard's page
     └── StateError            stored state cannot be read or written
         ├── StateUnavailable  ... because the store or the server does not answer
         ├── NoVisitor         ... because the running code belongs to no visitor
@@ -119,6 +121,14 @@ class BadNotebook(DashboardError):
 
 class IdentityError(AppMetaError, ValueError):
     """An identity provider cannot be set up. The message names the option or the file and its line, and the fix."""
+
+
+class PageError(AppMetaError):
+    """The visitor's page cannot do what code asks; its subclasses say why."""
+
+
+class NoPage(PageError, LookupError):
+    """The running code belongs to no dashboard's page, so there is no address bar, title or cookie to set."""
 
 
 class StateError(AppMetaError):

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from starlette.datastructures import Address
 
 from . import locales
+from .browser import Browser
 from .datastructures import URL, Confined, Cookies, Headers, QueryParams
 from .errors import NotAuthenticated
 from .records import NOTHING, Frozen, Record, freeze, sealed
@@ -173,6 +174,16 @@ class AppMeta(Record):
     def meta(self) -> Mapping[str, Any] | None:
         """The deployer's own fields of the request; None without a request."""
         return self.request.meta if self.request else None
+
+    @property
+    def browser(self) -> Browser:
+        """What the page's script says of the visitor's browser. Each field is None where that is not known.
+
+        The browser may say anything: never decide by it who the visitor is.
+        """
+        from .kernel.pages import browser_of  # late, because the values of a server have no kernel
+
+        return browser_of(self)
 
     def require_user(self) -> User:
         """Return the authenticated user.

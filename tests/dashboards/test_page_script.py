@@ -311,12 +311,15 @@ def test_script_is_small_and_cannot_end_early() -> None:
 def test_script_is_one_function_with_all_of_its_parts() -> None:
     """What is shown stands inside the function that uses it, so that no name of ours is the page's own."""
     text = script(DEFAULT_LIMIT, 10)
-    inside = text.partition("(() => {")[2].rpartition("})();")[0]
-    for part in ("const bar = {", "\ntellTab();"):
+    inside = text.partition("(()=>{")[2].rpartition("})();")[0]
+    for part in ("const bar={", "\ntellTab();"):
         assert inside.count(part) == text.count(part) == 1
 
 
 def test_page_says_its_tab_only_where_the_server_keeps_state() -> None:
     """Without a store the tab is of no use, so the page sends nothing."""
     assert "tellTab" not in script(DEFAULT_LIMIT, 10, tab=False)
-    assert told(script(DEFAULT_LIMIT, 10), '/a"b/').startswith('<script data-tab="/a&quot;b/" data-upload=')
+    assert told(script(DEFAULT_LIMIT, 10), '/a"b/').startswith(
+        '<script data-tab="/a&quot;b/" data-theme="" data-upload='
+    )
+    assert 'data-theme="dark"' in told(script(DEFAULT_LIMIT, 10), "/", "JupyterLab Dark")

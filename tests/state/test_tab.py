@@ -22,7 +22,7 @@ ONE, OTHER = "1" * 32, "e" * 32
 )
 def test_script_says_its_tab(body: dict[str, str], told: tuple[str, str | None]) -> None:
     """The tab's id, and that of the tab whose copy it is."""
-    assert Told.read(json.dumps(body).encode()) == told
+    assert Told.read(json.dumps(body).encode()) == Told(*told)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from ..server.links.link import TabOf
 from ..server.live.board import Board
 from ..state import keeping
 from ..state.grants import derive_key
+from ..state.paging import Desk
 from ..state.stores.base import Store
 from ..state.stores.servers import BEAT, DEAD, NO_DASHBOARDS, Lease, NameTaken, Served
 
@@ -131,9 +132,18 @@ class Peers:
             await asyncio.sleep(SWEEP)
 
     def keep(
-        self, extension: AppMetaExtension, places: Places, secret: bytes, kernels: AsyncMappingKernelManager, tab: TabOf
+        self,
+        extension: AppMetaExtension,
+        places: Places,
+        secret: bytes,
+        kernels: AsyncMappingKernelManager,
+        tab: TabOf,
+        desk: Desk,
     ) -> None:
-        """Let kernels ask for state, if there is a store. Grants are signed with a key that is made from ``secret``."""
+        """Let kernels ask for state, if there is a store. Grants are signed with a key that is made from ``secret``.
+
+        ``tab`` and ``desk`` know the pages of kernels.
+        """
         if self.store is None:
             return
 
@@ -141,7 +151,7 @@ class Peers:
             return kernels.get_kernel(kernel_id) if kernel_id in kernels else None
 
         key = derive_key(secret)
-        self.state = Kept.of(self.store, key, extension.terms(), places, kernel, extension.log, tab)
+        self.state = Kept.of(self.store, key, extension.terms(), places, kernel, extension.log, tab, desk)
 
     def new_kernel_id(self) -> str:
         """Return a new kernel id, which begins with the server's tag."""

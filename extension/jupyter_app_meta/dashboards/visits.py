@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from ..browser import Browser
 from ..policy import Page, RawRequest
 from ..server.identity import Visitor
 from ..server.messages.flights import Flight
@@ -144,6 +145,7 @@ class Visit:
     start: str = "cold"
     presence: Presence = field(default_factory=Presence)
     tab: Tab = field(default_factory=Tab)
+    browser: Browser = field(default_factory=Browser)
 
     @property
     def visitor(self) -> Visitor:

@@ -20,9 +20,10 @@ from urllib.parse import urlencode, urljoin
 from starlette.datastructures import Address
 
 from .. import locales
+from ..browser import Browser
 from ..datastructures import URL, Cookies, Headers, QueryParams
 from ..model import AppMeta, HTTPRequest, Names, SessionInfo, User
-from . import context
+from . import context, pages
 from .context import bound
 from .decorating import wrapper_of
 from .state import seeds
@@ -55,6 +56,7 @@ def fake_request(
     state: Mapping[str, Any] | None = None,
     shared: Mapping[str, Any] | None = None,
     locale: str | None = None,
+    browser: Mapping[str, Any] | None = None,
 ) -> FakeRequest:
     """Return a fake: code in its ``with`` block, or in a function that it decorates, sees this request.
 
@@ -65,6 +67,9 @@ def fake_request(
     relative; ``query`` replaces its query. The ``mode`` is ``"test"``. ``client`` is the visitor's address, alone or
     with its port. ``locale``, such as ``de-CH``, is the language that the visitor prefers. ``via``, ``redacted`` and
     ``truncated`` are what the server says about the request.
+
+    ``browser`` is what the page's script says, such as ``{"timezone": "Europe/Zurich", "theme": "dark", "viewport":
+    (390, 844)}``.
 
     State is in memory, and is gone with the fake. ``session.state`` and ``visitor.state`` begin with the values of
     ``state``, and ``shared.state`` with those of ``shared``. Each call of a decorated function begins anew.
@@ -88,7 +93,7 @@ def fake_request(
         truncated=Names(truncated),
     )
     given = AppMeta(request, "test", SessionInfo(**{"client_id": "test", **(session or {})}))
-    return FakeRequest(given, _seeds("state", state), _seeds("shared", shared))
+    return FakeRequest(given, _seeds("state", state), _seeds("shared", shared), _browser(browser))
 
 
 class FakeRequest:
@@ -99,16 +104,19 @@ class FakeRequest:
     A decorated generator sees the request in its own body, and not in the code that it yields to.
     """
 
-    __slots__ = ("_shared", "_state", "meta")
+    __slots__ = ("_browser", "_shared", "_state", "meta")
 
-    def __init__(self, meta: AppMeta, state: Seeds = None, shared: Seeds = None) -> None:
-        self.meta, self._state, self._shared = meta, state, shared
+    def __init__(
+        self, meta: AppMeta, state: Seeds = None, shared: Seeds = None, browser: Browser | None = None
+    ) -> None:
+        self.meta, self._state, self._shared, self._browser = meta, state, shared, browser
+        pages.fake(meta, browser or Browser())
         if state or shared:
             seeds.keep(meta, seeds.seeded(state, shared))
 
     def anew(self) -> FakeRequest:
         """Return a fake of the same request, whose state has nothing but what it begins with."""
-        return FakeRequest(replace(self.meta), self._state, self._shared)
+        return FakeRequest(replace(self.meta), self._state, self._shared, self._browser)
 
     def __enter__(self) -> AppMeta:
         block = bound(self.meta)
@@ -198,6 +206,18 @@ def _seeds(option: str, given: Seeds) -> Seeds:
     if given is not None and not isinstance(given, Mapping):
         raise TypeError(f"{option} must be a mapping of JSON values, not {_kind(given)}.")
     return given
+
+
+def _browser(given: Mapping[str, Any] | None) -> Browser | None:
+    if given is None:
+        return None
+    if not isinstance(given, Mapping):
+        raise TypeError(f"browser must be a mapping with {', '.join(Browser())}, not {_kind(given)}.")
+    found = Browser.read(given)
+    for name, value in given.items():
+        if value is not None and found.get(name) is None:
+            raise TypeError(f"browser[{name!r}] has no form that a browser would say: {Browser.__doc__}")
+    return found
 
 
 def _kind(value: object) -> str:

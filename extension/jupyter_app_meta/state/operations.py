@@ -6,6 +6,7 @@
               {…, "op": "add", "key", "amount"}
               {…, "op": "send", "name", "data": text}
               {…, "op": "clear" | "forget" | "watch" | "unwatch" | "listen" | "unlisten" | "pages" | "viewers"}
+              and those of ``paging``
     reply   = {"id", "ok": …} | {"id", "error": name, "text", "key", "may_have_happened"}
 
 1. What is not understood is refused: an unknown operation, a field too many, a field of another type. The answer to a
@@ -23,16 +24,15 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from ..errors import Conflict, NoVisitor, StateError, StateUnavailable, TooLarge, Unstorable
-from . import forms
+from . import forms, paging
+from .paging import AskBrowser, PageOperation
 
 VERSION = 1
 AUDIENCES = ("session", "visitor", "preferences", "shared")
 
 # TypeError and OverflowError are what `add` raises for a value that is not a number, and for a sum out of range.
-ERRORS: Mapping[str, type[Exception]] = {
-    kind.__name__: kind
-    for kind in (StateError, StateUnavailable, NoVisitor, Conflict, Unstorable, TooLarge, TypeError, OverflowError)
-}
+_OF_STATE = (StateError, StateUnavailable, NoVisitor, Conflict, Unstorable, TooLarge, TypeError, OverflowError)
+ERRORS: Mapping[str, type[Exception]] = {kind.__name__: kind for kind in (*_OF_STATE, *paging.ERRORS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class Viewers:
 
 
 Operation: TypeAlias = (
-    Read | Apply | Add | Clear | Forget | Watch | Unwatch | Send | Listen | Unlisten | Pages | Viewers
+    Read | Apply | Add | Clear | Forget | Watch | Unwatch | Send | Listen | Unlisten | Pages | Viewers | PageOperation
 )
 Entries: TypeAlias = dict[str, tuple[str, int]]
 
@@ -192,13 +192,13 @@ def request_id(content: object) -> str | None:
 
 
 def needs_tab(content: object) -> bool:
-    """Return whether a request is about the state of a tab."""
-    return isinstance(content, dict) and content.get("scope") == "session"
+    """Return whether a request is about a tab, so that its page's script must have said which one it is."""
+    return isinstance(content, dict) and (content.get("scope") == "session" or content.get("op") == "browser")
 
 
 def changes_state(content: object) -> bool:
     """Return whether a request may change something. What only reads may be done again when it is sent again."""
-    return not isinstance(content, dict) or content.get("op") not in ("read", "pages", "viewers")
+    return not isinstance(content, dict) or content.get("op") not in ("read", "pages", "viewers", "browser")
 
 
 def write_answer(answer: Answer) -> dict[str, Any]:
@@ -247,6 +247,8 @@ def _written(operation: Operation) -> dict[str, Any]:
             return {"op": "add", "key": key, "amount": amount}
         case Send(name, data):
             return {"op": "send", "name": name, "data": data}
+        case AskBrowser():
+            return paging.written(operation)
     return {"op": type(operation).__name__.lower()}
 
 
@@ -284,4 +286,5 @@ _READERS: Mapping[str, _Reader] = {
     "unlisten": ((), lambda fields: Unlisten()),
     "pages": ((), lambda fields: Pages()),
     "viewers": ((), lambda fields: Viewers()),
+    **paging.READERS,
 }

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import Conflict, StateError, StateUnavailable, Unstorable
-from . import grants, operations, values
+from ..errors import Conflict, PageError, StateError, StateUnavailable, Unstorable
+from . import grants, operations, paging, values
 from .changes import Changes
 from .forms import Misunderstood
 from .grants import Claims
@@ -42,6 +42,7 @@ from .operations import (
     Viewers,
     Watch,
 )
+from .paging import AskBrowser, Desk, NoDesk
 from .stores import sealed
 from .stores.base import Entry, Notice, Store, Where
 
@@ -67,6 +68,7 @@ class Rules:
     preferences: frozenset[str] = frozenset()  #: the keys that ``visitor.preferences`` has
     presence: bool = True  #: whether kernels are told who is looking
     revoke: Callable[[Identity], object] = _cannot_revoke  #: refuses all grants that an identity has until now
+    desk: Desk = field(default_factory=NoDesk)  #: answers what is about pages
 
 
 class Service:
@@ -153,7 +155,7 @@ class Service:
             return Failed.of(request_id, StateError(problem))
         except _Sum as error:
             return Failed.of(request_id, error.error)
-        except StateError as error:
+        except (StateError, PageError) as error:
             return Failed.of(request_id, error)
         except Exception as error:
             self._log.warning("jupyter-app-meta: a request for state failed (%s)", type(error).__name__)
@@ -200,6 +202,8 @@ class Service:
                 return self._viewers.own(claims)
             case Viewers():
                 return self._viewers.of(claims)
+            case AskBrowser():
+                return paging.answered(self._rules.desk, claims.kernel_id, operation)
 
     def _forget(self, claims: Claims) -> int:
         # The audience of the message does not count: that of `shared` has no identity, and would mean everybody.

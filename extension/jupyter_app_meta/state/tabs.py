@@ -14,6 +14,8 @@ import secrets
 import time
 from typing import NamedTuple, TypeGuard
 
+from ..browser import Browser
+
 PATIENCE = 3.0
 """For how many seconds of a page its script may say in which tab it is."""
 
@@ -21,10 +23,11 @@ _id = re.compile(r"[0-9a-f]{32}")
 
 
 class Told(NamedTuple):
-    """What a page's script says: its tab, and the tab whose copy it is after a visitor has duplicated a tab."""
+    """What a page's script says: its tab, the tab of which it is a duplicate, and what it says of the browser."""
 
     tab: str
     copy_of: str | None = None
+    browser: Browser | None = None
 
     @classmethod
     def read(cls, body: bytes) -> Told:
@@ -33,12 +36,13 @@ class Told(NamedTuple):
             found = json.loads(body)
         except RecursionError as error:
             raise ValueError("nested too deep") from error
-        if not isinstance(found, dict) or not found.keys() <= {"tab", "copy_of"}:
+        if not isinstance(found, dict) or not found.keys() <= {"tab", "copy_of", "browser"}:
             raise ValueError("not a tab")
         tab, copy_of = found.get("tab"), found.get("copy_of")
         if not _is_id(tab) or not (copy_of is None or _is_id(copy_of)) or tab == copy_of:
             raise ValueError("not a tab")
-        return cls(tab, copy_of)
+        told = found.get("browser")
+        return cls(tab, copy_of, None if told is None else Browser.read(told))
 
 
 class Tab:

@@ -29,6 +29,7 @@ from ...server.messages.incoming import ACCEPTED
 from ...server.reports import ears, logs
 from ...server.reports.incidents import Incidents
 from .. import hooks
+from ..desk.reception import Reception
 from ..files import looks
 from ..gateway.client import Gateway
 from ..gateway.options import gateway_options
@@ -98,6 +99,7 @@ def services(
         secret,
         kernels,
         visits.tab,
+        Reception(visits),
     )
     return Services(
         options=options,

@@ -86,7 +86,10 @@ class ShutdownHandler(KernelRoute):
 
 
 class TabHandler(KernelRoute):
-    """What the first script of a page posts: in which tab of the browser the page is."""
+    """What the first script of a page posts: in which tab the page is, and what it says of the browser.
+
+    It posts again when what it says of the browser has changed.
+    """
 
     @web.authenticated
     async def post(self, kernel_id: str) -> None:
@@ -98,6 +101,7 @@ class TabHandler(KernelRoute):
             told = Told.read(self.request.body)
         except ValueError:
             raise web.HTTPError(400) from None
+        visit.browser = told.browser or visit.browser
         if visit.tab.take_turn():
             if self.services.state:
                 await self.services.state.copy_tab(kernel_id, visit.asked.raw, visit.visitor.key, told)

@@ -17,13 +17,18 @@ from ..load.limits import largest
 PLACE = "  // (bar.js and tab.js stand here)\n"
 """The line of ``page.js`` in whose place the others are written: they share one function, and no name is global."""
 
+THEMES = {"light": "light", "JupyterLab Light": "light", "dark": "dark", "JupyterLab Dark": "dark"}
+"""The themes that do not depend on the visitor's system."""
+
 _fluff = re.compile(r"^[ \t]+(?://.*\n)?|^//.*\n|[ \t]+// .*$", re.MULTILINE)
+_texts = re.compile(r'("(?:[^"\\]|\\.)*"|`[^`]*`)')
+_signs = re.compile(r" *([=,;:?{}<>&|]+) *")
 _head = re.compile(r"<head(?:\s[^>]*)?>", re.IGNORECASE)
 
 
 @lru_cache(maxsize=8)
 def script(upload: int, beat: float, *, tab: bool = True) -> str:
-    """Return the script's element, without the comments and indents of its source.
+    """Return the script's element, without the comments, indents and spaces that only readers of its source need.
 
     ``upload`` is how many bytes a page may upload at once. ``beat`` is after how many seconds an incomplete page gets a
     heartbeat. ``tab``: whether the page says in which tab it is, because the server keeps state.
@@ -31,14 +36,24 @@ def script(upload: int, beat: float, *, tab: bool = True) -> str:
     templates = files(__package__) / "templates"
     names = ("page.js", "bar.js", *(["tab.js"] if tab else []))
     page, *others = ((templates / name).read_text(encoding="utf-8") for name in names)
-    text = _fluff.sub("", page.replace(PLACE, "".join(others)))
+    text = "\n".join(map(_tight, _fluff.sub("", page.replace(PLACE, "".join(others))).split("\n")))
     limits = f'data-upload="{upload}" data-message="{largest(upload)}" data-beat="{round(1000 * beat)}"'
     return f"<script {limits}>\n{text}</script>\n"
 
 
-def told(element: str, url: str) -> str:
-    """Return the script's element of one page, whose tab is to be told to this URL."""
-    return element.replace("<script ", f'<script data-tab="{escape(url)}" ', 1)
+def _tight(line: str) -> str:
+    """Return a line without the spaces around its signs; a line with a regular expression or a division stays."""
+    parts = _texts.split(line)
+    if any(sign in part for part in parts[::2] for sign in "\"'`/"):
+        return line
+    parts[::2] = [_signs.sub(r"\1", part) for part in parts[::2]]
+    return "".join(parts)
+
+
+def told(element: str, url: str, theme: object = None) -> str:
+    """Return the script's element of one page, whose tab is to be told to this URL. ``theme`` is the notebook's."""
+    fixed = THEMES.get(str(theme), "")
+    return element.replace("<script ", f'<script data-tab="{escape(url)}" data-theme="{fixed}" ', 1)
 
 
 async def added(pieces: AsyncIterator[str], element: str) -> AsyncIterator[str]:

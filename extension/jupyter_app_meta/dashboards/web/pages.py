@@ -164,7 +164,8 @@ class PageHandler(Handler):
         keeps = self.services.store is not None
         script = page_script.script(options.limits.max_upload, beat, tab=keeps)
         if keeps and run.kernel:
-            script = page_script.told(script, f"{self.base_url}api/app-meta/tab/{run.kernel.id}")
+            theme = run.blueprint.resources.get("theme")
+            script = page_script.told(script, f"{self.base_url}api/app-meta/tab/{run.kernel.id}", theme)
         pieces = headers.filled(run.html(beat), headers.header(self, visit.notebook))
         async for piece in page_script.added(pieces, script):
             yield rebased(piece, options.page_base, self.base_url)

@@ -39,12 +39,13 @@ from ...state.operations import (
     read_answer,
     write_request,
 )
+from ...state.paging import AskBrowser
 from .. import context
 
 FIRST = 0.2
 """Seconds until a question is sent again. Each further time it is twice as long."""
 
-_HARMLESS = (Read, Watch, Unwatch, Listen, Unlisten, Pages, Viewers)
+_HARMLESS = (Read, Watch, Unwatch, Listen, Unlisten, Pages, Viewers, AskBrowser)
 
 _waiting: dict[str, SimpleQueue[Answer]] = {}
 _heard: list[Callable[[Event], object]] = []

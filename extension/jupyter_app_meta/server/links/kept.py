@@ -14,6 +14,7 @@ from ...errors import AppMetaError
 from ...policy import RawRequest
 from ...state import keys
 from ...state.live.events import Changed, Event, Sent, write_event
+from ...state.paging import Desk
 from ...state.revoked import Revoked
 from ...state.service import Rules, Service
 from ...state.stores.base import Store
@@ -60,11 +61,12 @@ class Kept:
         kernel: Callable[[str], Any | None],
         log: logging.Logger,
         tab: TabOf,
+        desk: Desk,
     ) -> Kept:
         """Put the parts together. Nothing connects before the first question."""
         revoked, threads = Revoked(store), ThreadPoolExecutor(THREADS, "app-meta-state")
         options = terms.limits, terms.preferences, terms.presence
-        rules = Rules(key, time.time, revoked.not_before, *options, revoke=revoked.revoke)
+        rules = Rules(key, time.time, revoked.not_before, *options, revoke=revoked.revoke, desk=desk)
 
         def send(kernel_id: str, event: Event) -> None:
             # A message may be lost. Of changes, a kernel that was behind is told that there were some.

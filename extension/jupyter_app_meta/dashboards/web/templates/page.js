@@ -13,7 +13,7 @@
 // 7. An error of the page's own code that no output shows is reported here, with the id that its author finds in the log.
 (() => {
   "use strict";
-  const { upload: UPLOAD, message: LARGEST, beat: BEAT, tab: TELL } = document.currentScript.dataset; // bytes: the limit that the page names, and that of a message; ms; a URL
+  const { upload: UPLOAD, message: LARGEST, beat: BEAT, tab: TELL, theme: THEME } = document.currentScript.dataset; // bytes: the limit that the page names, and that of a message; ms; a URL; "light", "dark" or nothing
   const CHANNELS = /^ws(s?:.*\/api\/kernels\/[\w-]+)\/channels(?:\?|$)/;
   const RELOADS = 3, WITHIN = 300_000; // at most 3 reloads within 300,000 ms
   const GIVEN_UP = 70_000; // ms without an attempt after which the page's own client has stopped reconnecting

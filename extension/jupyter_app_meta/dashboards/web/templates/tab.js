@@ -6,20 +6,54 @@
 //    taken: it takes a new one, and says of which tab it is a copy.
 // 3. The server says in the script's element where it wants to hear it. What else the page says of its kernel stands below
 //    style sheets, for which a browser waits.
-// 4. Locks need https or localhost. Elsewhere a page asks the others whose tab it is.
+// 4. What the page says of its browser comes with its tab, and again when it has changed.
+// 5. Locks need https or localhost. Elsewhere a page asks the others whose tab it is.
 
 const TAB = "app-meta-tab";
+const SETTLED = 300; // ms in which a window keeps its size before the server is told
 const LEAVING = 400; // ms in which the page that was in this tab before gives up its id
 const ANSWERING = 150; // ms in which another page answers whose an id is
 
 async function tellTab() {
   const [tab, copy_of] = await takeTab();
+  let said = "";
+  const say = (more) => {
+    const browser = describe(), text = JSON.stringify(browser);
+    if (text !== said) post(TELL, { tab, ...more, browser });
+    said = text;
+  };
+  say(copy_of ? { copy_of } : {});
+  let later;
+  const again = () => {
+    clearTimeout(later);
+    later = setTimeout(say, SETTLED);
+  };
+  listen.call(window, "resize", again);
+  new MutationObserver(again).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+  document.addEventListener("DOMContentLoaded", again);
+}
+
+function post(address, body) {
   const token = /(?:^|; *)_xsrf=([^;]*)/.exec(document.cookie)?.[1] ?? "";
-  fetch(TELL, {
-    method: "POST",
-    headers: { "Content-Type": "application/json", "X-XSRFToken": token },
-    body: JSON.stringify(copy_of ? { tab, copy_of } : { tab }),
-  }).catch(() => {}); // the page is in a tab of its own then
+  const headers = { "Content-Type": "application/json", "X-XSRFToken": token };
+  fetch(address, { method: "POST", headers, body: JSON.stringify(body) }).catch(() => {}); // without it the page works on
+}
+
+// The page's theme is not applied yet, and a phone has not read how wide the page is, when the first description is made.
+function describe() {
+  const isLight = document.body?.dataset.jpThemeLight, system = matchMedia("(prefers-color-scheme: dark)");
+  let chosen = null;
+  try {
+    chosen = localStorage.getItem("app-meta-theme");
+  } catch {
+    // as below
+  }
+  return {
+    timezone: Intl.DateTimeFormat().resolvedOptions().timeZone,
+    locale: navigator.language,
+    theme: isLight ? (isLight === "true" ? "light" : "dark") : chosen || THEME || (system.matches ? "dark" : "light"),
+    viewport: [Math.min(innerWidth, screen.width), innerHeight],
+  };
 }
 
 // Return the id of this tab, and that of the tab whose copy it is.

@@ -1,0 +1,1 @@
+"""What code in kernels asks about the browser pages that show them."""
