@@ -5,6 +5,7 @@ from __future__ import annotations
 import compileall
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -38,6 +39,9 @@ CHROMIUM_FLAGS = (
 FOREIGN = ("JUPYTER_", "JUPYTERHUB_", "JPY_", "KERNEL_")
 SLOW = ("rfc3987_syntax", "isoduration", "rfc3986_validator")
 """Hidden from each server of the tests: jsonschema works without them. The first takes as long as jupyter_server."""
+
+AGAIN = 30
+"""Seconds after which a test that goes on after its time limit is interrupted again."""
 
 DEBUGGER = "debugpy"
 """Hidden from the kernels of the tests' servers, for which importing it is a quarter of their start."""
@@ -85,9 +89,12 @@ def _compile(package: str) -> None:
 
 @pytest.hookimpl(wrapper=True, optionalhook=True)
 def pytest_timeout_set_timer(item: pytest.Item, settings: object) -> Generator[None, bool, bool]:
-    """Keep a test's time limit for its clean-up."""
+    """Keep a test's time limit for its clean-up, and interrupt again: asyncio swallows what is raised in a callback."""
     item.stash[LIMIT] = settings
-    return (yield)
+    result = yield
+    if seconds := signal.getitimer(signal.ITIMER_REAL)[0]:
+        signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
+    return result
 
 
 @pytest.hookimpl(wrapper=True)

@@ -56,7 +56,7 @@ def test_skips_pass_elsewhere(tmp_path: Path) -> None:
 
 
 HANGS = """
-import time, pytest
+import asyncio, time, pytest
 
 @pytest.fixture
 def stuck():
@@ -67,19 +67,27 @@ def stuck():
 @pytest.mark.timeout(1)
 def test_stuck(stuck):
     time.sleep(60)
+
+@pytest.mark.timeout(1)
+def test_swallows():
+    async def busy():
+        asyncio.get_running_loop().call_soon(time.sleep, 3)  # what interrupts a callback is logged
+        await asyncio.sleep(60)
+    asyncio.run(busy())
 """
 
 
 def test_what_hangs_after_its_time_limit_fails_alone(tmp_path: Path) -> None:
     """A test whose clean-up hangs after its time limit is interrupted again and reported; the next tests run."""
-    shutil.copy(Path(__file__).with_name("conftest.py"), tmp_path)
+    source = Path(__file__).with_name("conftest.py").read_text()
+    (tmp_path / "conftest.py").write_text(source.replace("AGAIN = 30", "AGAIN = 1"))
     (tmp_path / "test_hangs.py").write_text(HANGS)
     (tmp_path / "test_other.py").write_text("def test(): pass")
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)]
     ran = subprocess.run(
         command, cwd=tmp_path, env={**os.environ, "CI": "true"}, capture_output=True, text=True, check=False
     )
-    assert "1 failed, 1 passed, 1 error" in ran.stdout.splitlines()[-1]
+    assert "2 failed, 1 passed, 1 error" in ran.stdout.splitlines()[-1]
     assert "test_stuck failed in call" in ran.stderr
     assert "test_stuck failed in teardown" in ran.stderr
 
