@@ -103,6 +103,7 @@ programs: | $(PY)
 	@tools/ensure-databases.sh
 	@tools/ensure-hub-proxy.sh $(VENV)/node
 	@tools/ensure-axe.sh $(VENV)/node
+	@tools/ensure-oidc-provider.sh $(VENV)/node
 
 clean: ## Remove what was made
 	rm -rf $(VENV) $(VENV313) $(VENVWHEEL) $(VENVTOGETHER) $(VENVENTERPRISE) $(BUILD) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
