@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,10 @@ import psutil
 import pytest
 from harness import Server, without_kernels
 from stage import SLIDER, WHO, Opened, browse, eventually, kernels, move, staging, visit, write
+
+from jupyter_app_meta.state.keys import AUDIENCES
+from jupyter_app_meta.state.stores.base import Where
+from jupyter_app_meta.state.stores.open import open_store
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -29,8 +34,16 @@ SOCKETS = VISITS // 4
 CONNECT_TIMEOUT, IDLE_TIMEOUT = 3, 1
 WARM = {"crowd": 4, "small": 2}
 
+COUNTS = """from jupyter_app_meta import shared, visitor
+print(f"[{visitor.state.add('visits')}|{shared.state.add('visits')}]")"""
+"""A cell that stores."""
+
+WATCHES = "watch = shared.state.on_change(lambda change: None)"
+"""A cell that wants to be told what others store."""
+
 APP = f"""
 import asyncio, collections, gc, json, threading
+from pathlib import Path
 
 def counts(status, request):
     '''Answer what there is in this process, as the error page of a path that nobody may see.'''
@@ -41,7 +54,8 @@ def counts(status, request):
     tasks = collections.Counter(getattr(each, "__qualname__", type(each).__name__) for each in coroutines)
     return json.dumps({{"objects": ours, "tasks": tasks, "threads": threading.active_count()}})
 
-app = (create_app(identity_provider=People, on_error=counts,
+config = {{"AppMetaExtension": {{"state_url": f"sqlite:///{{Path('state.db').resolve()}}"}}}}
+app = (create_app(identity_provider=People, on_error=counts, config=config,
                   connect_timeout={CONNECT_TIMEOUT}, idle_timeout={IDLE_TIMEOUT})
        .with_app(path="/counts", root="small.ipynb", authorize=lambda user, request: False)
        .with_app(path="/slow", root="slow.ipynb")
@@ -55,8 +69,8 @@ for path, warm in {WARM}.items():
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server whose pages end soon after they were left."""
     home = tmp_path_factory.mktemp("crowd")
-    write(home / "root" / "crowd.ipynb", WHO, SLIDER)
-    write(home / "root" / "small.ipynb", WHO)
+    write(home / "root" / "crowd.ipynb", WHO, COUNTS, SLIDER)
+    write(home / "root" / "small.ipynb", WHO, COUNTS, WATCHES)
     write(
         home / "root" / "slow.ipynb", WHO, f"import time; time.sleep({CONNECT_TIMEOUT + 2})", "print('and ' + 'done')"
     )
@@ -73,6 +87,7 @@ class Figures(NamedTuple):
     threads: int
     objects: dict[str, int]
     tasks: dict[str, int]
+    rows: int
     megabytes: float
 
 
@@ -89,8 +104,15 @@ def figures(server: Server) -> Figures:
         counts["threads"],
         counts["objects"],
         counts["tasks"],
+        rows(server),
         process.memory_full_info().uss / 1e6,
     )
+
+
+def rows(server: Server) -> int:
+    """Return how many entries a server's store has that are of no visitor and no dashboard, such as open pages."""
+    with closing(open_store(f"sqlite:///{server.home}/root/state.db")) as store:
+        return sum(row.scope.audience not in AUDIENCES for row in store.export(Where()))
 
 
 def temporary(server: Server) -> Path:
@@ -182,12 +204,15 @@ def test_visitors_who_leave_early_leave_nothing_behind(server: Server, before: F
 
 
 def test_visits_leave_nothing_behind(server: Server, before: Figures) -> None:
-    """After sixty more visits processes, files, descriptors, tasks and memory are as after the first fifty."""
-    logged = len(server.log)
+    """After sixty more visits, which store and watch, all but what they stored is as after the first fifty."""
+    logged, counted = len(server.log), list[int]()
 
     def come(number: int) -> None:
         opened = visit(server, f"person-{number}", "/small", mark=str(number))
         assert f"<person-{number}|{{'mark': '{number}'}}|" in opened.html
+        found = re.search(r"\[(\d+)\|(\d+)\]", opened.html)
+        assert found and found[1] == "1", opened.html[-2000:]
+        counted.append(int(found[2]))
         tab = opened.connect() if number < SOCKETS else None
         if tab:
             tab.collect(tab.send(tab.message("kernel_info_request", {})))
@@ -200,6 +225,7 @@ def test_visits_leave_nothing_behind(server: Server, before: Figures) -> None:
         list(pool.map(come, range(VISITS)))
     after = at_rest(server)
     print(f"before: {before}\nafter: {after}")
+    assert sorted(counted) == list(range(1, VISITS + 1)) and after.rows == before.rows
     assert after.files == after.kernels == before.kernels
     assert after.descriptors <= before.descriptors + 4 and after.threads <= before.threads + 2
     assert after.megabytes < before.megabytes + 12
