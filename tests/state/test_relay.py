@@ -158,9 +158,31 @@ def test_a_revoked_visitor_hears_nothing_more_of_their_own(two: tuple[Server, Se
     time.sleep(0.002)
     server.ask(Send("news", "1"), "visitor", kernel_id="k-2", tab="t-2")
     assert server.heard() == []
-    server.ask(Listen())
-    server.ask(Send("news", "2"), "visitor", kernel_id="k-2", tab="t-2")
-    assert server.heard() == [("k-1", "2")]
+    for who in (BOB, ALICE):
+        server.service.renewed(Claims("k-1", SALES, who, "t-1", "l-1", time.time() + grants.LIFETIME))
+        server.ask(Send("news", "2"), "visitor", kernel_id="k-2", tab="t-2")
+        assert server.heard() == ([("k-1", "2")] if who is ALICE else [])
+
+
+def test_nothing_is_known_of_consoles_that_have_ended(two: tuple[Server, Server]) -> None:
+    """Each has a space of its own. What was sent in the last seconds still counts, and other spaces stay."""
+    server, _ = two
+    server.ask(Listen(), kernel_id="k-0")
+    for number in range(20):
+        space, kernel_id = Space.edit("prod", f"kernel:{number}"), f"k-{number + 1}"
+        server.ask(Listen(), kernel_id=kernel_id, space=space)
+        server.ask(Send("news", "1"), kernel_id=kernel_id, space=space)
+    relayed, now = server.service.relay, time.monotonic()
+    assert len(relayed._outboxes) == 21
+    for number in range(20):
+        server.service.ended(f"k-{number + 1}")
+    assert len(relayed._outboxes) == 21  # what these have sent is still in the store
+    for box in relayed._outboxes.values():
+        box._clock = lambda: now + outbox.KEPT + 60
+    for allowance in relayed._rates.values():
+        allowance._clock = lambda: now + 60
+    server.service.ended("k-20")
+    assert [*relayed._outboxes] == [SALES.text] and not relayed._rates and len(relayed._claims) == 1
 
 
 def test_a_flood_is_refused(two: tuple[Server, Server], monkeypatch: pytest.MonkeyPatch) -> None:

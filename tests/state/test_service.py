@@ -159,14 +159,21 @@ def test_forget_revokes_grants_and_tells_who_watches(store: Store) -> None:
     assert server.ask(Read()) == {}
 
 
-def test_a_revoked_visitor_is_watched_no_more(store: Store) -> None:
-    """The watches are told once more, and those of other visitors stay."""
+def test_a_revoked_visitor_is_told_nothing_until_there_is_a_new_grant(store: Store) -> None:
+    """The watches are told once more, those of other visitors stay; with a new grant they are told that they missed."""
     server = Server(store)
     name, bobs = server.watch("k-2", "shared"), server.watch("k-3", "shared", BOB)
     server.service.revoke(ALICE)
     assert server.told == [("k-2", Changed(name))]
     server.ask(put("a", "1"), "shared")
     assert server.told[1:] == [("k-3", Changed(bobs, ("a",), "alice"))]
+    server.service.renewed(grants.read(KEY, server.grant(ALICE, "k-2"), "k-2", server.now))
+    assert server.told[2:] == [("k-2", Changed(name))]
+    server.ask(put("a", "2"), "shared")
+    assert ("k-2", Changed(name, ("a",), "alice")) in server.told[3:]
+    server.service.revoke(ALICE)
+    server.service.ended("k-2")
+    assert not server.service.changes._silent
 
 
 def test_an_expired_grant_says_what_to_do(store: Store) -> None:

@@ -172,7 +172,7 @@ class Site:
             specs.gateway.close()
         self.services.tasks.cancel()
         if self.services.state:
-            self.services.state.close()  # its sockets belong to this loop, and to the context that ends now
+            await self.services.state.close()  # its sockets belong to this loop, and to the context that ends now
         self.services.sockets.destroy(linger=0)
         self.services.kernels.context.destroy(linger=0)
         await asyncio.to_thread(self.services.peers.close)

@@ -4,6 +4,7 @@
 2. A watcher is told after the store has the change. Several changes may be told as one.
 3. What other servers change comes from the store's feed. The feed runs while there is a watcher.
 4. After a gap in the feed, each watcher is told that anything may have changed.
+5. A watcher whose visitor was revoked is told nothing until the server has made a new grant for the same code.
 """
 
 from __future__ import annotations
@@ -50,12 +51,13 @@ class Watcher:
 class Changes:
     """The watchers of one server; ``send`` passes an event to a kernel. It is safe to use from any thread."""
 
-    __slots__ = ("_feed", "_feeding", "_lock", "_scopes", "_send", "_store", "_watchers")
+    __slots__ = ("_feed", "_feeding", "_lock", "_scopes", "_send", "_silent", "_store", "_watchers")
 
     def __init__(self, store: Store, send: Send) -> None:
         self._store, self._send, self._lock = store, send, Lock()
         self._feeding = Lock()  # a feed that begins or ends may wait for a notice, which needs the other lock
         self._watchers: dict[str, set[Watcher]] = {}
+        self._silent: set[Watcher] = set()  # those whose visitor was revoked
         self._scopes: dict[str, Scope] = {}  # those that are watched
         self._feed: Closeable | None = None
 
@@ -67,6 +69,7 @@ class Changes:
             if mine >= WATCHES and scope.id not in self._watchers:
                 raise TooLarge(f"A kernel watches at most {WATCHES} different states. Close a watch first.")
             self._watchers.setdefault(scope.id, set()).add(watcher)
+            self._silent.discard(watcher)  # its grant was valid just now
             self._scopes[scope.id] = scope
         with self._feeding:
             if self._feed is None:
@@ -93,13 +96,22 @@ class Changes:
             return [id_ for id_, one in self._scopes.items() if (one.space, one.identity) == (space, identity)]
 
     def revoked(self, identity: str) -> None:
-        """Tell the watchers of a visitor for the last time, that anything may have changed."""
+        """Tell the watchers of a visitor that anything may have changed, and nothing more until they are renewed."""
         with self._lock:
             told = [(scope, one) for scope, some in self._watchers.items() for one in some if one.identity == identity]
-            for scope, watcher in told:
-                self._watchers[scope].discard(watcher)
-            self._drop_empty()
+            self._silent |= {watcher for _, watcher in told}
         for scope, watcher in told:
+            self._send(watcher.kernel_id, Changed(watcher.name(scope)))
+
+    def renewed(self, claims: Claims) -> None:
+        """Tell a watcher again. It may have missed something."""
+        watcher = Watcher.of(claims)
+        with self._lock:
+            if watcher not in self._silent:
+                return
+            self._silent.discard(watcher)
+            scopes = [scope for scope, some in self._watchers.items() if watcher in some]
+        for scope in scopes:
             self._send(watcher.kernel_id, Changed(watcher.name(scope)))
 
     def done(self, claims: Claims, notice: Notice) -> None:
@@ -114,6 +126,7 @@ class Changes:
         """End the feed."""
         with self._lock:
             self._watchers.clear()
+            self._silent.clear()
             self._scopes.clear()
         self.end_feed()
 
@@ -123,12 +136,14 @@ class Changes:
             keys = None  # anything may have changed
         with self._lock:
             scopes = list(self._watchers) if notice.scope is None else [notice.scope]
-            told = [(scope, one) for scope in scopes for one in self._watchers.get(scope, ()) if one != author]
+            quiet = {author, *self._silent}
+            told = [(scope, one) for scope in scopes for one in self._watchers.get(scope, ()) if one not in quiet]
         for scope, watcher in told:
             self._send(watcher.kernel_id, Changed(watcher.name(scope), keys, by))
 
     def _drop_empty(self) -> None:
         self._watchers = {scope: watchers for scope, watchers in self._watchers.items() if watchers}
+        self._silent &= set[Watcher]().union(*self._watchers.values())
         self._scopes = {scope: self._scopes[scope] for scope in self._watchers}
 
     def end_feed(self) -> None:

@@ -120,13 +120,18 @@ class Service:
                 return
 
     def revoke(self, identity: Identity) -> None:
-        """Refuse all grants that this visitor has until now, on all servers, and let no code watch for the visitor.
+        """Refuse all grants that this visitor has until now, on all servers, and tell no code of the visitor anything.
 
-        The next message of a page of the visitor's that is still open has a new grant. Raises StateUnavailable.
+        The next message of a page of the visitor's that is still open has a new grant, and its code is told again.
+        Raises StateUnavailable.
         """
         self._rules.revoke(identity)
         self.changes.revoked(identity.text)
-        self.relay.revoked(identity.text)
+
+    def renewed(self, claims: Claims) -> None:
+        """Tell the code again that watches and listens for a visitor, because it has a new grant."""
+        self.changes.renewed(claims)
+        self.relay.renewed(claims)
 
     def restarted(self, kernel_id: str) -> None:
         """Forget what the process of a kernel watches and hears, because it has another process."""

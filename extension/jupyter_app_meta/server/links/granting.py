@@ -59,12 +59,16 @@ class Places:
 
 @dataclass(frozen=True, slots=True)
 class Grants:
-    """Makes grants; ``link`` opens the link of a kernel and returns its name, or None."""
+    """Makes grants; ``link`` opens the link of a kernel and returns its name, or None.
+
+    ``renewed`` is told what each grant says: it lets code go on whose grant was revoked.
+    """
 
     key: bytes = field(repr=False)
     places: Places
     link: Callable[[str], str | None]
     revoked: Revoked
+    renewed: Callable[[Claims], object] = lambda claims: None
 
     @property
     def turn(self) -> int:
@@ -82,8 +86,12 @@ class Grants:
         identity = self.whose(raw, identity_key, space.way) if raw else None
         tab = session.client_id if space.way == "edit" else None
         now = time.time() if identity is None else self.revoked.after(identity, time.time())
-        token = grants.mint(self.key, Claims(kernel_id, space, identity, tab, link), now)
-        return token if len(token) <= grants.LIMIT else None
+        claims = Claims(kernel_id, space, identity, tab, link, now + grants.LIFETIME)
+        token = grants.mint(self.key, claims, now)
+        if len(token) > grants.LIMIT:
+            return None
+        self.renewed(claims)
+        return token
 
     def whose(self, raw: RawRequest, identity_key: str, way: keys.Way) -> Identity | None:
         """Return whose request it is, as far as stored state is concerned; None if that is not known."""

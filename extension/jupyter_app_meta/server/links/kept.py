@@ -75,7 +75,8 @@ class Kept:
 
         service = Service(store, rules, send, log)
         links = Links(Office(service, threads, terms.timeout, log, tab), kernel)
-        return cls(store, service, links, Grants(key, places, links.name, revoked), revoked, threads, log)
+        granting = Grants(key, places, links.name, revoked, service.renewed)
+        return cls(store, service, links, granting, revoked, threads, log)
 
     @property
     def places(self) -> Places:
@@ -93,8 +94,8 @@ class Kept:
         except AppMetaError as error:
             self._log.warning("jupyter-app-meta: a duplicated tab begins empty (%s).", type(error).__name__)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close the links and the threads, and leave the store open. Idempotent."""
         self.links.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
-        self.service.close()
+        await asyncio.to_thread(self.service.close)  # a feed may take seconds to end

@@ -97,7 +97,7 @@ class Lab:
 
     async def close(self) -> None:
         """Close what the server has in its store, and leave the store open."""
-        self.kept.close()
+        await self.kept.close()
         await asyncio.to_thread(self._leave)
 
     def _leave(self) -> None:

@@ -16,6 +16,12 @@ class Allowance:
         self._rate, self._burst, self._clock, self._lock = rate, burst, clock, Lock()
         self._left, self._read = burst, clock()
 
+    @property
+    def is_full(self) -> bool:
+        """Whether a whole burst is left, so that a new allowance would be the same."""
+        with self._lock:
+            return self._left + (self._clock() - self._read) * self._rate >= self._burst
+
     def spend(self, units: float = 1) -> bool:
         """Return whether so many units are left, and count them. More than a burst counts as a burst."""
         with self._lock:

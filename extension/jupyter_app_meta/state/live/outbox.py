@@ -73,6 +73,12 @@ class Outbox:
         """The scope that a store's notices name."""
         return self._scope.id
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether none of its messages is kept any more, so that a new outbox would be the same."""
+        with self._lock:
+            return not self._kept or self._kept[-1].until <= self._clock()
+
     def begin(self) -> None:
         """Take what is sent from now on. Idempotent."""
         with self._lock:

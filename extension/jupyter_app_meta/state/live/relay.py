@@ -5,7 +5,9 @@
 2. A message is heard at most once, by those that listen when it is sent. None is kept for later.
 3. A kernel sends at most ``RATE`` messages a second. All that listen on one dashboard hear at most ``HEARD`` a second
    together, however many kernels send. More is refused, or, if another server has sent it, dropped.
-4. A listener whose visitor was revoked hears nothing more that is sent to that visitor.
+4. A listener whose visitor was revoked hears nothing that is sent to that visitor, until the server has made a new
+   grant for the same code. It does so at the next message of a page that is still open.
+5. What is known of a space in which no code listens is forgotten when a kernel ends.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from ...errors import StateUnavailable, TooLarge
 from .. import values
 from ..changes import Watcher
 from ..grants import BadGrant, Claims
-from ..keys import Identity, Scope, scope_of
+from ..keys import Identity, Scope, Space, scope_of
 from ..operations import Send
 from ..stores.base import Closeable, Notice, Store
 from .allowance import Allowance
@@ -37,11 +39,23 @@ Tell = Callable[[str, Sent], object]
 class Relay:
     """The listeners of one server; ``tell`` passes an event to a kernel. It is safe to use from any thread."""
 
-    __slots__ = ("_feed", "_feeding", "_listeners", "_lock", "_not_before", "_outboxes", "_rates", "_store", "_tell")
+    __slots__ = (
+        "_claims",
+        "_feed",
+        "_feeding",
+        "_listeners",
+        "_lock",
+        "_not_before",
+        "_outboxes",
+        "_rates",
+        "_store",
+        "_tell",
+    )
 
     def __init__(self, store: Store, tell: Tell, not_before: Callable[[Identity], float | None]) -> None:
         self._store, self._tell, self._not_before, self._lock = store, tell, not_before, Lock()
-        self._listeners: dict[str, dict[Watcher, Claims]] = {}  # by the scope that is sent to
+        self._listeners: dict[str, set[Watcher]] = {}  # by the scope that is sent to
+        self._claims: dict[Watcher, Claims] = {}  # what their grants say
         self._outboxes: dict[str, Outbox] = {}
         self._rates: dict[str, Allowance] = {}
         self._feeding = Lock()  # a feed that begins or ends may wait for a notice
@@ -52,11 +66,12 @@ class Relay:
         watcher = Watcher.of(claims)
         self._follow(claims.space.text)
         with self._lock:
-            mine = {one for some in self._listeners.values() for one in some if one.kernel_id == claims.kernel_id}
+            mine = {one for one in self._claims if one.kernel_id == claims.kernel_id}
             if len(mine) >= LISTENERS and watcher not in mine:
                 raise TooLarge(f"At most {LISTENERS} visitors listen in one kernel.")
+            self._claims[watcher] = claims
             for target in _targets(claims, scope):
-                self._listeners.setdefault(target, {})[watcher] = claims
+                self._listeners.setdefault(target, set()).add(watcher)
         return watcher.name(_CHANNEL)
 
     def unlisten(self, claims: Claims) -> None:
@@ -67,12 +82,21 @@ class Relay:
     def ended(self, kernel_id: str) -> None:
         """Forget a kernel whose process has ended."""
         self._drop(lambda one: one.kernel_id == kernel_id)
-        with self._lock:
-            self._rates.pop(kernel_id, None)
+        self._forget_idle()
 
-    def revoked(self, identity: str) -> None:
-        """Forget the listeners of a visitor."""
-        self._drop(lambda one: one.identity == identity)
+    def _forget_idle(self) -> None:
+        """Forget the spaces in which no code listens, and all rates of which nothing is spent. Consoles come and go."""
+        with self._lock:
+            for space, box in tuple(self._outboxes.items()):
+                if box.is_idle and scope_of("shared", Space.read(space), None).id not in self._listeners:
+                    del self._outboxes[space]
+            self._rates = {name: rate for name, rate in self._rates.items() if not rate.is_full}
+
+    def renewed(self, claims: Claims) -> None:
+        """Let a listener, whose grant may have been revoked, hear again what is sent to its visitor."""
+        with self._lock:
+            if (watcher := Watcher.of(claims)) in self._claims:
+                self._claims[watcher] = claims
 
     def send(self, claims: Claims, scope: Scope, message: Send) -> None:
         """Pass a message to those that listen, here and in other servers; raises TooLarge for too many."""
@@ -88,8 +112,7 @@ class Relay:
     def tell(self, kernel_id: str, identity: str | None, name: str, data: str) -> bool:
         """Pass an administrator's message to one visitor's code in a kernel; return whether that code listens."""
         with self._lock:
-            some = {one for there in self._listeners.values() for one in there if one.kernel_id == kernel_id}
-        mine = [one for one in some if one.identity == identity]
+            mine = [one for one in self._claims if (one.kernel_id, one.identity) == (kernel_id, identity)]
         for one in mine:
             self._tell(kernel_id, Sent(one.name(_CHANNEL), name, data))
         return bool(mine)
@@ -137,8 +160,8 @@ class Relay:
 
     def _deliver(self, letter: Letter) -> None:
         with self._lock:
-            listeners = dict(self._listeners.get(letter.to, {}))
-        for watcher, claims in listeners.items():
+            listeners = [(one, self._claims[one]) for one in self._listeners.get(letter.to, ())]
+        for watcher, claims in listeners:
             if self._is_valid(claims, letter):
                 self._tell(watcher.kernel_id, Sent(watcher.name(_CHANNEL), letter.name, letter.data))
 
@@ -154,12 +177,12 @@ class Relay:
 
     def _drop(self, goes: Callable[[Watcher], bool]) -> None:
         with self._lock:
-            for target, some in tuple(self._listeners.items()):
-                kept = {one: claims for one, claims in some.items() if not goes(one)}
-                if kept:
-                    self._listeners[target] = kept
-                else:
-                    del self._listeners[target]
+            gone = {watcher for watcher in self._claims if goes(watcher)}
+            if not gone:
+                return
+            self._claims = {one: claims for one, claims in self._claims.items() if one not in gone}
+            left = {target: some - gone for target, some in self._listeners.items()}
+            self._listeners = {target: some for target, some in left.items() if some}
 
 
 def _targets(claims: Claims, scope: Scope) -> set[str]:
