@@ -36,7 +36,13 @@ class Claim:
         self._told = threading.Condition()
         self._meta: AppMeta | None = None
         self.grant: str | None = None
+        self.earlier_key: bytes | None = None  #: In a fork: the server signed with it for code that ran before.
         self._asked = self._closing = False
+
+    @property
+    def is_given(self) -> bool:
+        """Whether the kernel has its visitor."""
+        return self._meta is not None
 
     def give(self, meta: AppMeta, grant: str | None = None) -> None:
         """Pass the visitor's request, and the right to its state, to the code that waits. Only the first one counts."""
@@ -54,15 +60,19 @@ class Claim:
 
     def wait(self, kernel_id: str | None, timeout: float | None = None) -> AppMeta:
         """Return the visitor's request; wait at most ``timeout`` seconds. Raises NotClaimed or BadTimeout."""
-        limit = _seconds(timeout)
+        limit = check_timeout(timeout)
         with self._told:
             self._asked = True
             self._told.wait_for(lambda: self._meta is not None or self._closing, limit)
         if self._meta is None:
             raise NotClaimed(self._why(timeout))
-        if self._meta.session.kernel_id != kernel_id:
+        if not self.is_for(kernel_id):
             raise NotClaimed("This claim is for another kernel. Restart the kernel.")
         return self._meta
+
+    def is_for(self, kernel_id: str | None) -> bool:
+        """Whether the visitor was given this kernel."""
+        return self._meta is not None and self._meta.session.kernel_id == kernel_id
 
     def _why(self, timeout: float | None) -> str:
         if self._closing:
@@ -70,7 +80,7 @@ class Claim:
         return f"No visitor arrived at this warm kernel within {timeout} seconds."
 
 
-def _seconds(timeout: float | None) -> float | None:
+def check_timeout(timeout: float | None) -> float | None:
     """Return a timeout that a lock accepts; None means no limit. Raises BadTimeout."""
     try:
         seconds = threading.TIMEOUT_MAX if timeout is None else min(float(timeout), threading.TIMEOUT_MAX)

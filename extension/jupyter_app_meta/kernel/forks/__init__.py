@@ -1,4 +1,13 @@
-"""What a process needs that is forked once for each visitor: whether it may be forked, and what a child must not share.
+"""Kernels that are forked from a template: one process that ran the notebook ahead, and one fork for each visitor.
 
-Nothing uses it yet. Linux only: it reads /proc.
+Linux only: it reads /proc.
+
+::
+
+    template ── application, asking ──> process <── outlets ── private ── frames
+        │                                  ^
+        ├── safety (owners)                ├── attaching: when a browser connects
+        └── fork ── child (life, files, seeds, ending)
+
+``frames`` and ``commands`` are what the server shares with it. They import neither ipykernel nor ZeroMQ.
 """

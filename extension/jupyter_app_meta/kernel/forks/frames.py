@@ -3,7 +3,21 @@
 1. A message is its letter (one byte), the number of its parts (4 bytes), the length of each part (8 bytes each), and
    the parts. Numbers are big-endian.
 2. A stream delivers bytes in pieces of any size. ``Decoder.feed`` returns those that are whole by then, in order.
-3. Whatever is no message is refused with BadFrames, and the decoder takes nothing after that.
+3. Whatever is not a message is refused with BadFrames, and the decoder takes nothing after that.
+
+========  =========  =============================================================================================
+letter    sent by    parts
+========  =========  =============================================================================================
+KEY       server     JSON ``{"key", "session"}``; once, before anything else: the process signs with this key
+SHELL     both       a message of the shell channel, as ZeroMQ would carry it; the server's has the identity PRIVATE
+VISITOR   server     JSON ``{"header", "stamp"}``: the claim
+ATTACH    server     JSON: the connection info of a kernel, without its key; the answer is ATTACHED or NOT_ATTACHED
+QUIET     server     none: from now on the process sends no message of its iopub channel here
+IOPUB     process    a message of the iopub channel
+TOLD      process    ASKING: a cell of the template asks for its visitor, and all it did before was sent before;
+                     WANTED: code of a child needs its control channel, and waits for ATTACH;
+                     ATTACHED; or NOT_ATTACHED and why
+========  =========  =============================================================================================
 """
 
 from __future__ import annotations
@@ -13,6 +27,13 @@ from collections.abc import Iterator, Sequence
 
 MOST_PARTS = 65_536
 """How many parts a message may have: a widget's message has a part for each of its buffers."""
+
+KEY, SHELL, VISITOR, ATTACH, QUIET, IOPUB, TOLD = b"k", b"s", b"v", b"a", b"q", b"i", b"t"
+
+ASKING, WANTED, ATTACHED, NOT_ATTACHED = b"asking", b"wanted", b"attached", b"not attached"
+
+PRIVATE = b"\0private"
+"""The identity of the server's messages. A ZeroMQ client cannot have it: identities that begin with 0 are reserved."""
 
 _HEAD = struct.Struct(">cI")
 _LENGTH = 8

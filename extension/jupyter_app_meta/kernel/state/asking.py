@@ -58,6 +58,8 @@ def ask(kernel: Any, grant: str, audience: str, operation: Operation) -> Any:
     if isinstance(operation, Apply) and sum(map(len, operation.puts.values())) > TEXT_LIMIT:
         raise TooLarge(f"At most {TEXT_LIMIT} characters can be stored at once.")
     name, patience = messages.link_of(grant)
+    if connect := getattr(kernel, "connect", None):  # a forked kernel has no control channel yet
+        connect(patience)
     request = Request(uuid.uuid4().hex, grant, audience, operation)
     answers = _waiting[request.id] = SimpleQueue()
     try:

@@ -1,0 +1,192 @@
+"""The process that runs a notebook ahead of its visitors, and is forked for each: ``python -m`` this module.
+
+::
+
+    STARTING ── started ──> RUNNING ── prepare ──> READY ── fork ──> READY, and a child
+                               └── refused
+
+1. It has one thread, and no ZeroMQ. It takes cells from its private socket, and commands from another (``commands``).
+2. When a cell asks for the visitor, the template waits in that cell, and is forked there. The cell goes on in each
+   child. A notebook that never asks is forked between its cells, after the last one.
+3. It waits for its children, and ends when the server closes one of the sockets. Its children live on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import importlib
+import os
+import select
+import socket
+import sys
+from typing import Any, NoReturn
+
+from .. import claims, extension
+from . import child, commands, ending, files, frames, life, safety
+from .asking import Asking
+from .private import Private
+from .process import Process
+
+USAGE = "usage: python -m jupyter_app_meta.kernel.forks.template MESSAGES COMMANDS LIFELINE [ARGUMENTS OF IPYKERNEL]"
+
+PRELOADED = ("ipywidgets", "traceback")
+"""Modules that are imported once here, where they are installed, and not in each child."""
+
+
+class Template:
+    """A process that can be forked, until it is a child."""
+
+    def __init__(self, messages: int, control: int, lifeline: int) -> None:
+        self._commands = socket.socket(fileno=control)
+        self._commands.set_inheritable(False)
+        life.hold(lifeline)
+        self._process = Process(Private(socket.socket(fileno=messages)), lifeline)
+        self._children: dict[int, int] = {}
+        self._is_asking = False
+
+    def run(self, argv: list[str]) -> NoReturn:
+        """Take cells and commands until the end."""
+        process = self._process
+        claims.the_claim = Asking(self._ask, self._refuse)
+        process.begin(argv)
+        process.app.kernel.connect = self._connect
+        shell: Any = process.app.shell
+        extension.load_page(shell)
+        process.seeds.watch()
+        preload()
+        process.loop.add_reader(self._commands.fileno(), self._obey)
+        self._tell({"said": "started", "pid": os.getpid()})
+        process.loop.run_forever()
+        ending.end(process)
+
+    # What the server and the cells want
+
+    def _ask(self) -> None:
+        """Wait in a cell until this process is a child that has its visitor."""
+        if not self._process.is_child:
+            self._process.flush()
+            self._process.tell(frames.ASKING)
+            self._is_asking = True
+            while not self._process.is_child:
+                self._obey_next()
+            self._is_asking = False
+        self._process.wait_for_visitor()
+
+    def _connect(self, patience: float) -> None:
+        """Answer code that needs the sockets of an ordinary kernel, for stored state."""
+        if not self._process.is_child:
+            self._refuse("a cell uses stored state ahead of its visitor")
+            self._process.private.next()  # the server closes its end
+        self._process.connect(patience)
+
+    def _refuse(self, why: str) -> None:
+        if not self._process.is_child:
+            self._tell({"said": "refused", "why": why})
+
+    def _obey_next(self) -> None:
+        """Wait for a command, a child that ends or the end of the private socket, while a cell has the thread."""
+        waiting = select.poll()
+        waiting.register(self._commands, select.POLLIN)
+        waiting.register(self._process.private, 0)  # only its end
+        for number in self._children:
+            waiting.register(number, select.POLLIN)
+        for number, _ in waiting.poll():
+            if number == self._commands.fileno():
+                self._obey()
+            elif number in self._children:
+                self._reap(number)
+            else:
+                os._exit(0)
+            if self._process.is_child:
+                return
+
+    def _obey(self) -> None:
+        command, descriptors = commands.receive(self._commands)
+        if command is None:
+            os._exit(0)
+        if command["do"] == "prepare":
+            self._prepare()
+        elif command["do"] == "fork":
+            self._fork(command["number"], descriptors[0])
+
+    def _tell(self, answer: dict[str, Any], *descriptors: int) -> None:
+        try:
+            commands.send(self._commands, answer, descriptors)
+        except OSError:  # the server has closed its end
+            os._exit(0)
+
+    # The fork
+
+    def _prepare(self) -> None:
+        process = self._process
+        process.receive()  # answers to Output widgets: each child handles them after the cell
+        _end_idle_executor(process.loop)
+        if why := safety.refusal(self._descriptors()):
+            self._refuse(why)
+            return
+        process.flush()
+        files.flush()
+        gc.collect()
+        gc.freeze()
+        ctypes.CDLL(None).malloc_trim(0)
+        self._tell({"said": "ready"})
+
+    def _descriptors(self) -> set[int]:
+        """Return the descriptors that are this module's own."""
+        process = self._process
+        own = {self._commands.fileno(), process.lifeline, *process.private.descriptors, *self._children}
+        return own | child.loop_descriptors(process.loop)
+
+    def _fork(self, number: int, own: int) -> None:
+        self._process.seeds.before_fork()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            os.close(own)
+            return self._tell({"said": "failed", "number": number, "why": os.strerror(error.errno or 0)})
+        if not pid:
+            child.become(self._process, own, [self._commands.detach(), *self._children])
+            self._children.clear()
+            return None
+        os.close(own)
+        process = os.pidfd_open(pid)  # before the child can be reaped, so it is this child's
+        self._children[process] = pid
+        if not self._is_asking:
+            self._process.loop.add_reader(process, self._reap, process)
+        return self._tell({"said": "forked", "number": number, "pid": pid}, process)
+
+    def _reap(self, process: int) -> None:
+        """Wait for a child that has ended."""
+        pid = self._children.pop(process)
+        self._process.loop.remove_reader(process)
+        os.close(process)
+        _, status = os.waitpid(pid, 0)
+        self._tell({"said": "ended", "pid": pid, "status": os.waitstatus_to_exitcode(status)})
+
+
+def preload() -> None:
+    """Import what most children need."""
+    for name in PRELOADED:
+        with contextlib.suppress(Exception):  # it is not installed, or broken: the notebook will say so
+            importlib.import_module(name)
+
+
+def _end_idle_executor(loop: Any) -> None:
+    """End the threads in which the loop ran functions, if they have nothing to do; a child makes new ones."""
+    executor = loop._default_executor
+    if executor is not None and executor._work_queue.empty():
+        executor.shutdown(wait=True)
+        loop._default_executor = None
+
+
+def main(argv: list[str]) -> NoReturn:
+    """Run a template."""
+    if sys.platform != "linux" or len(argv) < 3 or not all(text.isdigit() for text in argv[:3]):
+        raise SystemExit(USAGE)
+    Template(*map(int, argv[:3])).run(argv[3:])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
