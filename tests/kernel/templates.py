@@ -19,7 +19,7 @@ from jupyter_client.session import Session
 from people import Json, person
 
 from jupyter_app_meta import wire
-from jupyter_app_meta.kernel.forks import commands, frames
+from jupyter_app_meta.kernel.forks import commands, frames, title
 from jupyter_app_meta.model import AppMeta, SessionInfo
 
 PATIENCE = 60
@@ -42,7 +42,8 @@ class Talk:
         self._decoder, self._arrived = frames.Decoder(), list[frames.Message]()
         self.id = str(uuid.uuid4())
         self.seen: list[Json] = []
-        self.write(frames.KEY, json.dumps({"key": self.key, "session": self.session.session}).encode())
+        own = {"key": self.key, "session": self.session.session, "kernel_id": self.id}
+        self.write(frames.KEY, json.dumps(own).encode())
 
     def write(self, letter: bytes, *parts: bytes) -> None:
         """Send a message to the process."""
@@ -171,7 +172,7 @@ class Template(Talk):
         lifeline, self.life = os.pipe()
         given = [self.theirs.fileno(), control.fileno(), lifeline]
         module = "jupyter_app_meta.kernel.forks.template"
-        argv = [sys.executable, "-m", module, *map(str, given)]
+        argv = [sys.executable, "-m", module, *map(str, given), "-f", title.of(self.id)]
         self.process = subprocess.Popen(
             argv, pass_fds=given, cwd=home, start_new_session=True, stdin=subprocess.DEVNULL
         )

@@ -272,6 +272,14 @@ def test_a_child_is_a_kernel_of_its_own(ready: Ready) -> None:
     assert first.run("print(who())", visitor="mallory") == "None\n"
 
 
+def test_a_child_is_shown_under_its_own_name(ready: Ready) -> None:
+    """Tools that look for kernels find it as they find any, and its template as what it is."""
+    child = ready.child()
+    shown = {pid: Path(f"/proc/{pid}/cmdline").read_text() for pid in (child.pid, ready.template.process.pid)}
+    assert f"\0-f\0kernel-{child.id}.json\0" in shown[child.pid]
+    assert f"\0-f\0template-{ready.template.id}.json\0" in shown[ready.template.process.pid]
+
+
 def test_files_are_read_from_where_the_template_was(ready: Ready) -> None:
     """Step 6: each child has its own position; what the template had not written yet is written once."""
     for _ in range(2):

@@ -7,7 +7,7 @@ Linux only: it reads /proc.
     template ── application, asking ──> process <── outlets ── private ── frames
         │                                  ^
         ├── safety (owners)                ├── attaching: when a browser connects
-        └── fork ── child (life, files, seeds, ending)
+        └── fork ── child (life, files, seeds, ending, title)
 
 ``frames`` and ``commands`` are what the server shares with it. They import neither ipykernel nor ZeroMQ.
 """

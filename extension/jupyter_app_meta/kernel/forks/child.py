@@ -23,7 +23,7 @@ from typing import Any
 
 from ... import wire
 from .. import claims
-from . import ending, files, life
+from . import ending, files, life, title
 from .private import Private
 from .process import Process
 
@@ -84,6 +84,9 @@ def take_kernel(process: Process, key: dict[str, str]) -> None:
     session.pid = os.getpid()
     app.sign(key)
     session.digest_history, session.message_count = set(), 0
+    if kernel_id := key.get("kernel_id"):
+        title.show(kernel_id)
+        app.connection_file = f"kernel-{kernel_id}.json"
     app.kernel.ident = str(uuid.uuid4())
     app.kernel.shell.displayhook.topic = app.kernel._topic("execute_result")
     for publisher in (app.iopub_thread, sys.stdout, sys.stderr):

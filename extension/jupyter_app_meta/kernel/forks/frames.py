@@ -8,7 +8,8 @@
 ========  =========  =============================================================================================
 letter    sent by    parts
 ========  =========  =============================================================================================
-KEY       server     JSON ``{"key", "session"}``; once, before anything else: the process signs with this key
+KEY       server     JSON ``{"key", "session"}``, and ``kernel_id`` for a child; once, before anything else: the process
+                     signs with this key
 SHELL     both       a message of the shell channel, as ZeroMQ would carry it; the server's has the identity PRIVATE
 VISITOR   server     JSON ``{"header", "stamp"}``: the claim
 ATTACH    server     JSON: the connection info of a kernel, without its key; the answer is ATTACHED or NOT_ATTACHED

@@ -23,6 +23,8 @@ import socket
 import sys
 from typing import Any, NoReturn
 
+from ipykernel._version import version_info
+
 from .. import claims, extension
 from . import child, commands, ending, files, frames, life, safety
 from .asking import Asking
@@ -30,6 +32,9 @@ from .private import Private
 from .process import Process
 
 USAGE = "usage: python -m jupyter_app_meta.kernel.forks.template MESSAGES COMMANDS LIFELINE [ARGUMENTS OF IPYKERNEL]"
+
+NEEDED = (7, 4)
+"""The oldest release of ipykernel whose private names are those that this package uses."""
 
 PRELOADED = ("ipywidgets", "traceback")
 """Modules that are imported once here, where they are installed, and not in each child."""
@@ -57,6 +62,8 @@ class Template:
         process.seeds.watch()
         preload()
         process.loop.add_reader(self._commands.fileno(), self._obey)
+        if version_info < NEEDED:
+            self._refuse("its ipykernel is older than 7.4")
         self._tell({"said": "started", "pid": os.getpid()})
         process.loop.run_forever()
         ending.end(process)
