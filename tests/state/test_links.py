@@ -16,7 +16,8 @@ from jupyter_client.session import Session
 from zmq.eventloop.zmqstream import ZMQStream
 
 from jupyter_app_meta.server.links import links as links_module
-from jupyter_app_meta.server.links.link import SHARE, Office
+from jupyter_app_meta.server.links.kept import THREADS, Kept
+from jupyter_app_meta.server.links.link import SHARE, WRITING, Office
 from jupyter_app_meta.server.links.links import Links
 from jupyter_app_meta.state import messages
 
@@ -40,9 +41,9 @@ class Kernel:
         dealer.connect(f"tcp://127.0.0.1:{self.control_port}")
         return ZMQStream(dealer)
 
-    def ask(self, link: str, number: int) -> None:
+    def ask(self, link: str, number: int, op: str = "read") -> None:
         """Send a question to the server's end."""
-        self.session.send(self.router, messages.REQUEST, {"id": f"q-{number}"}, ident=link.encode())
+        self.session.send(self.router, messages.REQUEST, {"id": f"q-{number}", "op": op}, ident=link.encode())
 
 
 class Service:
@@ -71,9 +72,9 @@ class Service:
 
 @pytest.fixture
 def kernels() -> Iterator[dict[str, Kernel]]:
-    """Two kernels."""
+    """The kernels of a server."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    yield {name: Kernel(context) for name in ("k-1", "k-2")}
+    yield {f"k-{number}": Kernel(context) for number in range(1, 6)}
     context.destroy(linger=0)
 
 
@@ -88,7 +89,7 @@ def service() -> Iterator[Service]:
 @pytest.fixture
 def links(kernels: dict[str, Kernel], service: Service) -> Iterator[Links]:
     """The links of a server with these kernels, which looks at them when the test says so."""
-    with ThreadPoolExecutor(SHARE + 1) as threads:
+    with ThreadPoolExecutor(THREADS) as threads:
 
         async def tab(_: str) -> None:
             return None
@@ -167,3 +168,37 @@ async def test_a_kernel_cannot_take_all_threads(kernels: dict[str, Kernel], serv
         while service.waiting.count("k-1") < 2 * SHARE + 2:
             await asyncio.sleep(0.01)
     links.close()
+
+
+async def test_a_store_that_takes_no_changes_can_be_read(
+    kernels: dict[str, Kernel], service: Service, links: Links
+) -> None:
+    """Four kernels whose changes wait hold some of the threads, and a fifth one reads."""
+    names = {kernel_id: links.name(kernel_id) or "" for kernel_id in kernels}
+    for kernel_id in kernels:
+        await known(links, kernels, kernel_id)
+    writers = [kernel_id for kernel_id in kernels if kernel_id != "k-5"]
+    for kernel_id in writers:
+        for number in range(SHARE + 1):
+            kernels[kernel_id].ask(names[kernel_id], number, "apply")
+    await until(service, ("asked", "k-1"))
+    kernels["k-5"].ask(names["k-5"], 1)
+    await until(service, ("asked", "k-5"))
+    assert sum(kernel_id in writers for kernel_id in service.waiting) <= WRITING < THREADS
+    service.let.set()
+    async with asyncio.timeout(20):
+        while len(service.waiting) < len(writers) * (SHARE + 1) + 1:
+            await asyncio.sleep(0.01)
+    links.close()
+
+
+async def test_feeds_end_beside_the_loop(links: Links) -> None:
+    """A store that takes seconds to end its feed holds nothing else up."""
+    let, closed = threading.Event(), list[bool]()
+    service: Any = SimpleNamespace(close=lambda: closed.append(let.wait(20)))
+    anything: Any = None
+    threads = ThreadPoolExecutor(1)
+    kept = Kept(anything, service, links, anything, anything, threads, logging.getLogger("links"))
+    asyncio.get_running_loop().call_soon(let.set)
+    await kept.close()
+    assert closed == [True]

@@ -2,7 +2,8 @@
 
 1. The socket has a random name, which only the kernel's own grants tell. The kernel sends its questions there.
 2. A question is answered in a thread, because a store blocks. A store that does not answer in time is an error. A
-   kernel has ``SHARE`` of the threads, so that others find one free. A thread that a frozen store holds counts.
+   kernel has ``SHARE`` of the threads, and all that change something have ``WRITING``, so that others find one free:
+   a store that is being written elsewhere can still be read. A thread that a frozen store holds counts.
 3. A kernel that asks more than ``RATE`` times a second waits for its answers. What it asks beyond ``IN_FLIGHT``
    questions is dropped, and asked again. So are the questions of a kernel that does not take its answers.
 4. What the process before a restart has watched is forgotten before the first question of the new one is answered.
@@ -15,7 +16,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -30,7 +31,7 @@ from ...state.operations import Failed, write_answer
 from ...state.rates import Bucket
 from ..protocols import key_of
 
-RATE, IN_FLIGHT, SHARE = 200.0, 64, 2
+RATE, IN_FLIGHT, SHARE, WRITING = 200.0, 64, 2, 4
 MOST = 2 * forms.TEXT_LIMIT + 1024 * 1024
 """Bytes of a question, whose texts are escaped. A larger one is dropped before it is read."""
 
@@ -65,6 +66,7 @@ class Office:
     log: logging.Logger
     tab: TabOf
     tally: Counter[str] = field(default_factory=Counter)
+    writing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(WRITING))
 
 
 class Link:
@@ -144,21 +146,29 @@ class Link:
             return _late(content, office.timeout)
 
     async def _in_thread(self, content: Content, tab: str | None) -> Content | None:
-        await self._share.acquire()
-        office, loop = self._office, asyncio.get_running_loop()
+        office, loop, held = self._office, asyncio.get_running_loop(), list[asyncio.Semaphore]()
+        shares = [self._share, office.writing] if operations.changes_state(content) else [self._share]
         try:
+            for share in shares:
+                await share.acquire()
+                held.append(share)
             work = office.threads.submit(office.service.answer, self._kernel_id, content, tab)
         except BaseException:
-            self._share.release()
+            _release(held)
             raise
 
         def ended(_: object) -> None:
             with suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(self._share.release)
+                loop.call_soon_threadsafe(_release, held)
 
         # A wait that is given up leaves a thread at work, which counts until it comes back.
         work.add_done_callback(ended)
         return await asyncio.wrap_future(work)
+
+
+def _release(shares: Iterable[asyncio.Semaphore]) -> None:
+    for share in shares:
+        share.release()
 
 
 def _late(content: Content, timeout: float) -> Content | None:
