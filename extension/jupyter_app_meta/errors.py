@@ -18,7 +18,9 @@ The tree::
     │   └── BadNotebook       ... because a notebook in text cannot be read
     ├── IdentityError         an identity provider cannot be set up
     ├── PageError             the visitor's page cannot do what code asks
-    │   └── NoPage            ... because the running code belongs to no dashboard's page
+    │   ├── NoPage            ... because the running code belongs to no dashboard's page
+    │   ├── RedirectRefused   ... because it may not lead to that address
+    │   └── CookieRefused     ... because the deployer does not list the cookie, or no cookie has that form
     └── StateError            stored state cannot be read or written
         ├── StateUnavailable  ... because the store or the server does not answer
         ├── NoVisitor         ... because the running code belongs to no visitor
@@ -129,6 +131,14 @@ class PageError(AppMetaError):
 
 class NoPage(PageError, LookupError):
     """The running code belongs to no dashboard's page, so there is no address bar, title or cookie to set."""
+
+
+class RedirectRefused(PageError, ValueError):
+    """A page may not be redirected to this address. The message names the option that allows an origin."""
+
+
+class CookieRefused(PageError, ValueError):
+    """Code may not set this cookie. The message names the option or the fix, and never the value."""
 
 
 class StateError(AppMetaError):

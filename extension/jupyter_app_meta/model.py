@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlencode
 
 from starlette.datastructures import Address
@@ -15,6 +15,9 @@ from .browser import Browser
 from .datastructures import URL, Confined, Cookies, Headers, QueryParams
 from .errors import NotAuthenticated
 from .records import NOTHING, Frozen, Record, freeze, sealed
+
+if TYPE_CHECKING:
+    from .kernel.pages import Page
 
 Mode = Literal["edit", "run", "test", "script"]
 
@@ -184,6 +187,13 @@ class AppMeta(Record):
         from .kernel.pages import browser_of  # late, because the values of a server have no kernel
 
         return browser_of(self)
+
+    @property
+    def page(self) -> Page:
+        """The visitor's page: its query, its title, its cookies, and where it is redirected to."""
+        from .kernel.pages import page_of  # late, as above
+
+        return page_of(self)
 
     def require_user(self) -> User:
         """Return the authenticated user.

@@ -114,7 +114,7 @@ def test_the_signatures_are_those_of_the_contract() -> None:
     defaults = {name: each.default for name, each in inspect.signature(create_asgi_app).parameters.items()}
     assert defaults == {
         **dict.fromkeys(("user", "host", "lifespan", "on_error", "meta", "cookie_secret", "config", "log")),
-        "files": (),
+        **dict.fromkeys(("files", "page_cookies", "redirect_origins"), ()),
         "warm": 0,
         "max_age": 3600,
         "max_pages": 0,

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 
+import httpx
 import pytest
 from browsing import PATIENCE, window
 from harness import Server
 from playwright.sync_api import Browser, Page, expect
-from stage import staging, write
+from stage import Opened, staging, visit, write
 
 APP = """
-app = create_app(identity_provider=People).with_app(path="/page", root="page.ipynb")
+app = (create_app(identity_provider=People, page_cookies=["region"], redirect_origins=["https://portal.example.org"],
+                  config={"AppMetaExtension": {"cookies_allow": ["region"]}})
+       .with_app(path="/page", root="page.ipynb")
+       .with_app(path="/deeds", root="deeds.ipynb")
+       .with_app(path="/gone", root="gone.ipynb"))
 """
 
 FACTS = """from jupyter_app_meta import app_meta
@@ -27,6 +34,44 @@ def look(_):
 button.on_click(look)
 display(ipywidgets.VBox([button, label]))"""
 
+DEEDS = """from jupyter_app_meta import app_meta
+page = app_meta().page
+page.title = "Sales </script> & more"
+page.query.set(region="emea")
+page.set_cookie("region", "SECRET-emea", max_age=3600)"""
+
+SEEN = "print('query', dict(app_meta().request.query_params))"
+
+BUTTONS = """import ipywidgets
+label = ipywidgets.Label("untouched")
+REFUSED = ("//evil.test", "https://evil.test", "javascript:alert(1)")
+REFUSED += ("\\\\\\\\evil.test", "/\\\\evil.test", "https:evil.test")
+def attempt(deed, *given):
+    try:
+        deed(*given)
+    except Exception as error:
+        return type(error).__name__
+    return "done"
+def share(_):
+    page.query.set({"q&a": "x=1"}, region=None, tag=["a", "b"])
+    page.title = "Shared"
+def look(_):
+    label.value = f"now {dict(app_meta().request.query_params)}"
+def forbidden(_):
+    found = [attempt(page.redirect, url) for url in REFUSED]
+    cookies = [("theme", "x"), ("_xsrf", "x"), ("region", "x\\r\\nSet-Cookie: a=b"), ("region", "x; Domain=evil.test")]
+    found += [attempt(page.set_cookie, *given) for given in cookies]
+    label.value = " ".join(["refused", *found])
+def leave(_):
+    page.redirect("page?left=1")
+made = [ipywidgets.Button(description=f.__name__) for f in (share, look, forbidden, leave)]
+for button, deed in zip(made, (share, look, forbidden, leave)):
+    button.on_click(deed)
+display(ipywidgets.VBox([*made, label]))"""
+
+GONE = """from jupyter_app_meta import app_meta
+app_meta().page.redirect("/page?from=render")"""
+
 PHONE = {
     "timezone_id": "Asia/Tokyo",
     "locale": "hi-IN",
@@ -39,9 +84,11 @@ PHONE = {
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of one page that says what it knows of its browser."""
+    """A server of a page that says what it knows of its browser, and of others that do something to it."""
     home = tmp_path_factory.mktemp("facts")
     write(home / "root" / "page.ipynb", FACTS, BUTTON)
+    write(home / "root" / "deeds.ipynb", DEEDS, SEEN, BUTTONS)
+    write(home / "root" / "gone.ipynb", GONE)
     with staging(home, APP) as server:
         yield server
 
@@ -68,3 +115,79 @@ def test_code_knows_its_browser(server: Server, browser: Browser) -> None:
             page.locator("[data-app-meta-toggle]").click()
         press(page, "look")
         shows(page, "now <Asia/Tokyo|hi-IN|light|")
+
+
+def query(page: Page) -> str:
+    """Return the query in a page's address bar."""
+    return str(page.evaluate("location.search"))
+
+
+def test_code_changes_its_own_page(server: Server, browser: Browser) -> None:
+    """In the first render and in a callback, the address bar and the title of this tab change, and of no other.
+
+    A page that is loaded again keeps the query.
+    """
+    with window(browser, server.url, "alice") as hers:
+        page, other = hers.new_page(), hers.new_page()
+        for each in (page, other):
+            each.goto(f"{server.url}deeds?region=old&keep=1")
+            shows(each, "query {'keep': '1', 'region': 'emea'}")
+            expect(each).to_have_title("Sales </script> & more")
+            assert query(each) == "?keep=1&region=emea"
+        press(page, "share")
+        expect(page).to_have_title("Shared")
+        expect(page.locator(".am-title")).to_have_text("Shared")
+        assert query(page) == "?keep=1&q%26a=x%3D1&tag=a&tag=b"
+        press(page, "look")
+        shows(page, "now {'keep': '1', 'q&a': 'x=1', 'tag': 'b'}")
+        press(other, "look")
+        shows(other, "now {'keep': '1', 'region': 'emea'}")
+        assert (other.title(), query(other)) == ("Sales </script> & more", "?keep=1&region=emea")
+        other.close()
+        page.reload()
+        shows(page, "query {'keep': '1', 'q&a': 'x=1', 'tag': 'b', 'region': 'emea'}")
+        press(page, "forbidden")
+        shows(page, "refused" + 6 * " RedirectRefused" + 4 * " CookieRefused")
+        cookie = {each["name"]: each for each in hers.cookies()}["region"]
+        assert cookie["value"] == "SECRET-emea" and cookie["httpOnly"] and cookie["sameSite"] == "Lax"
+        assert "region" not in page.evaluate("document.cookie")
+        press(page, "leave")
+        page.wait_for_url(f"{server.url}page?left=1")
+
+
+def test_first_cell_redirects(server: Server, browser: Browser) -> None:
+    """The page goes on to the address, without a click."""
+    with window(browser, server.url, "alice") as hers:
+        page = hers.new_page()
+        page.goto(f"{server.url}gone", wait_until="commit")
+        page.wait_for_url(f"{server.url}page?from=render")
+
+
+def test_only_the_page_itself_gets_its_cookie(server: Server) -> None:
+    """A ticket is good once, for the visitor of the page that has it; the page's text has the ticket and no value."""
+    alice, bob = (visit(server, name, "deeds") for name in ("alice", "bob"))
+    tickets = {page: re.findall(r'"cookie", "given": "([^"]+)"', page.response.text) for page in (alice, bob)}
+    assert [len(found) for found in tickets.values()] == [1, 1] and "SECRET" not in alice.response.text
+
+    def fetch(who: Opened, whose: Opened, ticket: object, **headers: str) -> httpx.Response:
+        given = {"Content-Type": "application/json", "X-XSRFToken": who.visitor.http.cookies["_xsrf"], **headers}
+        url = f"api/app-meta/cookie/{whose.kernel_id}"
+        return who.visitor.http.post(url, content=json.dumps({"ticket": ticket}), headers=given)
+
+    [hers], [his] = tickets.values()
+    refused = [
+        (fetch(bob, alice, hers), 403),
+        (fetch(bob, bob, hers), 404),
+        (fetch(alice, alice, his), 404),
+        (fetch(alice, alice, ["x"]), 404),
+        (fetch(alice, alice, hers, **{"X-XSRFToken": ""}), 403),
+        (fetch(alice, alice, hers, **{"Content-Type": "text/plain"}), 403),
+        (fetch(alice, alice, hers, Origin="http://evil.test"), 404),
+    ]
+    assert [answer.status_code for answer, _ in refused] == [status for _, status in refused]
+    assert not any("region" in answer.headers.get("set-cookie", "") for answer, _ in refused)
+    answer = fetch(alice, alice, hers)
+    found = answer.headers["set-cookie"]
+    assert answer.status_code == 204 and found.startswith("region=SECRET-emea; ")
+    assert {"HttpOnly", "Max-Age=3600", "Path=/", "SameSite=Lax"} <= set(found.split("; "))
+    assert fetch(alice, alice, hers).status_code == 404

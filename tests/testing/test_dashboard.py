@@ -189,3 +189,21 @@ def test_the_documentations_example_passes(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", "test_sales.py"]
     done = subprocess.run(command, cwd=PROJECT / "examples/testing", capture_output=True, text=True, check=False)
     assert "5 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_page_notes_what_code_does_to_it(tmp_path: Path) -> None:
+    """A made-up browser is seen, and the page has the query, the title, the cookies and the way out."""
+    notebook = tmp_path / "deeds.py"
+    notebook.write_text(
+        "# %%\nfrom jupyter_app_meta import app_meta\npage = app_meta().page\n"
+        "print(app_meta().browser.timezone, app_meta().browser.viewport.width)\n"
+        "# %%\npage.title = 'Sales'; page.query.set(region='emea'); page.set_cookie('region', 'emea')\n"
+        "page.redirect('/archive')\n"
+    )
+    browser = {"timezone": "Asia/Tokyo", "viewport": (390, 844)}
+    with dashboard(notebook, user="alice", browser=browser, locale="ja") as page:
+        assert page.error is None and page.text == "Asia/Tokyo 390"
+        assert (page.title, page.query, page.redirected) == ("Sales", {"region": ["emea"]}, "/archive")
+        assert page.cookies_set == {"region": "emea"}
+        bob = page.as_("bob", browser=None)
+        assert bob.error and bob.error.name == "AttributeError" and (bob.title, bob.query) == (None, {})

@@ -136,6 +136,8 @@ def create_asgi_app(
     connect_timeout: float = 60,
     files: Sequence[str] = (),
     cookie_secret: bytes | None = None,
+    page_cookies: Sequence[str] = (),
+    redirect_origins: Sequence[str] = (),
     config: Config | Mapping[str, Any] | None = None,
     log: logging.Logger | None = None,
 ) -> AsgiBuilder:
@@ -164,6 +166,8 @@ def create_asgi_app(
         connect_timeout=connect_timeout,
         files=files,
         cookie_secret=cookie_secret,
+        page_cookies=page_cookies,
+        redirect_origins=redirect_origins,
         server_id=checks.server_id(config),
         config=config,
         log=log,

@@ -12,7 +12,7 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvider
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from jupyter_server.utils import url_path_join
-from traitlets import Bool, Bytes, Callable, List, TraitError, Type, Unicode, Union
+from traitlets import Bool, Bytes, Callable, TraitError, Type, Unicode, Union
 from voila.configuration import VoilaConfiguration
 from voila.execute import VoilaExecutor
 
@@ -32,12 +32,12 @@ from ..server.app import AppMetaExtension
 from ..server.reports import json_lines, logs
 from . import arguments, dev, logins
 from .program import Program
-from .traits import count, limit, seconds, switch, text
+from .traits import count, limit, names, seconds, switch, text
 
 SAME = (
     *("warm", "base_url", "idle_timeout", "connect_timeout", "files", "template_paths", "trust_xheaders"),
     *("server_id", "public_url", "local_hostnames", "allow_remote_access", "allow_origin", "allow_origin_pat"),
-    *("frame_ancestors", "log_users"),
+    *("frame_ancestors", "page_cookies", "redirect_origins", "log_users"),
     *("max_pages", "max_pages_per_visitor", "max_pages_per_address", "max_connections", "quiet_timeout", "max_upload"),
 )
 """Options that ``create_app`` has by the same name."""
@@ -112,16 +112,14 @@ class Serve(Program):
         "How many bytes a page may send in one message, such as a FileUpload's. A larger one closes its connection.",
         least=1,
     )
-    files = List(
-        Unicode(),
-        help="Patterns of further files beside notebooks that visitors of their pages may have, such as '*.csv' or "
-        "'data/*.json'. Pictures are served anyway (VoilaConfiguration.file_allowlist); hidden files never are.",
-    ).tag(config=True)
-    template_paths = List(
-        Unicode(),
-        help="Folders whose error.html, 403.html, login.html, index.html, logout.html or page.html take the place of "
-        "the server's own pages.",
-    ).tag(config=True)
+    files = names(
+        "Patterns of further files beside notebooks that visitors of their pages may have, such as '*.csv' or "
+        "'data/*.json'. Pictures are served anyway (VoilaConfiguration.file_allowlist); hidden files never are."
+    )
+    template_paths = names(
+        "Folders whose error.html, 403.html, login.html, index.html, logout.html or page.html take the place of "
+        "the server's own pages."
+    )
     trust_xheaders = switch("Believe X-Scheme and X-Forwarded-Proto: only behind a proxy that sets them.")
     hub = switch("Run as a service of JupyterHub, which starts this command and authenticates visitors.")
     authorize = Union(
@@ -140,12 +138,11 @@ class Serve(Program):
         "The address of the start page as visitors see it, such as https://example.org/apps/. Set it if a proxy "
         "changes the Host and does not say so (X-Forwarded-Host is believed from AppMetaExtension.trusted_proxies)."
     )
-    local_hostnames = List(
-        Unicode(),
-        help="Names such as dashboards.example.org under which visitors reach this server, if it listens on a loopback "
+    local_hostnames = names(
+        "Names such as dashboards.example.org under which visitors reach this server, if it listens on a loopback "
         "address and a proxy passes their Host on. It also answers to localhost, and to the host of public_url; all "
-        "other names get 403, as in jupyter_server.",
-    ).tag(config=True)
+        "other names get 403, as in jupyter_server."
+    )
     allow_remote_access = Bool(
         None,
         allow_none=True,
@@ -160,6 +157,12 @@ class Serve(Program):
         "The sites that may show pages in a frame, such as \"'self' https://portal.example.org\". For a site other "
         "than our own, cookies are SameSite=None, Secure and Partitioned, which needs https.",
         "'self'",
+    )
+    page_cookies = names(
+        "Names of cookies that notebooks may set for visitors, such as 'region' (app_meta().page.set_cookie)."
+    )
+    redirect_origins = names(
+        "Other servers, such as https://portal.example.org, to which notebooks may redirect (app_meta().page.redirect)."
     )
     cookie_secret = Bytes(
         help="The secret that signs cookies. By default it is kept beside the file of state, readable only by this "

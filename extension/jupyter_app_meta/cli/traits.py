@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 
-from traitlets import Bool, Float, Integer, Unicode
+from traitlets import Bool, Float, Integer, List, Unicode
 
 
 def text(help: str, default: str = "") -> Unicode[str, str | bytes]:
     """Return an option whose value is a text."""
     return Unicode(default, help=help).tag(config=True)
+
+
+def names(help: str) -> List[str]:
+    """Return an option whose value is a list of texts."""
+    return List(Unicode(), help=help).tag(config=True)
 
 
 def switch(help: str, *, default: bool = False) -> Bool[bool, bool | int]:

@@ -218,6 +218,8 @@ def create_app(
     allow_origin: str = "",
     allow_origin_pat: str = "",
     frame_ancestors: str = "'self'",
+    page_cookies: Sequence[str] = (),
+    redirect_origins: Sequence[str] = (),
     metrics_token: str | None = None,
     log_users: bool = True,
     config: Config | Mapping[str, Any] | None = None,
@@ -246,7 +248,9 @@ def create_app(
     address answers to localhost, to the host of ``public_url`` and to the names in ``local_hostnames``, or with
     ``allow_remote_access`` to each name. ``allow_origin`` (or, as a regular
     expression, ``allow_origin_pat``) is another origin whose scripts may use pages. ``frame_ancestors`` are the sites
-    that may show pages in a frame. ``metrics_token`` is what a client of ``/metrics`` must present; without it only
+    that may show pages in a frame. ``page_cookies`` are the names of cookies that notebooks may set, and
+    ``redirect_origins`` other servers, such as ``https://portal.example.org``, to which they may redirect.
+    ``metrics_token`` is what a client of ``/metrics`` must present; without it only
     this machine's clients may read them. Without ``log_users`` access lines do not name visitors. ``config`` is a
     traitlets Config, such as ``{"AppMetaExtension": {"cookies_allow": ["theme"]}}``.
     """

@@ -21,7 +21,7 @@ from ..server.links.link import TabOf
 from ..server.live.board import Board
 from ..state import keeping
 from ..state.grants import derive_key
-from ..state.paging import Desk
+from ..state.paging.operations import Desk
 from ..state.stores.base import Store
 from ..state.stores.servers import BEAT, DEAD, NO_DASHBOARDS, Lease, NameTaken, Served
 

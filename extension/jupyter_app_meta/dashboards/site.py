@@ -79,7 +79,9 @@ class Site:
         with ExitStack() as undo:
             gateway = gateway_options(plan.config)
             folder = undo.enter_context(runtime.folder(plan.log, (gateway and gateway.url) or ""))
-            services = managers.services(plan.config, plan.log, plan.base, folder, secret, plan.limits, peers, realm)
+            services = managers.services(
+                plan.config, plan.log, plan.base, folder, secret, plan.limits, peers, realm, plan.outside.allowed
+            )
             peers.board = live.listed(services)
             return cls(plan, services, undo.pop_all())
 

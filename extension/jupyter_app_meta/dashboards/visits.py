@@ -20,6 +20,7 @@ from ..server.identity import Visitor
 from ..server.messages.flights import Flight
 from ..server.messages.heard import note
 from ..state.tabs import Tab
+from .desk.outbox import Outbox
 from .settings import Settings
 
 REMEMBERED = 1000
@@ -146,6 +147,7 @@ class Visit:
     presence: Presence = field(default_factory=Presence)
     tab: Tab = field(default_factory=Tab)
     browser: Browser = field(default_factory=Browser)
+    outbox: Outbox = field(default_factory=Outbox)
 
     @property
     def visitor(self) -> Visitor:

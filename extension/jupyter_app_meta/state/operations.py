@@ -6,7 +6,7 @@
               {…, "op": "add", "key", "amount"}
               {…, "op": "send", "name", "data": text}
               {…, "op": "clear" | "forget" | "watch" | "unwatch" | "listen" | "unlisten" | "pages" | "viewers"}
-              and those of ``paging``
+              and those of ``paging.operations``
     reply   = {"id", "ok": …} | {"id", "error": name, "text", "key", "may_have_happened"}
 
 1. What is not understood is refused: an unknown operation, a field too many, a field of another type. The answer to a
@@ -24,8 +24,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from ..errors import Conflict, NoVisitor, StateError, StateUnavailable, TooLarge, Unstorable
-from . import forms, paging
-from .paging import AskBrowser, PageOperation
+from . import forms
+from .paging import operations as paging
+from .paging.operations import AskBrowser, PageOperation, TellPage
 
 VERSION = 1
 AUDIENCES = ("session", "visitor", "preferences", "shared")
@@ -247,7 +248,7 @@ def _written(operation: Operation) -> dict[str, Any]:
             return {"op": "add", "key": key, "amount": amount}
         case Send(name, data):
             return {"op": "send", "name": name, "data": data}
-        case AskBrowser():
+        case AskBrowser() | TellPage():
             return paging.written(operation)
     return {"op": type(operation).__name__.lower()}
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import Conflict, PageError, StateError, StateUnavailable, Unstorable
-from . import grants, operations, paging, values
+from . import grants, operations, values
 from .changes import Changes
 from .forms import Misunderstood
 from .grants import Claims
@@ -42,7 +42,7 @@ from .operations import (
     Viewers,
     Watch,
 )
-from .paging import AskBrowser, Desk, NoDesk
+from .paging.operations import AskBrowser, Desk, NoDesk, TellPage, answered
 from .stores import sealed
 from .stores.base import Entry, Notice, Store, Where
 
@@ -207,8 +207,8 @@ class Service:
                 return self._viewers.own(claims)
             case Viewers():
                 return self._viewers.of(claims)
-            case AskBrowser():
-                return paging.answered(self._rules.desk, claims.kernel_id, operation)
+            case AskBrowser() | TellPage():
+                return answered(self._rules.desk, claims.kernel_id, operation)
 
     def _forget(self, claims: Claims) -> int:
         # The audience of the message does not count: that of `shared` has no identity, and would mean everybody.

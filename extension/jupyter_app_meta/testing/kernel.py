@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shutil
@@ -86,12 +87,23 @@ class Kernel:
         """Run code, and return the kernel's reply. ``sent`` is called with the id of the request."""
         msg_id = self._client.execute(code, silent=silent, store_history=not silent, allow_stdin=False)
         sent(msg_id)
+        return self._replied(msg_id, timeout)
+
+    def _replied(self, msg_id: str, timeout: float) -> Message:
         self._until_idle(msg_id, timeout)
         while True:
             reply = self._next(self._client.get_shell_msg, time.monotonic() + START)
             if reply["parent_header"].get("msg_id") == msg_id:
                 content: Message = reply["content"]
                 return content
+
+    def evaluate(self, expression: str) -> Message:
+        """Return the value of an expression that is a JSON object."""
+        wanted = {"value": f"__import__('json').dumps({expression})"}
+        msg_id = self._client.execute("", silent=True, store_history=False, allow_stdin=False, user_expressions=wanted)
+        found = self._replied(msg_id, START)["user_expressions"]["value"]
+        value: Message = json.loads(ast.literal_eval(found["data"]["text/plain"]))
+        return value
 
     def tell(self, comm_id: str, data: Message, timeout: float) -> None:
         """Send a widget's message as its page would, and wait until the kernel has handled it."""

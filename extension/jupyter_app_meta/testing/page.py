@@ -19,6 +19,10 @@ SKIPPED = "skip-execution"
 """Tags of cells, as nbclient reads them: the page goes on after an error, and the cell does not run."""
 
 
+NOTED = '__import__("jupyter_app_meta.kernel.pages", fromlist=["pages"]).recorded()'
+"""What returns, in the kernel, what code has done to its page."""
+
+
 class Failure(str):
     """An error as text, such as ``ValueError: no such region``; its parts are attributes."""
 
@@ -168,6 +172,34 @@ class Page:
     def html(self) -> str:
         """The page's cells as HTML, without the frame around them."""
         return "\n".join(filter(None, (cell.html for cell in self.cells)))
+
+    @property
+    def title(self) -> str | None:
+        """The title that code has given to the page; None if it has given none."""
+        title: str | None = self._noted("title")
+        return title
+
+    @property
+    def query(self) -> dict[str, list[str]]:
+        """The values that code has given to the query in the address bar, by name; no values: the name was removed."""
+        return dict(self._noted("query_set") or {})
+
+    @property
+    def redirected(self) -> str | None:
+        """Where code has redirected the page to; None if it has not."""
+        url: str | None = self._noted("redirected")
+        return url
+
+    @property
+    def cookies_set(self) -> dict[str, str]:
+        """The cookies that code has set, by name."""
+        return dict(self._noted("cookies_set") or {})
+
+    def _noted(self, name: str) -> Any:
+        try:
+            return self._kernel.evaluate(NOTED).get(name)
+        except (Ended, TooLong):
+            return None
 
     @property
     def widgets(self) -> list[Widget]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...browser import Browser
-from ...errors import NoPage
-from ...state.paging import NO_PAGE
+from ...errors import NoPage, TooLarge
+from ...state.paging.operations import NO_PAGE, Command
 from ..visits import Visit, Visits
+from .allowed import Allowed
+from .outbox import RATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +20,19 @@ class Reception:
     """The desk of a dashboard server."""
 
     visits: Visits
+    allowed: Allowed
 
     def browser(self, kernel_id: str) -> Browser:
         """Return what the script of a kernel's page has said of its browser; raises NoPage."""
         return self._visit(kernel_id).browser
+
+    def tell(self, kernel_id: str, command: Command) -> None:
+        """Pass a command on to a kernel's page; raises PageError, and TooLarge for too many."""
+        visit = self._visit(kernel_id)
+        judged = self.allowed.judged(command, visit.page.url)
+        if not visit.outbox.allowance.spend():
+            raise TooLarge(f"Code tells its page at most {RATE} things a second. Tell it less, or later.")
+        visit.outbox.put_soon(judged)
 
     def _visit(self, kernel_id: str) -> Visit:
         visit = self.visits.get(kernel_id)

@@ -30,6 +30,7 @@ class Cells:
         self.displays = Displays()
         self.done = 0
         self.failed = False
+        self.is_executing = False
         self.needs_login = ""
         self._services = services
         self._numbers = {cell["id"]: number for number, cell in enumerate(notebook.cells, 1) if "id" in cell}
@@ -81,7 +82,9 @@ class Cells:
         nb, _ = ClearOutputPreprocessor().preprocess(nb, {})
         for index, cell in enumerate(nb.cells):
             await self._services.traffic.turn(self._visitor)
+            self.is_executing = True
             goes_on = await self._execute(cell, index)
+            self.is_executing = False
             if "outputs" in cell:
                 cell["outputs"] = joined(cell["outputs"])
             self.done += 1

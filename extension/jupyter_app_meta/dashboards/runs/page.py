@@ -73,12 +73,22 @@ class PageBuffer:
         self._has_ended = True
         self._more.set()
 
-    async def html(self, patience: float) -> AsyncIterator[str]:
-        """Yield the page as it comes, once, and a heartbeat whenever nothing came for ``patience`` seconds."""
+    def nudge(self) -> None:
+        """Look again whether there is a word for the page."""
+        self._more.set()
+
+    async def html(self, patience: float, word: Callable[[], str] = lambda: "") -> AsyncIterator[str]:
+        """Yield the page as it comes, once, and a heartbeat whenever nothing came for ``patience`` seconds.
+
+        ``word`` returns what is to be written where the page waits for its next cell, or nothing.
+        """
         while self._pieces or not self._has_ended:
             if self._pieces:
                 pieces, self._pieces = self._pieces, []
                 yield "".join(pieces)
+                continue
+            if text := word():
+                yield text
                 continue
             self._more.clear()
             try:

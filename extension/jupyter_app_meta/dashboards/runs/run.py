@@ -20,12 +20,14 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, nullcontext, suppress
 from enum import IntEnum
+from functools import partial
 from urllib.parse import urlsplit
 
 from nbformat import NotebookNode
 
 from ...server.reports.incidents import told
 from ...state.keys import Space
+from ..desk import outbox
 from ..services import Services
 from ..visits import CLOSING, ENDED, Visit
 from . import executor
@@ -127,6 +129,7 @@ class Run:
         self._services.visits.begin(visit, kernel.id, self)
         self._services.incidents.visited(kernel.id, visit.who, urlsplit(visit.page.url).path)
         kernel.give_to(visit)
+        visit.outbox.begin(self._page.nudge, partial(self._services.context.origins.rewrite, kernel.id))
 
     async def _start(self, ahead: bool) -> None:
         try:
@@ -156,7 +159,11 @@ class Run:
 
     def html(self, patience: float) -> AsyncIterator[str]:
         """Yield the page as it comes, once, and a heartbeat whenever nothing came for ``patience`` seconds."""
-        return self._page.html(patience)
+        return self._page.html(patience, self._word)
+
+    def _word(self) -> str:
+        """Return what code tells its page, if the page waits for a cell: in the midst of a tag it would be lost."""
+        return outbox.markup(self._visit.outbox.take()) if self._visit and self.cells.is_executing else ""
 
     async def _render(self) -> None:
         try:

@@ -29,6 +29,7 @@ from ...server.messages.incoming import ACCEPTED
 from ...server.reports import ears, logs
 from ...server.reports.incidents import Incidents
 from .. import hooks
+from ..desk.allowed import Allowed
 from ..desk.reception import Reception
 from ..files import looks
 from ..gateway.client import Gateway
@@ -74,10 +75,12 @@ def services(
     limits: Limits,
     peers: Peers,
     realm: str,
+    allowed: Allowed,
 ) -> Services:
     """Return what all dashboards of one server share; connection files are in ``folder``.
 
-    ``realm`` is what tells the users of the server's identity provider from those of another.
+    ``realm`` is what tells the users of the server's identity provider from those of another. ``allowed`` is what
+    notebooks may do to pages.
     """
     extension = AppMetaExtension(config=config, log=log)
     check(extension)
@@ -99,7 +102,7 @@ def services(
         secret,
         kernels,
         visits.tab,
-        Reception(visits),
+        Reception(visits, allowed),
     )
     return Services(
         options=options,

@@ -106,6 +106,8 @@ EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "local_hostnames": (_are_hosts, "a list of names such as 'dashboards.example.org', without a port"),
     "allow_remote_access": (lambda given: isinstance(given, bool | None), "True, False or None"),
     "files": (_are_patterns, "a list of patterns such as '*.csv'"),
+    "page_cookies": (_are_patterns, "a list of names such as 'region'"),
+    "redirect_origins": (_are_patterns, "a list of origins such as 'https://portal.example.org'"),
     "template_paths": (_are_folders, "a list of folders that exist"),
     "max_upload": (_is_size, "a whole number of bytes, 1 or more"),
     "max_age": (_is_time, "seconds, more than 0"),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import DashboardError
+from ..desk.allowed import Allowed
 
 _origin = re.compile(r"https?://[^/?#@\s,;*]+")
 _ancestor = re.compile(r"'self'|'none'|https?:|(?:https?://)?(?:\*\.)?[A-Za-z0-9.-]+(?::(?:\d+|\*))?|\*")
@@ -30,6 +31,8 @@ class Outside:
     allow_origin_pat: str = ""
     frame_ancestors: str = "'self'"
     trust_xheaders: bool = False
+    page_cookies: Sequence[str] = ()
+    redirect_origins: Sequence[str] = ()
     metrics_token: str | None = field(default=None, repr=False)
     log_users: bool = True
 
@@ -47,6 +50,11 @@ class Outside:
         """Return the names beside localhost to which a server answers; ``public`` is the address of ``public_url``."""
         return [*self.local_hostnames, *([public[1]] if public else [])]
 
+    @property
+    def allowed(self) -> Allowed:
+        """What notebooks may do to pages; raises DashboardError."""
+        return Allowed.of(self.page_cookies, self.redirect_origins)
+
     def check(self, log: logging.Logger) -> None:
         """Raise DashboardError for options that contradict each other; warn about risky ones."""
         if self.cookie_secret and self.cookie_secret_file:
@@ -56,6 +64,7 @@ class Outside:
         if self.allow_origin and self.allow_origin_pat:
             raise DashboardError("allow_origin cannot be combined with allow_origin_pat: pass only one.")
         self._check_pattern()
+        _ = self.allowed
         for source in self.ancestors or ("",):
             if not _ancestor.fullmatch(source):
                 raise DashboardError(

@@ -46,7 +46,7 @@ from .cookies import Cookies, cookies, secret_of
 from .dev.changes import ChangesHandler
 from .files import route as file_route
 from .hosted import Themes, tolerant
-from .kernels import ChannelsHandler, KernelHandler, ShutdownHandler, TabHandler
+from .kernels import ChannelsHandler, CookieHandler, KernelHandler, ShutdownHandler, TabHandler
 from .logout import with_form
 from .mounted import respell
 from .operators import handlers as operators
@@ -216,6 +216,7 @@ def _routes(site: Site) -> list[Any]:
         (f"{kernel}/channels", ChannelsHandler),
         (f"{base}/voila/api/shutdown/{KERNEL}", ShutdownHandler),
         (f"{base}/api/app-meta/tab/{KERNEL}", TabHandler),
+        (f"{base}/api/app-meta/cookie/{KERNEL}", CookieHandler),
         *((f"{base}{path}", handler) for path, handler in live_routes(Handler, owner_may=False)),
         (f"{base}/api/app-meta/changes/{KERNEL}", ChangesHandler),
         (f"{base}/{PATH}", WhoHandler),

@@ -19,6 +19,7 @@ from ...server.page_connection import PageConnection
 from ...state.tabs import Told
 from .. import admission
 from ..admission import Refused
+from ..desk.outbox import Message, frame
 from ..visits import Visit
 from .base import Handler
 from .uploads import Limited
@@ -109,6 +110,34 @@ class TabHandler(KernelRoute):
         self.set_status(204)
 
 
+class CookieHandler(KernelRoute):
+    """Where the script of a page fetches the cookies that its kernel sets, with a ticket for each."""
+
+    @web.authenticated
+    async def post(self, kernel_id: str) -> None:
+        """Set the cookie of a ticket, which no script can read."""
+        if not self.check_origin() or self.request.headers.get("Content-Type") != "application/json":
+            raise web.HTTPError(403)  # as above
+        visit = await self.visit(kernel_id)
+        cookie = visit.outbox.redeem(_ticket(self.request.body))
+        if cookie is None:
+            raise web.HTTPError(404)
+        given = {"httponly": True, "secure": self.request.protocol == "https", **self.settings["xsrf_cookie_kwargs"]}
+        if cookie.max_age == 0:
+            self.clear_cookie(cookie.name, **given)
+        else:
+            self.set_cookie(cookie.name, cookie.value, max_age=cookie.max_age, **given)
+        self.set_status(204)
+
+
+def _ticket(body: bytes) -> object:
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        raise web.HTTPError(400) from None
+    return found.get("ticket") if isinstance(found, dict) else None
+
+
 class ChannelsHandler(Limited, KernelWebsocketHandler, KernelRoute):
     """The WebSocket between a page and its kernel."""
 
@@ -142,6 +171,7 @@ class ChannelsHandler(Limited, KernelWebsocketHandler, KernelRoute):
             self.close(1000, "the page has ended")
             return
         self._visit.presence.sockets.add(self)
+        self._visit.outbox.attach(self, self._tell)
         if self._gate and self._visit.has_lost:
             self._gate.close(1013, "the page has lost output; load it again")
             return
@@ -171,11 +201,16 @@ class ChannelsHandler(Limited, KernelWebsocketHandler, KernelRoute):
         """Send a message to the browser, unless the browser does not read."""
         return self._gate.writer(super().write_message)(message, binary) if self._gate else None
 
+    def _tell(self, messages: list[Message]) -> None:
+        """Tell the page's script what code in the kernel asks of the page."""
+        self.write_message(frame(messages))
+
     def on_close(self) -> None:
         """Note since when the page is away. A page that has ended will not come back for its kernel's output."""
         visit, services = self._visit, self.services
         if visit:
             visit.presence.leave(self)
+            visit.outbox.detach(self)
         super().on_close()  # type: ignore[no-untyped-call]  # as above
         if services.visits.get(self.kernel_id) is not visit and self.kernel_id in services.kernels:
             services.kernels.stop_buffering(self.kernel_id)

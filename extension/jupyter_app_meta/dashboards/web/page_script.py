@@ -1,5 +1,5 @@
 """The first script of each page: it ends and reconnects the page (``page.js``), tells the visitor (``bar.js``), and
-tells the server in which tab the page is (``tab.js``).
+tells the server in which tab the page is (``tab.js``) and does what code in the kernel asks of it (``deeds.js``).
 
 It is written into the page, so that it runs before any other script and costs no request.
 """
@@ -14,7 +14,7 @@ from importlib.resources import files
 
 from ..load.limits import largest
 
-PLACE = "  // (bar.js and tab.js stand here)\n"
+PLACE = "  // (the other scripts stand here)\n"
 """The line of ``page.js`` in whose place the others are written: they share one function, and no name is global."""
 
 THEMES = {"light": "light", "JupyterLab Light": "light", "dark": "dark", "JupyterLab Dark": "dark"}
@@ -22,7 +22,7 @@ THEMES = {"light": "light", "JupyterLab Light": "light", "dark": "dark", "Jupyte
 
 _fluff = re.compile(r"^[ \t]+(?://.*\n)?|^//.*\n|[ \t]+// .*$", re.MULTILINE)
 _texts = re.compile(r'("(?:[^"\\]|\\.)*"|`[^`]*`)')
-_signs = re.compile(r" *([=,;:?{}<>&|]+) *")
+_signs = re.compile(r" *(!==|[=,;:?{}<>&|*]+) *| (?=\()")
 _head = re.compile(r"<head(?:\s[^>]*)?>", re.IGNORECASE)
 
 
@@ -34,9 +34,10 @@ def script(upload: int, beat: float, *, tab: bool = True) -> str:
     heartbeat. ``tab``: whether the page says in which tab it is, because the server keeps state.
     """
     templates = files(__package__) / "templates"
-    names = ("page.js", "bar.js", *(["tab.js"] if tab else []))
+    names = ("page.js", "bar.js", *(["tab.js", "deeds.js"] if tab else []))
     page, *others = ((templates / name).read_text(encoding="utf-8") for name in names)
-    text = "\n".join(map(_tight, _fluff.sub("", page.replace(PLACE, "".join(others))).split("\n")))
+    lines = _fluff.sub("", page.replace(PLACE, "".join(others))).split("\n")
+    text = "\n".join(_tight(line) for line in lines if line) + "\n"
     limits = f'data-upload="{upload}" data-message="{largest(upload)}" data-beat="{round(1000 * beat)}"'
     return f"<script {limits}>\n{text}</script>\n"
 
@@ -46,7 +47,7 @@ def _tight(line: str) -> str:
     parts = _texts.split(line)
     if any(sign in part for part in parts[::2] for sign in "\"'`/"):
         return line
-    parts[::2] = [_signs.sub(r"\1", part) for part in parts[::2]]
+    parts[::2] = [_signs.sub(lambda found: found[1] or "", part) for part in parts[::2]]
     return "".join(parts)
 
 

@@ -17,6 +17,7 @@ from ...server import capture, identity
 from .. import admission
 from ..admission import Admitted, Redirect, Refused
 from ..dashboard import Dashboard
+from ..desk import outbox
 from ..load.occupancy import TooManyPages
 from ..runs.leads import lead
 from ..runs.reasons import reason
@@ -169,6 +170,7 @@ class PageHandler(Handler):
         pieces = headers.filled(run.html(beat), headers.header(self, visit.notebook))
         async for piece in page_script.added(pieces, script):
             yield rebased(piece, options.page_base, self.base_url)
+        yield outbox.markup(visit.outbox.take())
         yield bar.html(self, run.kernel.id if run.kernel else "")
         if run.needs_login:
             yield logins.page(self, visit.asked.login, run.needs_login, is_hosted=bool(options.page_base))

@@ -39,7 +39,7 @@ from ...state.operations import (
     read_answer,
     write_request,
 )
-from ...state.paging import AskBrowser
+from ...state.paging.operations import AskBrowser
 from .. import context
 
 FIRST = 0.2

@@ -14,7 +14,7 @@ from ...errors import AppMetaError
 from ...policy import RawRequest
 from ...state import keys
 from ...state.live.events import Changed, Event, Sent, write_event
-from ...state.paging import Desk
+from ...state.paging.operations import Desk
 from ...state.revoked import Revoked
 from ...state.service import Rules, Service
 from ...state.stores.base import Store

@@ -11,7 +11,7 @@ from typing import Any
 from ...errors import AppMetaError
 from ...state import keeping
 from ...state.grants import derive_key
-from ...state.paging import NoDesk
+from ...state.paging.operations import NoDesk
 from ...state.stores.base import Store
 from .granting import Places, realm_of
 from .kept import Kept, Terms

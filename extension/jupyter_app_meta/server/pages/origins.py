@@ -13,10 +13,11 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ...policy import Page
+from ...state.paging.addresses import with_query
 from .tabs import Tabs
 
 MAX_IDENTITIES = 1000
@@ -55,6 +56,14 @@ class Origins:
         kernel.rendered = (identity, page)
         kernel.opener = weakref.ref(opener) if opener else None
         kernel.path = path
+
+    def rewrite(self, kernel_id: str, values: Mapping[str, tuple[str, ...]]) -> None:
+        """Note that a rendered page has changed its own query."""
+        kernel = self._kernels.get(kernel_id)
+        if kernel and kernel.rendered:
+            identity, page = kernel.rendered
+            kernel.rendered = identity, replace(page, url=with_query(page.url, values))
+            kernel.version += 1
 
     def add_meta(self, kernel_id: str, meta: Mapping[str, Any]) -> None:
         """Note the deployer's own fields of the page that is rendered with a kernel."""

@@ -114,6 +114,10 @@
       if (!ended) bar.hide(LOST);
     });
     socket.addEventListener("message", (event) => {
+      if (String(event.data).startsWith("{\"app_meta\":")) {
+        event.stopImmediatePropagation(); // it is not for the page's own client
+        return announce("do", JSON.parse(event.data).app_meta);
+      }
       const text = errorIn(event.data);
       if (text && !ended) bar.show(text, { dismiss: true, over: bar.text !== LOST });
       settle(socket, event.data);
@@ -290,7 +294,11 @@
 
   // Tell the page's template whether the kernel is at work.
   function tell(state) {
-    if (state) document.dispatchEvent(new CustomEvent("app-meta:kernel", { detail: state }));
+    if (state) announce("kernel", state);
+  }
+
+  function announce(name, detail) {
+    document.dispatchEvent(new CustomEvent(`app-meta:${name}`, { detail }));
   }
 
   // Return the text of the error that a message reports, or nothing.
@@ -317,7 +325,7 @@
     return frame.buffer;
   }
 
-  // (bar.js and tab.js stand here)
+  // (the other scripts stand here)
 
   arrive();
 })();
