@@ -253,6 +253,7 @@ async def test_a_website_that_leads_here_reads_nothing(tmp_path: Path, caplog: p
             refused = await http.get(path, headers={**rebound, **headers})
             assert refused.status_code == 403 and "local_hostnames" in refused.text, path
             assert "rebound" not in refused.text and not refused.cookies
+            assert "Go to the start page" not in refused.text  # which would be refused as well
         for host in ("localhost", "friend.example:80"):
             assert (await http.get("/", headers={"Host": host})).status_code == 200
     assert caplog.text.count("Refused a request for the host rebound.example:8866") == 1

@@ -101,7 +101,9 @@ class Handler(Mounted, JupyterHandler):
             self.set_header("Retry-After", str(refused.retry_after))
         await self.fail(refused.status)
 
-    async def fail(self, status: int, error_id: str = "", words: Mapping[str, str] = MappingProxyType({})) -> None:
+    async def fail(
+        self, status: int, error_id: str = "", words: Mapping[str, str | bool] = MappingProxyType({})
+    ) -> None:
         """Answer with the deployer's own error page, or with ours, and the id under which the log says more.
 
         ``words`` take the place of the usual heading and advice.

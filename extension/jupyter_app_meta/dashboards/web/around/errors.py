@@ -24,7 +24,9 @@ ADVICE = {
 }
 """What an error page says to a visitor: a heading and a sentence. Other statuses have their own phrase."""
 
-FOREIGN = {
+FOREIGN: dict[str, str | bool] = {
+    "has_no_start": True,  # under this name, the start page is refused as well
+    "home": "",
     "heading": "This server is not known by that name",
     "advice": "Open it at localhost instead. The people who run it can list the name in the option local_hostnames.",
 }
