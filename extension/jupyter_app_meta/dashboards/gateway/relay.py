@@ -7,6 +7,7 @@
    the new process would publish does not belong to the page.
 5. The kernel knows all local clients by one name, ``name``. What answers no request goes to the local client of that
    name: the server's link, which the kernel asks for stored state.
+6. If a gateway takes nothing while ``MOST`` bytes wait for it, the kernel is given up, as one that has died.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import json
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
 
@@ -33,6 +35,9 @@ ANSWERED = ("shell", "control")
 
 PENDING = 10_000
 """How many requests are remembered until they are answered."""
+
+MOST = 64 * 1024 * 1024
+"""Bytes that may wait for the gateway when another message comes."""
 
 NOT_PASSED = ("shutdown_request",)
 GONE = ("restarting", "dead")
@@ -59,6 +64,7 @@ class Relay:
         self._sockets: dict[str, zmq.Socket[bytes]] = {}
         self._asked: dict[tuple[str, str, str], list[bytes]] = {}
         self._waiting: deque[bytes] = deque()
+        self._waits, self._is_over = 0, False  # bytes that the gateway has not taken
         self._web: WebSocketClientConnection | None = None
         self._running: asyncio.Task[None] | None = None
 
@@ -99,8 +105,8 @@ class Relay:
         try:
             while web := await self._connected():
                 self._web = web
-                while self._waiting:
-                    self._write(self._waiting.popleft())
+                for _ in range(len(self._waiting)):  # a connection that is closed again gives them back
+                    self._send(self._waiting.popleft())
                 while isinstance(frame := await web.read_message(), bytes):
                     self._safely_outward(frame)
                 self._web = None
@@ -150,13 +156,32 @@ class Relay:
 
     def _write(self, frame: bytes) -> None:
         """Send a frame to the gateway, or keep it until there is a connection."""
-        if self._web is None:
-            self._waiting.append(frame)
+        if self._waits > MOST:
+            self._give_up()
             return
-        try:
-            asyncio.ensure_future(self._web.write_message(frame, binary=True)).add_done_callback(_heed)
-        except WebSocketClosedError:
-            self._waiting.append(frame)
+        self._waits += len(frame)
+        self._send(frame)
+
+    def _send(self, frame: bytes) -> None:
+        if self._web is not None:
+            with suppress(WebSocketClosedError):
+                written = asyncio.ensure_future(self._web.write_message(frame, binary=True))
+                written.add_done_callback(partial(self._written, len(frame)))
+                return
+        self._waiting.append(frame)
+
+    def _written(self, size: int, written: asyncio.Future[Any]) -> None:
+        """Count a frame that the gateway has taken, or that is lost with the connection, which the reader notices."""
+        self._waits -= size
+        if not written.cancelled():
+            written.exception()
+
+    def _give_up(self) -> None:
+        """End the relay, because more waits for the gateway than a server should hold."""
+        if not self._is_over:
+            self._is_over = True
+            self._log.warning("The gateway %s does not take a page's messages.", self._gateway.url)
+            self._died()
 
     def _safely_outward(self, frame: bytes) -> None:
         try:
@@ -182,9 +207,3 @@ class Relay:
         """End the relay, because the kernel's process has ended."""
         self._log.warning("A page's kernel ended at the gateway %s.", self._gateway.url)
         self._died()
-
-
-def _heed(written: asyncio.Future[Any]) -> None:
-    """Take note of an error: the connection is closed, and the reader has noticed."""
-    if not written.cancelled():
-        written.exception()

@@ -1,0 +1,71 @@
+"""The relay of a kernel at a gateway that takes no messages."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import zmq
+from jupyter_client.session import Session
+from tornado.websocket import WebSocketClosedError
+
+from jupyter_app_meta.dashboards.gateway import relay as relay_module
+from jupyter_app_meta.dashboards.gateway.relay import Relay
+
+
+async def never(*_: object) -> bool:
+    """Wait for a gateway that does not answer."""
+    return await asyncio.get_running_loop().create_future()
+
+
+async def test_a_gateway_that_takes_nothing_ends_the_kernel(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What waits for it has a bound, and the page ends as soon as more comes."""
+    monkeypatch.setattr(relay_module, "MOST", 50_000)
+    gateway: Any = SimpleNamespace(has=never, log=logging.getLogger("gateway"), url="http://gateway", options=None)
+    session: Any = Session(key=b"0" * 32)
+    died = asyncio.Event()
+    relay = Relay(gateway, "k-1", "link", session.clone(), died.set)
+    with zmq.Context() as context:
+        addresses = {channel: f"inproc://{channel}" for channel in ("shell", "control", "iopub")}
+        relay.start(context, addresses)
+        client = context.socket(zmq.DEALER)
+        client.connect(addresses["shell"])
+        for _ in range(100):
+            session.send(client, "comm_msg", {"data": "x" * 1000})
+        async with asyncio.timeout(60):
+            await died.wait()
+        assert relay._waits == sum(map(len, relay._waiting)) < 60_000
+        client.close(linger=0)
+        relay.close()
+    assert [record.message for record in caplog.records].count(
+        "The gateway http://gateway does not take a page's messages."
+    ) == 1
+
+
+async def test_what_a_closed_connection_does_not_take_waits_for_the_next_one() -> None:
+    """And what a connection has taken waits no more."""
+
+    def closed(*_: object, **__: object) -> None:
+        raise WebSocketClosedError
+
+    async def taken(frame: bytes, binary: bool) -> None:
+        frames.append(frame)
+
+    frames: list[bytes] = []
+    anything: Any = None
+    relay = Relay(anything, "k-1", "link", anything, lambda: None)
+    web: Any = SimpleNamespace(write_message=closed)
+    relay._web = web
+    relay._write(b"abc")
+    assert [*relay._waiting] == [b"abc"] and relay._waits == 3
+    web.write_message = taken
+    relay._send(relay._waiting.popleft())
+    async with asyncio.timeout(60):
+        while relay._waits:
+            await asyncio.sleep(0)
+    assert frames == [b"abc"]
