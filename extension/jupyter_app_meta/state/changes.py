@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from threading import Lock
 
@@ -131,9 +131,7 @@ class Changes:
         self.end_feed()
 
     def _tell(self, notice: Notice, author: Watcher | None, by: str | None) -> None:
-        keys = None if notice.keys is None else tuple(sorted(notice.keys))
-        if keys is not None and (len(keys) > KEYS or sum(map(len, keys)) > LETTERS):
-            keys = None  # anything may have changed
+        keys = None if notice.keys is None else told_keys(notice.keys)
         with self._lock:
             scopes = list(self._watchers) if notice.scope is None else [notice.scope]
             quiet = {author, *self._silent}
@@ -152,3 +150,8 @@ class Changes:
             if not self._watchers and self._feed is not None:
                 feed, self._feed = self._feed, None
                 feed.close()
+
+
+def told_keys(keys: Collection[str]) -> tuple[str, ...] | None:
+    """Return the keys that an event names; None if they are too many, so that anything may have changed."""
+    return tuple(sorted(keys)) if len(keys) <= KEYS and sum(map(len, keys)) <= LETTERS else None

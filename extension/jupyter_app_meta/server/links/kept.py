@@ -13,7 +13,7 @@ from typing import Any
 from ...errors import AppMetaError
 from ...policy import RawRequest
 from ...state import keys
-from ...state.live.events import Changed, Event, Sent, write_event
+from ...state.live.events import Changed, Event, write_event
 from ...state.paging.operations import Desk
 from ...state.revoked import Revoked
 from ...state.service import Rules, Service
@@ -23,6 +23,7 @@ from ...state.values import Limits
 from .granting import Grants, Places
 from .link import Office, TabOf
 from .links import Links
+from .pace import Pace
 
 THREADS = 8
 """How many questions to the store are in work at the same time."""
@@ -69,12 +70,21 @@ class Kept:
         rules = Rules(key, time.time, revoked.not_before, *options, revoke=revoked.revoke, desk=desk)
 
         def send(kernel_id: str, event: Event) -> None:
+            if isinstance(event, Changed):
+                pace.put(kernel_id, event)
+            else:
+                links.send_soon(kernel_id, write_event(event))
+
+        def tell(kernel_id: str, event: Changed) -> None:
             # A message may be lost. Of changes, a kernel that was behind is told that there were some.
-            later = None if isinstance(event, Sent) else (event.scope, write_event(Changed(event.scope)))
-            links.send_soon(kernel_id, write_event(event), later)
+            try:
+                links.send(kernel_id, write_event(event), (event.scope, write_event(Changed(event.scope))))
+            except Exception as error:  # of one kernel: others must be told
+                log.warning("jupyter-app-meta: a kernel is not told of a change (%s).", type(error).__name__)
 
         service = Service(store, rules, send, log)
         links = Links(Office(service, threads, terms.timeout, log, tab), kernel)
+        pace = Pace(tell, links.call_soon)
         granting = Grants(key, places, links.name, revoked, service.renewed)
         return cls(store, service, links, granting, revoked, threads, log)
 

@@ -66,10 +66,17 @@ class Links:
         elif later:
             self._missed.setdefault(kernel_id, {})[later[0]] = later[1]
 
-    def send_soon(self, kernel_id: str, content: Content, later: tuple[str, Content] | None = None) -> None:
+    def send_soon(self, kernel_id: str, content: Content) -> None:
         """Send an event, from any thread."""
         if self._loop is not None:
-            self._loop.add_callback(self.send, kernel_id, content, later)
+            self._loop.add_callback(self.send, kernel_id, content)
+
+    def call_soon(self, seconds: float, function: Callable[[], None]) -> bool:
+        """Call a function on the loop after so many seconds, from any thread. False: no kernel had a link yet."""
+        if (loop := self._loop) is None:
+            return False
+        loop.add_callback(loop.call_later, seconds, function) if seconds else loop.add_callback(function)
+        return True
 
     def close(self) -> None:
         """Close all links."""
