@@ -38,6 +38,7 @@ from .errors import (
     Unstorable,
 )
 from .kernel.context import app_meta
+from .kernel.page.badge import UserBadge
 from .kernel.visitors import session, shared, visitor
 from .model import AppMeta, HTTPRequest, SessionInfo, User
 
@@ -76,6 +77,7 @@ __all__ = [
     "UnknownVersion",
     "Unstorable",
     "User",
+    "UserBadge",
     "app_meta",
     "session",
     "shared",

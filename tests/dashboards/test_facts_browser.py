@@ -18,7 +18,8 @@ app = (create_app(identity_provider=People, page_cookies=["region"], redirect_or
                   config={"AppMetaExtension": {"cookies_allow": ["region"]}})
        .with_app(path="/page", root="page.ipynb")
        .with_app(path="/deeds", root="deeds.ipynb")
-       .with_app(path="/gone", root="gone.ipynb"))
+       .with_app(path="/gone", root="gone.ipynb")
+       .with_app(path="/badge", root="badge.ipynb"))
 """
 
 FACTS = """from jupyter_app_meta import app_meta
@@ -89,6 +90,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     write(home / "root" / "page.ipynb", FACTS, BUTTON)
     write(home / "root" / "deeds.ipynb", DEEDS, SEEN, BUTTONS)
     write(home / "root" / "gone.ipynb", GONE)
+    write(
+        home / "root" / "badge.ipynb", "from jupyter_app_meta import UserBadge\nUserBadge()", voila={"template": "lab"}
+    )
     with staging(home, APP) as server:
         yield server
 
@@ -191,3 +195,15 @@ def test_only_the_page_itself_gets_its_cookie(server: Server) -> None:
     assert answer.status_code == 204 and found.startswith("region=SECRET-emea; ")
     assert {"HttpOnly", "Max-Age=3600", "Path=/", "SameSite=Lax"} <= set(found.split("; "))
     assert fetch(alice, alice, hers).status_code == 404
+
+
+def test_page_without_the_frame_shows_a_badge(server: Server, browser: Browser) -> None:
+    """The badge has the visitor's name as text, whatever it contains, and a link to log out."""
+    pytest.importorskip("anywidget")
+    with window(browser, server.url, "eve%20%3Cb%3E") as hers:
+        page = hers.new_page()
+        page.goto(f"{server.url}badge")
+        badge = page.locator(".app-meta-badge")
+        expect(badge).to_contain_text("Eve <B>", timeout=PATIENCE)
+        assert badge.locator("b").count() == 0
+        assert badge.locator("a").get_attribute("href") == "/logout"

@@ -23,9 +23,10 @@ from .. import locales
 from ..browser import Browser
 from ..datastructures import URL, Cookies, Headers, QueryParams
 from ..model import AppMeta, HTTPRequest, Names, SessionInfo, User
-from . import context, pages
+from . import context
 from .context import bound
 from .decorating import wrapper_of
+from .page import deeds
 from .state import seeds
 
 BASE_URL = "http://testserver/"
@@ -110,7 +111,7 @@ class FakeRequest:
         self, meta: AppMeta, state: Seeds = None, shared: Seeds = None, browser: Browser | None = None
     ) -> None:
         self.meta, self._state, self._shared, self._browser = meta, state, shared, browser
-        pages.fake(meta, browser or Browser())
+        deeds.fake(meta, browser or Browser())
         if state or shared:
             seeds.keep(meta, seeds.seeded(state, shared))
 

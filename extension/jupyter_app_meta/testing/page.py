@@ -19,7 +19,7 @@ SKIPPED = "skip-execution"
 """Tags of cells, as nbclient reads them: the page goes on after an error, and the cell does not run."""
 
 
-NOTED = '__import__("jupyter_app_meta.kernel.pages", fromlist=["pages"]).recorded()'
+NOTED = '__import__("jupyter_app_meta.kernel.page.deeds", fromlist=["deeds"]).recorded()'
 """What returns, in the kernel, what code has done to its page."""
 
 

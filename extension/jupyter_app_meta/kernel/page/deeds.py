@@ -14,12 +14,12 @@ import weakref
 from collections.abc import Mapping
 from typing import Any
 
-from ..browser import Browser
-from ..errors import AppMetaError, NoPage, StateUnavailable
-from ..model import AppMeta
-from ..state.forms import Misunderstood
-from ..state.paging import addresses, cookies
-from ..state.paging.operations import (
+from ...browser import Browser
+from ...errors import AppMetaError, NoPage, StateUnavailable
+from ...model import AppMeta
+from ...state.forms import Misunderstood
+from ...state.paging import addresses, cookies
+from ...state.paging.operations import (
     NO_PAGE,
     AskBrowser,
     Command,
@@ -31,9 +31,9 @@ from ..state.paging.operations import (
     TellPage,
     check,
 )
-from . import context
-from .messages import this_kernel
-from .state import asking
+from .. import context
+from ..messages import this_kernel
+from ..state import asking
 
 Values = Mapping[str, tuple[str, ...]]
 
