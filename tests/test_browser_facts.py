@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from jupyter_app_meta import AppMeta, Browser, NoPage, app_meta
 from jupyter_app_meta.browser import Viewport
-from jupyter_app_meta.dashboards.desk.allowed import Allowed
-from jupyter_app_meta.dashboards.desk.reception import Reception
+from jupyter_app_meta.dashboards.commands.allowed import Allowed
+from jupyter_app_meta.dashboards.commands.service import PageCommands
 from jupyter_app_meta.dashboards.visits import Visits
-from jupyter_app_meta.state.paging.operations import NoDesk
+from jupyter_app_meta.state.paging.operations import NoPageService
 from jupyter_app_meta.state.tabs import Told
 from jupyter_app_meta.testing import fake_request
 
@@ -83,6 +83,6 @@ def test_nothing_is_known_where_no_page_is() -> None:
     """In a script, in an editor, and where no server answers, each field is None."""
     for meta in (app_meta(), AppMeta(mode="edit"), AppMeta(mode="run")):
         assert dict(meta.browser) == dict.fromkeys(SAID)
-    for desk in (NoDesk(), Reception(Visits(), Allowed())):
+    for service in (NoPageService(), PageCommands(Visits(), Allowed())):
         with pytest.raises(NoPage, match="in tests use fake_request"):
-            desk.browser("k1")
+            service.browser("k1")

@@ -17,7 +17,7 @@ from .errors import NotAuthenticated
 from .records import NOTHING, Frozen, Record, freeze, sealed
 
 if TYPE_CHECKING:
-    from .kernel.page.deeds import Page
+    from .kernel.page.commands import Page
 
 Mode = Literal["edit", "run", "test", "script"]
 
@@ -184,14 +184,14 @@ class AppMeta(Record):
 
         The browser may say anything: never decide by it who the visitor is.
         """
-        from .kernel.page.deeds import browser_of  # late, because the values of a server have no kernel
+        from .kernel.page.commands import browser_of  # late, because the values of a server have no kernel
 
         return browser_of(self)
 
     @property
     def page(self) -> Page:
         """The visitor's page: its query, its title, its cookies, and where it is redirected to."""
-        from .kernel.page.deeds import page_of  # late, as above
+        from .kernel.page.commands import page_of  # late, as above
 
         return page_of(self)
 

@@ -17,8 +17,9 @@ APP = """
 app = (create_app(identity_provider=People, page_cookies=["region"], redirect_origins=["https://portal.example.org"],
                   config={"AppMetaExtension": {"cookies_allow": ["region"]}})
        .with_app(path="/page", root="page.ipynb")
-       .with_app(path="/deeds", root="deeds.ipynb")
+       .with_app(path="/changed", root="changed.ipynb")
        .with_app(path="/gone", root="gone.ipynb")
+       .with_app(path="/warm", root="warm.ipynb", warm=1)
        .with_app(path="/badge", root="badge.ipynb"))
 """
 
@@ -35,7 +36,7 @@ def look(_):
 button.on_click(look)
 display(ipywidgets.VBox([button, label]))"""
 
-DEEDS = """from jupyter_app_meta import app_meta
+CHANGES = """from jupyter_app_meta import app_meta
 page = app_meta().page
 page.title = "Sales </script> & more"
 page.query.set(region="emea")
@@ -47,9 +48,9 @@ BUTTONS = """import ipywidgets
 label = ipywidgets.Label("untouched")
 REFUSED = ("//evil.test", "https://evil.test", "javascript:alert(1)")
 REFUSED += ("\\\\\\\\evil.test", "/\\\\evil.test", "https:evil.test")
-def attempt(deed, *given):
+def attempt(call, *given):
     try:
-        deed(*given)
+        call(*given)
     except Exception as error:
         return type(error).__name__
     return "done"
@@ -66,12 +67,19 @@ def forbidden(_):
 def leave(_):
     page.redirect("page?left=1")
 made = [ipywidgets.Button(description=f.__name__) for f in (share, look, forbidden, leave)]
-for button, deed in zip(made, (share, look, forbidden, leave)):
-    button.on_click(deed)
+for button, function in zip(made, (share, look, forbidden, leave)):
+    button.on_click(function)
 display(ipywidgets.VBox([*made, label]))"""
 
 GONE = """from jupyter_app_meta import app_meta
 app_meta().page.redirect("/page?from=render")"""
+
+WARM = """from jupyter_app_meta import app_meta
+page = app_meta().page
+page.title = app_meta().user.username
+page.set_cookie("region", "", max_age=0)"""
+
+TICKET = r'"cookie", "given": "([^"]+)"'
 
 PHONE = {
     "timezone_id": "Asia/Tokyo",
@@ -88,8 +96,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of a page that says what it knows of its browser, and of others that do something to it."""
     home = tmp_path_factory.mktemp("facts")
     write(home / "root" / "page.ipynb", FACTS, BUTTON)
-    write(home / "root" / "deeds.ipynb", DEEDS, SEEN, BUTTONS)
+    write(home / "root" / "changed.ipynb", CHANGES, SEEN, BUTTONS)
     write(home / "root" / "gone.ipynb", GONE)
+    write(home / "root" / "warm.ipynb", WARM)
     write(
         home / "root" / "badge.ipynb", "from jupyter_app_meta import UserBadge\nUserBadge()", voila={"template": "lab"}
     )
@@ -134,7 +143,7 @@ def test_code_changes_its_own_page(server: Server, browser: Browser) -> None:
     with window(browser, server.url, "alice") as hers:
         page, other = hers.new_page(), hers.new_page()
         for each in (page, other):
-            each.goto(f"{server.url}deeds?region=old&keep=1")
+            each.goto(f"{server.url}changed?region=old&keep=1")
             shows(each, "query {'keep': '1', 'region': 'emea'}")
             expect(each).to_have_title("Sales </script> & more")
             assert query(each) == "?keep=1&region=emea"
@@ -167,17 +176,28 @@ def test_first_cell_redirects(server: Server, browser: Browser) -> None:
         page.wait_for_url(f"{server.url}page?from=render")
 
 
+def fetch(who: Opened, whose: Opened, ticket: object, **headers: str) -> httpx.Response:
+    """Fetch a cookie with a ticket, as the script of a page does."""
+    given = {"Content-Type": "application/json", "X-XSRFToken": who.visitor.http.cookies["_xsrf"], **headers}
+    url = f"api/app-meta/cookie/{whose.kernel_id}"
+    return who.visitor.http.post(url, content=json.dumps({"ticket": ticket}), headers=given)
+
+
+def test_warm_page_is_changed_for_its_visitor(server: Server) -> None:
+    """The cells that a kernel has run ahead wait for the visitor, whose page is changed; a cookie can be removed."""
+    page = visit(server, "alice", "warm")
+    told = page.response.text.partition('id="rendered_cells"')[2]
+    assert '{"do": "title", "given": "alice"}' in told.partition("app-meta-end")[0]
+    answer = fetch(page, page, *re.findall(TICKET, told))
+    assert answer.status_code == 204
+    assert re.match('region=("")?; expires=.*; Path=/', answer.headers["set-cookie"])
+
+
 def test_only_the_page_itself_gets_its_cookie(server: Server) -> None:
     """A ticket is good once, for the visitor of the page that has it; the page's text has the ticket and no value."""
-    alice, bob = (visit(server, name, "deeds") for name in ("alice", "bob"))
-    tickets = {page: re.findall(r'"cookie", "given": "([^"]+)"', page.response.text) for page in (alice, bob)}
+    alice, bob = (visit(server, name, "changed") for name in ("alice", "bob"))
+    tickets = {page: re.findall(TICKET, page.response.text) for page in (alice, bob)}
     assert [len(found) for found in tickets.values()] == [1, 1] and "SECRET" not in alice.response.text
-
-    def fetch(who: Opened, whose: Opened, ticket: object, **headers: str) -> httpx.Response:
-        given = {"Content-Type": "application/json", "X-XSRFToken": who.visitor.http.cookies["_xsrf"], **headers}
-        url = f"api/app-meta/cookie/{whose.kernel_id}"
-        return who.visitor.http.post(url, content=json.dumps({"ticket": ticket}), headers=given)
-
     [hers], [his] = tickets.values()
     refused = [
         (fetch(bob, alice, hers), 403),

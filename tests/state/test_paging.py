@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from jupyter_app_meta import AppMeta, CookieRefused, NoPage, RedirectRefused, TooLarge, app_meta
 from jupyter_app_meta.dashboards import DashboardError
-from jupyter_app_meta.dashboards.desk.allowed import Allowed
-from jupyter_app_meta.dashboards.desk.outbox import MOST, TICKETS, Outbox, frame, markup
-from jupyter_app_meta.kernel.page.deeds import FakePage
+from jupyter_app_meta.dashboards.commands.allowed import Allowed
+from jupyter_app_meta.dashboards.commands.outbox import MOST, TICKETS, Outbox, frame, markup
+from jupyter_app_meta.kernel.page.commands import FakePage
 from jupyter_app_meta.state.forms import Misunderstood
 from jupyter_app_meta.state.operations import Request, read_request, write_request
 from jupyter_app_meta.state.paging import cookies

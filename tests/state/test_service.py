@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from jupyter_app_meta.browser import Browser
 from jupyter_app_meta.errors import TooLarge
 from jupyter_app_meta.state import grants
 from jupyter_app_meta.state.grants import LIFETIME, Claims
@@ -29,6 +30,7 @@ from jupyter_app_meta.state.operations import (
     Watch,
     write_request,
 )
+from jupyter_app_meta.state.paging.operations import AskBrowser, Redirect, SetCookie, SetQuery, SetTitle, TellPage
 from jupyter_app_meta.state.service import Rules, Service
 from jupyter_app_meta.state.stores.base import Store, Where
 from jupyter_app_meta.state.stores.open import open_store
@@ -320,3 +322,46 @@ def test_an_error_of_the_server_stays_in_its_log(store: Store, caplog: pytest.Lo
     answer = service.answer("k-1", content)
     assert answer is not None and answer["text"] == "The server could not do it; its log says why."
     assert "RuntimeError" in caplog.text and "a secret" not in caplog.text
+
+
+class Pages:
+    """Notes what is asked of pages."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, object]] = []
+
+    def browser(self, kernel_id: str) -> Browser:
+        """Return a browser that is that kernel's."""
+        return Browser(timezone=f"Etc/{kernel_id}")
+
+    def tell(self, kernel_id: str, command: object) -> None:
+        """Note a command."""
+        self.told.append((kernel_id, command))
+
+
+def test_kernel_reaches_its_own_page_only(store: Store) -> None:
+    """Code that has another kernel's grant, a forged, an old or a revoked one sets no cookie and learns nothing."""
+    server = Server(store)
+    pages, cookie = Pages(), TellPage(SetCookie("region", "emea"))
+    server.service._rules = replace(server.service._rules, pages=pages)
+    theirs = server.grant(BOB, "k-2")
+    for operation in (cookie, AskBrowser()):
+        for grant in (theirs, server.grant(BOB) + "x", "x"):
+            assert server.send(server.content(operation, grant=grant))["error"] == "StateUnavailable"
+        assert server.send(server.content(operation, grant=server.grant()), "k-2")["error"] == "StateUnavailable"
+    old = server.grant()
+    server.revoke(ALICE)
+    assert server.send(server.content(cookie, grant=old))["error"] == "StateUnavailable"
+    server.now += LIFETIME + 1
+    assert server.send(server.content(cookie, grant=theirs), "k-2")["error"] == "StateUnavailable"
+    assert pages.told == []
+    assert server.send(server.content(cookie))["ok"] is None
+    assert server.send(server.content(AskBrowser()))["ok"]["timezone"] == "Etc/k-1"
+    assert pages.told == [("k-1", cookie.command)]
+
+
+def test_kernel_of_an_editor_has_no_page(store: Store) -> None:
+    """On a server of notebooks, no message sets a cookie, whoever has written it."""
+    server = Server(store)
+    for command in (SetCookie("region", "emea"), Redirect("/"), SetTitle("x"), SetQuery({})):
+        assert server.send(server.content(TellPage(command)))["error"] == "NoPage"

@@ -193,7 +193,7 @@ def test_the_documentations_example_passes(tmp_path: Path) -> None:
 
 def test_page_notes_what_code_does_to_it(tmp_path: Path) -> None:
     """A made-up browser is seen, and the page has the query, the title, the cookies and the way out."""
-    notebook = tmp_path / "deeds.py"
+    notebook = tmp_path / "page.py"
     notebook.write_text(
         "# %%\nfrom jupyter_app_meta import app_meta\npage = app_meta().page\n"
         "print(app_meta().browser.timezone, app_meta().browser.viewport.width)\n"

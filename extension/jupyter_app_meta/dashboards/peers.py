@@ -21,7 +21,7 @@ from ..server.links.link import TabOf
 from ..server.live.board import Board
 from ..state import keeping
 from ..state.grants import derive_key
-from ..state.paging.operations import Desk
+from ..state.paging.operations import PageService
 from ..state.stores.base import Store
 from ..state.stores.servers import BEAT, DEAD, NO_DASHBOARDS, Lease, NameTaken, Served
 
@@ -138,11 +138,11 @@ class Peers:
         secret: bytes,
         kernels: AsyncMappingKernelManager,
         tab: TabOf,
-        desk: Desk,
+        pages: PageService,
     ) -> None:
         """Let kernels ask for state, if there is a store. Grants are signed with a key that is made from ``secret``.
 
-        ``tab`` and ``desk`` know the pages of kernels.
+        ``tab`` and ``pages`` know the pages of kernels.
         """
         if self.store is None:
             return
@@ -151,7 +151,7 @@ class Peers:
             return kernels.get_kernel(kernel_id) if kernel_id in kernels else None
 
         key = derive_key(secret)
-        self.state = Kept.of(self.store, key, extension.terms(), places, kernel, extension.log, tab, desk)
+        self.state = Kept.of(self.store, key, extension.terms(), places, kernel, extension.log, tab, pages)
 
     def new_kernel_id(self) -> str:
         """Return a new kernel id, which begins with the server's tag."""

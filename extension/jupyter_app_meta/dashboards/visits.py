@@ -20,7 +20,7 @@ from ..server.identity import Visitor
 from ..server.messages.flights import Flight
 from ..server.messages.heard import note
 from ..state.tabs import Tab
-from .desk.outbox import Outbox
+from .commands.outbox import Outbox
 from .settings import Settings
 
 REMEMBERED = 1000

@@ -42,7 +42,7 @@ from .operations import (
     Viewers,
     Watch,
 )
-from .paging.operations import AskBrowser, Desk, NoDesk, TellPage, answered
+from .paging.operations import AskBrowser, NoPageService, PageService, TellPage, answered
 from .stores import sealed
 from .stores.base import Entry, Notice, Store, Where
 
@@ -68,7 +68,7 @@ class Rules:
     preferences: frozenset[str] = frozenset()  #: the keys that ``visitor.preferences`` has
     presence: bool = True  #: whether kernels are told who is looking
     revoke: Callable[[Identity], object] = _cannot_revoke  #: refuses all grants that an identity has until now
-    desk: Desk = field(default_factory=NoDesk)  #: answers what is about pages
+    pages: PageService = field(default_factory=NoPageService)  #: answers what is about pages
 
 
 class Service:
@@ -208,7 +208,7 @@ class Service:
             case Viewers():
                 return self._viewers.of(claims)
             case AskBrowser() | TellPage():
-                return answered(self._rules.desk, claims.kernel_id, operation)
+                return answered(self._rules.pages, claims.kernel_id, operation)
 
     def _forget(self, claims: Claims) -> int:
         # The audience of the message does not count: that of `shared` has no identity, and would mean everybody.

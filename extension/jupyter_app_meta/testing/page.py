@@ -19,7 +19,7 @@ SKIPPED = "skip-execution"
 """Tags of cells, as nbclient reads them: the page goes on after an error, and the cell does not run."""
 
 
-NOTED = '__import__("jupyter_app_meta.kernel.page.deeds", fromlist=["deeds"]).recorded()'
+NOTED = '__import__("jupyter_app_meta.kernel.page.commands", fromlist=["commands"]).recorded()'
 """What returns, in the kernel, what code has done to its page."""
 
 

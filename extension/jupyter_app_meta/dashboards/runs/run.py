@@ -27,7 +27,7 @@ from nbformat import NotebookNode
 
 from ...server.reports.incidents import told
 from ...state.keys import Space
-from ..desk import outbox
+from ..commands import outbox
 from ..services import Services
 from ..visits import CLOSING, ENDED, Visit
 from . import executor
@@ -126,10 +126,10 @@ class Run:
         self._rendering.add_done_callback(lambda _: waiting.close())
 
     def _give_kernel(self, kernel: Kernel, visit: Visit) -> None:
+        visit.outbox.begin(self._page.nudge, partial(self._services.context.origins.rewrite, kernel.id))
         self._services.visits.begin(visit, kernel.id, self)
         self._services.incidents.visited(kernel.id, visit.who, urlsplit(visit.page.url).path)
         kernel.give_to(visit)
-        visit.outbox.begin(self._page.nudge, partial(self._services.context.origins.rewrite, kernel.id))
 
     async def _start(self, ahead: bool) -> None:
         try:

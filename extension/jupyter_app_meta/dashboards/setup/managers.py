@@ -29,8 +29,8 @@ from ...server.messages.incoming import ACCEPTED
 from ...server.reports import ears, logs
 from ...server.reports.incidents import Incidents
 from .. import hooks
-from ..desk.allowed import Allowed
-from ..desk.reception import Reception
+from ..commands.allowed import Allowed
+from ..commands.service import PageCommands
 from ..files import looks
 from ..gateway.client import Gateway
 from ..gateway.options import gateway_options
@@ -102,7 +102,7 @@ def services(
         secret,
         kernels,
         visits.tab,
-        Reception(visits, allowed),
+        PageCommands(visits, allowed),
     )
     return Services(
         options=options,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import DashboardError
-from ..desk.allowed import Allowed
+from ..commands.allowed import Allowed
 
 _origin = re.compile(r"https?://[^/?#@\s,;*]+")
 _ancestor = re.compile(r"'self'|'none'|https?:|(?:https?://)?(?:\*\.)?[A-Za-z0-9.-]+(?::(?:\d+|\*))?|\*")

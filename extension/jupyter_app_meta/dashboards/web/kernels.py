@@ -19,7 +19,7 @@ from ...server.page_connection import PageConnection
 from ...state.tabs import Told
 from .. import admission
 from ..admission import Refused
-from ..desk.outbox import Message, frame
+from ..commands.outbox import Message, frame
 from ..visits import Visit
 from .base import Handler
 from .uploads import Limited

@@ -1,5 +1,5 @@
 """The first script of each page: it ends and reconnects the page (``page.js``), tells the visitor (``bar.js``), and
-tells the server in which tab the page is (``tab.js``) and does what code in the kernel asks of it (``deeds.js``).
+tells the server in which tab the page is (``tab.js``) and does what code in the kernel asks of it (``commands.js``).
 
 It is written into the page, so that it runs before any other script and costs no request.
 """
@@ -34,7 +34,7 @@ def script(upload: int, beat: float, *, tab: bool = True) -> str:
     heartbeat. ``tab``: whether the page says in which tab it is, because the server keeps state.
     """
     templates = files(__package__) / "templates"
-    names = ("page.js", "bar.js", *(["tab.js", "deeds.js"] if tab else []))
+    names = ("page.js", "bar.js", *(["tab.js", "commands.js"] if tab else []))
     page, *others = ((templates / name).read_text(encoding="utf-8") for name in names)
     lines = _fluff.sub("", page.replace(PLACE, "".join(others))).split("\n")
     text = "\n".join(_tight(line) for line in lines if line) + "\n"

@@ -16,8 +16,8 @@ from tornado.iostream import StreamClosedError
 from ...server import capture, identity
 from .. import admission
 from ..admission import Admitted, Redirect, Refused
+from ..commands import outbox
 from ..dashboard import Dashboard
-from ..desk import outbox
 from ..load.occupancy import TooManyPages
 from ..runs.leads import lead
 from ..runs.reasons import reason

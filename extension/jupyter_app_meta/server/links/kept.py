@@ -14,7 +14,7 @@ from ...errors import AppMetaError
 from ...policy import RawRequest
 from ...state import keys
 from ...state.live.events import Changed, Event, write_event
-from ...state.paging.operations import Desk
+from ...state.paging.operations import PageService
 from ...state.revoked import Revoked
 from ...state.service import Rules, Service
 from ...state.stores.base import Store
@@ -62,12 +62,12 @@ class Kept:
         kernel: Callable[[str], Any | None],
         log: logging.Logger,
         tab: TabOf,
-        desk: Desk,
+        pages: PageService,
     ) -> Kept:
         """Put the parts together. Nothing connects before the first question."""
         revoked, threads = Revoked(store), ThreadPoolExecutor(THREADS, "app-meta-state")
         options = terms.limits, terms.preferences, terms.presence
-        rules = Rules(key, time.time, revoked.not_before, *options, revoke=revoked.revoke, desk=desk)
+        rules = Rules(key, time.time, revoked.not_before, *options, revoke=revoked.revoke, pages=pages)
 
         def send(kernel_id: str, event: Event) -> None:
             if isinstance(event, Changed):

@@ -11,7 +11,7 @@ from typing import Any
 from ...errors import AppMetaError
 from ...state import keeping
 from ...state.grants import derive_key
-from ...state.paging.operations import NoDesk
+from ...state.paging.operations import NoPageService
 from ...state.stores.base import Store
 from .granting import Places, realm_of
 from .kept import Kept, Terms
@@ -28,7 +28,7 @@ def kept_by(store: Store, terms: Terms, realm: str, settings: Mapping[str, Any],
     deployment = terms.deployment or str(settings.get("server_root_dir", ""))
     places = Places(deployment, realm or realm_of(settings["identity_provider"]))
     secret = hmac.digest(settings["cookie_secret"], b"jupyter-app-meta grants", "sha256")
-    return Kept.of(store, derive_key(secret), terms, places, kernel, log, _named_by_grants, NoDesk())
+    return Kept.of(store, derive_key(secret), terms, places, kernel, log, _named_by_grants, NoPageService())
 
 
 async def look_after(store: Store, log: logging.Logger) -> None:

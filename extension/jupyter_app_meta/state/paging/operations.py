@@ -1,4 +1,4 @@
-"""The questions about a page, as values ⇄ the fields of a request, and the desk that answers them.
+"""The questions about a page, as values ⇄ the fields of a request, and the service that answers them.
 
 request = {…, "op": "browser"}
           {…, "op": "page", "do": "query", "given": {name: [value, …], …}}
@@ -77,7 +77,7 @@ PageOperation: TypeAlias = AskBrowser | TellPage
 Reader: TypeAlias = tuple[tuple[str, ...], Callable[[dict[str, Any]], PageOperation]]
 
 
-class Desk(Protocol):
+class PageService(Protocol):
     """Answers what kernels ask about their pages, from any thread."""
 
     def browser(self, kernel_id: str) -> Browser:
@@ -87,8 +87,8 @@ class Desk(Protocol):
         """Do something to a kernel's page; raises PageError, and TooLarge for too much at once."""
 
 
-class NoDesk:
-    """The desk of a server that shows no pages."""
+class NoPageService:
+    """The service of a server that shows no pages."""
 
     def browser(self, kernel_id: str) -> Browser:
         """Raise NoPage."""
@@ -99,13 +99,13 @@ class NoDesk:
         raise NoPage(NO_PAGE)
 
 
-def answered(desk: Desk, kernel_id: str, operation: PageOperation) -> Any:
-    """Do what a kernel asks, and return the answer as JSON; raises what the desk raises."""
+def answered(pages: PageService, kernel_id: str, operation: PageOperation) -> Any:
+    """Do what a kernel asks, and return the answer as JSON; raises what the service raises."""
     match operation:
         case AskBrowser():
-            return desk.browser(kernel_id).plain
+            return pages.browser(kernel_id).plain
         case TellPage(command):
-            desk.tell(kernel_id, command)
+            pages.tell(kernel_id, command)
     return None
 
 
@@ -142,9 +142,9 @@ def _page(do: str, given: object) -> dict[str, Any]:
 
 def _read(fields: dict[str, Any]) -> TellPage:
     do, given = fields["do"], fields["given"]
-    reader = _DEEDS.get(do) if isinstance(do, str) else None
+    reader = _COMMANDS.get(do) if isinstance(do, str) else None
     if reader is None:
-        raise forms.Misunderstood("do must be one of " + ", ".join(_DEEDS))
+        raise forms.Misunderstood("do must be one of " + ", ".join(_COMMANDS))
     return TellPage(reader(given))
 
 
@@ -175,7 +175,7 @@ def _text(given: object, limit: int) -> str:
     return found
 
 
-_DEEDS: Mapping[str, Callable[[object], Command]] = {
+_COMMANDS: Mapping[str, Callable[[object], Command]] = {
     "query": _read_query,
     "title": lambda given: SetTitle(_text(given, TITLE)),
     "redirect": lambda given: Redirect(_text(given, ADDRESS)),

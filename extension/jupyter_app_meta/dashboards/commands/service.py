@@ -16,8 +16,8 @@ from .outbox import RATE
 
 
 @dataclass(frozen=True, slots=True)
-class Reception:
-    """The desk of a dashboard server."""
+class PageCommands:
+    """Answers for the pages of a dashboard server."""
 
     visits: Visits
     allowed: Allowed

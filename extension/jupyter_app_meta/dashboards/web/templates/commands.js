@@ -1,7 +1,7 @@
 // What code in the kernel does to its page. The server has judged it. It stands inside the function of page.js if the server
 // keeps state.
 
-const DEEDS = {
+const COMMANDS = {
   query(given) {
     const url = new URL(location);
     for (const [name, values] of Object.entries(given)) {
@@ -22,4 +22,4 @@ const DEEDS = {
     post(TELL.replace("/tab/", "/cookie/"), { ticket });
   },
 };
-document.addEventListener("app-meta:do", ({ detail }) => detail.forEach((told) => DEEDS[told.do]?.(told.given)));
+document.addEventListener("app-meta:do", ({ detail }) => detail.forEach((told) => COMMANDS[told.do]?.(told.given)));

@@ -1,1 +1,0 @@
-"""What code in kernels asks about the browser pages that show them."""
