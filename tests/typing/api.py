@@ -12,6 +12,7 @@ from jupyter_server.auth.identity import IdentityProvider
 from jupyter_app_meta import (
     URL,
     AppMeta,
+    Browser,
     Cookies,
     Headers,
     HTTPRequest,
@@ -39,6 +40,13 @@ def ask() -> str:
     assert_type(meta.user, User | None)
     assert_type(meta.cookies, Cookies | None)
     assert_type(meta.meta, Mapping[str, Any] | None)
+    assert_type(meta.browser, Browser)
+    assert_type(meta.browser.timezone, str | None)
+    meta.page.title = "Sales"
+    meta.page.query.set(region="emea")
+    meta.page.query.set({"q&a": None}, tag=["a", "b"])
+    meta.page.set_cookie("region", "emea", max_age=3600)
+    meta.page.redirect("/archive")
     assert_type(session.get("client_id"), Any)
     request = meta.request
     if request is None:

@@ -26,7 +26,6 @@ from ..model import AppMeta, HTTPRequest, Names, SessionInfo, User
 from . import context
 from .context import bound
 from .decorating import wrapper_of
-from .page import commands
 from .state import seeds
 
 BASE_URL = "http://testserver/"
@@ -111,7 +110,9 @@ class FakeRequest:
         self, meta: AppMeta, state: Seeds = None, shared: Seeds = None, browser: Browser | None = None
     ) -> None:
         self.meta, self._state, self._shared, self._browser = meta, state, shared, browser
-        commands.fake(meta, browser or Browser())
+        from .page.commands import fake  # late, because each kernel loads this module with the magics
+
+        fake(meta, browser or Browser())
         if state or shared:
             seeds.keep(meta, seeds.seeded(state, shared))
 

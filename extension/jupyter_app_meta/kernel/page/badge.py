@@ -6,7 +6,6 @@ It needs anywidget, which is imported when the first badge is made.
 from __future__ import annotations
 
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from ...errors import RequirementMissing
@@ -52,6 +51,8 @@ def _kind() -> Any:
         from anywidget import AnyWidget
     except ImportError as error:
         raise RequirementMissing(MISSING) from error
+    from importlib.resources import files
+
     from traitlets import List, Unicode
 
     here = files(__package__)

@@ -12,14 +12,13 @@ const COMMANDS = {
   },
   title(given) {
     document.title = given;
-    const shown = document.querySelector(".am-title");
-    if (shown) shown.textContent = given;
+    document.querySelector(".am-title")?.replaceChildren(given);
   },
   redirect(given) {
     location.assign(given[0] === "/" ? location.origin + given : given);
   },
   cookie(ticket) {
-    post(TELL.replace("/tab/", "/cookie/"), { ticket });
+    post(TELL.replace(/tab(?=\/[^/]+$)/, "cookie"), { ticket });
   },
 };
 document.addEventListener("app-meta:do", ({ detail }) => detail.forEach((told) => COMMANDS[told.do]?.(told.given)));
