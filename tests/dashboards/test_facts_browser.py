@@ -10,7 +10,7 @@ import httpx
 import pytest
 from browsing import PATIENCE, window
 from harness import Server
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Response, expect
 from stage import Opened, staging, visit, write
 
 APP = """
@@ -116,15 +116,20 @@ def press(page: Page, name: str) -> None:
     page.get_by_role("button", name=name).click()
 
 
+def says(answer: Response, text: str) -> bool:
+    """Whether the server has heard from a page's script a description of the browser that has this text."""
+    return "/api/app-meta/tab/" in answer.url and text in (answer.request.post_data or "")
+
+
 def test_code_knows_its_browser(server: Server, browser: Browser) -> None:
     """The first cell knows it, on a phone too. A callback knows what is so by then."""
     with window(browser, server.url, "alice", **PHONE) as hers:
         page = hers.new_page()
         page.goto(f"{server.url}page")
         shows(page, "first <Asia/Tokyo|hi-IN|dark|(390, 844)>")
-        with page.expect_response(lambda answer: "/api/app-meta/tab/" in answer.url):
+        with page.expect_response(lambda answer: says(answer, "[844,390]")):
             page.set_viewport_size({"width": 844, "height": 390})
-        with page.expect_response(lambda answer: "/api/app-meta/tab/" in answer.url):
+        with page.expect_response(lambda answer: says(answer, '"light"')):
             page.locator("[data-app-meta-toggle]").click()
         press(page, "look")
         shows(page, "now <Asia/Tokyo|hi-IN|light|")
