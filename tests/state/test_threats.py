@@ -378,3 +378,21 @@ def test_a_foreign_kernel_hears_what_its_clients_say(alice: Visitor, server: Ser
     assert types <= {("shell", "execute_request"), ("shell", "kernel_info_request"), ("control", "kernel_info_request")}
     socket.close()
     alice.call("DELETE", f"/api/kernels/{kernel}").raise_for_status()
+
+
+def test_shared_kernel_reaches_no_page(hers: Socket, his: Socket) -> None:
+    """Whoever executes code in a kernel cannot set a cookie of another person, even with that person's grant."""
+    hers.run("stolen = context.seen().grant; page = app_meta().page")
+    forged = """
+from jupyter_app_meta.state.paging.operations import Redirect, SetCookie, TellPage
+def attempt(deed):
+    try:
+        return deed()
+    except Exception as error:
+        return type(error).__name__
+print(attempt(lambda: page.set_cookie("region", "x")), attempt(lambda: app_meta().page.redirect("/")))
+for operation in (TellPage(SetCookie("region", "x")), TellPage(Redirect("/"))):
+    print(attempt(lambda: asking.ask(kernel, stolen, "shared", operation)))
+print(app_meta().browser.timezone)
+"""
+    assert his.run(forged).text.split() == [*4 * ["NoPage"], "None"]
