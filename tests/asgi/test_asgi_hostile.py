@@ -153,7 +153,10 @@ ABSENT = 404
 class Run:
     """Stands for the run of a page, whose kernel nothing in these tests reaches."""
 
-    has_visitor = True
+    has_visitor, kernel_id = True, "kernel"
+
+    async def attach(self) -> None:
+        """Be ready for a browser."""
 
     async def is_alive(self) -> bool:
         """Live."""

@@ -111,10 +111,13 @@ async def test_kernel_is_for_its_own_visitor(folder: Path) -> None:
         assert isinstance(verdict, Admitted)
 
         class Ended:
-            has_visitor = True
+            has_visitor, kernel_id = True, "kernel"
 
             async def is_alive(self) -> bool:
                 return False
+
+            async def attach(self) -> None:
+                return None
 
             async def close(self) -> None:
                 return None

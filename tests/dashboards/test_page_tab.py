@@ -25,6 +25,11 @@ class Speaking:
         """Whether its kernel is alive."""
         return True
 
+    kernel_id = "kernel"
+
+    async def attach(self) -> None:
+        """Be ready for a browser."""
+
     async def close(self) -> None:
         """End, with last words."""
         self.tab = await self._visits.tab("kernel")

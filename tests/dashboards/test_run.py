@@ -192,11 +192,12 @@ async def test_run_ahead_is_given_when_it_is_rendered(stage: Stage) -> None:
     run = await stage.run("print('all of it')", ahead=True)
     await until(lambda: at(run) is State.RENDERED)
     assert run.is_usable and run.kernel
-    assert run.kernel.client.control_channel.is_alive()
+    client: Any = run.kernel.client
+    assert client.control_channel.is_alive()
     run.give_to(stage.visit())
     assert stage.services.traffic.rendering == 0
     assert "all of it" in await html(run)
-    await until(lambda: run.kernel and not run.kernel.client.control_channel.is_alive())
+    await until(lambda: not client.control_channel.is_alive())
     await run.close()
 
 

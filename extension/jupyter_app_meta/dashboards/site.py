@@ -107,10 +107,16 @@ class Site:
         found: dict[str, float] = {
             "pages": len(services.visits),
             "rendering": services.traffic.rendering,
-            "kernels": len(services.kernels.list_kernel_ids()),
+            "kernels": len(self._kernel_ids()),
             "warm": sum(not run.has_visitor for run in services.occupancy.runs),
         }
         return {**found, "store_up": not services.peers.problem} if services.store is not None else found
+
+    def _kernel_ids(self) -> set[str]:
+        """Return the ids of the kernels that run, also of forks to which no browser has connected."""
+        services = self.services
+        of_runs = {run.kernel_id for run in services.occupancy.runs}
+        return {*services.kernels.list_kernel_ids(), *of_runs} - {""}
 
     def _operations(self) -> dict[str, float]:
         return dict(self.services.state.links.tally) if self.services.state else {}

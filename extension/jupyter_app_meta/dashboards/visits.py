@@ -67,8 +67,15 @@ class RunHandle(Protocol):
     def has_visitor(self) -> bool:
         """Whether the run counts as an open page. A kernel that runs ahead has no visitor yet."""
 
+    @property
+    def kernel_id(self) -> str:
+        """The id of its kernel; empty before it has one."""
+
     async def is_alive(self) -> bool:
         """Whether its kernel is alive."""
+
+    async def attach(self) -> None:
+        """Have the kernel ready for a browser that is about to connect; raises RuntimeError."""
 
     async def close(self) -> None:
         """End the run and its kernel."""
@@ -133,7 +140,7 @@ class Presence:
 class Visit:
     """One page that one visitor opened: the request for it, what runs it, and whether the visitor is there.
 
-    ``start`` is how its kernel began: ``cold``, or ``warm`` if it ran ahead of its visitor.
+    ``start`` is how its kernel began: ``cold``, or ``warm`` if it ran ahead of its visitor, or ``forked``.
     """
 
     notebook: Path

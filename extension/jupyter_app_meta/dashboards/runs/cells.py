@@ -4,6 +4,8 @@
    that asks for the visitor may wait for hours.
 2. A cell that fails, times out or is stuck is the last one. Its page is still rendered to the end.
 3. If the visitor arrives just as a cell stops waiting for one, the cell runs a second time, for that visitor.
+4. A page that continues another run begins with the cell that asked for the visitor, once the visitor is there. The
+   cells before it have ended. None of them is run or shown again.
 """
 
 from __future__ import annotations
@@ -17,17 +19,29 @@ from nbformat import NotebookNode
 
 from ...errors import NotClaimed
 from ..services import Services
+from .beginning import Beginning, Continuation, blank
 from .displays import Displays
 from .executor import Executor
-from .kernel import Kernel
+from .protocols import PageKernel
 from .watch import NoAnswer, Watch
 
 
 class Cells:
-    """Runs the cells of one page. ``visitor`` is set when the page has its visitor."""
+    """Runs the cells of one page. ``visitor`` is set when the page has its visitor.
 
-    def __init__(self, services: Services, notebook: NotebookNode, visitor: asyncio.Event) -> None:
-        self.displays = Displays()
+    With ``continues``, other cells have ended already. ``are_shown`` is then set when the template takes its next cell.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        notebook: NotebookNode,
+        visitor: asyncio.Event,
+        continues: Continuation | None = None,
+    ) -> None:
+        self.displays = continues.displays if continues else Displays()
+        self.continues = continues
+        self.are_shown = continues is None
         self.done = 0
         self.failed = False
         self.is_executing = False
@@ -43,7 +57,7 @@ class Cells:
         """Whether the cell that is running may be one that never ends."""
         return self._watch.is_suspicious
 
-    def connect(self, kernel: Kernel, nb: NotebookNode) -> None:
+    def connect(self, kernel: PageKernel, nb: NotebookNode) -> None:
         """Run the cells of ``nb``, which is the template's copy of the notebook, on this kernel."""
         services = self._services
         executor = Executor(
@@ -51,6 +65,8 @@ class Cells:
         )
         limit = executor.timeout
         executor.timeout_func = lambda cell: limit if self._visitor.is_set() else None
+        if self.continues and (before := self.continues.beginning.executor):
+            executor.inherit(before, is_running=self.continues.cell is not None)
         self._executor = executor
 
     def disconnect(self) -> None:
@@ -65,12 +81,21 @@ class Cells:
             if self._executor and self.done == index:
                 await self._executor.page_kernel.interrupt()
 
+    def beginning(self, html: str, kernel_id: str, *, is_running: bool) -> Beginning:
+        """Return what the pages of this notebook begin with: as far as the cells have come."""
+        cells = self._executor.nb.cells if self._executor else ()
+        return Beginning(html, kernel_id, cells, self.done, is_running, self.displays, self._executor)
+
     async def all(self, nb: NotebookNode, kernel_id: str) -> None:
         """Run all cells in place, for a template that renders none before the last one has run."""
-        nb.cells = [cell async for cell in self._run(nb)]
+        continues = self.continues
+        ended = [continues.ended(index) for index in range(continues.done)] if continues else []
+        nb.cells = [*ended, *[cell async for cell in self._run(nb)]]
 
     async def one_by_one(self, nb: NotebookNode, kernel_id: str) -> AsyncIterator[NotebookNode]:
         """Yield each cell for the template to render, with what the cell changed in those rendered before it."""
+        for _ in range(self.continues.done if self.continues else 0):
+            yield blank()
         async for cell in self._run(nb):
             if changed := self.displays.changed():
                 cell["outputs"] = [*cell["outputs"], *changed]
@@ -78,10 +103,12 @@ class Cells:
             self.displays.rendered()
 
     async def _run(self, nb: NotebookNode) -> AsyncIterator[NotebookNode]:
-        """Yield each cell with its outputs, and stop after one that failed."""
+        """Yield each cell that has not ended yet with its outputs, and stop after one that failed."""
         nb, _ = ClearOutputPreprocessor().preprocess(nb, {})
-        for index, cell in enumerate(nb.cells):
-            await self._services.traffic.turn(self._visitor)
+        self.done, self.are_shown = self.continues.done if self.continues else 0, True
+        for index in range(self.done, len(nb.cells)):
+            cell = self._cell(nb, index)
+            await self._turn()
             self.is_executing = True
             goes_on = await self._execute(cell, index)
             self.is_executing = False
@@ -92,6 +119,19 @@ class Cells:
             if not goes_on:
                 self.failed = True
                 return
+
+    def _cell(self, nb: NotebookNode, index: int) -> NotebookNode:
+        """Return the cell to run: the notebook's, or the one that goes on in a fork."""
+        running = self.continues.cell if self.continues and index == self.continues.done else None
+        cell: NotebookNode = running or nb.cells[index]
+        return cell
+
+    async def _turn(self) -> None:
+        """Wait until the next cell may run. A fork, whose notebook was run ahead already, waits for its visitor."""
+        if self.continues:
+            await self._visitor.wait()
+        else:
+            await self._services.traffic.turn(self._visitor)
 
     async def _execute(self, cell: NotebookNode, index: int, *, again: bool = False) -> bool:
         """Run a cell in place; return whether the next one may run."""

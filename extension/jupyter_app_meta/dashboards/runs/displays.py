@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import secrets
@@ -18,6 +19,9 @@ from nbformat import NotebookNode, from_dict
 
 PLACE, UPDATE = "app_meta_place", "app_meta_update"
 """Keys of an output: the number of its place, and the number of the place whose content it replaces."""
+
+UPDATES = r"<!--{0}:u(\d+)-->(.*?)<!--/{0}:u\1-->"
+"""The marks around new content, as a pattern for the token of their page."""
 
 TEMPLATE = (
     "{%- extends EXTENDED -%}"
@@ -62,18 +66,23 @@ class Displays:
     """The displays of one page, and the marks around them."""
 
     def __init__(self) -> None:
-        self._token = secrets.token_hex(8)
+        self.token = secrets.token_hex(8)
         self._shown: dict[str, list[_Shown]] = {}
         self._changed: dict[int, NotebookNode] = {}
         self._count = 0
         self._rendered = 0
         self._held = ""
-        self._updates = re.compile(rf"<!--{self._token}:u(\d+)-->(.*?)<!--/{self._token}:u\1-->", re.DOTALL)
 
     @property
     def context(self) -> dict[str, Any]:
         """The functions that the template calls before and after each output."""
         return {"display_begins": self._begins, "display_ends": self._ends}
+
+    def copied(self, cell: NotebookNode | None) -> tuple[Displays, NotebookNode | None]:
+        """Return a copy for another page, with a token of its own, and a copy of a cell whose outputs they know."""
+        displays, copied = copy.deepcopy((self, cell))
+        displays.token = secrets.token_hex(8)
+        return displays, copied
 
     def rendered(self) -> None:
         """Note that one more cell is rendered."""
@@ -105,13 +114,13 @@ class Displays:
     def added(self, waiting: list[str], piece: str) -> list[str]:
         """Return the waiting parts of a page with one more, after making the updates that it contains."""
         piece, self._held = self._held + piece, ""
-        if f"<!--{self._token}:u" not in piece:
+        if f"<!--{self.token}:u" not in piece:
             return [*waiting, piece]
-        if piece.count(f"<!--{self._token}:u") != piece.count(f"<!--/{self._token}:u"):
+        if piece.count(f"<!--{self.token}:u") != piece.count(f"<!--/{self.token}:u"):
             self._held = piece  # a template may yield an output in parts
             return waiting
-        page = "".join(waiting)
-        while found := self._updates.search(piece):
+        page, updates = "".join(waiting), re.compile(UPDATES.format(self.token), re.DOTALL)
+        while found := updates.search(piece):
             number, html = found.groups()
             page, is_there = self._replaced(page, number, html)
             piece = piece[: found.start()] + self._script(number, None if is_there else html) + piece[found.end() :]
@@ -119,7 +128,7 @@ class Displays:
 
     def _replaced(self, page: str, number: str, html: str) -> tuple[str, bool]:
         """Return a page with new content at a place, and whether the page contains the whole of that place."""
-        begin, end = f"<!--{self._token}:{number}-->", f"<!--/{self._token}:{number}-->"
+        begin, end = f"<!--{self.token}:{number}-->", f"<!--/{self.token}:{number}-->"
         start, stop = page.find(begin), page.find(end)
         if start < 0 or stop < 0:
             return page, False
@@ -127,7 +136,7 @@ class Displays:
 
     def _script(self, number: str, html: str | None) -> str:
         """Return the script that stands where an update was. If its place was sent already, the script fills it."""
-        mark, content = json.dumps(f"{self._token}:{number}"), json.dumps(html)
+        mark, content = json.dumps(f"{self.token}:{number}"), json.dumps(html)
         return SCRIPT % (mark, content.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
     def _begins(self, output: Any) -> str:
@@ -138,6 +147,6 @@ class Displays:
 
     def _mark(self, output: Any) -> str:
         if number := output.get(PLACE):
-            return f"{self._token}:{number}"
+            return f"{self.token}:{number}"
         number = output.get(UPDATE)
-        return f"{self._token}:u{number}" if number else ""
+        return f"{self.token}:u{number}" if number else ""

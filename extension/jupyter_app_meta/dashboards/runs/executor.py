@@ -3,10 +3,13 @@
 1. A message that only the author may read does not reach the outputs. The decision is made as the message arrives, so
    that widgets that capture outputs do not get it either.
 2. An output that shows a display with an id is noted, so that a later cell can change it.
+3. A cell that has begun in another process, of which the kernel is a fork, goes on: its client sends no request, and
+   what the cell has shown so far stays. Output widgets that earlier cells made are copied.
 """
 
 from __future__ import annotations
 
+import copy
 import logging
 
 from nbclient.exceptions import CellExecutionError
@@ -21,11 +24,13 @@ from ...server.messages.outgoing import advised, masked
 from ...server.reports.complaints import is_for_author
 from ...server.reports.incidents import Incidents, told
 from .displays import Displays
-from .kernel import Kernel
-from .protocols import Client
+from .protocols import PageClient, PageKernel
 
 LATE = 12
 """Seconds for which the executor waits for outputs after a cell's reply. Less than the watch waits for a reply."""
+
+INHERITED = ("comm_objects", "output_hook_stack", "widget_state", "widget_buffers")
+"""What nbclient knows of the widgets that capture outputs."""
 
 _silent = logging.getLogger(f"{__name__}.silent")  # Incidents reports what nbclient would log, with an id
 _silent.propagate = False
@@ -43,7 +48,7 @@ class Executor(VoilaExecutor):  # type: ignore[misc]  # Voila has no types
         return LATE
 
     def __init__(
-        self, nb: NotebookNode, *, kernel: Kernel, incidents: Incidents, displays: Displays, config: Config
+        self, nb: NotebookNode, *, kernel: PageKernel, incidents: Incidents, displays: Displays, config: Config
     ) -> None:
         # Tracebacks stay on here because process_message has masked them before nbclient could strip them.
         super().__init__(nb, km=kernel.manager, config=config, show_tracebacks=True, log=_silent)
@@ -53,9 +58,11 @@ class Executor(VoilaExecutor):  # type: ignore[misc]  # Voila has no types
         self._incidents = incidents
         self._displays = displays
         self._is_reported = False
+        self._so_far: list[NotebookNode] | None = None
+        self._goes_on = False
         self._connect(kernel.client)
 
-    def _connect(self, client: Client) -> None:
+    def _connect(self, client: PageClient) -> None:
         """Run cells by this client, and notice displays that a task or a thread of an earlier cell changes."""
         channel = client.iopub_channel
         get_msg = channel.get_msg
@@ -71,11 +78,29 @@ class Executor(VoilaExecutor):  # type: ignore[misc]  # Voila has no types
         channel.get_msg = heard
         self.kc = client
 
+    def inherit(self, other: Executor, *, is_running: bool) -> None:
+        """Continue after another executor, on a fork of its kernel; the first cell may have begun already."""
+        copied = {id(other): self, id(other.kc): self.kc}  # what refers to the other one will refer to this one
+        known = {name: getattr(other, name) for name in INHERITED}
+        for name, value in copy.deepcopy(known, copied).items():
+            setattr(self, name, value)
+        self._clears: bool = getattr(other, "clear_before_next_output", False)
+        self._goes_on = is_running
+
     async def run(self, cell: NotebookNode, index: int, number: int) -> None:
         """Run a cell in place; its author knows it by ``number``. Raises what nbclient raises."""
+        if self._goes_on:
+            self._goes_on, self._so_far = False, cell["outputs"]
         self._is_reported = self._asks_for_login = False
         self._incidents.at(self.page_kernel.id, number)
         await self.async_execute_cell(cell, index)  # nbclient's default stores history, and so does Voila
+
+    async def _async_poll_output_msg(self, parent_msg_id: str, cell: NotebookNode, cell_index: int) -> None:
+        """Take in the messages of a cell. nbclient has just emptied the outputs, also of a cell that goes on."""
+        if self._so_far is not None:
+            cell["outputs"], self._so_far = self._so_far, None
+            self.clear_before_next_output = self._clears
+        await super()._async_poll_output_msg(parent_msg_id, cell, cell_index)
 
     def process_message(self, msg: Json, cell: NotebookNode, cell_index: int) -> object:
         """Take in a message that a cell caused: all of it, what visitors may know of it, or nothing."""

@@ -34,6 +34,22 @@ class Kernels(AsyncMappingKernelManager):
     def __init__(self, keeper: Keeper, new_id: Callable[[], str], **options: object) -> None:
         super().__init__(**options)  # type: ignore[no-untyped-call]  # jupyter_server's own
         self._keeper, self._new_id = keeper, new_id
+        self._adopted: dict[str, Callable[[Any], None]] = {}
+
+    async def adopt(self, kernel_id: str, name: str, dress: Callable[[Any], None]) -> None:
+        """Take in a kernel whose process runs already. ``dress`` makes its new manager know the process."""
+        self._adopted[kernel_id] = dress
+        try:
+            await self.start_kernel(kernel_id=kernel_id, kernel_name=name)
+        finally:
+            self._adopted.pop(kernel_id, None)
+
+    def pre_start_kernel(self, kernel_name: str | None, kwargs: Any) -> tuple[Any, str, str]:
+        """Make the manager of a kernel that is about to start."""
+        made: tuple[Any, str, str] = super().pre_start_kernel(kernel_name, kwargs)
+        if dress := self._adopted.pop(made[2], None):
+            dress(made[0])
+        return made
 
     def new_kernel_id(self, **options: object) -> str:
         """Return an id for a new kernel; a proxy finds this server by it."""

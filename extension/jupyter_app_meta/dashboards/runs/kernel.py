@@ -213,6 +213,9 @@ class Kernel:
         self.stop_listening()
         asyncio.get_running_loop().call_later(1, self.disconnect)
 
+    async def attach(self) -> None:
+        """Do nothing: the kernel has been one of the manager's from its start."""
+
     async def interrupt(self) -> None:
         """Interrupt the running cell."""
         await self.manager.interrupt_kernel()

@@ -51,10 +51,10 @@ async def render(blueprint: Blueprint, kernel_start: KernelStart, cells: Cells) 
 class PageBuffer:
     """The pieces of a page that wait to be sent."""
 
-    def __init__(self, displays: Displays) -> None:
+    def __init__(self, displays: Displays, beginning: str = "") -> None:
         self.is_broken = False
         self._displays = displays
-        self._pieces: list[str] = []
+        self._pieces = [beginning] if beginning else []
         self._has_ended = False
         self._more = asyncio.Event()
 
@@ -62,6 +62,10 @@ class PageBuffer:
         """Add a piece. The changes that it makes to pieces that still wait are made in those."""
         self._pieces = self._displays.added(self._pieces, piece)
         self._more.set()
+
+    def waiting(self) -> str:
+        """Return what waits to be sent, which is all of a page that is not sent."""
+        return "".join(self._pieces)
 
     def break_off(self, report: str = "") -> None:
         """Tell the visitor that the rest of the page is missing; ``report`` is a sentence with an id, or nothing."""

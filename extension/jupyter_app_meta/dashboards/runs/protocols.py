@@ -12,6 +12,7 @@ import zmq.asyncio
 
 from ...server import protocols
 from ...server.messages.objects import Json
+from ..visits import Visit
 
 
 class Receive(Protocol):
@@ -32,6 +33,20 @@ class Channel(Protocol):
 
     def is_alive(self) -> bool:
         """Whether the channel is open."""
+
+
+class Published(Protocol):
+    """What a page's executor needs of the channel on which a kernel publishes."""
+
+    get_msg: Receive
+
+
+class PageClient(protocols.Client, Protocol):
+    """What a page's executor needs of a client. nbclient uses more of it."""
+
+    @property
+    def iopub_channel(self) -> Published:
+        """The channel of what the kernel publishes."""
 
 
 class Client(protocols.Client, Protocol):
@@ -96,6 +111,56 @@ class Manager(Protocol):
 
     async def interrupt_kernel(self) -> None:
         """Interrupt what the kernel runs."""
+
+
+class PageKernel(Protocol):
+    """The kernel of a run: a process of its own, or a fork of one that ran the notebook ahead."""
+
+    id: str
+    aware: bool
+
+    @property
+    def client(self) -> PageClient:
+        """The client that runs the page's cells."""
+
+    @property
+    def manager(self) -> object:
+        """What nbclient takes for the kernel's manager: it interrupts a cell."""
+
+    @property
+    def is_python(self) -> bool:
+        """Whether the kernel speaks Python."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the kernel's last status is idle."""
+
+    async def answer(self, channel: str) -> None:
+        """Wait until the kernel has answered a request on this channel, ``shell`` or ``control``."""
+
+    async def ready(self, timeout: float) -> None:
+        """Wait until the kernel answers; raises KernelFailed."""
+
+    async def is_alive(self) -> bool:
+        """Whether the kernel's process runs."""
+
+    def give_to(self, visit: Visit) -> None:
+        """Give the kernel to its visitor."""
+
+    def stop_listening(self) -> None:
+        """Stop receiving what the kernel publishes, because the page is complete."""
+
+    def disconnect_soon(self) -> None:
+        """Let go of the client, because the page is complete and has its visitor."""
+
+    async def attach(self) -> None:
+        """Make the kernel one of the server's manager, because a browser is about to connect; raises KernelFailed."""
+
+    async def interrupt(self) -> None:
+        """Interrupt the running cell."""
+
+    async def close(self, *, busy: bool) -> None:
+        """End the kernel; interrupt a running cell first."""
 
 
 class Stream(Protocol):

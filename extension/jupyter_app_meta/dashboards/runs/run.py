@@ -11,13 +11,14 @@
 2. ``give_to`` gives the run to its visitor, once, in any state but CLOSED. A run that has no visitor yet is *ahead* of
    its visitor: between its cells, it lets pages go first for which a visitor waits.
 3. A run ahead that has failed, or may be stuck, is not given to a visitor, because the next run may succeed.
+4. A run may continue another one, whose kernel was forked for it (``Continuation``). Its page begins as that one's.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, nullcontext, suppress
 from enum import IntEnum
 from functools import partial
@@ -31,12 +32,17 @@ from ..commands import outbox
 from ..services import Services
 from ..visits import CLOSING, ENDED, Visit
 from . import executor
+from .beginning import Beginning, Continuation
 from .cells import Cells
 from .endings import ended
 from .kernel import Kernel, KernelFailed
 from .notebook import Blueprint
 from .page import PageBuffer, render
+from .protocols import PageKernel
 from .reasons import reason
+
+Start = Callable[[bool], Awaitable[PageKernel]]
+"""Starts the kernel of a run; it gets whether it starts ahead of the visitor."""
 
 
 class State(IntEnum):
@@ -49,21 +55,33 @@ class State(IntEnum):
 
 
 class Run:
-    """A notebook that runs for one visitor. It starts as soon as it is made; ``ahead`` means before its visitor."""
+    """A notebook that runs for one visitor. It starts as soon as it is made; ``ahead`` means before its visitor.
+
+    ``start`` starts its kernel; without it, the kernel is a process of its own. ``continues`` is the run that it
+    continues.
+    """
 
     def __init__(
-        self, services: Services, blueprint: Blueprint, *, ahead: bool = False, space: Space | None = None
+        self,
+        services: Services,
+        blueprint: Blueprint,
+        *,
+        ahead: bool = False,
+        space: Space | None = None,
+        start: Start | None = None,
+        continues: Continuation | None = None,
     ) -> None:
         self.blueprint = blueprint
         self.began = time.monotonic()
         self.state = State.STARTING
-        self.kernel: Kernel | None = None
+        self.kernel: PageKernel | None = None
         self._services, self._space = services, space
+        self._start_one = start or self._start_process
         self._visit: Visit | None = None
         self._visitor = asyncio.Event()
         self._spawned = asyncio.Event()
-        self.cells = Cells(services, blueprint.notebook, self._visitor)
-        self._page = PageBuffer(self.cells.displays)
+        self.cells = Cells(services, blueprint.notebook, self._visitor, continues)
+        self._page = PageBuffer(self.cells.displays, continues.html if continues else "")
         services.occupancy.runs.add(self)
         self._starting = services.spawn(self._start(ahead))
         self._rendering = services.spawn(self._render())
@@ -125,7 +143,7 @@ class Run:
         waiting.enter_context(self._services.traffic.page())
         self._rendering.add_done_callback(lambda _: waiting.close())
 
-    def _give_kernel(self, kernel: Kernel, visit: Visit) -> None:
+    def _give_kernel(self, kernel: PageKernel, visit: Visit) -> None:
         visit.outbox.begin(self._page.nudge, partial(self._services.context.origins.rewrite, kernel.id))
         self._services.visits.begin(visit, kernel.id, self)
         self._services.incidents.visited(kernel.id, visit.who, urlsplit(visit.page.url).path)
@@ -140,12 +158,13 @@ class Run:
         finally:
             self._spawned.set()
 
+    async def _start_process(self, ahead: bool) -> PageKernel:
+        name, folder = self.blueprint.kernel_name, self.blueprint.folder
+        return await Kernel.start(self._services, name, folder, ahead=ahead, space=self._space)
+
     async def _start_kernel(self, ahead: bool) -> None:
         services, blueprint = self._services, self.blueprint
-        ahead = ahead and self._visit is None
-        self.kernel = kernel = await Kernel.start(
-            services, blueprint.kernel_name, blueprint.folder, ahead=ahead, space=self._space
-        )
+        self.kernel = kernel = await self._start_one(ahead and self._visit is None)
         services.incidents.begin(kernel.id, blueprint.file, python=kernel.is_python)
         if self._visit:
             self._give_kernel(kernel, self._visit)
@@ -167,7 +186,7 @@ class Run:
 
     async def _render(self) -> None:
         try:
-            async for piece in render(self.blueprint, self._start_cells, self.cells):
+            async for piece in self._pieces():
                 self._page.add(piece)
         except asyncio.CancelledError:
             self._page.break_off()  # the kernel died, and the server closed the run before a cell noticed
@@ -181,6 +200,15 @@ class Run:
                 self.kernel.disconnect_soon()
             elif self.kernel:
                 self.kernel.stop_listening()  # without a visitor the other channels are still needed, for the claim
+
+    async def _pieces(self) -> AsyncIterator[str]:
+        """Yield the pieces that follow what the page began with."""
+        if self.cells.continues and self.cells.continues.is_whole:
+            await self.started()
+            return
+        async for piece in render(self.blueprint, self._start_cells, self.cells):
+            if self.cells.are_shown:
+                yield piece
 
     async def _start_cells(self, nb: NotebookNode) -> str:
         """Wait for the kernel, as the template is about to run the cells of ``nb``; return the kernel's id."""
@@ -202,6 +230,25 @@ class Run:
 
     def _enter(self, state: State) -> None:
         self.state = max(self.state, state)
+
+    async def rendered(self) -> None:
+        """Wait until the page has ended: whole, or failed."""
+        await asyncio.wait((self._rendering,))
+
+    def beginning(self, *, is_running: bool) -> Beginning:
+        """Return what other pages may begin with: this page, which is not sent, as far as it has come."""
+        assert self.kernel is not None
+        return self.cells.beginning(self._page.waiting(), self.kernel.id, is_running=is_running)
+
+    @property
+    def kernel_id(self) -> str:
+        """The id of the kernel; empty before it has one."""
+        return self.kernel.id if self.kernel else ""
+
+    async def attach(self) -> None:
+        """Have the kernel ready for a browser that is about to connect; raises KernelFailed."""
+        if self.kernel and self.state is not State.CLOSED:
+            await self.kernel.attach()
 
     async def is_alive(self) -> bool:
         """Whether the kernel's process runs, or has not started yet."""

@@ -224,8 +224,11 @@ def _context(
         visit = visits.get(kernel_id)
         return await hooks.meta_of(visit.settings.meta if visit else None, request, extension.log)
 
+    def exists(kernel_id: str) -> bool:  # a fork has its visit before it is one of the manager's kernels
+        return kernel_id in kernels or visits.get(kernel_id) is not None
+
     grants = kept.grants if kept else None
-    return extension.stamping_context(lambda kernel_id: kernel_id in kernels, secret, meta=meta, grants=grants)
+    return extension.stamping_context(exists, secret, meta=meta, grants=grants)
 
 
 def provider(

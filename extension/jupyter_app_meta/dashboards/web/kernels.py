@@ -50,13 +50,22 @@ class KernelRoute(Handler):
         return visit
 
 
+async def attached(visit: Visit) -> None:
+    """Have a page's kernel ready for its browser; 404 if it cannot be, because it has ended or does not answer."""
+    try:
+        if visit.run:
+            await visit.run.attach()
+    except Exception as error:
+        raise web.HTTPError(404) from error
+
+
 class KernelHandler(KernelRoute):
     """What a page's script asks about its kernel before it connects, and how it ends the kernel."""
 
     @web.authenticated
     async def get(self, kernel_id: str) -> None:
         """Return the kernel's model in jupyter_server's form."""
-        await self.visit(kernel_id)
+        await attached(await self.visit(kernel_id))
         self.set_header("Content-Type", "application/json")
         model = self.services.kernels.kernel_model(kernel_id)
         shown = {name: value for name, value in model.items() if name in MODEL}
@@ -153,6 +162,7 @@ class ChannelsHandler(Limited, KernelWebsocketHandler, KernelRoute):
         if visit.presence.pending + len(visit.presence.sockets) >= SOCKETS:
             raise web.HTTPError(429)
         with visit.presence.joining():
+            await attached(visit)
             await super().pre_get()  # type: ignore[no-untyped-call]  # jupyter_server's own
         if self.services.visits.get(self.kernel_id) is not visit:
             raise web.HTTPError(403)  # the page has ended in the meantime

@@ -5,6 +5,8 @@
 2. A kernel that has another process or other ports gets a new socket. If that fails, it is tried again.
 3. A kernel behind a gateway knows this server by one name only, that of the connection to the gateway. If the kernel's
    manager has that name, it is the link's. If it does not, the kernel gets no grant.
+4. A kernel may be promised a link before it has a control channel. It has the link's name at once, and the link as soon
+   as it has the channel and a grant is made, until the promise is taken back.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ class Links:
         self._office, self._kernel = office, kernel
         self._links: dict[str, Link] = {}
         self._names: dict[str, str] = {}
+        self._promised: set[str] = set()
         self._missed: dict[str, dict[str, Content]] = {}
         self._loop: IOLoop | None = None
         self._next: object = None
@@ -50,9 +53,20 @@ class Links:
 
     def name(self, kernel_id: str) -> str | None:
         """Return the name of a kernel's link, which is open from now on; None if the kernel cannot have one."""
-        if kernel_id not in self._links and not self._open(kernel_id):
+        if kernel_id not in self._links and not self._open(kernel_id) and kernel_id not in self._promised:
             return None
         return self._names[kernel_id]
+
+    def promise(self, kernel_id: str) -> None:
+        """Give a kernel a link as soon as it can have one, and the link's name now."""
+        self._promised.add(kernel_id)
+        self._names[kernel_id] = new_name(self._office.timeout)
+
+    def forget(self, kernel_id: str) -> None:
+        """Take a promise back, because the kernel has ended."""
+        self._promised.discard(kernel_id)
+        if kernel_id not in self._links:
+            self._names.pop(kernel_id, None)
 
     def send(self, kernel_id: str, content: Content, later: tuple[str, Content] | None = None) -> None:
         """Send an event to a kernel that has a link, unless the kernel does not take what was sent before.
@@ -111,6 +125,8 @@ class Links:
 
     def _look_at(self, kernel_id: str) -> None:
         kernel, link = self._kernel(kernel_id), self._links.get(kernel_id)
+        if kernel is None and kernel_id in self._promised:
+            return
         if kernel is None:
             self._close(kernel_id)
             del self._names[kernel_id]

@@ -57,7 +57,7 @@ def listen(manager: AsyncMappingKernelManager, incidents: Incidents) -> None:
 
         def heard(parts: list[bytes]) -> None:
             try:
-                _tell(incidents, kernel_id, session, parts)
+                tell(incidents, kernel_id, session, parts)
             except Exception as error:
                 log.warning("A kernel's message cannot be read (%s).", type(error).__name__)
             record(parts)
@@ -71,7 +71,8 @@ def listen(manager: AsyncMappingKernelManager, incidents: Incidents) -> None:
     kernels.start_watching_activity, kernels.stop_watching_activity = start_watching_activity, stop_watching_activity
 
 
-def _tell(incidents: Incidents, kernel_id: str, session: Session, parts: list[bytes]) -> None:
+def tell(incidents: Incidents, kernel_id: str, session: Session, parts: list[bytes]) -> None:
+    """Report a packed message of a kernel if it is an error, or text on stderr."""
     _, (_, *own) = session.feed_identities(parts)
     if b"error" not in own[0] and b"stderr" not in own[3]:
         return  # most messages, which may be large, are not even unpacked
