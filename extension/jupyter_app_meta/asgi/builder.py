@@ -45,15 +45,19 @@ class AsgiBuilder:
         authorize: Authorize | None = None,
         meta: Meta | None = None,
         warm: int | None = None,
+        fork: bool | None = None,
         middleware: Sequence[MiddlewareFactory] = (),
     ) -> AsgiBuilder:
         """Serve the notebook ``root`` at ``path``, below the place at which the application is mounted.
 
-        ``""`` is the same as ``/``. ``authorize``, ``meta`` and ``warm`` are those of ``create_app``. ``middleware``
-        wraps this notebook only: its pages, the files beside it, and the requests and sockets of its kernels. As in
-        marimo, the last one is the outermost. It finds the notebook's file in ``scope["app_meta_file"]``.
+        ``""`` is the same as ``/``. ``authorize``, ``meta``, ``warm`` and ``fork`` are those of ``create_app``.
+        ``middleware`` wraps this notebook only: its pages, the files beside it, and the requests and sockets of its
+        kernels. As in marimo, the last one is the outermost. It finds the notebook's file in
+        ``scope["app_meta_file"]``.
         """
-        made = self.dashboards.with_app(path=_path(path), root=root, authorize=authorize, meta=meta, warm=warm)
+        made = self.dashboards.with_app(
+            path=_path(path), root=root, authorize=authorize, meta=meta, warm=warm, fork=fork
+        )
         return self._with(made, middleware)
 
     def with_dynamic_directory(
@@ -65,6 +69,7 @@ class AsgiBuilder:
         validate_callback: ValidateCallback | None = None,
         meta: Meta | None = None,
         warm: int | None = None,
+        fork: bool | None = None,
         middleware: Sequence[MiddlewareFactory] = (),
     ) -> AsgiBuilder:
         """Serve the notebooks of a directory below ``path``. They may appear, change and vanish.
@@ -77,7 +82,7 @@ class AsgiBuilder:
         if validate is not None and validate_callback is not None:
             raise DashboardError(f"validate cannot be combined with validate_callback at {path}: pass only one.")
         made = self.dashboards.with_dynamic_directory(
-            path=_path(path), directory=directory, validate=validate, meta=meta, warm=warm
+            path=_path(path), directory=directory, validate=validate, meta=meta, warm=warm, fork=fork
         )
         return self._with(made, middleware, callback=validate_callback)
 
@@ -130,6 +135,8 @@ def create_asgi_app(
     on_error: OnError | Literal["host"] | None = None,
     meta: Meta | None = None,
     warm: int = 0,
+    fork: bool = False,
+    fork_spares: int = 2,
     max_age: float = 3600,
     max_pages: int = 0,
     idle_timeout: float = 300,
@@ -160,6 +167,8 @@ def create_asgi_app(
         on_error=None if isinstance(on_error, str) else on_error,
         meta=meta,
         warm=warm,
+        fork=fork,
+        fork_spares=fork_spares,
         max_age=max_age,
         max_pages=max_pages,
         idle_timeout=idle_timeout,

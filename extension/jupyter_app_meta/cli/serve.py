@@ -35,9 +35,9 @@ from .program import Program
 from .traits import count, limit, names, seconds, switch, text
 
 SAME = (
-    *("warm", "base_url", "idle_timeout", "connect_timeout", "files", "template_paths", "trust_xheaders"),
-    *("server_id", "public_url", "local_hostnames", "allow_remote_access", "allow_origin", "allow_origin_pat"),
-    *("frame_ancestors", "page_cookies", "redirect_origins", "log_users"),
+    *("warm", "fork", "fork_spares", "base_url", "idle_timeout", "connect_timeout", "files", "template_paths"),
+    *("trust_xheaders", "server_id", "public_url", "local_hostnames", "allow_remote_access", "allow_origin"),
+    *("allow_origin_pat", "frame_ancestors", "page_cookies", "redirect_origins", "log_users"),
     *("max_pages", "max_pages_per_visitor", "max_pages_per_address", "max_connections", "quiet_timeout", "max_upload"),
 )
 """Options that ``create_app`` has by the same name."""
@@ -84,7 +84,14 @@ class Serve(Program):
         help="The jupyter_server IdentityProvider that says who a visitor is, such as our_login.Provider.",
     ).tag(config=True)
     warm = count(0, "How many warm kernels to keep for each notebook.")
-    warm_max_age = seconds(3600, "Seconds after which a warm kernel is replaced by a new one.")
+    warm_max_age = seconds(
+        3600, "Seconds after which a warm kernel, or the process that is forked, is replaced by a new one."
+    )
+    fork = switch(
+        "Run each notebook ahead once, up to the first question for its visitor, and fork that process for each "
+        "visitor. A notebook that cannot be forked is served as without it. Only on Linux."
+    )
+    fork_spares = count(2, "How many forks of each notebook to keep ahead of their visitors.")
     idle_timeout = seconds(300, "Seconds after which the kernel of a page that lost its connection is shut down.")
     connect_timeout = seconds(60, "Seconds after which the kernel of a page that never connected is shut down.")
     max_pages = count(

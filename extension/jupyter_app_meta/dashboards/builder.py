@@ -58,6 +58,7 @@ class Builder:
         authorize: Authorize | None = None,
         meta: Meta | None = None,
         warm: int | None = None,
+        fork: bool | None = None,
         state: str | None = None,
         examples: Sequence[Mapping[str, str]] = (),
     ) -> Builder:
@@ -65,13 +66,16 @@ class Builder:
 
         Parameters such as ``/customers/{customer_id}`` reach ``request.path_params``.
         ``authorize(user, request)`` returns True, False or a URL to redirect to. ``meta(request)``
-        returns a dict for ``request.meta``. Both may be async. ``warm`` is the number of warm kernels.
+        returns a dict for ``request.meta``. Both may be async. ``warm`` is the number of warm kernels. With ``fork``,
+        each visitor's kernel is a fork of one that has run ahead.
         ``state`` is a name for the notebook's stored state, such as ``"sales"``: with it, the state stays when the
         path changes. The index shows a page with parameters for each of ``examples``, such as
         ``[{"customer_id": "1002"}]``.
         """
         checks.examples(examples, Route.of(path))
-        settings = replace(self._settings(authorize, meta, warm), state=state, examples=tuple(map(dict, examples)))
+        settings = replace(
+            self._settings(authorize, meta, warm, fork), state=state, examples=tuple(map(dict, examples))
+        )
         return self._with(path, root, settings, dynamic=False)
 
     def with_dynamic_directory(
@@ -82,13 +86,14 @@ class Builder:
         validate: Authorize | None = None,
         meta: Meta | None = None,
         warm: int | None = None,
+        fork: bool | None = None,
     ) -> Builder:
         """Serve the notebooks of a directory below ``path``. They may appear, change and vanish.
 
         ``validate(user, request)`` is called like ``authorize``. ``request.path_params["name"]``
         is the notebook's name, without its suffix.
         """
-        return self._with(path, directory, self._settings(validate, meta, warm), dynamic=True)
+        return self._with(path, directory, self._settings(validate, meta, warm, fork), dynamic=True)
 
     def with_index(self, *, path: str = "/") -> Builder:
         """Show a list of the dashboards that a visitor may see at ``path``."""
@@ -129,10 +134,13 @@ class Builder:
         address = running.Address(ip, port, port_retries)
         asyncio.run(running.run(self.build, self._places(), address, listening))
 
-    def _settings(self, authorize: Authorize | None, meta: Meta | None, warm: int | None) -> Settings:
+    def _settings(
+        self, authorize: Authorize | None, meta: Meta | None, warm: int | None, fork: bool | None
+    ) -> Settings:
         warm = self.defaults.warm if warm is None else warm
         meta = self.defaults.meta if meta is None else meta
-        return replace(self.defaults, authorize=authorize, meta=meta, warm=warm)
+        fork = self.defaults.fork if fork is None else fork
+        return replace(self.defaults, authorize=authorize, meta=meta, warm=warm, fork=fork)
 
     def _with(self, path: str, place: str | Path, settings: Settings, *, dynamic: bool) -> Builder:
         route = Route.of(path)
@@ -145,7 +153,8 @@ class Builder:
 
     def check(self) -> None:
         """Raise DashboardError if the application cannot be served. Nothing is made."""
-        for option, given in {**self.options, "meta": self.defaults.meta, "max_age": self.defaults.max_age}.items():
+        defaults = {name: getattr(self.defaults, name) for name in ("meta", "max_age", "fork_spares")}
+        for option, given in {**self.options, **defaults}.items():
             expect(option, given)
         if self.options["token"] and isinstance(self.options["identity_provider"], IdentityProvider):
             raise DashboardError("token cannot be combined with an identity_provider instance: pass only one.")
@@ -162,6 +171,8 @@ class Builder:
             expect("validate" if mount.dynamic else "authorize", mount.settings.authorize, mount.route)
             expect("meta", mount.settings.meta, mount.route)
             expect("warm", mount.settings.warm, mount.route)
+            expect("fork", mount.settings.fork, mount.route)
+            checks.can_fork(mount.settings.fork)
             expect("state", mount.settings.state, mount.route)
         check_paths(self.mounts, self.index)
 
@@ -184,7 +195,7 @@ def planned(builder: Builder) -> Plan:
     )
 
 
-APART = ("meta", "warm", "max_age", "base_url", "config", "log")
+APART = ("meta", "warm", "fork", "fork_spares", "max_age", "base_url", "config", "log")
 """The options that are fields of a builder."""
 
 
@@ -196,6 +207,8 @@ def create_app(
     meta: Meta | None = None,
     token: str | None = None,
     warm: int = 0,
+    fork: bool = False,
+    fork_spares: int = 2,
     base_url: str = "/",
     cookie_secret: bytes | None = None,
     cookie_secret_file: str | Path | None = None,
@@ -231,10 +244,12 @@ def create_app(
     Without it and without a ``token`` every visitor is anonymous. ``on_error(status, request)`` returns the HTML of an
     error page, or None. ``lifespan`` is an asynccontextmanager, like FastAPI's: it is entered before the first page and
     left after the last kernel, and each request sees its ContextVars. ``meta``, ``warm`` and ``max_age`` (seconds after
-    which a warm kernel is replaced) are the defaults of every dashboard. Cookies are signed with ``cookie_secret``, or
-    with the content of ``cookie_secret_file``, or else with a secret that all servers of one store of state share.
-    ``server_id``, such as ``aaaa``, is what the ids of this server's kernels begin with, so that a proxy in front of
-    several servers finds it.
+    which a warm kernel is replaced) are the defaults of every dashboard. So is ``fork``: each notebook runs ahead once,
+    up to the first question for its visitor, and each visitor's kernel is a fork of that process; ``fork_spares`` are
+    forked ahead of their visitors. It needs Linux. A notebook that cannot be forked is served as without it. Cookies
+    are signed with ``cookie_secret``, or with the content of ``cookie_secret_file``, or else with a secret that all
+    servers of one store of state share. ``server_id``, such as ``aaaa``, is what the ids of this server's kernels begin
+    with, so that a proxy in front of several servers finds it.
 
     A page that has lost its connection for ``idle_timeout`` seconds, or has not connected within ``connect_timeout``,
     loses its kernel, and so does a page whose visitor sends nothing for ``quiet_timeout`` seconds (0: never). If
@@ -257,7 +272,7 @@ def create_app(
     options = {name: given for name, given in locals().items() if name not in APART}
     expect("config", config)
     options["identity_provider"] = imported(identity_provider)
-    settings = Settings(meta=meta, warm=warm, max_age=max_age)
+    settings = Settings(meta=meta, warm=warm, max_age=max_age, fork=fork, fork_spares=fork_spares)
     log = log or logging.getLogger("jupyter_app_meta")
     own = deepcopy(Config(config or {}))
     return Builder(Frozen(options), settings, base_url=base(base_url), config=own, log=log)

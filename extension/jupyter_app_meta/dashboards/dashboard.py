@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..errors import DashboardError
 from .files import imports
+from .forks.strategy import Forks
 from .runs import notebook
 from .runs.notebook import Blueprint
 from .runs.pool import Pool
@@ -33,28 +34,54 @@ class Dashboard:
         if settings.warm > 0:
             begin = partial(self._begin, ahead=True)
             self._pool = Pool(services, begin, self._is_current, size=settings.warm, max_age=settings.max_age)
+        self._forks: Forks | None = None
+        if settings.fork:
+            self._forks = Forks(
+                services,
+                self._read,
+                self._is_version,
+                self._start_pool,
+                space=self._space,
+                spares=settings.fork_spares,
+                max_age=settings.max_age,
+            )
 
     def start(self) -> None:
-        """Fill the pool, if the dashboard has one."""
+        """Run ahead, if the dashboard does: in a template, or else in a pool."""
+        if self._forks:
+            self._forks.start()
+        else:
+            self._start_pool()
+
+    def _start_pool(self) -> None:
         if self._pool:
             self._pool.start()
 
     async def open(self, visit: Visit) -> Run:
-        """Return the visitor's run: one from the pool, or else a new one."""
-        run = await self._pool.take() if self._pool else None
-        visit.start = "cold" if run is None else "warm"
-        if run is None:
-            run = await self._begin()
+        """Return the visitor's run: a fork, or one from the pool, or else a new one."""
+        run, visit.start = await self._taken()
         run.give_to(visit)
         return run
 
+    async def _taken(self) -> tuple[Run, str]:
+        """Return a run, and how its kernel began."""
+        if self._forks and (run := await self._forks.take()):
+            return run, "forked"
+        if self._pool and (run := await self._pool.take()):
+            return run, "warm"
+        return await self._begin(), "cold"
+
     @property
     def is_settled(self) -> bool:
-        """Whether the pool, if there is one, has been filled or has found that it cannot be."""
+        """Whether what runs ahead, if the dashboard has it, is ready or has found that it cannot be."""
+        if self._forks:
+            return self._forks.is_settled
         return self._pool is None or self._pool.is_settled
 
     async def close(self) -> None:
         """End the runs that have no visitor."""
+        if self._forks:
+            await self._forks.close()
         if self._pool:
             await self._pool.close()
 
@@ -77,4 +104,7 @@ class Dashboard:
             self._services.log.warning("%s (%s) %s", self._place, blueprint.file, advice)
 
     def _is_current(self, run: Run) -> bool:
-        return run.blueprint.version == notebook.version(self.notebook)
+        return self._is_version(run.blueprint)
+
+    def _is_version(self, blueprint: Blueprint) -> bool:
+        return blueprint.version == notebook.version(self.notebook)

@@ -1,4 +1,4 @@
-"""Per-path settings: access rule, additional request fields, warm kernels."""
+"""Per-path settings: access rule, additional request fields, and what runs ahead of visitors."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ GATE = "jupyter_app_meta.gate"
 class Settings:
     """The access rule, the function that adds request fields, how many warm kernels are kept, and how long.
 
+    With ``fork``, kernels are forked from one that has run ahead, and ``fork_spares`` of them are kept.
+
     ``state`` is the name under which the dashboard's state is kept; None for its path.
 
     ``callback`` is an access rule that takes an ASGI scope. ``gate`` stands for a mount's own middleware: only a
@@ -26,7 +28,14 @@ class Settings:
     meta: Meta | None = None
     warm: int = 0
     max_age: float = 3600
+    fork: bool = False
+    fork_spares: int = 2
     callback: ValidateCallback | None = None
     gate: object | None = None
     state: str | None = None
     examples: tuple[Mapping[str, str], ...] = ()
+
+    @property
+    def runs_ahead(self) -> bool:
+        """Whether notebooks run before their visitors come."""
+        return self.fork or self.warm > 0

@@ -135,9 +135,9 @@ class Folder:
         self._started = False
 
     async def start(self) -> None:
-        """Start the warm kernels of the notebooks that exist now; a later call adds those of new notebooks."""
+        """Run the notebooks ahead that exist now; a later call adds new notebooks."""
         self._started = True
-        if self.settings.warm > 0:
+        if self.settings.runs_ahead:
             for name in await self._names():
                 self.find({"name": name})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,6 +79,12 @@ def examples(given: Sequence[Mapping[str, str]], route: paths.Route) -> None:
             raise DashboardError(
                 f"examples of {route.path} must have one segment for each parameter of the path ({names})."
             )
+
+
+def can_fork(fork: bool) -> None:
+    """Raise DashboardError if kernels are to be forked on another system than Linux."""
+    if fork and sys.platform != "linux":
+        raise DashboardError(f"fork needs Linux, and this is {sys.platform}: leave it out, and use warm.")
 
 
 def readable(notebook: Path) -> None:

@@ -1,0 +1,52 @@
+"""A process as its descriptor shows it, whichever process is its parent; and the pipe that ends it with this server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+
+GONE = 3.0
+"""Seconds for which a process may end by itself, before it is killed."""
+
+
+class Process:
+    """A process that leads its own group. ``descriptor`` (a pidfd) becomes readable when it ends; it is closed here."""
+
+    def __init__(self, pid: int, descriptor: int, on_end: Callable[[Process], None] = lambda process: None) -> None:
+        self.pid = pid
+        self.ended = asyncio.Event()
+        self._descriptor, self._on_end = descriptor, on_end
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(descriptor, self._has_ended)
+
+    def _has_ended(self) -> None:
+        self._loop.remove_reader(self._descriptor)
+        os.close(self._descriptor)
+        self.ended.set()
+        self._on_end(self)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the process and those that it started; nothing if it has ended."""
+        if not self.ended.is_set():
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, number)
+
+    async def ends(self, seconds: float) -> bool:
+        """Wait until it has ended; return whether it has in time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.ended.wait()
+        return self.ended.is_set()
+
+
+@cache
+def lifeline() -> int:
+    """Return the reading end of a pipe to which nothing is ever written. It ends with this process, however that ends.
+
+    The writing end stays open, and no process inherits it.
+    """
+    reading, _ = os.pipe()
+    return reading

@@ -1,0 +1,162 @@
+"""Keeps a template of one dashboard's notebook, and a few forks ahead of their visitors.
+
+1. A visitor gets a fork only if the template is of the notebook's present version, and not older than ``max_age``.
+   Otherwise the page starts as without forks, and the template is replaced.
+2. If a notebook cannot be forked, the log says once for each version and reason why. It is tried again later: after 2
+   seconds, 4 seconds, and so on up to ``max_age``.
+3. Forks ahead are made while no visitor waits for a page.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+from ...state.keys import Space
+from ..runs.notebook import Blueprint, Version
+from ..runs.pool import SWEEP
+from ..runs.reasons import reason
+from ..runs.run import Run
+from ..services import Services
+from .commands import CannotFork
+from .template import Template
+
+
+class Forks:
+    """Gives runs that are forked from a template. ``otherwise`` is called when the notebook cannot be forked."""
+
+    def __init__(
+        self,
+        services: Services,
+        read: Callable[[], Awaitable[Blueprint]],
+        is_current: Callable[[Blueprint], bool],
+        otherwise: Callable[[], None],
+        *,
+        space: Space | None,
+        spares: int,
+        max_age: float,
+    ) -> None:
+        self._services, self._read, self._is_current, self._otherwise = services, read, is_current, otherwise
+        self._space, self._spares, self._max_age = space, spares, max_age
+        self._template: Template | None = None
+        self._ahead: list[Run] = []
+        self._wanted = asyncio.Event()
+        self._keeper: asyncio.Task[None] | None = None
+        self._said: set[tuple[Version, str]] = set()
+        self._tried: Version | None = None
+        self._failures, self._not_before = 0, 0.0
+        self.is_settled = False
+
+    def start(self) -> None:
+        """Run the notebook ahead, and keep forks ahead; idempotent."""
+        if self._keeper is None:
+            self._keeper = self._services.spawn(self._keep())
+
+    async def take(self) -> Run | None:
+        """Return a run whose kernel was forked; None if there is no template, or the fork failed."""
+        template = self._usable()
+        self._wanted.set()
+        if template is None:
+            return None
+        while self._ahead:
+            run = self._ahead.pop(0)
+            if run.is_usable and await run.is_alive():
+                return run
+            self._services.spawn(run.close())
+        return await self._forked(template)
+
+    async def _forked(self, template: Template) -> Run | None:
+        """Return a new fork; None if there could be none, which is logged."""
+        run = template.forked()
+        try:
+            await run.started()
+        except Exception as error:
+            self._services.log.warning(
+                "%s: a kernel could not be forked (%s). The page starts as without forks.", run.blueprint.name, error
+            )
+            self._services.spawn(run.close())
+            return None
+        return run
+
+    def _usable(self) -> Template | None:
+        template = self._template
+        return template if template and template.is_usable and self._is_fresh(template) else None
+
+    def _is_fresh(self, template: Template) -> bool:
+        return time.monotonic() - template.began < self._max_age and self._is_current(template.blueprint)
+
+    async def _keep(self) -> None:
+        while True:
+            try:
+                await self._look()
+            except Exception as error:  # a file system may be unavailable for a moment
+                self._services.log.warning("Could not maintain a template (%s).", type(error).__name__)
+            self._wanted.clear()
+            try:
+                async with asyncio.timeout(SWEEP):
+                    await self._wanted.wait()
+            except TimeoutError:
+                pass
+
+    async def _look(self) -> None:
+        """Replace a template that cannot be used any more, and fork ahead."""
+        if self._usable() is None:
+            await self._replace()
+        while (template := self._usable()) and len(self._ahead) < self._spares:
+            async with self._services.traffic.ahead():
+                if (run := await self._forked(template)) is None:
+                    break
+                self._ahead.append(run)
+        self.is_settled = True
+
+    async def _replace(self) -> None:
+        """Start a new template, unless this version of the notebook failed a moment ago."""
+        blueprint = await self._read()
+        if blueprint.version == self._tried and time.monotonic() < self._not_before:
+            return
+        if blueprint.version != self._tried:
+            self._tried, self._failures = blueprint.version, 0
+        new = Template(self._services, blueprint, self._space, self._wanted.set)
+        try:
+            async with self._services.traffic.ahead():
+                await new.start()
+        except BaseException as error:
+            await new.close()
+            if not isinstance(error, Exception):
+                raise
+            self._give_up(blueprint, error)
+            return
+        self._failures = 0
+        await self._retire()
+        self._template = new
+
+    def _give_up(self, blueprint: Blueprint, error: Exception) -> None:
+        """Say why a notebook cannot be forked, once, and let its pages start in another way."""
+        self._failures += 1
+        self._not_before = time.monotonic() + min(2.0**self._failures, self._max_age)
+        why = str(error) if isinstance(error, CannotFork) else reason(error)
+        if (blueprint.version, why) not in self._said:
+            self._said = {(version, said) for version, said in self._said if version == blueprint.version}
+            self._said.add((blueprint.version, why))
+            self._services.log.warning("%s: its kernels cannot be forked, because %s.", blueprint.name, why)
+        self._otherwise()
+
+    async def _retire(self) -> None:
+        """Let the present template, and the forks ahead, give way to a new one."""
+        template, self._template = self._template, None
+        ahead, self._ahead = self._ahead, []
+        await asyncio.gather(*(run.close() for run in ahead), return_exceptions=True)
+        if template:
+            await template.retire()
+
+    async def close(self) -> None:
+        """End the template and the forks ahead. Those that have visitors are closed as pages."""
+        if self._keeper:
+            self._keeper.cancel()
+            await asyncio.wait((self._keeper,))
+        template, self._template = self._template, None
+        ahead, self._ahead = self._ahead, []
+        await asyncio.gather(*(run.close() for run in ahead), return_exceptions=True)
+        if template:
+            await template.close()

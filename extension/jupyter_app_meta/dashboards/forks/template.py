@@ -1,0 +1,128 @@
+"""A template: a notebook that has run ahead in a process that can be forked, and what all its pages begin with.
+
+::
+
+    run the notebook ahead ──> a cell asks for the visitor, or all have run ──> prepare ──> usable ──> retired
+                                                                                               └─ ended
+
+1. A template that is retired makes no more forks. Its process ends with its last fork, because it is their parent.
+2. A template whose process ends makes no more forks. Its forks live on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from ...state.keys import Space
+from ..gateway.specs import GatewaySpecs
+from ..runs import priority
+from ..runs.beginning import Beginning
+from ..runs.notebook import Blueprint
+from ..runs.run import Run
+from ..services import Services
+from .commands import CannotFork, Commands
+from .kernel import ForkedKernel
+from .processes import Process
+
+
+class Template:
+    """The process from which the kernels of one notebook are forked. ``on_end`` is called when the process ends."""
+
+    def __init__(
+        self, services: Services, blueprint: Blueprint, space: Space | None, on_end: Callable[[], None]
+    ) -> None:
+        self.blueprint, self.began = blueprint, time.monotonic()
+        self.is_usable = self.is_retired = False
+        self._services, self._space, self._on_end = services, space, on_end
+        self._commands = Commands(self._ended)
+        self._run: Run | None = None
+        self._beginning: Beginning | None = None
+        self._children: set[Process] = set()
+
+    async def start(self) -> None:
+        """Run the notebook ahead; raises CannotFork if its kernel cannot be forked, and what else goes wrong."""
+        services = self._services
+        if isinstance(services.specs, GatewaySpecs):
+            raise CannotFork("kernels run behind a gateway")
+        kernel = ForkedKernel(services, self.blueprint.kernel_name, self._space)
+        self._run = run = Run(
+            services, self.blueprint, ahead=True, start=lambda _: self._started(kernel), space=self._space
+        )
+        services.occupancy.runs.discard(run)  # it will never be a page
+        await run.started()
+        await self._comes_far(run, kernel)
+        if run.failed:
+            raise CannotFork("a cell failed ahead of a visitor")
+        is_running = bool(kernel.pipe.running)
+        await self._commands.prepare()
+        self._beginning = run.beginning(is_running=is_running)
+        self._msg_id = kernel.pipe.running
+        self._raise_priority()
+        self.is_usable = True
+
+    async def _started(self, kernel: ForkedKernel) -> ForkedKernel:
+        spec = self._services.specs.get_kernel_spec(self.blueprint.kernel_name)
+        await kernel.start(lambda end: self._commands.start(spec, self.blueprint.folder, end))
+        priority.lower(kernel.process.pid if kernel.process else None)
+        return kernel
+
+    async def _comes_far(self, run: Run, kernel: ForkedKernel) -> None:
+        """Wait until a cell asks for the visitor, or the page has ended."""
+        waits = [asyncio.ensure_future(wait) for wait in (kernel.pipe.asking.wait(), run.rendered())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    def _raise_priority(self) -> None:
+        """Give the process its ordinary priority, which its forks inherit."""
+        process = self._commands.process
+        priority.restore(process.pid if process else None)
+
+    def forked(self) -> Run:
+        """Return a new run that begins where this one is; its kernel is about to be forked."""
+        assert self._beginning is not None
+        kernel = ForkedKernel(self._services, self.blueprint.kernel_name, self._space)
+        if self._msg_id:
+            kernel.pipe.goes_on_with(self._msg_id)
+        return Run(
+            self._services,
+            self.blueprint,
+            ahead=True,
+            start=lambda _: self._forked(kernel),
+            space=self._space,
+            continues=self._beginning.continued(kernel.id),
+        )
+
+    async def _forked(self, kernel: ForkedKernel) -> ForkedKernel:
+        await kernel.start(self._commands.fork)
+        if kernel.process and not kernel.process.ended.is_set():
+            self._children.add(kernel.process)
+            self._services.spawn(self._outlive(kernel.process))
+        return kernel
+
+    async def _outlive(self, child: Process) -> None:
+        await child.ended.wait()
+        self._children.discard(child)
+        if self.is_retired and not self._children:
+            await self.close()
+
+    async def retire(self) -> None:
+        """Make no more forks, and end with the last one."""
+        self.is_retired, self.is_usable = True, False
+        if not self._children:
+            await self.close()
+
+    async def close(self) -> None:
+        """End the process. Its forks are closed by their own runs."""
+        self.is_usable = False
+        self._commands.close()
+        if self._run:
+            await self._run.close()
+
+    def _ended(self) -> None:
+        self.is_usable = False
+        self._on_end()
