@@ -12,6 +12,7 @@ import socket
 import string
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Any
 from jupyter_client.kernelspec import KernelSpec
 
 from ...errors import AppMetaError
-from ...kernel.forks import commands
+from ...kernel.forks import commands, title
 from ..runs.kernel import NOT_INHERITED, KernelFailed
 from .processes import Process, lifeline
 
@@ -49,10 +50,10 @@ class Commands:
         self._numbers, self._is_closed = count(1), False
         self._loop.add_reader(self._own.fileno(), self._readable)
 
-    async def start(self, spec: KernelSpec, folder: Path, messages: socket.socket) -> Process:
+    async def start(self, spec: KernelSpec, folder: Path, kernel_id: str, messages: socket.socket) -> Process:
         """Start the process, and wait until it takes cells; raises CannotFork and KernelFailed."""
         ends = [str(end) for end in (messages.fileno(), self._theirs.fileno(), lifeline())]
-        argv = command(spec.argv, ends)
+        argv = [*command(spec.argv, ends), "-f", title.of(str(uuid.uuid4()))]
         started = subprocess.Popen(  # noqa: ASYNC220, S603  # it is the deployer's kernelspec; jupyter_client does not wait either
             argv,
             stdin=subprocess.DEVNULL,
@@ -70,6 +71,15 @@ class Commands:
         """Wait until it may be forked; raises CannotFork and KernelFailed."""
         self._send({"do": "prepare"})
         await self._said(self._ready)
+
+    async def refused(self) -> None:
+        """Wait until it is known that the process cannot be forked, or has ended."""
+        await asyncio.wait((self._ready,))
+
+    def check(self) -> None:
+        """Raise CannotFork or KernelFailed if that is known."""
+        if self._ready.done():
+            self._ready.result()
 
     async def fork(self, end: socket.socket) -> Process:
         """Return a new fork, which has this end of its own socket; raises KernelFailed."""

@@ -65,7 +65,7 @@ class ForkedKernel:
         ours, self._theirs = socket.socketpair()
         self.pipe = PipeClient(ours, self.key, services.log, self._hear)
         wrap_client(cast(Client, self.pipe), self)
-        self.pipe.write_json(frames.KEY, {"key": self.key.decode(), "session": new_id()})
+        self.pipe.write_json(frames.KEY, {"key": self.key.decode(), "session": new_id(), "kernel_id": self.id})
 
     async def start(self, fork: Fork) -> None:
         """Have its process made; raises KernelFailed."""

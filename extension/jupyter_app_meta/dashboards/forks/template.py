@@ -48,34 +48,42 @@ class Template:
             raise CannotFork("kernels run behind a gateway")
         kernel = ForkedKernel(services, self.blueprint.kernel_name, self._space)
         self._run = run = Run(
-            services, self.blueprint, ahead=True, start=lambda _: self._started(kernel), space=self._space
+            services,
+            self.blueprint,
+            ahead=True,
+            space=self._space,
+            start=lambda _: self._started(kernel),
+            is_urgent=True,
         )
         services.occupancy.runs.discard(run)  # it will never be a page
         await run.started()
         await self._comes_far(run, kernel)
         if run.failed:
             raise CannotFork("a cell failed ahead of a visitor")
-        is_running = bool(kernel.pipe.running)
         await self._commands.prepare()
+        is_running = bool(kernel.pipe.running)
         self._beginning = run.beginning(is_running=is_running)
         self._msg_id = kernel.pipe.running
+        await run.stop()  # the cell goes on in each fork, and here no more
         self._raise_priority()
         self.is_usable = True
 
     async def _started(self, kernel: ForkedKernel) -> ForkedKernel:
         spec = self._services.specs.get_kernel_spec(self.blueprint.kernel_name)
-        await kernel.start(lambda end: self._commands.start(spec, self.blueprint.folder, end))
+        await kernel.start(lambda end: self._commands.start(spec, self.blueprint.folder, kernel.id, end))
         priority.lower(kernel.process.pid if kernel.process else None)
         return kernel
 
     async def _comes_far(self, run: Run, kernel: ForkedKernel) -> None:
-        """Wait until a cell asks for the visitor, or the page has ended."""
-        waits = [asyncio.ensure_future(wait) for wait in (kernel.pipe.asking.wait(), run.rendered())]
+        """Wait until a cell asks for the visitor, or the page has ended; raises CannotFork."""
+        ends = (kernel.pipe.asking.wait(), run.rendered(), self._commands.refused())
+        waits = [asyncio.ensure_future(wait) for wait in ends]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for wait in waits:
                 wait.cancel()
+        self._commands.check()
 
     def _raise_priority(self) -> None:
         """Give the process its ordinary priority, which its forks inherit."""
@@ -124,5 +132,7 @@ class Template:
             await self._run.close()
 
     def _ended(self) -> None:
+        if self.is_usable:
+            self._services.log.warning("%s: the process that is forked has ended.", self.blueprint.name)
         self.is_usable = False
         self._on_end()

@@ -22,7 +22,7 @@ class Traffic:
         self._rendering = 0
         self._free = asyncio.Event()
         self._free.set()
-        self._ahead = asyncio.Lock()
+        self._ahead, self._next = asyncio.Lock(), asyncio.Lock()
         # If more kernels start at once than there are processors, all of them are late and none is early.
         self._starts = asyncio.Semaphore(max(2, os.cpu_count() or 1))
 
@@ -69,6 +69,12 @@ class Traffic:
         """Start a kernel ahead of its visitor: when the server is quiet, and one at a time."""
         async with self._ahead:
             await self.quiet()
+            yield
+
+    @asynccontextmanager
+    async def next(self) -> AsyncIterator[None]:
+        """Do work that helps all visitors, one such work at a time."""
+        async with self._next:
             yield
 
     @asynccontextmanager

@@ -29,6 +29,7 @@ from .watch import NoAnswer, Watch
 class Cells:
     """Runs the cells of one page. ``visitor`` is set when the page has its visitor.
 
+    ``is_urgent`` runs them ahead of a visitor although other visitors wait for their pages.
     With ``continues``, other cells have ended already. ``are_shown`` is then set when the template takes its next cell.
     """
 
@@ -38,9 +39,11 @@ class Cells:
         notebook: NotebookNode,
         visitor: asyncio.Event,
         continues: Continuation | None = None,
+        *,
+        is_urgent: bool = False,
     ) -> None:
         self.displays = continues.displays if continues else Displays()
-        self.continues = continues
+        self.continues, self._is_urgent = continues, is_urgent
         self.are_shown = continues is None
         self.done = 0
         self.failed = False
@@ -130,7 +133,7 @@ class Cells:
         """Wait until the next cell may run. A fork, whose notebook was run ahead already, waits for its visitor."""
         if self.continues:
             await self._visitor.wait()
-        else:
+        elif not self._is_urgent:
             await self._services.traffic.turn(self._visitor)
 
     async def _execute(self, cell: NotebookNode, index: int, *, again: bool = False) -> bool:

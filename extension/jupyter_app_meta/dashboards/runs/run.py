@@ -58,7 +58,7 @@ class Run:
     """A notebook that runs for one visitor. It starts as soon as it is made; ``ahead`` means before its visitor.
 
     ``start`` starts its kernel; without it, the kernel is a process of its own. ``continues`` is the run that it
-    continues.
+    continues. ``is_urgent`` runs it ahead although visitors wait, because it will serve them.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class Run:
         space: Space | None = None,
         start: Start | None = None,
         continues: Continuation | None = None,
+        is_urgent: bool = False,
     ) -> None:
         self.blueprint = blueprint
         self.began = time.monotonic()
@@ -79,8 +80,9 @@ class Run:
         self._start_one = start or self._start_process
         self._visit: Visit | None = None
         self._visitor = asyncio.Event()
+        self._is_stopped = False
         self._spawned = asyncio.Event()
-        self.cells = Cells(services, blueprint.notebook, self._visitor, continues)
+        self.cells = Cells(services, blueprint.notebook, self._visitor, continues, is_urgent=is_urgent)
         self._page = PageBuffer(self.cells.displays, continues.html if continues else "")
         services.occupancy.runs.add(self)
         self._starting = services.spawn(self._start(ahead))
@@ -174,7 +176,7 @@ class Run:
     @property
     def _is_ending(self) -> bool:
         """Whether the run or its whole server is being closed: what fails from then on is no fault of its notebook."""
-        return self.state is State.CLOSED or self._services.traffic.closed
+        return self.state is State.CLOSED or self._is_stopped or self._services.traffic.closed
 
     def html(self, patience: float) -> AsyncIterator[str]:
         """Yield the page as it comes, once, and a heartbeat whenever nothing came for ``patience`` seconds."""
@@ -219,7 +221,12 @@ class Run:
         return self.kernel.id
 
     def _report(self, error: Exception) -> str:
-        """Report why the page broke off; return what its visitor may know."""
+        """Report why the page broke off; return what its visitor may know.
+
+        If a kernel could not be forked for a page without a visitor, another run takes its place, which is reported.
+        """
+        if self.cells.continues and not self.kernel:
+            return ""
         kernel_id = self.kernel.id if self.kernel else ""
         return told(self._services.incidents.failed(self.blueprint.name, error, kernel_id, text=reason(error)))
 
@@ -234,6 +241,11 @@ class Run:
     async def rendered(self) -> None:
         """Wait until the page has ended: whole, or failed."""
         await asyncio.wait((self._rendering,))
+
+    async def stop(self) -> None:
+        """End the page where it is. The kernel goes on."""
+        self._is_stopped = True
+        await ended(self._rendering)
 
     def beginning(self, *, is_running: bool) -> Beginning:
         """Return what other pages may begin with: this page, which is not sent, as far as it has come."""
