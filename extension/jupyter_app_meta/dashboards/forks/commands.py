@@ -20,7 +20,6 @@ from typing import Any
 
 from jupyter_client.kernelspec import KernelSpec
 
-from ...errors import AppMetaError
 from ...kernel.forks import commands, title
 from ..runs.kernel import NOT_INHERITED, KernelFailed
 from .processes import Process, lifeline
@@ -32,7 +31,7 @@ LAUNCHER = "ipykernel_launcher"
 TEMPLATE = "jupyter_app_meta.kernel.forks.template"
 
 
-class CannotFork(AppMetaError):
+class CannotFork(RuntimeError):
     """A notebook, or its kernel, cannot be forked. The text says why, for the log."""
 
 
