@@ -1,4 +1,4 @@
-"""The dashboard servers that are compared: ours, warm and cold, and Voila's own, preheated and cold.
+"""The dashboard servers that are compared: ours, forked, warm and cold, and Voila's own, preheated and cold.
 
 Each shows the visitor of a notebook that is written in that server's own way of asking who came.
 """
@@ -97,10 +97,11 @@ class Contender:
 
 @contextmanager
 def contenders() -> Iterator[list[Contender]]:
-    """Run all four."""
+    """Run all five."""
     with ExitStack() as stack:
         yield [
             stack.enter_context(ours("warm", POOL)),
+            stack.enter_context(ours("forked", 0, NOTEBOOKS, "--fork", f"--fork-spares={POOL}")),
             stack.enter_context(ours("cold", 0)),
             stack.enter_context(_voila("Voila preheated", ahead=True)),
             stack.enter_context(_voila("Voila cold", ahead=False)),

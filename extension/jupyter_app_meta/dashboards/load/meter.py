@@ -25,7 +25,7 @@ class Meter:
         self.registry = CollectorRegistry()
         self._pages = Counter(
             "app_meta_pages",
-            "Pages that were sent, by how their kernel began (cold, warm) and how they ended.",
+            "Pages that were sent, by how their kernel began (cold, warm, forked) and how they ended.",
             ["start", "outcome"],
             registry=self.registry,
         )
