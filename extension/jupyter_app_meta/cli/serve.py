@@ -84,13 +84,8 @@ class Serve(Program):
         help="The jupyter_server IdentityProvider that says who a visitor is, such as our_login.Provider.",
     ).tag(config=True)
     warm = count(0, "How many warm kernels to keep for each notebook.")
-    warm_max_age = seconds(
-        3600, "Seconds after which a warm kernel, or the process that is forked, is replaced by a new one."
-    )
-    fork = switch(
-        "Run each notebook ahead once, up to the first question for its visitor, and fork that process for each "
-        "visitor. A notebook that cannot be forked is served as without it. Only on Linux."
-    )
+    warm_max_age = seconds(3600, "Seconds after which a kernel that has run ahead is replaced by a new one.")
+    fork = switch("Run each notebook ahead once, and fork that process for each visitor, where it can be (Linux only).")
     fork_spares = count(2, "How many forks of each notebook to keep ahead of their visitors.")
     idle_timeout = seconds(300, "Seconds after which the kernel of a page that lost its connection is shut down.")
     connect_timeout = seconds(60, "Seconds after which the kernel of a page that never connected is shut down.")
