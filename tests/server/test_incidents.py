@@ -45,6 +45,23 @@ def test_each_error_is_logged_once(incidents: Incidents, caplog: pytest.LogCaptu
     ]
 
 
+def test_a_report_of_a_thread_that_comes_in_pieces_has_one_id(
+    incidents: Incidents, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The kernel may send its stderr between any two writes: the id that a visitor was told has the whole traceback."""
+    pieces = ("Exception in thread", " Thread-2:\nTraceback (most recent call last):\n", "ValueError: wrong\n")
+    shown = ""
+    for number, text in enumerate(pieces):
+        header = {"msg_type": "stream", "msg_id": str(number)}
+        found = incidents.hear("kernel", header, CALLBACK, {"name": "stderr", "text": text})
+        assert found.reach == ("visitor" if number == 0 else "author")
+        shown = found.id if number == 0 else shown
+    assert all(line.startswith(shown) for line in logged(caplog)) and len(logged(caplog)) == 7
+    other = {"name": "stderr", "text": "Traceback (most recent call last):\nValueError: of its own\n"}
+    incidents.hear("kernel", {"msg_type": "stream", "msg_id": "other"}, CALLBACK, other)
+    assert not logged(caplog)[-1].startswith(shown)
+
+
 def test_cells_are_those_of_their_messages(incidents: Incidents, caplog: pytest.LogCaptureFixture) -> None:
     """A task of an earlier cell is that cell's."""
     for number, msg_id in ((3, "m3"), (4, "m4"), (4, "m3")):

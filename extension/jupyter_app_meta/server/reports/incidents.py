@@ -67,6 +67,7 @@ class Book:
     allowance: Allowance = field(default_factory=lambda: Allowance(400, 2))
     error: str = ""
     last: tuple[str, str, float] = ("", "", 0.0)
+    is_begun: bool = False
 
     def place(self, parent: Mapping[str, Any]) -> str:
         """Return which code a message comes from, and for which visitor that code runs."""
@@ -167,11 +168,15 @@ class Incidents:
     def _traceback(self, book: Book, parent: Mapping[str, Any], found: Complaint, error_id: str) -> str:
         """Return the id under which a text on stderr is logged; empty if it reports no error."""
         now, cause = time.monotonic(), str(parent.get("msg_id"))
-        if found.is_error or found.reach != "author":
-            book.last = (cause, error_id, now)
-            return error_id
         known, last_id, then = book.last
-        return last_id if known == cause and now - then < CONTINUED else ""
+        is_next = known == cause and now - then < CONTINUED
+        if found.is_error or found.reach != "author":
+            # This is the rest of a report whose beginning, "Exception in thread", came alone. A visitor has its id.
+            continues = is_next and book.is_begun and found.reach == "author"
+            book.is_begun = not found.is_error
+            book.last = (cause, last_id if continues else error_id, now)
+            return book.last[1]
+        return last_id if is_next else ""
 
 
 def digest(content: Mapping[str, Any]) -> str:
