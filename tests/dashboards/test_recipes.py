@@ -31,8 +31,8 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     program()
     home = tmp_path_factory.mktemp("recipe")
     write(home / "root" / "page.ipynb", WHO)
-    options = [word for word in shlex.split(fence("console")) if word.startswith(("--base-url", "--AppMeta"))]
-    assert len(options) == 2
+    options = [word for word in shlex.split(fence("console")) if word.startswith(("--base", "--local", "--AppMeta"))]
+    assert len(options) == 3
     with serving_folder(home, ".", *options, prefix="/apps/") as behind:
         recipe = fence("nginx").replace("listen 80;", f"listen unix:{home}/door;")
         recipe = recipe.replace("127.0.0.1:8866", f"127.0.0.1:{urlsplit(behind.url).port}")
