@@ -275,8 +275,10 @@ def test_a_copy_has_no_password_among_its_arguments(tmp_path: Path, capsys: pyte
         ("redis://:s3cret@localhost:1/0", 2, "write it into a file"),
         (str(tmp_path / "none"), 1, "cannot be read"),
         ("ftp://x", 1, "no store for"),
+        (f"sqlite:///{tmp_path}/typo.db", 1, "typo.db does not exist"),
         ("redis://localhost:1/0", 1, "cannot be used"),
     ):
         assert run("off", "copy", source, f"sqlite:///{tmp_path}/copy.db") == status
         shown = capsys.readouterr()
         assert said in shown.err and "s3cret" not in shown.err + shown.out
+    assert [file.name for file in tmp_path.glob("*.db")] == []

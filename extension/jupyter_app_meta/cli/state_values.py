@@ -108,6 +108,7 @@ def copy(source: str, target: str, extension: AppMetaExtension) -> int:
     from ..state.copying import copy as copied
     from ..state.stores.servers import alive
 
+    _check_source(source)
     with closing(_opened(source, extension, lenient=True)) as old, closing(_opened(target, extension)) as new:
         try:
             count = max(copied(old, new, time.time()), default=0)
@@ -116,6 +117,17 @@ def copy(source: str, target: str, extension: AppMetaExtension) -> int:
             raise Refused(str(error), 1) from error
     print(f"Copied {count} entries.{rest}")
     return 0
+
+
+def _check_source(place: str) -> None:
+    """Refuse a file that does not exist: opening it would make an empty one."""
+    from ..server.stores.telling import is_new
+
+    try:
+        if is_new(url := _url(place)):
+            raise Refused(f"there is no state to copy: {url} does not exist.", 1)
+    except PolicyError as error:
+        raise Refused(str(error), 1) from error
 
 
 def _opened(place: str, extension: AppMetaExtension, *, lenient: bool = False) -> Store:
