@@ -210,7 +210,7 @@ def test_other_forms_are_refused(do: Any, given: Any) -> None:
 async def test_commands_wait_for_their_page() -> None:
     """They go to the sockets; without one the last of them wait, and the page that is made takes them."""
     outbox, nudges, written, heard = Outbox(), [0], dict[str, Any](), list[Any]()
-    outbox.begin(lambda: nudges.append(1), written.update)
+    outbox.begin(lambda: nudges.append(1), written.update, PAGE)
     outbox.put_soon(SetQuery({"a": ("1",)}))
     await asyncio.sleep(0)
     assert (nudges, written) == ([0, 1], {"a": ("1",)})
@@ -292,3 +292,15 @@ def test_sizes_are_bounded() -> None:
     for command in (SetTitle("x" * 301), SetQuery({"a": ("x" * 4001,)}), SetQuery({str(n): () for n in range(51)})):
         with pytest.raises(TooLarge, match="at most"):
             check(command)
+
+
+async def test_an_address_does_not_grow_without_end() -> None:
+    """A change that makes it longer than browsers and proxies take is dropped; one that removes names is not."""
+    outbox, written = Outbox(), list[Any]()
+    outbox.begin(lambda: None, written.append, PAGE)
+    for number in range(20):
+        outbox.put(SetQuery({f"name{number}": ("x" * 900,)}))
+    assert len(written) == len(outbox.take()) == 8 and len(outbox.address) <= 8000
+    assert not outbox.fits(SetQuery({"more": ("x" * 900,)}))
+    outbox.put(SetQuery({f"name{number}": () for number in range(20)}))
+    assert outbox.address == PAGE

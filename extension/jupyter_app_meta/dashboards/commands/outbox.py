@@ -4,6 +4,7 @@
    cells. While the page is away, the last ``MOST`` commands wait.
 2. The script is told a ticket, and never the cookie. A ticket is good for one answer of the server, to the visitor of
    this page.
+3. Each change of the query adds to the page's address. A change that would make it longer than ``LONGEST`` is dropped.
 """
 
 from __future__ import annotations
@@ -16,9 +17,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...state.live.allowance import Allowance
+from ...state.paging.addresses import with_query
 from ...state.paging.operations import Command, Redirect, SetCookie, SetQuery, SetTitle
 
 MOST, TICKETS = 50, 20
+LONGEST = 8000
+"""How many characters the address of a page may have after a change of its query. Proxies refuse longer ones."""
+
 RATE, BURST = 20, 50
 """How many commands code may send in a second, and at once."""
 
@@ -29,9 +34,10 @@ Write = Callable[[list[Message]], object]
 class Outbox:
     """The commands and cookies of one page."""
 
-    __slots__ = ("_loop", "_nudge", "_rewrite", "_tickets", "_waiting", "_writers", "allowance")
+    __slots__ = ("_loop", "_nudge", "_rewrite", "_tickets", "_waiting", "_writers", "address", "allowance")
 
     def __init__(self) -> None:
+        self.address = ""
         self.allowance = Allowance(RATE, BURST)
         self._waiting: deque[Message] = deque(maxlen=MOST)
         self._tickets: dict[str, SetCookie] = {}
@@ -40,12 +46,19 @@ class Outbox:
         self._nudge: Callable[[], object] = lambda: None
         self._rewrite: Callable[[Mapping[str, tuple[str, ...]]], object] = lambda values: None
 
-    def begin(self, nudge: Callable[[], object], rewrite: Callable[[Mapping[str, tuple[str, ...]]], object]) -> None:
-        """Take commands from now on, in this loop.
+    def begin(
+        self, nudge: Callable[[], object], rewrite: Callable[[Mapping[str, tuple[str, ...]]], object], address: str
+    ) -> None:
+        """Take commands from now on, in this loop, for a page with this address.
 
         ``nudge`` is called when a command waits for the page that is made, ``rewrite`` with each change of the query.
         """
         self._loop, self._nudge, self._rewrite = asyncio.get_running_loop(), nudge, rewrite
+        self.address = address
+
+    def fits(self, change: SetQuery) -> bool:
+        """Whether the address stays short enough after a change; any thread may ask."""
+        return len(with_query(self.address, change.values)) <= max(LONGEST, len(self.address))
 
     def put_soon(self, command: Command) -> None:
         """Pass a command on, from any thread."""
@@ -54,9 +67,12 @@ class Outbox:
 
     def put(self, command: Command) -> None:
         """Pass a command on."""
-        self._waiting.append(self._message(command))
         if isinstance(command, SetQuery):
+            if not self.fits(command):
+                return
+            self.address = with_query(self.address, command.values)
             self._rewrite(command.values)
+        self._waiting.append(self._message(command))
         if self._writers:
             self._flush()
         else:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from ...browser import Browser
 from ...errors import NoPage, TooLarge
-from ...state.paging.operations import NO_PAGE, Command
+from ...state.paging.operations import NO_PAGE, Command, SetQuery
 from ..visits import Visit, Visits
 from .allowed import Allowed
-from .outbox import RATE
+from .outbox import LONGEST, RATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,8 @@ class PageCommands:
         judged = self.allowed.judged(command, visit.page.url)
         if not visit.outbox.allowance.spend():
             raise TooLarge(f"Code tells its page at most {RATE} things a second. Tell it less, or later.")
+        if isinstance(judged, SetQuery) and not visit.outbox.fits(judged):
+            raise TooLarge(f"A page's address has at most {LONGEST} characters. Remove names that it no longer needs.")
         visit.outbox.put_soon(judged)
 
     def _visit(self, kernel_id: str) -> Visit:

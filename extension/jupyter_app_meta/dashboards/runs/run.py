@@ -146,7 +146,8 @@ class Run:
         self._rendering.add_done_callback(lambda _: waiting.close())
 
     def _give_kernel(self, kernel: PageKernel, visit: Visit) -> None:
-        visit.outbox.begin(self._page.nudge, partial(self._services.context.origins.rewrite, kernel.id))
+        rewrite = partial(self._services.context.origins.rewrite, kernel.id)
+        visit.outbox.begin(self._page.nudge, rewrite, visit.page.url)
         self._services.visits.begin(visit, kernel.id, self)
         self._services.incidents.visited(kernel.id, visit.who, urlsplit(visit.page.url).path)
         kernel.give_to(visit)
