@@ -211,7 +211,10 @@ def test_headers_of_a_file(server: Server) -> None:
     assert visitor.http.post("books/numbers.csv").status_code in (403, 405)
 
 
-PRIVATE = ("people.toml", "people.toml.bak", "secret", "state.db", "state.db-backup", "token", "other.txt", "link.txt")
+PRIVATE = (
+    *("people.toml", "people.toml.bak", "secret", "state.db", "state.db-backup", "token", "other.txt", "link.txt"),
+    *("url.txt", "keys.txt"),
+)
 
 
 def test_deployers_own_lists(tmp_path: Path) -> None:
@@ -222,14 +225,18 @@ def test_deployers_own_lists(tmp_path: Path) -> None:
     own = tmp_path / "root" / "own"
     own.mkdir()
     (own / "people.toml").write_text("[alice]\n")
-    for name in ("people.toml.bak", "secret", "state.db-backup", "token", "readable.toml"):
+    for name in ("people.toml.bak", "secret", "state.db-backup", "token", "readable.toml", "keys.txt"):
         (own / name).write_text("x" * 32)
     (own / "other.txt").hardlink_to(own / "people.toml")
     (own / "link.txt").symlink_to("people.toml")
+    (own / "url.txt").write_text(f"sqlite:///{own / 'state.db'}")
+    (own / "keys.txt").write_text(base64.b64encode(b"x" * 32).decode())
+    for name in ("url.txt", "keys.txt"):
+        (own / name).chmod(0o600)
     config = {
         "VoilaConfiguration": {"file_allowlist": [r".*\.txt"], "file_denylist": ["private.*"]},
         "UsersIdentityProvider": {"file": str(own / "people.toml"), "login_required": False},
-        "AppMetaExtension": {"state_url": f"sqlite:///{own / 'state.db'}"},
+        "AppMetaExtension": {"state_url_file": str(own / "url.txt"), "state_encryption_keys": str(own / "keys.txt")},
         "Serve": {"metrics_token_file": str(own / "token")},
     }
     options = f"config={config!r}, files=['*.py', 'own/*'], cookie_secret_file={str(own / 'secret')!r}"

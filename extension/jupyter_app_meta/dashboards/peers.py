@@ -51,6 +51,7 @@ class Peers:
         served: Served = NO_DASHBOARDS,
     ) -> None:
         self.store, self.secret_file, self.tag, self._log = store, secret_file, tag, log
+        self.state_file: Path | None = None
         self.state: Kept | None = None
         self.board: Board | None = None
         self.name = tag or secrets.token_hex(6)
@@ -71,6 +72,7 @@ class Peers:
         url = stores.store_url(extension)
         store, secret_file = stores.opened(extension, extension.keep), stores.secret_file(url) if url else None
         made = cls(store, secret_file, tag, extension.log, served)
+        made.state_file = stores.state_file(url) if url else None
         try:
             made._take()
         except BaseException:

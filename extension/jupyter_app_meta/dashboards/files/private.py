@@ -1,12 +1,17 @@
-"""Files that the server itself reads: users, secrets, its configuration and its store. They are never served."""
+"""Files that the server itself reads: users, secrets, its configuration and its store. They are never served.
+
+An option's value that is an existing file is one of them, whatever the option: so an option that is new or another
+package's needs no entry here.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-SQLITE = "sqlite:///"
+_sqlite = re.compile(r"\s*sqlite(?:\+\w+)?:///(.*?)\s*")
 
 
 class Private(tuple[Path, ...]):
@@ -33,10 +38,17 @@ def _named(config: Mapping[str, Any]) -> Iterator[str | Path]:
         for option, given in section.items() if isinstance(section, Mapping) else ():
             if not isinstance(given, str | Path):
                 continue
-            if option == "file" or option.endswith("_file"):
+            if store := _sqlite.fullmatch(str(given)):
+                yield store[1]
+            elif option == "file" or option.endswith("_file") or _is_file(given):
                 yield given
-            elif option == "state_url" and str(given).startswith(SQLITE):
-                yield str(given).removeprefix(SQLITE)
+
+
+def _is_file(given: str | Path) -> bool:
+    try:
+        return Path(given).expanduser().is_file()
+    except (OSError, ValueError, RuntimeError):  # a text that is not a path
+        return False
 
 
 def _is(file: Path, named: Path) -> bool:

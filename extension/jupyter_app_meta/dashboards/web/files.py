@@ -35,7 +35,7 @@ def route(site: Site) -> Rule:
     if site.plan.index:
         taken.add(site.plan.index.path)
     plan, peers = site.plan, site.services.peers
-    private = Private.of(plan.config, plan.outside.cookie_secret_file, peers.secret_file)
+    private = Private.of(plan.config, plan.outside.cookie_secret_file, peers.secret_file, peers.state_file)
     rules = Rules.of(site.services.options.voila, plan.files, private)
     finder = _Finder(site.plan.base_url, tuple(site.sources), frozenset(taken), rules)
     return Rule(finder, FileHandler, {"finder": finder})

@@ -46,13 +46,18 @@ def store_url(extension: AppMetaExtension) -> str | None:
     return url or f"{FILE}{_folder() / 'state.db'}"
 
 
+def state_file(url: str) -> Path | None:
+    """Return the file of a store that is one."""
+    return Path(url.removeprefix(FILE)).expanduser().absolute() if url.startswith(FILE) else None
+
+
 def secret_file(url: str) -> Path:
     """Return where a server keeps its copy of the secret of a store: beside a file of state, or beside Jupyter's data.
 
     Servers of one account may have several databases, so each has a copy of its own.
     """
-    if url.startswith(FILE):
-        return Path(url.removeprefix(FILE)).expanduser().absolute().with_name(COOKIES)
+    if file := state_file(url):
+        return file.with_name(COOKIES)
     return _folder() / f"{COOKIES}-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
 
 
