@@ -116,15 +116,17 @@ def test_the_signatures_are_those_of_the_contract() -> None:
         **dict.fromkeys(("user", "host", "lifespan", "on_error", "meta", "cookie_secret", "config", "log")),
         **dict.fromkeys(("files", "page_cookies", "redirect_origins"), ()),
         "warm": 0,
+        "fork": False,
+        "fork_spares": 2,
         "max_age": 3600,
         "max_pages": 0,
         "idle_timeout": 300,
         "connect_timeout": 60,
     }
     steps = {
-        "with_app": ["self", "path", "root", "authorize", "meta", "warm", "middleware"],
+        "with_app": ["self", "path", "root", "authorize", "meta", "warm", "fork", "middleware"],
         "with_dynamic_directory": [
-            *("self", "path", "directory", "validate", "validate_callback", "meta", "warm", "middleware")
+            *("self", "path", "directory", "validate", "validate_callback", "meta", "warm", "fork", "middleware")
         ],
         "with_index": ["self", "path"],
         "build": ["self"],
