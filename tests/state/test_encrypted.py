@@ -122,6 +122,31 @@ def test_a_server_has_its_keys_from_a_file(tmp_path: Path, key: str) -> None:
             use(without)
 
 
+@pytest.mark.parametrize("keys", [(), (TWO.hex(),)], ids=["no key", "another key"])
+def test_a_store_that_was_away_at_the_start_is_checked_when_it_is_back(tmp_path: Path, keys: Sequence[str]) -> None:
+    """A server without its key reads nothing from it, and writes nothing into it; one with the key uses it."""
+    (tmp_path / "state.db").mkdir()
+    wrong, right = opened(options(tmp_path, *keys)), opened(options(tmp_path, ONE.hex()))
+    assert wrong is not None and right is not None
+    with pytest.raises(StateUnavailable):
+        right.read(SCOPE.id, None)
+    (tmp_path / "state.db").rmdir()
+    right.apply(SCOPE, {}, {"a": "1"}, (), None)
+    before = rows(tmp_path)
+    for use in (
+        lambda: wrong.read(SCOPE.id, None),
+        lambda: wrong.apply(SCOPE, {}, {"a": "2"}, (), None),
+        lambda: wrong.add(SCOPE, "n", 1),
+        lambda: [*wrong.export(Where())],
+        wrong.sweep,
+    ):
+        with pytest.raises(StateUnavailable, match=r"state_encryption_keys: the store (is|was) encrypted"):
+            use()
+    assert rows(tmp_path) == before and right.read(SCOPE.id, ("a",))["a"].text == "1"
+    for store in (wrong, right):
+        store.close()
+
+
 @pytest.mark.parametrize(
     ("keys", "mode", "said"),
     [

@@ -1,7 +1,7 @@
 """Opens the store that a deployer's options name, and says at start what is wrong with it.
 
 1. A store that must not be used stops the server: an unknown URL, a missing extra, a newer schema.
-2. A store that is away does not: pages work, and state works as soon as the store is back.
+2. A store that is away does not: pages work, and state works as soon as the store is back and passes the same check.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ...errors import PolicyError, StateUnavailable
 from ...state.stores import sealed
 from ...state.stores.base import Keep, Store, for_ever
 from ...state.stores.open import open_store
+from .unchecked import Unchecked
 
 if TYPE_CHECKING:
     from ..app import AppMetaExtension
@@ -75,11 +76,15 @@ def opened(extension: AppMetaExtension, keep: Keep = for_ever) -> Store | None:
         return None
     store = open_store(url, keep, keys_of(extension))
     try:
-        for warning in ask(store):
-            extension.log.warning("%s", warning)
+        warnings = checked(store)
+    except StateUnavailable as error:
+        extension.log.warning("%s", _away(error))
+        return Unchecked(store, checked)
     except PolicyError:
         store.close()
         raise
+    for warning in warnings:
+        extension.log.warning("%s", warning)
     return store
 
 
@@ -88,7 +93,11 @@ def ask(store: Store) -> tuple[str, ...]:
     try:
         return checked(store)
     except StateUnavailable as error:
-        return (f"{error} Pages work without their state until it can be used.",)
+        return (_away(error),)
+
+
+def _away(error: StateUnavailable) -> str:
+    return f"{error} Pages work without their state until it can be used."
 
 
 def checked(store: Store) -> tuple[str, ...]:
