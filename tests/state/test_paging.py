@@ -149,6 +149,8 @@ def test_cookies_that_code_may_not_set(name: str, value: str, max_age: int | Non
         "__Host-a",
         "__Secure-a",
         "jupyterhub-user",
+        "app-meta-look-as",
+        "App-Meta-theme",
         "token",
         "a b",
         "",

@@ -17,7 +17,7 @@ LONGEST = 400 * 24 * 60 * 60
 
 _name = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 _value = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")
-_PREFIXES = ("__host-", "__secure-")
+_PREFIXES = ("__host-", "__secure-", "app-meta-")
 
 
 def may_be_listed(name: object) -> bool:
