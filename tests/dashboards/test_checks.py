@@ -102,6 +102,7 @@ def test_kernel_that_does_not_start_is_named_at_the_start(tmp_path: Path) -> Non
         ({"argv": ["no-such-program", "-f"]}, "no-such-program"),
         ({"argv": ["{resource_dir}/kernel"]}, "{resource_dir}/kernel"),
         ({"argv": ["sh"], "env": {"PATH": "/no/such"}}, "sh"),
+        ({"argv": ["sh"], "env": {"PATH": "/no/such:${PATH}"}}, None),
         *(({"argv": argv}, None) for argv in (["python"], ["sh"], ["{resource_dir}/here"], ["bin/kernel"], [], [""])),
         ({"argv": ["ssh-away"], "metadata": {"kernel_provisioner": {"provisioner_name": "ssh"}}}, None),
     ],

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from string import Template
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpecManager
@@ -93,7 +94,7 @@ def _program(spec: Mapping[str, Any], folder: object) -> str:
         return ""
     program = _text(argv[0]).replace("{resource_dir}", _text(folder))
     is_relative = os.path.dirname(program) and not os.path.isabs(program)  # it is sought in the notebook's folder
-    path = _text(_mapping(spec.get("env")).get("PATH")) or None
+    path = Template(_text(_mapping(spec.get("env")).get("PATH"))).safe_substitute(os.environ) or None
     is_ours = program in ("python", "python3", "python{}.{}".format(*sys.version_info))
     return "" if is_relative or is_ours or not program or shutil.which(program, path=path) else program
 
