@@ -243,7 +243,7 @@ def test_markup_cannot_end_its_element() -> None:
     """A title is data in the script, whatever it has; nothing is written for nothing."""
     text = markup([{"do": "title", "given": "</script><b>&\u2028"}])
     assert text.count("<") == text.count("</script>\n") + 1 == 2 and "&" not in text and text.isascii()
-    assert markup([]) == "" and frame([{"do": "title"}]).startswith('{"app_meta":')
+    assert markup([]) == "" and frame([{"do": "title"}]).startswith('{"do":')
 
 
 def test_page_under_a_fake_notes_what_code_does() -> None:

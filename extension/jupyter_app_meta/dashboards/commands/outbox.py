@@ -124,7 +124,7 @@ class Outbox:
 
 def frame(messages: list[Message]) -> str:
     """Return the text of a socket that the page's script takes for itself. No message of a kernel begins like it."""
-    return json.dumps({"app_meta": messages}, separators=(",", ":"))
+    return json.dumps({"do": messages}, separators=(",", ":"))
 
 
 def markup(messages: list[Message]) -> str:

@@ -114,9 +114,9 @@
       if (!ended) bar.hide(LOST);
     });
     socket.addEventListener("message", (event) => {
-      if (String(event.data).startsWith("{\"app_meta\":")) {
+      if (String(event.data).startsWith("{\"do\":")) {
         event.stopImmediatePropagation(); // it is not for the page's own client
-        return announce("do", JSON.parse(event.data).app_meta);
+        return announce("do", JSON.parse(event.data).do);
       }
       const text = errorIn(event.data);
       if (text && !ended) bar.show(text, { dismiss: true, over: bar.text !== LOST });
