@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from jupyter_app_meta import AppMeta, CookieRefused, NoPage, RedirectRefused, TooLarge, app_meta
 from jupyter_app_meta.dashboards import DashboardError
 from jupyter_app_meta.dashboards.commands.allowed import Allowed
-from jupyter_app_meta.dashboards.commands.outbox import MOST, TICKETS, Outbox, frame, markup
+from jupyter_app_meta.dashboards.commands.outbox import MOST, TICKETS, Message, Outbox, frame, markup
 from jupyter_app_meta.kernel.page.commands import FakePage
 from jupyter_app_meta.state.forms import Misunderstood
 from jupyter_app_meta.state.operations import Request, read_request, write_request
@@ -209,6 +210,16 @@ def test_other_forms_are_refused(do: Any, given: Any) -> None:
         read_request(content)
 
 
+def hearing(heard: list[Any]) -> Callable[[list[Message]], bool]:
+    """Return what writes to a socket that takes all."""
+
+    def write(messages: list[Message]) -> bool:
+        heard.extend(messages)
+        return True
+
+    return write
+
+
 async def test_commands_wait_for_their_page() -> None:
     """They go to the sockets; without one the last of them wait, and the page that is made takes them."""
     outbox, nudges, written, heard = Outbox(), [0], dict[str, Any](), list[Any]()
@@ -219,13 +230,24 @@ async def test_commands_wait_for_their_page() -> None:
     assert outbox.take() == [{"do": "query", "given": {"a": ["1"]}}] and outbox.take() == []
     for number in range(MOST + 5):
         outbox.put(SetTitle(str(number)))
-    outbox.attach("socket", heard.extend)
+    outbox.attach("socket", hearing(heard))
     assert [told["given"] for told in heard] == [str(number) for number in range(5, MOST + 5)]
     outbox.put(Redirect("/x"))
     assert heard[-1] == {"do": "redirect", "given": "/x"}
     outbox.detach("socket")
     outbox.put(SetTitle("later"))
     assert heard[-1]["do"] == "redirect" and len(outbox.take()) == 1
+
+
+def test_commands_that_no_socket_took_wait_for_the_next() -> None:
+    """A socket that is closing takes none, and keeps none from the others."""
+    outbox, heard = Outbox(), list[Any]()
+    outbox.attach("closing", lambda told: False)
+    outbox.put(SetTitle("1"))
+    outbox.put(SetTitle("2"))
+    outbox.attach("open", hearing(heard))
+    outbox.put(SetTitle("3"))
+    assert [told["given"] for told in heard] == ["1", "2", "3"] and outbox.take() == []
 
 
 def test_ticket_is_good_once() -> None:

@@ -1,7 +1,7 @@
 """What waits for one page: commands of its code, and cookies that the page's script fetches. The loop uses it.
 
 1. A command goes to the page's sockets. While the page is made, it has none: then the command is written between two
-   cells. While the page is away, the last ``MOST`` commands wait.
+   cells. While the page is away, the last ``MOST`` commands wait. So do those that no socket took.
 2. The script is told a ticket, and never the cookie. A ticket is good for one answer of the server, to the visitor of
    this page.
 3. Each change of the query adds to the page's address. A change that would make it longer than ``LONGEST`` is dropped.
@@ -28,7 +28,8 @@ RATE, BURST = 20, 50
 """How many commands code may send in a second, and at once."""
 
 Message = dict[str, Any]
-Write = Callable[[list[Message]], object]
+Write = Callable[[list[Message]], bool]
+"""Writes messages to a socket. The answer is False if the socket has not taken them, as one that is just closing."""
 
 
 class Outbox:
@@ -100,8 +101,9 @@ class Outbox:
     def _flush(self) -> None:
         if self._waiting:
             messages = self.take()
-            for write in tuple(self._writers.values()):
-                write(messages)
+            taken = [write(messages) for write in tuple(self._writers.values())]
+            if not any(taken):
+                self._waiting.extend(messages)
 
     def _message(self, command: Command) -> Message:
         match command:

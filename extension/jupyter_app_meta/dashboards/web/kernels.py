@@ -12,6 +12,7 @@ from typing import Any
 from jupyter_client.jsonutil import json_default
 from jupyter_server.services.kernels.websocket import KernelWebsocketHandler
 from tornado import web
+from tornado.websocket import WebSocketClosedError
 
 from ...server import identity
 from ...server.messages.gate import Gate
@@ -181,10 +182,10 @@ class ChannelsHandler(Limited, KernelWebsocketHandler, KernelRoute):
             self.close(1000, "the page has ended")
             return
         self._visit.presence.sockets.add(self)
-        self._visit.outbox.attach(self, self._tell)
         if self._gate and self._visit.has_lost:
             self._gate.close(1013, "the page has lost output; load it again")
             return
+        self._visit.outbox.attach(self, self._tell)
         await super().open(kernel_id)  # type: ignore[no-untyped-call]  # as above
 
     def on_message(self, ws_message: str | bytes) -> None:
@@ -211,9 +212,12 @@ class ChannelsHandler(Limited, KernelWebsocketHandler, KernelRoute):
         """Send a message to the browser, unless the browser does not read."""
         return self._gate.writer(super().write_message)(message, binary) if self._gate else None
 
-    def _tell(self, messages: list[Message]) -> None:
-        """Tell the page's script what code in the kernel asks of the page."""
-        self.write_message(frame(messages))
+    def _tell(self, messages: list[Message]) -> bool:
+        """Tell the page's script what code in the kernel asks of the page; False if the socket does not take it."""
+        try:
+            return self.write_message(frame(messages)) is not None
+        except WebSocketClosedError:  # the socket is closed, and `on_close` is still to come
+            return False
 
     def on_close(self) -> None:
         """Note since when the page is away. A page that has ended will not come back for its kernel's output."""
