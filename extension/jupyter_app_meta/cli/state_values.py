@@ -13,7 +13,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from ..errors import PolicyError, RequirementMissing, StateUnavailable, TooLarge, Unstorable
 from .options import Refused, plain
@@ -156,6 +156,12 @@ def _url(place: str) -> str:
 
     if "://" not in place:
         return content(Path(place))
-    if urlsplit(place).password:
+    if _has_password(place):
         raise Refused("a URL with a password is visible to all accounts: write it into a file, and name the file.")
     return place
+
+
+def _has_password(url: str) -> bool:
+    """Whether a URL has a password before its host, or in its query as PostgreSQL and Redis allow it."""
+    parts = urlsplit(url)
+    return bool(parts.password) or any("password" in name.lower() for name, _ in parse_qsl(parts.query))
