@@ -108,6 +108,18 @@ def test_a_server_of_other_dashboards_is_named_while_it_lives(store: Store, name
     assert holder(store, f"{name}1") == str(Process.own())
 
 
+@pytest.mark.parametrize("text", ["e1:0a1b2c3d:AAAA", "[]", "{}", '{"served": 1}', "[" * 100_000])
+def test_a_row_that_cannot_be_read_is_an_error_of_its_name_alone(store: Store, name: str, text: str) -> None:
+    """Its own server is told, and never by an error that ends the renewals. The other rows are still found."""
+    store.apply(SERVERS, {}, {f"{name}1": text}, (), 60)
+    row(store, f"{name}2", served=asdict(Served.of(name, {"/a": "b"})))
+    assert mixed(store, Served.of(name, {"/a": "a"})) == ("/a", str(Process.own()))
+    for use in (Lease(store, f"{name}1").take, lambda: holder(store, f"{name}1")):
+        with pytest.raises(StateUnavailable, match="row of a server"):
+            use()
+    store.apply(SERVERS, {}, {}, (f"{name}1", f"{name}2"), None)
+
+
 def test_a_lease_that_has_lapsed_is_taken_again(store: Store, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that was frozen, or whose store was away, has its name again; it does not take another's."""
     monkeypatch.setattr(servers, "DEAD", 0.02)
@@ -139,6 +151,9 @@ def test_the_first_secret_is_everybodys(store: Store) -> None:
     """Whichever server comes first; a restarted one has it too."""
     assert secret.agreed(store, b"1" * 32) == b"1" * 32
     assert secret.agreed(store, b"2" * 32) == b"1" * 32
+    store.apply(secret.META, {}, {secret.COOKIES: "e1:0a1b2c3d:AAAA"}, (), None)
+    with pytest.raises(StateUnavailable, match="secret in the store cannot be read"):
+        secret.agreed(store, b"2" * 32)
 
 
 def test_a_store_that_is_away_is_an_error(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...errors import Conflict
+from ...errors import Conflict, StateUnavailable
 from ..keys import Scope
 from .base import Store
 
@@ -13,13 +13,20 @@ COOKIES = "cookie_secret"
 
 
 def agreed(store: Store, own: bytes) -> bytes:
-    """Return the secret of the store, which is ``own`` if it has none yet; raise StateUnavailable if it is away."""
+    """Return the secret of the store, ``own`` if it has none yet; raise StateUnavailable if it cannot be read."""
     while True:
         found = store.read(META.id, (COOKIES,)).get(COOKIES)
         if found is not None:
-            return bytes.fromhex(found.text)
+            return _read(found.text)
         try:
             store.apply(META, {COOKIES: 0}, {COOKIES: own.hex()}, (), None)
         except Conflict:
             continue  # another server was faster
         return own
+
+
+def _read(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise StateUnavailable("The servers' secret in the store cannot be read.") from None

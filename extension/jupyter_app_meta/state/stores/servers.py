@@ -14,11 +14,12 @@ import json
 import os
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-from ...errors import Conflict
+from ...errors import Conflict, StateUnavailable
 from ..keys import Scope
 from .base import Entry, Store
 
@@ -83,12 +84,18 @@ class Process:
 
     @classmethod
     def read(cls, text: str) -> Process:
-        """Return the process of a row's text, which may be another release's."""
-        found = json.loads(text)
-        told = found.pop("served", {})
-        served = Served(**{name: told[name] for name in _SERVED if name in told})
-        own = cls(**{name: found[name] for name in _PROCESS})
-        return replace(own, served=replace(served, places=tuple(served.places)))
+        """Return the process of a row's text, which may be another release's; raises StateUnavailable for other texts.
+
+        A server without the keys of an encrypted store finds such a text, and so may one with them.
+        """
+        try:
+            found = json.loads(text)
+            told = found.pop("served", {})
+            served = Served(**{name: told[name] for name in _SERVED if name in told})
+            own = cls(**{name: found[name] for name in _PROCESS})
+            return replace(own, served=replace(served, places=tuple(served.places)))
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+            raise StateUnavailable("The row of a server in the store cannot be read.") from None
 
     @property
     def text(self) -> str:
@@ -168,10 +175,17 @@ def mixed(store: Store, served: Served, name: str = "") -> tuple[str, str] | Non
     ``name`` is the server's own, whose row does not count.
     """
     rows = store.read(SERVERS.id, None) if served.deployment else {}
-    for process in (Process.read(entry.text) for other, entry in sorted(rows.items()) if other != name):
+    for process in _processes(entry.text for other, entry in sorted(rows.items()) if other != name):
         if (place := served.mixed_with(process.served)) is not None and not process.has_ended():
             return place, str(process)
     return None
+
+
+def _processes(texts: Iterator[str]) -> Iterator[Process]:
+    """Yield the processes of those rows that can be read, so that one foreign row does not hide the others."""
+    for text in texts:
+        with suppress(StateUnavailable):
+            yield Process.read(text)
 
 
 def _machine() -> str:
