@@ -1,4 +1,4 @@
-"""Three people, one of whom a visitor of the demonstration chooses to be. No password: never for a real server."""
+"""Three people: a visitor of the demonstration chooses to be one of them. No password: never for a real server."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Who the visitor of an ASGI host is: the user that the host names (``users``), or a name in our own cookie.
 
 1. The host is asked once for each request. For a socket, it is asked while the handshake is judged (``handshake``).
-2. A visitor whom the host does not authenticate is a stranger. A random name in a signed cookie tells strangers apart,
+2. A visitor that the host does not authenticate is a stranger. A random name in a signed cookie tells strangers apart,
    even if the host names them. The cookie is HttpOnly and Lax, and its path is that of the pages.
 3. A deployer's function that raises an error, or takes more than five seconds, names no visitor.
 """
@@ -93,7 +93,7 @@ class HostIdentityProvider(IdentityProvider):
         return []
 
     async def get_user(self, handler: web.RequestHandler) -> HostUser:
-        """Return the visitor whom the host names, or a stranger whom a cookie tells apart from others."""
+        """Return the visitor that the host names, or a stranger that a cookie tells apart from others."""
         known = getattr(handler, "_jupyter_current_user", None)
         if isinstance(known, HostUser):
             return known

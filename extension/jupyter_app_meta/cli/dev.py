@@ -24,7 +24,7 @@ def apply(serve: Any) -> None:
     for option, is_used in _rivals(config, serve).items():
         if is_used:
             raise DashboardError(f"--dev makes up its visitors, and cannot be combined with {option}: leave out one.")
-    file = config.pop("UsersIdentityProvider", {}).get("file", "")  # its users are offered, and nobody logs in
+    file = config.pop("UsersIdentityProvider", {}).get("file", "")  # its users are offered, and no visitor logs in
     if file:
         config.MadeUpIdentityProvider.file = str(file)
     config.VoilaConfiguration.setdefault("show_tracebacks", True)

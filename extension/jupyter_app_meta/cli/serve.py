@@ -29,6 +29,7 @@ from ..errors import AppMetaError, DashboardError, PolicyError
 from ..lifespans import is_of_lifespan
 from ..server import hooks
 from ..server.app import AppMetaExtension
+from ..server.local import LOOPBACK
 from ..server.reports import json_lines, logs
 from . import arguments, dev, logins
 from .program import Program
@@ -41,8 +42,6 @@ SAME = (
     *("max_pages", "max_pages_per_visitor", "max_pages_per_address", "max_connections", "quiet_timeout", "max_upload"),
 )
 """Options that ``create_app`` has by the same name."""
-
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class Serve(Program):
@@ -183,7 +182,7 @@ class Serve(Program):
         "Without it only clients of this machine may read them, and none behind a proxy."
     )
     dev = switch(
-        "For the author: pages reload when a file changes, show tracebacks, and have a bar to look as somebody else. "
+        "For the author: pages reload when a file changes, show tracebacks, and have a bar to look as another person. "
         "Only on this machine; combine it with --users to choose from a file."
     )
     log_users = switch("Name visitors in access lines; if not, each is a number of this server.", default=True)

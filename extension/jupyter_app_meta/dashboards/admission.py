@@ -25,7 +25,7 @@ from .sources import Entry, Source
 from .visits import Asked, Visit
 
 RETRY_AFTER = 10
-"""After this many seconds, a visitor for whom there was no room may try again."""
+"""After this many seconds, a visitor who was refused for lack of room may try again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """A template's process as the server sees it: started from a kernelspec, told to prepare, and forked.
 
-Rule: an answer to ``fork`` has the number of its question. A fork whose asker has gone ends, because nobody has the
+Rule: an answer to ``fork`` has the number of its question. A fork whose asker has gone ends, because no process has the
 other end of its socket.
 """
 
@@ -166,7 +166,7 @@ def _settle(answer: asyncio.Future[Any], value: object) -> None:
 
 
 def _discard(answer: asyncio.Future[tuple[int, int]]) -> None:
-    """Close the descriptor of a fork for which nobody waits any more."""
+    """Close the descriptor of a fork whose asker has gone."""
     if answer.done() and not answer.exception():
         os.close(answer.result()[1])
 

@@ -110,7 +110,7 @@ class ForkedKernel:
             await self.pipe.answer()
 
     def give_to(self, visit: Visit) -> None:
-        """Give the kernel to a visitor, for whom a cell waits or the next cell will run."""
+        """Give the kernel to a visitor. A cell waits for the visitor, or the next cell will run."""
         context, key = self._services.context, visit.visitor.key
         context.origins.render(self.id, key, visit.page, path=visit.notebook.name)
         self._stamps = self._stamps_of(visit.asked.raw, key)

@@ -176,7 +176,7 @@ class Run:
 
     @property
     def _is_ending(self) -> bool:
-        """Whether the run or its whole server is being closed: what fails from then on is no fault of its notebook."""
+        """Whether the run or its whole server is being closed. Failures from then on are not the notebook's."""
         return self.state is State.CLOSED or self._is_stopped or self._services.traffic.closed
 
     def html(self, patience: float) -> AsyncIterator[str]:

@@ -152,7 +152,7 @@ class PageHandler(Handler):
             self.services.spawn(self._run.close())  # otherwise it would count as an open page for ever
         if self._has_left:
             return
-        if self.services.traffic.closed:  # what fails while a server ends is no fault of the page
+        if self.services.traffic.closed:  # what fails while a server ends is not a fault of the page
             await self.refuse(admission.for_now(503))
             return
         place = f"{visit.notebook}, for {visit.who}: it could not be opened"

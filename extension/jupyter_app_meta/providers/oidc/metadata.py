@@ -25,7 +25,7 @@ KEPT = 3600.0
 
 PAUSE = 10.0
 
-_KINDS = ("RSA", "EC", "OKP")  # a shared secret is no key of a provider
+_KINDS = ("RSA", "EC", "OKP")  # a shared secret is not a provider's key
 
 
 @dataclass(frozen=True, slots=True)

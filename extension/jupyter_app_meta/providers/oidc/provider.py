@@ -54,7 +54,7 @@ class OpenIDProvider(SessionProvider):
         Unicode(), ["*"], help="Patterns of the groups that pages may know; the others are dropped."
     ).tag(config=True)
     allowed_groups = List(
-        Unicode(), help="Groups whose members may log in. Without any, each visitor whom the provider knows may."
+        Unicode(), help="Groups whose members may log in. Without any, each visitor that the provider knows may."
     ).tag(config=True)
     clock_skew = Float(60, min=0, max=600, help="How many seconds the provider's clock may differ from ours.").tag(
         config=True

@@ -9,14 +9,13 @@ from urllib.parse import urlencode, urlsplit
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
+from ...server.local import LOOPBACK
 from .faults import Away, Fault
 
 SECONDS = 10
 LARGEST = 1024 * 1024
 
 Json = dict[str, Any]
-
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def is_safe(url: object) -> bool:

@@ -18,7 +18,7 @@ PARTS = 5
 
 Soon = Callable[[float, Callable[[], None]], bool]
 Written = dict[str | None, str | None]
-"""By whom each key was written last; or, under None, who wrote if any key may have changed."""
+"""The last writer of each key; or, under None, who wrote if any key may have changed."""
 
 
 class Pace:

@@ -12,7 +12,7 @@ _VOUCHED = ("hub", "provider")
 def is_admin(user: User | None, admins: Collection[str], *, owner_may: bool) -> bool:
     """Whether a user is an administrator: the Hub or the identity provider says so, or ``admins`` names the user.
 
-    ``owner_may`` is for a Jupyter server: whoever has its token owns it. Visitors of dashboards may share a token.
+    ``owner_may`` is for a Jupyter server, whose owner has its token. Visitors of dashboards may share a token.
     """
     if user is None or user["is_authenticated"] is not True:
         return False

@@ -1,7 +1,7 @@
 """``api/app-meta/me/state``: what is stored about the visitor who asks, and its erasure.
 
 The visitor is who the server knows the visitor to be; nothing in the request can name another. What is shared by all
-visitors of a dashboard is nobody's own, so it is neither told nor erased.
+visitors of a dashboard belongs to no single visitor, so it is neither told nor erased.
 """
 
 from __future__ import annotations

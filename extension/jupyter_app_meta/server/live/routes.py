@@ -33,7 +33,7 @@ LONGEST = 65_536
 
 
 class Administered(JupyterHandler):
-    """What the routes have in common: whom they let in, and how they answer."""
+    """What the routes have in common: which clients they let in, and how they answer."""
 
     owner_may = False
 

@@ -1,7 +1,7 @@
 """What the servers of one store send to each other's pages: a scope for each space, whose entries are messages.
 
 1. An entry lasts for ``KEPT`` seconds. The next message of its space removes those that are over.
-2. The messages of one space have at most ``BYTES`` at a time, so that nobody can fill a store.
+2. The messages of one space have at most ``BYTES`` at a time, so that one kernel cannot fill a store.
 3. A server reads an entry once, and none that is older than its own interest in the space.
 """
 

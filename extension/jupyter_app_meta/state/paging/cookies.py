@@ -21,7 +21,7 @@ _PREFIXES = ("__host-", "__secure-", "app-meta-")
 
 
 def may_be_listed(name: object) -> bool:
-    """Whether a deployer may list a name: it is no cookie of the server's own, and does not say that it is a login."""
+    """Whether a deployer may list a name: it is not the server's own cookie, and does not look like a login."""
     if not isinstance(name, str) or not _name.fullmatch(name) or name.lower().startswith(_PREFIXES):
         return False
     return not cookies.is_never(normal(name)) and not cookies.is_credential(name)

@@ -104,7 +104,7 @@ class Encrypted:
             try:
                 return Entry(total, self.apply(scope, expects, {key: total}, (), ttl, limits=limits)[key])
             except Conflict:
-                time.sleep(random.uniform(0, PAUSE))  # noqa: S311  # who tries again first is no secret
+                time.sleep(random.uniform(0, PAUSE))  # noqa: S311  # the pause is not a secret
         raise StateUnavailable("Too many others add to the same number.")
 
     def erase(self, where: Where) -> int:

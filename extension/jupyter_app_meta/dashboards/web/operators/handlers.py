@@ -28,7 +28,7 @@ class Operators(Handler):
         self._site = site
 
     async def prepare(self, *, _redirect_to_login: bool = True) -> None:
-        """Let no cache keep the answer. There is no visitor, so nobody logs in."""
+        """Let no cache keep the answer. There is no visitor to log in."""
         self.set_header("Cache-Control", "no-store")
 
     def may_read(self) -> bool:
