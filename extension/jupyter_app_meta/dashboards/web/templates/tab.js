@@ -39,10 +39,10 @@ function post(address, body) {
   fetch(address, { method: "POST", headers, body: JSON.stringify(body) }).catch(() => {}); // without it the page works on
 }
 
-// The page's theme is not applied yet, and a phone has not read how wide the page is, when the first description is made.
+// When the first description is made, the page's theme is not applied yet, and a phone lays the page out as if it were wider.
 function describe() {
-  const isLight = document.body?.dataset.jpThemeLight, system = matchMedia("(prefers-color-scheme: dark)");
-  let chosen = null;
+  const fit = Math.min(1, screen.width / innerWidth), light = document.body?.dataset.jpThemeLight;
+  let chosen;
   try {
     chosen = localStorage.getItem("app-meta-theme");
   } catch {
@@ -51,8 +51,9 @@ function describe() {
   return {
     timezone: Intl.DateTimeFormat().resolvedOptions().timeZone,
     locale: navigator.language,
-    theme: isLight ? (isLight === "true" ? "light" : "dark") : chosen || THEME || (system.matches ? "dark" : "light"),
-    viewport: [Math.min(innerWidth, screen.width), innerHeight],
+    theme: light ? (light === "true" ? "light" : "dark") : chosen || THEME ||
+      (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"),
+    viewport: [innerWidth, innerHeight].map((px) => Math.round(px * fit)),
   };
 }
 
