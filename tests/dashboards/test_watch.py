@@ -75,8 +75,20 @@ NOTEBOOKS = {
 }
 
 APP = f"""
+import asyncio, os
+import zmq
 from jupyter_app_meta.dashboards.runs import watch
+from jupyter_server.services.kernels.kernelmanager import ServerKernelManager
 watch.LOOK = 0.1
+connect = ServerKernelManager.connect_iopub
+def connect_late(manager, identity=None):
+    stream = connect(manager, identity)
+    if os.path.exists("late"):
+        address = stream.socket.getsockopt(zmq.LAST_ENDPOINT)
+        stream.socket.disconnect(address)
+        asyncio.get_running_loop().call_later(2, stream.socket.connect, address)
+    return stream
+ServerKernelManager.connect_iopub = connect_late
 app = create_app(identity_provider=People)
 for name in {list(NOTEBOOKS)}:
     app = app.with_app(path=f"/{{name}}", root=f"{{name}}.ipynb", warm=int(name == "once"))
@@ -102,6 +114,16 @@ def test_page_ends_where_its_kernel_is_idle_and_does_not_answer(server: Server, 
     assert ("said before" in opened.html) == (lost == "reply")
     number = 2 if lost == "reply" else 3
     eventually(lambda: re.search(rf"E-\w{{4}} {lost}.ipynb, cell {number}, for alice at /{lost}: NoAnswer", server.log))
+    opened.close()
+
+
+def test_page_ends_where_its_server_hears_its_kernel_late(server: Server) -> None:
+    """Cells wait until the server knows whether the kernel is idle: it once took a kernel for busy ever after."""
+    switch = server.home / "root" / "late"
+    switch.touch()
+    opened = visit(server, "alice", "/reply")
+    switch.unlink()
+    assert "This part of the page did not finish." in opened.html
     opened.close()
 
 

@@ -120,13 +120,18 @@ class Kernel:
             raise KernelFailed(f"The kernel did not answer within {timeout:.0f} seconds.") from None
 
     async def _is_heard(self) -> bool:
-        """Whether the kernel replies and its status arrives as well, whose channel connects independently."""
+        """Whether the kernel replies, and both the page and the server have a status.
+
+        Each of the three arrives on a connection of its own. A server that connects late would miss that a cell has
+        ended, and would take the kernel for busy ever after.
+        """
         msg_id = self.client.kernel_info()
         await self._reply(msg_id)
         try:
             while True:
                 message = await self.client.get_iopub_msg(timeout=0.05)
-                if _answers(message, msg_id) and message["msg_type"] == "status":
+                is_status = _answers(message, msg_id) and message["msg_type"] == "status"
+                if is_status and self.manager.execution_state != "starting":
                     return True
         except Empty:
             return False
