@@ -40,6 +40,9 @@ FOREIGN = ("JUPYTER_", "JUPYTERHUB_", "JPY_", "KERNEL_")
 SLOW = ("rfc3987_syntax", "isoduration", "rfc3986_validator")
 """Hidden from each server of the tests: jsonschema works without them. The first takes as long as jupyter_server."""
 
+LOG_SHOWN = 4000
+"""How many characters of a server's log a failure has."""
+
 AGAIN = 30
 """Seconds after which a test that goes on after its time limit is interrupted again."""
 
@@ -116,9 +119,14 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Turn a skipped test into a failure where CI is true."""
-    return refuse_skip((yield))
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a skipped test into a failure where CI is true; add to a failure the end of its servers' logs."""
+    report = refuse_skip((yield))
+    if report.failed:
+        for name, value in getattr(item, "funcargs", {}).items():
+            if isinstance(log := getattr(value, "log", None), str):
+                report.sections.append((f"End of the log of {name}", log[-LOG_SHOWN:]))
+    return report
 
 
 @pytest.hookimpl(wrapper=True)
