@@ -50,9 +50,15 @@ NOTEBOOKS = {
 }
 
 APP = f"""
+import asyncio
+
+async def counts(user, request):
+    print("tasks", len(asyncio.all_tasks()), flush=True)
+    return True
+
 app = create_app(identity_provider=People, fork=True, fork_spares=1)
 for name in {list(NOTEBOOKS)}:
-    app = app.with_app(path=f"/{{name}}", root=f"{{name}}/page.ipynb")
+    app = app.with_app(path=f"/{{name}}", root=f"{{name}}/page.ipynb", authorize=counts)
 """
 
 
@@ -203,6 +209,26 @@ def test_many_visitors_at_once_each_get_their_own_page(server: Server) -> None:
     assert len({opened.kernel_id for opened in pages}) == len(people)
     for opened in pages:
         opened.close()
+
+
+def test_visits_leave_no_tasks(server: Server) -> None:
+    """What knew a visitor's request is gone with the page."""
+
+    def tasks() -> int:
+        """Return how many tasks the server had at the last visit."""
+        return int(re.findall(r"^tasks (\d+)$", server.log, re.MULTILINE)[-1])
+
+    def after_another() -> int:
+        """Return how many there were at one visit more."""
+        opened = forked(server, "alice", "/whole")
+        opened.close()
+        opened.visitor.http.close()  # the server has a task for each connection
+        return tasks()
+
+    before = after_another()
+    for _ in range(16):
+        after_another()
+    eventually(lambda: after_another() < before + 8)
 
 
 def test_metrics_count_forks(server: Server) -> None:

@@ -143,6 +143,11 @@ def _text(message: Json, msg_id: str) -> str:
     return str(content["text"]) if message["msg_type"] == "stream" else ""
 
 
+def _kill_group(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+
+
 class Child(Talk):
     """A forked kernel."""
 
@@ -225,7 +230,7 @@ class Template(Talk):
         assert found["said"] == "forked"
         child.pid, [child.process] = found["pid"], found["descriptors"]
         self._stack.callback(os.close, child.process)
-        self._stack.callback(child.send_signal, signal.SIGKILL)
+        self._stack.callback(_kill_group, child.pid)
         return child
 
     def close(self) -> None:

@@ -245,36 +245,52 @@ def ended(code: str, *, early: bool = False) -> int:
 )
 def test_a_child_ends_with_its_server(wait: str) -> None:
     """Whatever it does at that time, and though no thread of it waits for that."""
-    assert ended(f"life.hold(lifeline)\n{READY}{wait}") == -signal.SIGHUP
+    assert ended(f"life.hold(lifeline)\n{READY}{wait}") == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    "deaf",
+    [
+        "signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))",
+        "[signal.signal(number, lambda *_: None) for number in (signal.SIGHUP, signal.SIGTERM)]",
+        "stopped = signal.SIGSTOP",
+    ],
+    ids=["signals blocked", "signals handled", "stopped"],
+)
+def test_no_code_of_a_child_keeps_it_alive(deaf: str) -> None:
+    """Not even if the process blocks or handles signals, or is stopped."""
+    stop = "os.kill(os.getpid(), signal.SIGSTOP)" if "stopped" in deaf else "signal.pause()"
+    assert ended(f"{deaf}\nlife.hold(lifeline)\n{READY}while True: {stop}") == -signal.SIGKILL
 
 
 def test_a_server_that_ended_early_is_noticed() -> None:
     """A child that begins after the end of its server ends as well."""
-    assert ended("life.hold(lifeline)\nsignal.pause()", early=True) == -signal.SIGHUP
+    assert ended("life.hold(lifeline)\nsignal.pause()", early=True) == -signal.SIGKILL
 
 
 def test_each_child_is_told(tmp_path: Path) -> None:
     """Parent and children have the signal each; a child that ends takes it from no sibling."""
     code = """
-life.hold(lifeline)
-signal.signal(signal.SIGHUP, lambda *_: None)  # the parent stays, to tell how its children ended
 read, write = os.pipe()
-children = []
-for number in range(3):
-    if not (pid := os.fork()):
-        life.separate()
-        life.hold(lifeline)
-        os.write(write, b".")
-        number or os._exit(0)
-        signal.pause()
-    children.append(pid)
-os.close(write)
+last, held = os.pipe()  # ends with the last process that holds it
+if not (parent := os.fork()):
+    life.hold(lifeline)
+    for number in range(3):
+        if not os.fork():
+            life.separate()
+            life.hold(lifeline)
+            os.write(write, b".")
+            number or os._exit(0)
+            signal.pause()
+    os.wait()
+    os.write(write, b".")
+    signal.pause()
+os.close(held)
 counted = b""
-while len(counted) < 3:
-    counted += os.read(read, 3)
-os.waitpid(children.pop(0), 0)
+while len(counted) < 4:
+    counted += os.read(read, 4)
 print('ready', flush=True)
-sys.exit(40 + sum(os.waitpid(pid, 0)[1] == signal.SIGHUP for pid in children))
+sys.exit(40 + (os.waitpid(parent, 0)[1] == signal.SIGKILL) + (os.read(last, 1) == b""))
 """
     assert ended(code) == 42
 

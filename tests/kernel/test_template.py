@@ -9,9 +9,11 @@ import asyncio
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -376,14 +378,64 @@ def test_an_idle_executor_is_no_obstacle(alone: Template) -> None:
     assert child.run("print(await asyncio.to_thread(int, '5'))") == "5\n"
 
 
-def test_a_fork_that_fails_is_told(alone: Template) -> None:
-    """The next one may succeed."""
-    alone.run(
-        "import errno\nfork = os.fork\ndef failing():\n    os.fork = fork\n    raise OSError(errno.ENOMEM, 'none')\n",
-        pending=True,
+def test_nothing_of_the_notebook_runs_after_the_check(alone: Template) -> None:
+    """A task goes on in each child: what it opens there is the child's own, and so are its threads."""
+    task = (
+        "import asyncio, socket\nasync def refresh():\n    global near, far\n    await asyncio.sleep(0.05)\n"
+        "    near, far = socket.socketpair()\n    await asyncio.to_thread(int)\n    return os.getpid()\n"
+        "task = asyncio.ensure_future(refresh())"
     )
+    alone.run(task, pending=True)
     assert alone.prepare() == ""
-    alone.run("os.fork = failing", pending=True)
+    time.sleep(0.3)  # the time of the task passes, and it must not run
+    first, second = alone.fork(), alone.fork()
+    for child in (first, second):
+        assert child.run("print(await task == os.getpid(), await asyncio.to_thread(int, '5'))") == "True 5\n"
+    first.run("near.send(b'of alice')")
+    assert second.run("far.setblocking(False)\nfar.recv(9)").startswith("BlockingIOError")
+
+
+LATER = """
+import gc
+from jupyter_app_meta.kernel.forks import life
+hold, freeze = life.hold, gc.freeze
+def frozen():  # after the trial fork of the check
+    freeze()
+    {then}
+gc.freeze = frozen
+"""
+
+
+def test_a_child_that_cannot_be_made_its_own_ends(alone: Template) -> None:
+    """It runs no line of the notebook, and the next one is as it should be."""
+    failing = "def failing(lifeline):\n    raise OSError\n"
+    alone.run(failing + LATER.format(then="life.hold = failing"), pending=True)
+    alone.run("os.register_at_fork(after_in_parent=lambda: setattr(life, 'hold', hold))", pending=True)
+    assert alone.prepare() == ""
+    assert alone.fork().ended() and alone.answer(unasked=True)["status"] == 1
+    assert alone.fork().run("print(5)") == "5\n"
+
+
+def test_a_template_without_descriptors_says_so(alone: Template) -> None:
+    """And forks again as soon as it has some."""
+    assert alone.prepare() == ""
+    had = resource.prlimit(alone.process.pid, resource.RLIMIT_NOFILE)
+    taken = sorted(map(int, os.listdir(f"/proc/{alone.process.pid}/fd")))
+    lowest = next(number for number in range(len(taken) + 1) if number not in taken)
+    resource.prlimit(alone.process.pid, resource.RLIMIT_NOFILE, (lowest, had[1]))
+    found = alone.answer_to_fork(Child())
+    assert (found["said"], found["why"]) == ("failed", "Too many open files")
+    resource.prlimit(alone.process.pid, resource.RLIMIT_NOFILE, had)
+    assert alone.fork().run("print(5)") == "5\n"
+
+
+@pytest.mark.parametrize("call", ["fork", "pidfd_open"])
+def test_a_fork_that_fails_is_told(alone: Template, call: str) -> None:
+    """The next one may succeed."""
+    failing = f"import errno\ncalled = os.{call}\ndef failing(*given):\n    os.{call} = called\n"
+    failing += "    raise OSError(errno.ENOMEM, 'none')\n"
+    alone.run(failing + LATER.format(then=f"os.{call} = failing"), pending=True)
+    assert alone.prepare() == ""
     found = alone.answer_to_fork(Child())
     assert (found["said"], found["why"]) == ("failed", "Cannot allocate memory")
     assert alone.fork().run("print(5)") == "5\n"
@@ -426,7 +478,7 @@ def test_a_dead_server_leaves_nothing(tmp_path: Path) -> None:
         made.life = os.dup(made.own.fileno())
         assert idle.ended()
         assert busy.ended()
-        assert made.process.wait(PATIENCE) == -signal.SIGHUP
+        assert made.process.wait(PATIENCE) == -signal.SIGKILL
 
 
 def test_a_busy_child_is_interrupted(ready: Ready) -> None:

@@ -25,7 +25,10 @@ from ..runs.kernel import NOT_INHERITED, KernelFailed
 from .processes import Process, lifeline
 
 PATIENCE = 60.0
-"""Seconds for which a template may take to start, to prepare or to fork."""
+"""Seconds for which a template may take to start or to prepare."""
+
+FORK_PATIENCE = 5.0
+"""Seconds for which it may take to fork, while a visitor waits."""
 
 LAUNCHER = "ipykernel_launcher"
 TEMPLATE = "jupyter_app_meta.kernel.forks.template"
@@ -33,6 +36,10 @@ TEMPLATE = "jupyter_app_meta.kernel.forks.template"
 
 class CannotFork(RuntimeError):
     """A notebook, or its kernel, cannot be forked. The text says why, for the log."""
+
+
+class Unanswered(KernelFailed):
+    """The template did not answer in time, so it should be asked no more."""
 
 
 class Commands:
@@ -81,13 +88,13 @@ class Commands:
             self._ready.result()
 
     async def fork(self, end: socket.socket) -> Process:
-        """Return a new fork, which has this end of its own socket; raises KernelFailed."""
+        """Return a new fork, which has this end of its own socket; raises KernelFailed, and Unanswered if none came."""
         number = next(self._numbers)
         answer = self._forks[number] = self._loop.create_future()
         try:
             self._send({"do": "fork", "number": number}, [end.fileno()])
-            return Process(*await self._said(answer))
-        except asyncio.CancelledError:
+            return Process(*await self._said(answer, FORK_PATIENCE))
+        except (asyncio.CancelledError, Unanswered):
             _discard(answer)
             raise
         finally:
@@ -102,12 +109,12 @@ class Commands:
             self._theirs.close()
             self._fail(KernelFailed("The template was closed."))
 
-    async def _said(self, answer: asyncio.Future[Any]) -> Any:
+    async def _said(self, answer: asyncio.Future[Any], seconds: float = PATIENCE) -> Any:
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(seconds):
                 return await asyncio.shield(answer)
         except TimeoutError:
-            raise KernelFailed(f"The template did not answer within {PATIENCE:.0f} seconds.") from None
+            raise Unanswered(f"The template did not answer within {seconds:.0f} seconds.") from None
 
     def _send(self, command: dict[str, Any], descriptors: list[int] | None = None) -> None:
         try:

@@ -58,6 +58,7 @@ class ForkedKernel:
         self.process: Process | None = None
         self._services, self._is_complete = services, False
         self._attaching: asyncio.Task[None] | None = None
+        self._wanting: asyncio.Task[None] | None = None
         if services.state and space:  # before the first stamp
             services.state.places.dashboards[self.id] = space
             services.state.links.promise(self.id)
@@ -76,7 +77,7 @@ class ForkedKernel:
             raise
         finally:
             self._theirs.close()
-        self._services.spawn(self._attach_if_wanted())
+        self._wanting = self._services.spawn(self._attach_if_wanted())
 
     @property
     def client(self) -> PageClient:
@@ -145,9 +146,9 @@ class ForkedKernel:
 
     async def close(self, *, busy: bool) -> None:
         """End the kernel: its process ends with its socket. A running cell is interrupted first."""
-        if self._attaching:
-            self._attaching.cancel()
-            await asyncio.wait((self._attaching,))
+        for task in filter(None, (self._wanting, self._attaching)):  # a task keeps the kernel, and what it knows
+            task.cancel()
+            await asyncio.wait((task,))
         if busy:
             await self.interrupt()
         self.pipe.stop_channels()

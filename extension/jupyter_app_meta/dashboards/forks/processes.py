@@ -46,7 +46,8 @@ class Process:
 def lifeline() -> int:
     """Return the reading end of a pipe to which nothing is ever written. It ends with this process, however that ends.
 
-    The writing end stays open, and no process inherits it.
+    The writing end stays open. Programs that this process starts do not inherit it, and its forks close it.
     """
-    reading, _ = os.pipe()
+    reading, writing = os.pipe()
+    os.register_at_fork(after_in_child=lambda: os.close(writing))
     return reading

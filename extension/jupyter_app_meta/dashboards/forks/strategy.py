@@ -3,7 +3,7 @@
 1. A visitor gets a fork only if the template is of the notebook's present version, and not older than ``max_age``.
    Otherwise the page starts as without forks, and the template is replaced.
 2. If a notebook cannot be forked, the log says once for each version and reason why. It is tried again later: after 2
-   seconds, 4 seconds, and so on up to ``max_age``.
+   seconds, 4 seconds, and so on up to ``max_age``; so is a template that ended by itself soon after its start.
 3. Forks ahead are made while no visitor waits for a page. A template is started at once, because all visitors wait less
    with it; one at a time, and with a low priority.
 """
@@ -22,6 +22,9 @@ from ..runs.run import Run
 from ..services import Services
 from .commands import CannotFork
 from .template import Template
+
+SOON = 60.0
+"""Seconds: a template that ended by itself within them waits before it is started again."""
 
 
 class Forks:
@@ -72,11 +75,13 @@ class Forks:
         run = template.forked()
         try:
             await run.started()
-        except Exception as error:
+        except BaseException as error:
+            self._services.spawn(run.close())
+            if not isinstance(error, Exception):
+                raise
             self._services.log.warning(
                 "%s: a kernel could not be forked (%s). The page starts as without forks.", run.blueprint.name, error
             )
-            self._services.spawn(run.close())
             return None
         return run
 
@@ -114,6 +119,12 @@ class Forks:
     async def _replace(self) -> None:
         """Start a new template, unless this version of the notebook failed a moment ago."""
         blueprint = await self._read()
+        if self._template and self._template.has_ended:
+            if time.monotonic() - self._template.began < SOON:
+                self._pause()
+            else:
+                self._failures = 0
+            await self._retire()
         if blueprint.version == self._tried and time.monotonic() < self._not_before:
             return
         if blueprint.version != self._tried:
@@ -128,14 +139,17 @@ class Forks:
                 raise
             self._give_up(blueprint, error)
             return
-        self._failures = 0
         await self._retire()
         self._template = new
 
-    def _give_up(self, blueprint: Blueprint, error: Exception) -> None:
-        """Say why a notebook cannot be forked, once, and let its pages start in another way."""
+    def _pause(self) -> None:
+        """Wait longer with each failure of one version."""
         self._failures += 1
         self._not_before = time.monotonic() + min(2.0**self._failures, self._max_age)
+
+    def _give_up(self, blueprint: Blueprint, error: Exception) -> None:
+        """Say why a notebook cannot be forked, once, and let its pages start in another way."""
+        self._pause()
         why = str(error) if isinstance(error, CannotFork) else reason(error)
         if (blueprint.version, why) not in self._said:
             self._said = {(version, said) for version, said in self._said if version == blueprint.version}

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from collections.abc import Callable
 
@@ -22,9 +23,9 @@ from ..runs.beginning import Beginning
 from ..runs.notebook import Blueprint
 from ..runs.run import Run
 from ..services import Services
-from .commands import CannotFork, Commands
+from .commands import CannotFork, Commands, Unanswered
 from .kernel import ForkedKernel
-from .processes import Process
+from .processes import GONE, Process
 
 
 class Template:
@@ -40,6 +41,11 @@ class Template:
         self._run: Run | None = None
         self._beginning: Beginning | None = None
         self._children: set[Process] = set()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its process ended, or does not answer, although it was not retired."""
+        return not self.is_usable and not self.is_retired
 
     async def start(self) -> None:
         """Run the notebook ahead; raises CannotFork if its kernel cannot be forked, and what else goes wrong."""
@@ -106,7 +112,12 @@ class Template:
         )
 
     async def _forked(self, kernel: ForkedKernel) -> ForkedKernel:
-        await kernel.start(self._commands.fork)
+        try:
+            await kernel.start(self._commands.fork)
+        except Unanswered:  # the next visitors shall not wait for it as well
+            self.is_usable = False
+            self._on_end()
+            raise
         if kernel.process and not kernel.process.ended.is_set():
             self._children.add(kernel.process)
             self._services.spawn(self._outlive(kernel.process))
@@ -130,6 +141,9 @@ class Template:
         self._commands.close()
         if self._run:
             await self._run.close()
+        process = self._commands.process
+        if process and not await process.ends(GONE):  # it hangs, perhaps before it could read its sockets
+            process.signal(signal.SIGKILL)
 
     def _ended(self) -> None:
         if self.is_usable:

@@ -1,8 +1,8 @@
 """How long a forked process lives: as long as its server, in a session of its own, and not at its parent's expense.
 
 The server holds the writing end of a pipe, and nothing is ever written to it. When the server ends, however it ends,
-the system sends SIGHUP to each process that holds the reading end by ``hold``. No thread waits, so this works while C
-code keeps the interpreter's lock.
+the system sends SIGKILL to each process that holds the reading end by ``hold``. No thread waits, so this works while C
+code keeps the interpreter's lock; and a process can neither block nor handle that signal, nor be stopped for it.
 """
 
 from __future__ import annotations
@@ -26,12 +26,11 @@ def hold(lifeline: int) -> None:
     own = os.open(f"/proc/self/fd/{lifeline}", os.O_RDONLY | os.O_NONBLOCK)
     os.dup2(own, lifeline, inheritable=False)
     os.close(own)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGHUP)
+    fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
     fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
     if _has_ended(lifeline):  # before the signal was asked for
-        os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def separate() -> None:

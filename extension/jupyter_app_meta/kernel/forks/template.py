@@ -8,17 +8,22 @@
 1. It has one thread, and no ZeroMQ. It takes cells from its private socket, and commands from another (``commands``).
 2. When a cell asks for the visitor, the template waits in that cell, and is forked there. The cell goes on in each
    child. A notebook that never asks is forked between its cells, after the last one.
-3. It waits for its children, and ends when the server closes one of the sockets. Its children live on.
+3. From the moment when it is checked whether it may be forked, it stands still: nothing of the notebook runs that could
+   open a connection or begin a thread, which children would share. Tasks go on in each child.
+4. A child that could not be made its own in each step ends at once. A template that fails ends as well.
+5. It waits for its children, and ends when the server closes one of the sockets. Its children live on.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import gc
 import importlib
 import os
 import select
+import signal
 import socket
 import sys
 from typing import Any, NoReturn
@@ -49,7 +54,7 @@ class Template:
         life.hold(lifeline)
         self._process = Process(Private(socket.socket(fileno=messages)), lifeline)
         self._children: dict[int, int] = {}
-        self._is_asking = False
+        self._stands_still = False
 
     def run(self, argv: list[str]) -> NoReturn:
         """Take cells and commands until the end."""
@@ -75,10 +80,7 @@ class Template:
         if not self._process.is_child:
             self._process.flush()
             self._process.tell(frames.ASKING)
-            self._is_asking = True
-            while not self._process.is_child:
-                self._obey_next()
-            self._is_asking = False
+            self._stand_still()
         self._process.wait_for_visitor()
 
     def _connect(self, patience: float) -> None:
@@ -92,8 +94,19 @@ class Template:
         if not self._process.is_child:
             self._tell({"said": "refused", "why": why})
 
+    def _stand_still(self) -> None:
+        """Take commands until this process is a child. The event loop and the notebook's code stand still."""
+        self._stands_still = True
+        try:
+            while not self._process.is_child:
+                self._obey_next()
+        except BaseException:
+            if not self._process.is_child:
+                os._exit(1)  # the error would go into the cell that asks
+            raise
+
     def _obey_next(self) -> None:
-        """Wait for a command, a child that ends or the end of the private socket, while a cell has the thread."""
+        """Wait for a command, a child that ends or the end of the private socket."""
         waiting = select.poll()
         waiting.register(self._commands, select.POLLIN)
         waiting.register(self._process.private, 0)  # only its end
@@ -116,7 +129,7 @@ class Template:
         if command["do"] == "prepare":
             self._prepare()
         elif command["do"] == "fork":
-            self._fork(command["number"], descriptors[0])
+            self._fork(command["number"], descriptors)
 
     def _tell(self, answer: dict[str, Any], *descriptors: int) -> None:
         try:
@@ -139,6 +152,8 @@ class Template:
         gc.freeze()
         ctypes.CDLL(None).malloc_trim(0)
         self._tell({"said": "ready"})
+        if not self._stands_still:
+            self._stand_still()
 
     def _descriptors(self) -> set[int]:
         """Return the descriptors that are this module's own."""
@@ -146,7 +161,10 @@ class Template:
         own = {self._commands.fileno(), process.lifeline, *process.private.descriptors, *self._children}
         return own | child.loop_descriptors(process.loop)
 
-    def _fork(self, number: int, own: int) -> None:
+    def _fork(self, number: int, descriptors: list[int]) -> None:
+        if not descriptors:  # the system had no number left for it
+            return self._tell({"said": "failed", "number": number, "why": os.strerror(errno.EMFILE)})
+        [own] = descriptors
         self._process.seeds.before_fork()
         try:
             pid = os.fork()
@@ -154,20 +172,27 @@ class Template:
             os.close(own)
             return self._tell({"said": "failed", "number": number, "why": os.strerror(error.errno or 0)})
         if not pid:
-            child.become(self._process, own, [self._commands.detach(), *self._children])
-            self._children.clear()
-            return None
+            return self._become(own)
         os.close(own)
-        process = os.pidfd_open(pid)  # before the child can be reaped, so it is this child's
+        try:
+            process = os.pidfd_open(pid)  # before the child can be reaped, so it is this child's
+        except OSError as error:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            return self._tell({"said": "failed", "number": number, "why": os.strerror(error.errno or 0)})
         self._children[process] = pid
-        if not self._is_asking:
-            self._process.loop.add_reader(process, self._reap, process)
         return self._tell({"said": "forked", "number": number, "pid": pid}, process)
+
+    def _become(self, own: int) -> None:
+        try:
+            child.become(self._process, own, [self._commands.detach(), *self._children])
+        except BaseException:
+            os._exit(1)  # it may still have what is the template's: none of its code may run
+        self._children.clear()
 
     def _reap(self, process: int) -> None:
         """Wait for a child that has ended."""
         pid = self._children.pop(process)
-        self._process.loop.remove_reader(process)
         os.close(process)
         _, status = os.waitpid(pid, 0)
         self._tell({"said": "ended", "pid": pid, "status": os.waitstatus_to_exitcode(status)})

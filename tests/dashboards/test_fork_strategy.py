@@ -1,0 +1,50 @@
+"""When a template is started, and when again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from jupyter_app_meta.dashboards.forks import strategy
+from jupyter_app_meta.dashboards.load.traffic import Traffic
+
+
+async def test_a_template_that_ends_soon_is_started_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A notebook whose process ends by itself again and again does not keep the machine busy."""
+    begun: list[DiesSoon] = []
+    clock = 100.0
+    monkeypatch.setattr(strategy, "time", SimpleNamespace(monotonic=lambda: clock))
+
+    class DiesSoon:
+        """A template whose process has ended as soon as it was usable."""
+
+        is_usable, is_retired, has_ended = False, False, True
+
+        def __init__(self, *_: object) -> None:
+            self.began = clock
+            begun.append(self)
+
+        async def start(self) -> None:
+            """Be usable, for no time at all."""
+
+        retire = close = start
+
+    async def read() -> SimpleNamespace:
+        return SimpleNamespace(version=1)
+
+    monkeypatch.setattr(strategy, "Template", DiesSoon)
+    services: Any = SimpleNamespace(traffic=Traffic(), log=logging.getLogger(), spawn=asyncio.ensure_future)
+    forks = strategy.Forks(services, read, bool, list, space=None, spares=0, max_age=3600)  # type: ignore[arg-type]
+    forks.start()
+    for expected in (1, 2, 3):
+        for _ in range(100):
+            forks.start()
+            await forks.take()
+            await asyncio.sleep(0)
+        assert len(begun) == expected
+        clock += 2.0**expected + 0.1
+    await forks.close()
