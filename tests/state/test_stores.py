@@ -123,14 +123,39 @@ def test_what_is_over_is_absent(store: Store, scope: Scope) -> None:
     assert texts(store, scope)["brief"] == "2"
 
 
-def test_add_keeps_the_time_that_is_left(store: Store, scope: Scope) -> None:
-    """A counter of the last minute ends with its minute."""
+def ends(store: Store, scope: Scope) -> dict[str, float | None]:
+    """Return when each entry of a scope ends."""
+    return {row.key: row.expires for row in store.export(Where(scope=scope.id))}
+
+
+def test_add_leaves_the_end_of_an_entry_alone(store: Store, scope: Scope) -> None:
+    """A counter of the last minute ends with its minute, to the microsecond, whatever the clock of the server says."""
     put(store, scope, ttl=60, whole="1", broken="1.5")
+    before, now = ends(store, scope), time.time()
     store.add(scope, "whole", 1)
     store.add(scope, "broken", 1)
-    left = {row.key: row.expires for row in store.export(Where(scope=scope.id))}
-    now = time.time()
-    assert all(expires is not None and now < expires < now + 61 for expires in left.values()) and len(left) == 2
+    assert ends(store, scope) == before
+    assert all(expires is not None and now < expires < now + 61 for expires in before.values()) and len(before) == 2
+
+
+def test_a_text_is_replaced_if_it_has_the_version(store: Store, scope: Scope) -> None:
+    """Its end stays; an entry that was absent or is over has version 0, and the new one has no end."""
+    brief, lasting = put(store, scope, ttl=60, brief="1"), put(store, scope, lasting="1")
+    put(store, scope, ttl=0.05, over="1")
+    until(lambda: "over" not in store.read(scope.id, None))
+    before = ends(store, scope)
+    for key, version in (("brief", lasting), ("lasting", 0), ("absent", lasting), ("over", lasting)):
+        with pytest.raises(Conflict) as conflict:
+            store.replace(scope, key, version, "9")
+        assert conflict.value.key == key
+    assert texts(store, scope) == {"brief": "1", "lasting": "1"}
+    versions = {
+        key: store.replace(scope, key, version, f'"{key}"')
+        for key, version in (("brief", brief), ("lasting", lasting), ("absent", 0), ("over", 0))
+    }
+    assert {key: entry.version for key, entry in store.read(scope.id, None).items()} == versions
+    assert texts(store, scope) == {key: f'"{key}"' for key in versions}
+    assert ends(store, scope) == {**before, "absent": None, "over": None}
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,8 @@ def test_limits_of_a_scope_hold_to_the_last_byte(store: Store, scope: Scope) -> 
     for key, amount in (("d", 1), ("b", 9), ("c", 0.5), ("d", 0.5)):
         with pytest.raises(TooLarge):
             store.add(scope, key, amount, limits=limits)
+    with pytest.raises(TooLarge):
+        store.replace(scope, "b", store.read(scope.id, ("b",))["b"].version, "12", limits=limits)
     assert texts(store, scope) == held
     assert store.add(scope, "b", 8, limits=limits).text == "9"
     store.apply(scope, {}, {"d": "1"}, ("c", "absent"), None, limits=limits)

@@ -42,6 +42,10 @@ class Unchecked:
         """See `Store.add`."""
         return self._passed.add(scope, key, amount, limits=limits)
 
+    def replace(self, scope: Scope, key: str, version: int, text: str, *, limits: Limits | None = None) -> int:
+        """See `Store.replace`."""
+        return self._passed.replace(scope, key, version, text, limits=limits)
+
     def erase(self, where: Where) -> int:
         """See `Store.erase`."""
         return self._passed.erase(where)

@@ -128,6 +128,13 @@ class Store(Protocol):
         Raises TypeError where the value is not a number, OverflowError where the sum is not finite, and `TooLarge`.
         """
 
+    def replace(self, scope: Scope, key: str, version: int, text: str, *, limits: Limits | None = None) -> int:
+        """Put a text in place of the one that has this version, and return the new version.
+
+        The time that the entry has left stays as it is; an entry that was absent (version 0) has no end. Raises
+        `Conflict`, and `TooLarge`.
+        """
+
     def erase(self, where: Where) -> int:
         """Remove the scopes, with all that is in them; return how many entries that were. Never everything."""
 

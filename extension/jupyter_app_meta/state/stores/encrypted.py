@@ -33,8 +33,6 @@ from .sealed import OPTION, PREFIX, is_sealed, sample
 
 SALT, NONCE = 16, bytes(12)  # the AES key of a text is used once, so its nonce may be fixed
 TRIES, PAUSE = 500, 0.002
-LASTING, BRIEF = b"l", b"b"
-"""What a text begins with before it is encrypted: whether it has an end, which a sum must keep."""
 
 
 class Keys:
@@ -44,15 +42,15 @@ class Keys:
         self._keys = {_name(key): key for key in keys}
         self._first = _name(keys[0])
 
-    def seal(self, scope: str, key: str, text: str, *, brief: bool = False) -> str:
+    def seal(self, scope: str, key: str, text: str) -> str:
         """Return the encrypted text of a scope's key."""
         salt = os.urandom(SALT)
         cipher = AESGCM(_derived(self._keys[self._first], salt))
-        body = cipher.encrypt(NONCE, (BRIEF if brief else LASTING) + text.encode(), _about(scope, key))
+        body = cipher.encrypt(NONCE, text.encode(), _about(scope, key))
         return f"{PREFIX}{self._first}:{urlsafe_b64encode(salt + body).decode()}"
 
-    def open(self, scope: str, key: str, sealed: str) -> tuple[str, bool]:
-        """Return the text of a scope's key, and whether it has an end; raises StateUnavailable if it has none."""
+    def open(self, scope: str, key: str, sealed: str) -> str:
+        """Return the text of a scope's key; raises StateUnavailable if none of the keys opens it."""
         name, _, written = sealed.removeprefix(PREFIX).partition(":")
         if not is_sealed(sealed) or name not in self._keys:
             what = "was encrypted with another key" if is_sealed(sealed) else "is not encrypted"
@@ -63,7 +61,7 @@ class Keys:
             found = cipher.decrypt(NONCE, body[SALT:], _about(scope, key))
         except (InvalidTag, ValueError) as error:
             raise StateUnavailable("What is stored was changed or moved in the store, so it cannot be read.") from error
-        return found[1:].decode(), found[:1] == BRIEF
+        return found.decode()
 
     def knows(self, sealed: str) -> bool:
         """Whether one of the keys has encrypted this text."""
@@ -78,7 +76,7 @@ class Encrypted:
 
     def read(self, scope: str, keys: Collection[str] | None) -> dict[str, Entry]:
         """See `Store.read`."""
-        return {key: self._opened(scope, key, entry)[0] for key, entry in self._store.read(scope, keys).items()}
+        return {key: self._opened(scope, key, entry) for key, entry in self._store.read(scope, keys).items()}
 
     def apply(
         self,
@@ -92,20 +90,23 @@ class Encrypted:
         limits: Limits | None = None,
     ) -> dict[str, int]:
         """See `Store.apply`. The bytes of a scope are those of the encrypted texts."""
-        sealed = {key: self._keys.seal(scope.id, key, text, brief=ttl is not None) for key, text in puts.items()}
+        sealed = {key: self._keys.seal(scope.id, key, text) for key, text in puts.items()}
         return self._store.apply(scope, expects, sealed, drops, ttl, whole=whole, limits=limits)
 
     def add(self, scope: Scope, key: str, amount: float, *, limits: Limits | None = None) -> Entry:
         """See `Store.add`."""
         for _ in range(TRIES):
-            have, ttl = self._counted(scope, key)
+            have = self.read(scope.id, (key,)).get(key)
             total = added(key, have.text if have else None, amount)
-            expects = {key: have.version if have else 0}
             try:
-                return Entry(total, self.apply(scope, expects, {key: total}, (), ttl, limits=limits)[key])
+                return Entry(total, self.replace(scope, key, have.version if have else 0, total, limits=limits))
             except Conflict:
                 time.sleep(random.uniform(0, PAUSE))  # noqa: S311  # the pause is not a secret
         raise StateUnavailable("Too many others add to the same number.")
+
+    def replace(self, scope: Scope, key: str, version: int, text: str, *, limits: Limits | None = None) -> int:
+        """See `Store.replace`."""
+        return self._store.replace(scope, key, version, self._keys.seal(scope.id, key, text), limits=limits)
 
     def erase(self, where: Where) -> int:
         """See `Store.erase`."""
@@ -114,7 +115,7 @@ class Encrypted:
     def export(self, where: Where) -> Iterator[Row]:
         """See `Store.export`."""
         for row in self._store.export(where):
-            yield replace(row, text=self._keys.open(row.scope.id, row.key, row.text)[0])
+            yield replace(row, text=self._keys.open(row.scope.id, row.key, row.text))
 
     def sweep(self) -> int:
         """See `Store.sweep`."""
@@ -139,23 +140,8 @@ class Encrypted:
         """See `Store.close`."""
         self._store.close()
 
-    def _opened(self, scope: str, key: str, entry: Entry) -> tuple[Entry, bool]:
-        text, is_brief = self._keys.open(scope, key, entry.text)
-        return Entry(text, entry.version), is_brief
-
-    def _counted(self, scope: Scope, key: str) -> tuple[Entry | None, float | None]:
-        """Return what is added to, and how many seconds it has left."""
-        sealed = self._store.read(scope.id, (key,)).get(key)
-        if sealed is None:
-            return None, None
-        entry, is_brief = self._opened(scope.id, key, sealed)
-        if not is_brief:
-            return entry, None
-        ends = {
-            row.key: row.expires for row in self._store.export(Where(scope=scope.id)) if row.version == entry.version
-        }
-        left = (ends.get(key) or 0) - time.time()
-        return (entry, left) if left > 0 else (entry, PAUSE)
+    def _opened(self, scope: str, key: str, entry: Entry) -> Entry:
+        return Entry(self._keys.open(scope, key, entry.text), entry.version)
 
 
 def _name(key: bytes) -> str:

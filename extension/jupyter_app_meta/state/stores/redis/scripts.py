@@ -161,7 +161,8 @@ return {'done', redis.call('HGET', hash, 'v:' .. key), revision}
 """
 )
 
-# A number that Redis cannot add to. ARGV: parts, life, notice, most keys or '', most bytes, KEY, version, text
+# A text in place of a version; the time that is left stays.
+# ARGV: parts, life, notice, most keys or '', most bytes, KEY, version, text
 # → {'conflict'}, {'full', keys, bytes} or {'done', version}
 REPLACE = (
     NOW

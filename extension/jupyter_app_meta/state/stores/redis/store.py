@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from hashlib import sha256
 
 from ...keys import Scope
@@ -72,6 +73,13 @@ class Redis:
             entry = self._replace(scope, key, amount, limits)
         return entry
 
+    def replace(self, scope: Scope, key: str, version: int, text: str, *, limits: Limits | None = None) -> int:
+        """See `Store.replace`."""
+        answer, *rest = self._write(scope, [key], limits, scripts.REPLACE, key, str(version), text)
+        if answer == "conflict":
+            raise Conflict(key)
+        return int(rest[0])
+
     def erase(self, where: Where) -> int:
         """See `Store.erase`."""
         erased = 0
@@ -133,10 +141,10 @@ class Redis:
     def _replace(self, scope: Scope, key: str, amount: float, limits: Limits | None) -> Entry | None:
         """Add here, where Redis would round or refuse; None: another server was faster."""
         have = self.read(scope.id, [key]).get(key)
-        text = added(key, None if have is None else have.text, amount)
-        version = "0" if have is None else str(have.version)
-        answer, *rest = self._write(scope, [key], limits, scripts.REPLACE, key, version, text)
-        return Entry(text, int(rest[0])) if answer == "done" else None
+        text = added(key, have.text if have else None, amount)
+        with suppress(Conflict):
+            return Entry(text, self.replace(scope, key, have.version if have else 0, text, limits=limits))
+        return None
 
     def _scopes(self, where: Where) -> Iterator[Scope]:
         """Yield the scopes that are chosen: one, a person's, or all that there are, looked through."""

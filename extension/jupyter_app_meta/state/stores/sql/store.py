@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from ...keys import Scope
 from ...values import Limits
-from ..base import Closeable, Entry, Keep, Notice, Row, Where, check_expected, for_ever
+from ..base import Closeable, Conflict, Entry, Keep, Notice, Row, Where, check_expected, for_ever
 from ..feeding import Feed, Seen
 from ..names import quoted, unquoted
 from ..notices import encode
@@ -79,13 +79,24 @@ class Sql:
         """See `Store.add`."""
         with self._db.writing() as db:
             last, now = self._lock(db, scope)
-            row = db.execute(self._sql.one, {"scope": scope.id, "name": quoted(key)}).first()
-            text, expires = (row.value, row.expires) if row else (None, None)
+            text, _, expires = self._one(db, scope.id, key)
             total = added(key, text, amount)
             self._check_room(db, scope.id, limits, {key: total})
             revision = self._revise(db, scope, last, now, [key])
             self._put(db, scope.id, {key: total}, (), revision, expires)
         return Entry(total, revision)
+
+    def replace(self, scope: Scope, key: str, version: int, text: str, *, limits: Limits | None = None) -> int:
+        """See `Store.replace`."""
+        with self._db.writing() as db:
+            last, now = self._lock(db, scope)
+            _, found, expires = self._one(db, scope.id, key)
+            if found != version:
+                raise Conflict(key)
+            self._check_room(db, scope.id, limits, {key: text})
+            revision = self._revise(db, scope, last, now, [key])
+            self._put(db, scope.id, {key: text}, (), revision, expires)
+        return revision
 
     def erase(self, where: Where) -> int:
         """See `Store.erase`."""
@@ -138,6 +149,11 @@ class Sql:
         else:
             rows = db.execute(self._sql.some, {"scope": scope, "keys": [quoted(key) for key in keys]})
         return {unquoted(key): Entry(text, version) for key, text, version in rows}
+
+    def _one(self, db: sa.Connection, scope: str, key: str) -> tuple[str | None, int, float | None]:
+        """Return the text, the version and the end of an entry, all at one moment."""
+        row = db.execute(self._sql.one, {"scope": scope, "name": quoted(key)}).first()
+        return (row.value, row.version, row.expires) if row else (None, 0, None)
 
     def _check_room(
         self,

@@ -83,7 +83,7 @@ class Statements:
         sums = (sa.func.coalesce(sa.func.sum(part), 0) for part in (size, old, old * size))
         self.room = sa.select(sa.func.count(), *sums).where(mine, live(now))
         self.rows = sa.select(e.key, e.value, e.version, e.expires).where(mine, live(now)).order_by(e.key)
-        self.one = sa.select(e.value, e.expires).where(mine, e.key == sa.bindparam("name"), live(now))
+        self.one = sa.select(e.value, e.version, e.expires).where(mine, e.key == sa.bindparam("name"), live(now))
         self.lock = sa.select(s.revision, now).where(s.scope == sa.bindparam("scope")).with_for_update(of=scopes)
         self.drop = entries.delete().where(mine, some)
         self.put, self.begin = entries.insert(), scopes.insert()

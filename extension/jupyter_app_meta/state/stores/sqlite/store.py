@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ...keys import Scope
 from ...values import Limits
-from ..base import Closeable, Entry, Keep, Notice, Row, Where, check_expected, for_ever
+from ..base import Closeable, Conflict, Entry, Keep, Notice, Row, Where, check_expected, for_ever
 from ..feeding import Feed, Seen
 from ..names import quoted, unquoted
 from ..numbers import added
@@ -81,13 +81,23 @@ class Sqlite:
     def add(self, scope: Scope, key: str, amount: float, *, limits: Limits | None = None) -> Entry:
         """See `Store.add`."""
         with self._file.writing() as db:
-            sql = f"SELECT value, expires FROM entries WHERE scope=? AND key=? AND {LIVE}"
-            text, expires = db.execute(sql, (scope.id, quoted(key), time.time())).fetchone() or (None, None)
+            text, _, expires = _one(db, scope.id, key)
             total = added(key, text, amount)
             _check_room(db, scope.id, limits, {key: total})
             entry = Entry(total, self._revise(db, scope))
             db.execute(PUT, (scope.id, quoted(key), entry.text, entry.version, expires))
         return entry
+
+    def replace(self, scope: Scope, key: str, version: int, text: str, *, limits: Limits | None = None) -> int:
+        """See `Store.replace`."""
+        with self._file.writing() as db:
+            _, found, expires = _one(db, scope.id, key)
+            if found != version:
+                raise Conflict(key)
+            _check_room(db, scope.id, limits, {key: text})
+            revision = self._revise(db, scope)
+            db.execute(PUT, (scope.id, quoted(key), text, revision, expires))
+        return revision
 
     def erase(self, where: Where) -> int:
         """See `Store.erase`."""
@@ -214,6 +224,12 @@ def _read(db: sqlite3.Connection, scope: str, keys: Collection[str] | None) -> d
     sql = f"SELECT key, value, version FROM entries WHERE scope=? AND {LIVE}{some}"
     rows = db.execute(sql, (scope, time.time(), *map(quoted, keys or ())))
     return {unquoted(key): Entry(text, version) for key, text, version in rows}
+
+
+def _one(db: sqlite3.Connection, scope: str, key: str) -> tuple[str | None, int, float | None]:
+    """Return the text, the version and the end of an entry, all at one moment."""
+    sql = f"SELECT value, version, expires FROM entries WHERE scope=? AND key=? AND {LIVE}"
+    return db.execute(sql, (scope, quoted(key), time.time())).fetchone() or (None, 0, None)
 
 
 def _check_room(
