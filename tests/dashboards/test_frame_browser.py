@@ -107,6 +107,35 @@ def test_visitor_sees_that_the_page_works(server: Server, browser: Browser) -> N
         expect(page.get_by_role("progressbar")).to_have_count(0)
 
 
+HOLD = """(() => {
+  const frame = window.requestAnimationFrame;
+  window.requestAnimationFrame = (callback) => {
+    window.requestAnimationFrame = frame;
+    window.paint = callback;
+  };
+})()"""
+"""Keeps what wants to run with the first frame of a page."""
+
+HIDE = f"Object.defineProperty(document, 'hidden', {{ value: true }});{HOLD}"
+
+
+def test_page_is_painted_before_the_scripts_of_voila_run(server: Server, browser: Browser) -> None:
+    """They take longer than the rest; they start although the page has loaded, and at once where nothing is painted."""
+    with window(browser, server.url, "alice") as context:
+        page = context.new_page()
+        page.add_init_script(HOLD)
+        page.goto(f"{server.url}page", wait_until="load")
+        assert page.get_by_text("hello alice").is_visible()
+        assert page.locator("script[src*='voila']").count() == page.locator(".noUi-handle").count() == 0
+        page.evaluate("window.paint()")
+        page.locator(".noUi-handle").first.wait_for()
+
+        hidden = context.new_page()
+        hidden.add_init_script(HIDE)
+        hidden.goto(f"{server.url}page")
+        hidden.locator(".noUi-handle").first.wait_for(state="attached")
+
+
 def test_visitor_chooses_the_theme(server: Server, browser: Browser) -> None:
     """The choice holds for all pages, also after a reload; Escape closes the visitor's menu."""
     with window(browser, server.url, "alice", color_scheme="light") as context:

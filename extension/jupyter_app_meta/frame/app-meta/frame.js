@@ -40,6 +40,28 @@
     hide();
   };
 
+  // Voila's scripts keep the browser busy for longer than all the rest of a page. They run when the page is complete and
+  // has been painted; at once if it is hidden, because a hidden page is not painted.
+  let begin = () => {
+    begin = () => {};
+    for (const { href } of document.querySelectorAll("link[data-app-meta-script]")) {
+      document.head.append(Object.assign(document.createElement("script"), { src: href, async: false }));
+    }
+  };
+  document.addEventListener("DOMContentLoaded", () => {
+    requestAnimationFrame(() => setTimeout(() => begin()));
+    if (document.hidden) begin();
+    document.addEventListener("visibilitychange", () => begin());
+  });
+
+  // Voila starts at the load event, which may be over when its scripts run.
+  const listen = window.addEventListener;
+  window.addEventListener = function (type, listener, ...options) {
+    if (type !== "load" || document.readyState !== "complete") return listen.call(this ?? window, type, listener, ...options);
+    window.addEventListener = listen;
+    setTimeout(listener);
+  };
+
   timer = setTimeout(() => show("This page is being prepared"), PATIENCE);
   // A page that breaks off says so itself; a line that goes on would contradict it.
   document.addEventListener("DOMContentLoaded", () => isLoading && window.voila_finish());
