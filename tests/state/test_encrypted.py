@@ -19,11 +19,15 @@ from jupyter_app_meta.server.app import AppMetaExtension
 from jupyter_app_meta.server.stores import opened
 from jupyter_app_meta.server.stores.opening import keys_of
 from jupyter_app_meta.server.stores.telling import told
-from jupyter_app_meta.state.keys import Scope
+from jupyter_app_meta.state import keeping
+from jupyter_app_meta.state.keys import Identity, Scope, Space, scope_of
+from jupyter_app_meta.state.sessions import Command, Session, Sessions
 from jupyter_app_meta.state.stores import sealed, secret
 from jupyter_app_meta.state.stores.base import Row, Store, Where
 from jupyter_app_meta.state.stores.encrypted import Encrypted, Keys
 from jupyter_app_meta.state.stores.open import open_store
+from jupyter_app_meta.state.stores.sealed import OPTION
+from jupyter_app_meta.state.stores.servers import Lease, Served, alive, mixed
 
 ONE, TWO = KEYS
 SCOPE, OTHER = Scope("visitor", "space", "alice"), Scope("visitor", "space", "bob")
@@ -93,6 +97,45 @@ def test_keys_are_changed_while_servers_run(tmp_path: Path) -> None:
             store.read(SCOPE.id, (key,))
     with pytest.raises(PolicyError, match="encrypted with another key: add it to the file"):
         store_of(tmp_path, TWO).check()
+
+
+def test_one_text_that_cannot_be_opened_hides_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From the lists that servers keep of themselves, and from operators; nothing counts it as a value."""
+    store, raw = store_of(tmp_path, ONE), store_of(tmp_path, TWO)
+    lease, own, sales = Lease(store, "one"), Sessions(store, "one"), Space.run("/", "/sales")
+    lease.take()
+    alice = Identity("hub", "hub", "user", "alice")
+    page = own.open(Session("", "", alice.text, "alice", "user", sales.text, "/sales", "k", "tab", 1.0))
+    assert own.tell(Command("end", page.id))
+    store.apply(scope_of("visitor", sales, alice), {}, {"a": "1"}, (), None)
+    store.apply(scope_of("shared", sales, None), {}, {"a": "1"}, (), None)
+    for row in [*store.outline(Where())]:
+        raw.apply(row.scope, {}, {"foreign": "1"}, (), None)
+    assert alive(store) == {"one", "foreign"} and mixed(store, Served("/", "digest", ("/sales",))) is None
+    assert own.list() == (page,) and own.take() == (Command("end", page.id),)
+    logged = [record.getMessage() for record in caplog.records if record.name.endswith("encrypted")]
+    assert len(logged) == 1 and "is left out: What is stored was encrypted with another key" in logged[0]
+    for use in (lambda: [*keeping.rows(store)], lambda: store.read(scope_of("shared", sales, None).id, None)):
+        with pytest.raises(StateUnavailable):
+            use()
+    assert state(tmp_path, "list") == state(tmp_path, "get", "--dashboard", "/sales", "a") == 0
+    told = capsys.readouterr().out.splitlines()
+    assert [line.split()[-4] for line in told[:2]] == ["2", "2"] and told[2:] == ["1"]
+    assert keeping.forget(store, keeping.Whose("hub:user:alice"), lambda seconds: None) == 2
+    assert own.take() == (Command("end", page.id),)
+    assert state(tmp_path, "forget", "--dashboard", "/sales", "--yes") == 0
+    assert capsys.readouterr().out == "Erased 2 entries of /sales.\n"
+    for one in (store, raw):
+        one.close()
+
+
+def state(folder: Path, *arguments: str) -> int:
+    """Return the exit status of a command on the store of a folder."""
+    extension = options(folder, ONE.hex())
+    given = (f"--AppMetaExtension.{name}={getattr(extension, name)}" for name in ("state_url", OPTION))
+    return cli.main(["state", *arguments, *given])
 
 
 def options(folder: Path, *keys: str, mode: int = 0o600) -> AppMetaExtension:

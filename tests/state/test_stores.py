@@ -8,6 +8,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from queue import Queue
 
@@ -67,6 +68,7 @@ def test_any_text_under_any_key_comes_back_to_the_letter(store: Store, kept: dic
     store.apply(scope, {}, kept, (), None)
     assert texts(store, scope) == kept
     assert {key: entry.text for key, entry in store.read(scope.id, [*kept, "absent"]).items()} == kept
+    assert store.readable(scope.id, None) == store.read(scope.id, None)
 
 
 def test_keys_that_databases_confuse_are_different_keys(store: Store, scope: Scope) -> None:
@@ -231,6 +233,8 @@ def test_an_export_is_what_was_put(store: Store, scope: Scope) -> None:
         (tab, "b", "2", version, None),
     ]
     assert set(rows) <= set(store.export(Where()))
+    outline = store.outline(Where(identity=tab.identity))
+    assert [replace(row, text="") for row in outline] == [replace(row, text="") for row in rows]
 
 
 def test_a_sweep_removes_what_is_over(store: Store, scope: Scope) -> None:

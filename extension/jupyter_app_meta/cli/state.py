@@ -130,7 +130,7 @@ def _list(store: Store, arguments: argparse.Namespace) -> int:
     from ..state import keeping
 
     owners: dict[tuple[str, str, str], list[int]] = {}
-    for row in _counted(keeping.rows(store)):
+    for row in _counted(keeping.outline(store)):
         total = owners.setdefault((row.scope.audience, keeping.place_of(row) or "", keeping.person_of(row)), [0, 0])
         total[0], total[1] = total[0] + 1, total[1] + len(row.text)
     for (audience, place, person), (count, size) in sorted(owners.items()):
@@ -163,7 +163,7 @@ def _forget(store: Store, arguments: argparse.Namespace) -> int:
 
     whose = _whose(arguments)
     _refuse_several(keeping.places(store, whose), arguments)
-    count = sum(1 for _ in _counted(keeping.rows(store, whose)))
+    count = sum(1 for _ in _counted(keeping.outline(store, whose)))
     if not arguments.yes:
         _ask(f"Erase {count} entries of {_named(arguments)} for good?")
     if arguments.user:

@@ -84,7 +84,7 @@ def _scope(store: Store, arguments: argparse.Namespace) -> Scope | None:
 
     whose = keeping.Whose(arguments.user, arguments.dashboard, arguments.deployment)
     audience = "visitor" if arguments.user else "shared"
-    found = {row.scope for row in keeping.rows(store, whose) if row.scope.audience == audience}
+    found = {row.scope for row in keeping.outline(store, whose) if row.scope.audience == audience}
     if len(found) > 1:
         named = ", ".join(plain(name) for name in sorted({Space.read(scope.space).deployment for scope in found}))
         raise Refused(f"{plain(arguments.dashboard)} is in several deployments: add --deployment, one of {named}.")

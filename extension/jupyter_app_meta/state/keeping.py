@@ -68,16 +68,25 @@ class Whose:
 
 def rows(store: Store, whose: Whose = Whose()) -> Iterator[Row]:
     """Yield the entries of people and dashboards, and none of those that servers keep for themselves."""
+    return _chosen(store.export, whose)
+
+
+def outline(store: Store, whose: Whose = Whose()) -> Iterator[Row]:
+    """Yield the same entries with their texts as they are stored, so that one which cannot be read hides no other."""
+    return _chosen(store.outline, whose)
+
+
+def _chosen(export: Callable[[Where], Iterator[Row]], whose: Whose) -> Iterator[Row]:
     wheres = [Where(identity=identity.text) for identity in whose.identities()] if whose.person is not None else []
     for where in wheres or [Where(audience=audience) for audience in AUDIENCES]:
-        for row in store.export(where):
+        for row in export(where):
             if row.scope.audience in AUDIENCES and whose.has(row):
                 yield row
 
 
 def places(store: Store, whose: Whose) -> list[str]:
     """Return the deployments in which something is stored for a person or dashboard."""
-    return sorted({space.deployment for row in rows(store, whose) if (space := _space(row))})
+    return sorted({space.deployment for row in outline(store, whose) if (space := _space(row))})
 
 
 def export(store: Store, person: str) -> Iterator[str]:
@@ -113,7 +122,7 @@ def _erase(store: Store, identities: tuple[Identity, ...]) -> int:
 def _spaces(store: Store, whose: Whose) -> set[str]:
     if whose.place is None:
         raise ValueError("name a person or a dashboard whose state is to be erased.")
-    return {row.scope.space for row in rows(store, whose)}
+    return {row.scope.space for row in outline(store, whose)}
 
 
 def line(row: Row) -> str:

@@ -240,7 +240,7 @@ class Sessions:
 
 
 def _take_into(taken: list[Command], store: Store, server: str) -> None:
-    waiting = store.read(_commands(server).id, None)
+    waiting = store.readable(_commands(server).id, None)
     for key, entry in sorted(waiting.items(), key=lambda item: (item[1].version, item[0])):
         try:
             store.apply(_commands(server), {key: entry.version}, {}, (key,), None)
@@ -252,7 +252,7 @@ def _take_into(taken: list[Command], store: Store, server: str) -> None:
 
 def found(store: Store, which: Filter = Filter()) -> tuple[Session, ...]:
     """Return the sessions of all servers that live, the oldest first. Needs no server of its own."""
-    entries = [entry for server in alive(store) for entry in store.read(_rows(server).id, None).values()]
+    entries = [entry for server in alive(store) for entry in store.readable(_rows(server).id, None).values()]
     rows = [Session.read(entry.text) for entry in entries]
     sessions = [session for session in rows if session and which.has(session)]
     return tuple(sorted(sessions, key=lambda session: (session.since, session.id)))
@@ -265,7 +265,7 @@ def tell(store: Store, command: Command) -> bool:
     if server is None:
         return False
     scope = _commands(server)
-    if len(store.read(scope.id, None)) >= COMMANDS:
+    if sum(1 for _ in store.outline(Where(scope=scope.id))) >= COMMANDS:
         raise TooLarge(f"{COMMANDS} commands wait for the server {server!r}: try again in a minute.")
     store.apply(scope, {}, {secrets.token_hex(16): text}, (), COMMAND_KEPT)
     return True

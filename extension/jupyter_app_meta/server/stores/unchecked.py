@@ -24,6 +24,10 @@ class Unchecked:
         """See `Store.read`."""
         return self._passed.read(scope, keys)
 
+    def readable(self, scope: str, keys: Collection[str] | None) -> dict[str, Entry]:
+        """See `Store.readable`."""
+        return self._passed.readable(scope, keys)
+
     def apply(
         self,
         scope: Scope,
@@ -53,6 +57,10 @@ class Unchecked:
     def export(self, where: Where) -> Iterator[Row]:
         """See `Store.export`."""
         return self._passed.export(where)
+
+    def outline(self, where: Where) -> Iterator[Row]:
+        """See `Store.outline`."""
+        return self._passed.outline(where)
 
     def sweep(self) -> int:
         """See `Store.sweep`."""

@@ -83,7 +83,7 @@ class Outbox:
         """Take what is sent from now on. Idempotent."""
         with self._lock:
             if self._last is None:
-                found = self._store.read(self._scope.id, None)
+                found = self._store.readable(self._scope.id, None)
                 self._last = max((entry.version for entry in found.values()), default=0)
 
     def put(self, letter: Letter) -> None:
@@ -98,7 +98,7 @@ class Outbox:
             last = self._last
             if last is None:
                 return []
-            found = sorted(self._store.read(self._scope.id, keys).items(), key=lambda item: item[1].version)
+            found = sorted(self._store.readable(self._scope.id, keys).items(), key=lambda item: item[1].version)
             fresh = [(key, entry) for key, entry in found if entry.version > last]
             self._last = max((entry.version for _, entry in fresh), default=last)
         letters = [Letter.read(entry.text) for key, entry in fresh if not key.startswith(self._own)]

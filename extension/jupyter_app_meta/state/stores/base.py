@@ -105,6 +105,12 @@ class Store(Protocol):
     def read(self, scope: str, keys: Collection[str] | None) -> dict[str, Entry]:
         """Return the entries of these keys that are there, all at one moment; ``None``: of every key."""
 
+    def readable(self, scope: str, keys: Collection[str] | None) -> dict[str, Entry]:
+        """Return what `read` does, without the entries that cannot be decrypted. The first of them is logged.
+
+        For the lists that servers keep of themselves, which one entry of another server must not hide. Never for state.
+        """
+
     def apply(
         self,
         scope: Scope,
@@ -140,6 +146,9 @@ class Store(Protocol):
 
     def export(self, where: Where) -> Iterator[Row]:
         """Yield every entry of the scopes, those of one scope as they are at one moment."""
+
+    def outline(self, where: Where) -> Iterator[Row]:
+        """Yield what `export` does, with each text as it is stored, for names, times and sizes."""
 
     def sweep(self) -> int:
         """Remove what is over: entries past their ttl, scopes past their retention. Return how many entries."""

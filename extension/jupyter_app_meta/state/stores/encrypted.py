@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import logging
 import os
 import random
 import time
@@ -33,6 +34,8 @@ from .sealed import OPTION, PREFIX, is_sealed, sample
 
 SALT, NONCE = 16, bytes(12)  # the AES key of a text is used once, so its nonce may be fixed
 TRIES, PAUSE = 500, 0.002
+
+log = logging.getLogger(__name__)
 
 
 class Keys:
@@ -73,10 +76,21 @@ class Encrypted:
 
     def __init__(self, store: Store, keys: Sequence[bytes]) -> None:
         self._store, self._keys = store, Keys(keys)
+        self._has_said = False
 
     def read(self, scope: str, keys: Collection[str] | None) -> dict[str, Entry]:
         """See `Store.read`."""
         return {key: self._opened(scope, key, entry) for key, entry in self._store.read(scope, keys).items()}
+
+    def readable(self, scope: str, keys: Collection[str] | None) -> dict[str, Entry]:
+        """See `Store.readable`."""
+        found = dict[str, Entry]()
+        for key, entry in self._store.read(scope, keys).items():
+            try:
+                found[key] = self._opened(scope, key, entry)
+            except StateUnavailable as error:
+                self._say(error)
+        return found
 
     def apply(
         self,
@@ -114,8 +128,12 @@ class Encrypted:
 
     def export(self, where: Where) -> Iterator[Row]:
         """See `Store.export`."""
-        for row in self._store.export(where):
+        for row in self._store.outline(where):
             yield replace(row, text=self._keys.open(row.scope.id, row.key, row.text))
+
+    def outline(self, where: Where) -> Iterator[Row]:
+        """See `Store.outline`."""
+        return self._store.outline(where)
 
     def sweep(self) -> int:
         """See `Store.sweep`."""
@@ -139,6 +157,12 @@ class Encrypted:
     def close(self) -> None:
         """See `Store.close`."""
         self._store.close()
+
+    def _say(self, error: StateUnavailable) -> None:
+        """Log why an entry is left out, once."""
+        if not self._has_said:
+            self._has_said = True
+            log.warning("an entry that servers keep of themselves is left out: %s", error)
 
     def _opened(self, scope: str, key: str, entry: Entry) -> Entry:
         return Entry(self._keys.open(scope, key, entry.text), entry.version)

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from ...errors import Conflict, StateUnavailable
 from ..keys import Scope
-from .base import Entry, Store
+from .base import Entry, Store, Where
 
 SERVERS = Scope("servers", "")
 PLACES = 50
@@ -160,7 +160,7 @@ class Lease:
 
 def alive(store: Store) -> frozenset[str]:
     """Return the names of the servers that live."""
-    return frozenset(store.read(SERVERS.id, None))
+    return frozenset(row.key for row in store.outline(Where(scope=SERVERS.id)))
 
 
 def holder(store: Store, name: str) -> str | None:
@@ -174,7 +174,7 @@ def mixed(store: Store, served: Served, name: str = "") -> tuple[str, str] | Non
 
     ``name`` is the server's own, whose row does not count.
     """
-    rows = store.read(SERVERS.id, None) if served.deployment else {}
+    rows = store.readable(SERVERS.id, None) if served.deployment else {}
     for process in _processes(entry.text for other, entry in sorted(rows.items()) if other != name):
         if (place := served.mixed_with(process.served)) is not None and not process.has_ended():
             return place, str(process)

@@ -42,6 +42,10 @@ class Redis:
             self._server.run(scripts.USE, _hash(scope))
         return {key: entry for key, entry, _ in found}
 
+    def readable(self, scope: str, keys: Collection[str] | None) -> dict[str, Entry]:
+        """See `Store.readable`."""
+        return self.read(scope, keys)
+
     def apply(
         self,
         scope: Scope,
@@ -94,6 +98,10 @@ class Redis:
         for scope in self._scopes(where):
             for key, entry, expires in sorted(self._read(scope.id, None)):
                 yield Row(scope, key, entry.text, entry.version, expires)
+
+    def outline(self, where: Where) -> Iterator[Row]:
+        """See `Store.outline`."""
+        return self.export(where)
 
     def sweep(self) -> int:
         """See `Store.sweep`. Redis itself removes scopes past their retention."""

@@ -53,6 +53,10 @@ class Sql:
             self._mark(scope)
         return found
 
+    def readable(self, scope: str, keys: Collection[str] | None) -> dict[str, Entry]:
+        """See `Store.readable`."""
+        return self.read(scope, keys)
+
     def apply(
         self,
         scope: Scope,
@@ -114,6 +118,10 @@ class Sql:
                 rows = db.execute(self._sql.rows, {"scope": id_}).all()
             for key, text, version, expires in rows:
                 yield Row(scope, unquoted(key), text, version, expires)
+
+    def outline(self, where: Where) -> Iterator[Row]:
+        """See `Store.outline`."""
+        return self.export(where)
 
     def sweep(self) -> int:
         """See `Store.sweep`."""

@@ -55,6 +55,10 @@ class Sqlite:
             self._mark(scope)
         return found
 
+    def readable(self, scope: str, keys: Collection[str] | None) -> dict[str, Entry]:
+        """See `Store.readable`."""
+        return self.read(scope, keys)
+
     def apply(
         self,
         scope: Scope,
@@ -121,6 +125,10 @@ class Sqlite:
                 rows = db.execute(sql, (id_, time.time())).fetchall()
             for key, *rest in rows:
                 yield Row(scope, unquoted(key), *rest)
+
+    def outline(self, where: Where) -> Iterator[Row]:
+        """See `Store.outline`."""
+        return self.export(where)
 
     def sweep(self) -> int:
         """See `Store.sweep`."""
