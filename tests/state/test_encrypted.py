@@ -151,8 +151,8 @@ def options(folder: Path, *keys: str, mode: int = 0o600) -> AppMetaExtension:
 
 @pytest.mark.parametrize("key", [ONE.hex(), "MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE="])
 def test_a_server_has_its_keys_from_a_file(tmp_path: Path, key: str) -> None:
-    """In one of two forms. The report names the store, and how many keys there are."""
-    extension = options(tmp_path, key, TWO.hex())
+    """In one of two forms. The file's group may read it, as that of a Kubernetes secret does."""
+    extension = options(tmp_path, key, TWO.hex(), mode=0o440)
     assert keys_of(extension) == KEYS
     store = opened(extension)
     assert isinstance(store, Encrypted)
@@ -196,8 +196,9 @@ def test_a_store_that_was_away_at_the_start_is_checked_when_it_is_back(tmp_path:
         (["s3cret"], 0o600, "must have one key a line"),
         ([ONE.hex(), "short"], 0o600, "must have one key a line"),
         (["#"], 0o600, "must have one key a line"),
-        ([ONE.hex()], 0o640, "chmod 600"),
+        ([ONE.hex()], 0o660, "chmod 600"),
         ([ONE.hex()], 0o604, "chmod 600"),
+        ([ONE.hex()], 0o602, "chmod 600"),
     ],
 )
 def test_a_file_without_keys_is_refused(tmp_path: Path, keys: Sequence[str], mode: int, said: str) -> None:

@@ -34,6 +34,9 @@ FILE = "sqlite:///"
 KEY = 32
 """Bytes of a key."""
 
+EXPOSED = 0o026
+"""Permissions that a file with keys must not have. Its group may read it, as that of a Kubernetes secret does."""
+
 
 def store_url(extension: AppMetaExtension) -> str | None:
     """Return the URL of a server's store; None if state is off. Raises PolicyError for a file that has no URL."""
@@ -117,8 +120,8 @@ def keys_of(extension: AppMetaExtension) -> tuple[bytes, ...]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise PolicyError(sealed.OPTION, f"{file} cannot be read ({reason}): name a file with keys.") from None
-    if os.name == "posix" and mode & 0o077:
-        raise PolicyError(sealed.OPTION, f"other accounts may read {file}: chmod 600 {file}")
+    if os.name == "posix" and mode & EXPOSED:
+        raise PolicyError(sealed.OPTION, f"other accounts may change or read {file}: chmod 600 {file}")
     keys = tuple(_key(line.strip()) for line in lines if line.strip() and not line.startswith("#"))
     if not keys or None in keys:
         raise PolicyError(sealed.OPTION, f"{file} must have one key a line, such as `openssl rand -hex 32` writes.")
