@@ -73,7 +73,7 @@ def test_it_shows_and_exports(url: str, store: Store, capsys: pytest.CaptureFixt
         *((f"hub:user:{name}", key) for name in ("alice", "bob") for key in ("step", "stars")),
         (None, "votes"),
     }
-    assert run(url, "show", "--dashboard", "/none") == 0
+    assert run(url, "show", "--dashboard", "/none/") == 0
     assert capsys.readouterr() == ("", "Nothing is stored for /none.\n")
 
 
@@ -204,7 +204,11 @@ def test_a_value_is_read_and_set(url: str, store: Store, capsys: pytest.CaptureF
     assert store.read(scope_of("visitor", SALES, ALICE).id, None)["stars"].text == "[]"
     assert store.read(scope_of("visitor", SALES, BOB).id, None)["stars"].text != "[]"
     assert run(url, "set", "--dashboard", "/new", "n=1") == 1
-    assert run(url, "set", "--dashboard", "/new", "--deployment", "/", "n=1") == 0
+    capsys.readouterr()
+    assert run(url, "set", "--dashboard", "/new/", "--deployment", "/", "n=0") == 0
+    new = "Set 'n' of /new.\nNo state was stored there: check that a dashboard of / is at /new.\n"
+    assert capsys.readouterr().out == new
+    assert run(url, "set", "--dashboard", "/new/", "n=1") == 0 and capsys.readouterr().out == "Set 'n' of /new.\n"
     assert store.read(scope_of("shared", Space.run("/", "/new"), None).id, None)["n"].text == "1"
 
 

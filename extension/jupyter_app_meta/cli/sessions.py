@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from ..errors import StateUnavailable, TooLarge
 from .options import Refused, plain
 from .state import OPENS, opened
+from .state_values import place
 
 if TYPE_CHECKING:
     from ..state.sessions import Command, Session
@@ -38,7 +39,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> dict[s
     for name, leaf in leaves.items():
         leaf.description = f"{ACTIONS[name][0].upper()}{ACTIONS[name][1:]}. {OPENS}"
         leaf.add_argument("--config", metavar="FILE", help="the configuration file to read instead of the usual ones")
-    leaves["list"].add_argument("--dashboard", metavar="PATH", help="only the pages of this dashboard")
+    leaves["list"].add_argument("--dashboard", metavar="PATH", type=place, help="only the pages of this dashboard")
     leaves["list"].add_argument("--user", metavar="NAME", help="only this visitor's: alice, or hub:user:alice")
     leaves["list"].add_argument("--json", action="store_true", help="print the list as JSON")
     for name in ("end", "send"):

@@ -57,7 +57,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> dict[s
     for name in ("show", "export", "forget"):
         whose = leaves[name].add_mutually_exclusive_group(required=True)
         whose.add_argument("--user", metavar="PERSON", help="realm, kind and username, such as hub:user:alice")
-        whose.add_argument("--dashboard", metavar="PATH", help="the path of a dashboard, or the name of its state")
+        about = "the path of a dashboard, or the name of its state"
+        whose.add_argument("--dashboard", metavar="PATH", type=state_values.place, help=about)
         leaves[name].add_argument(
             "--deployment", metavar="NAME", help="the state_deployment of the dashboard, where several have its path"
         )

@@ -29,13 +29,19 @@ def add(leaves: dict[str, argparse.ArgumentParser]) -> None:
     """Add the arguments of these commands to their parsers."""
     for name in ("get", "set"):
         leaf = leaves[name]
-        leaf.add_argument("--dashboard", metavar="PATH", required=True, help="its path, or the name of its state")
+        about = "its path, or the name of its state"
+        leaf.add_argument("--dashboard", metavar="PATH", required=True, type=place, help=about)
         leaf.add_argument("--user", metavar="PERSON", help="this person's value, such as hub:user:alice")
         leaf.add_argument("--deployment", metavar="NAME", help="its state_deployment, where several have its path")
     leaves["get"].add_argument("key", help="the key whose value is printed as JSON")
     leaves["set"].add_argument("values", metavar="KEY=JSON", nargs="+", help="such as votes=0 or title='\"Sales\"'")
     leaves["copy"].add_argument("source", metavar="FROM", help="the URL of a store, or a file that has it")
     leaves["copy"].add_argument("target", metavar="TO", help="the URL of an empty store, or a file that has it")
+
+
+def place(text: str) -> str:
+    """Return a dashboard's path as state has it, without a slash at its end; a name as it is."""
+    return f"/{text.strip('/')}" if text.startswith("/") else text
 
 
 def get(store: Store, arguments: argparse.Namespace) -> int:
@@ -51,12 +57,16 @@ def get(store: Store, arguments: argparse.Namespace) -> int:
 def put(store: Store, arguments: argparse.Namespace, limits: Limits) -> int:
     """Set values, all or none."""
     puts = dict(_pair(text, limits) for text in arguments.values)
-    scope = _scope(store, arguments) or _new_scope(arguments)
+    found = _scope(store, arguments)
+    scope = found or _new_scope(arguments)
     try:
         store.apply(scope, {}, puts, (), None, limits=limits)
     except TooLarge as error:
         raise Refused(str(error), 1) from error
-    print(f"Set {', '.join(map(repr, puts))} of {plain(arguments.dashboard)}.")
+    where = plain(arguments.dashboard)
+    print(f"Set {', '.join(map(repr, puts))} of {where}.")
+    if not found:
+        print(f"No state was stored there: check that a dashboard of {plain(arguments.deployment)} is at {where}.")
     return 0
 
 
@@ -95,11 +105,10 @@ def _new_scope(arguments: argparse.Namespace) -> Scope:
     """Return where the first value of a dashboard is put."""
     from ..state.keys import Space, scope_of
 
-    place = arguments.dashboard
     if arguments.user or not arguments.deployment:
         remedy = "a person has state after a visit" if arguments.user else "add --deployment, which is its base URL"
         raise Refused(f"nothing is stored there yet: {remedy}.", 1)
-    return scope_of("shared", Space(arguments.deployment, "run", place), None)
+    return scope_of("shared", Space(arguments.deployment, "run", arguments.dashboard), None)
 
 
 def copy(source: str, target: str, extension: AppMetaExtension) -> int:
