@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,12 @@ from jupyter_app_meta.server.messages.gate import UNREAD
 
 MB = 1_000_000
 CONTROLS = """
-import ipywidgets, threading, time
+import ipywidgets, pathlib, time
 busy, stream = ipywidgets.Button(), ipywidgets.Button()
-busy.on_click(lambda _: time.sleep(4))
+def working(_):
+    while not pathlib.Path("go-on").exists():
+        time.sleep(0.01)
+busy.on_click(working)
 def streaming(_):
     for number in range(600):
         print("y" * 1_000_000, flush=True)
@@ -65,10 +68,20 @@ def click(opened: Opened, socket: Socket, button: str) -> str:
     return socket.send(socket.message("comm_msg", {"comm_id": found[1], "data": data}))
 
 
+@contextmanager
+def busy(server: Server, opened: Opened, socket: Socket) -> Iterator[None]:
+    """Keep a page's kernel busy for as long as this takes."""
+    go_on = server.home / "root" / "go-on"
+    go_on.unlink(missing_ok=True)
+    click(opened, socket, "busy")
+    yield
+    go_on.touch()
+
+
 def ended(socket: Socket) -> int:
     """Return the code with which the server closes a socket."""
     connection, opcode = socket.connection, -1
-    connection.settimeout(30)
+    connection.settimeout(60)
     while opcode != websocket.ABNF.OPCODE_CLOSE:
         opcode, frame = connection.recv_data_frame(control_frame=True)
     connection.shutdown()
@@ -232,15 +245,15 @@ def test_frame_whose_parts_cost_more_than_its_bytes_is_refused(page: Opened, cas
 
 
 def test_slider_of_a_busy_kernel_is_not_stopped(server: Server) -> None:
-    """Hundreds of small messages wait for a kernel that is busy for seconds, and each is handled."""
+    """Hundreds of small messages wait for a kernel that is busy, and each is handled."""
     opened = visit(server, "worker", "/page")
     socket = opened.connect()
-    click(opened, socket, "busy")
     found = re.search(r"slider ([0-9a-f]{32})", opened.html)
     assert found
-    for value in range(600):
-        data = {"method": "update", "state": {"value": value % 50}, "buffer_paths": []}
-        last = socket.send(socket.message("comm_msg", {"comm_id": found[1], "data": data}))
+    with busy(server, opened, socket):
+        for value in range(600):
+            data = {"method": "update", "state": {"value": value % 50}, "buffer_paths": []}
+            last = socket.send(socket.message("comm_msg", {"comm_id": found[1], "data": data}))
     idle = socket.until(
         lambda m: m["parent_header"].get("msg_id") == last and m["content"] == {"execution_state": "idle"}
     )
@@ -255,16 +268,16 @@ def test_busy_kernel_gets_no_more_than_it_can_hold(server: Server) -> None:
     processes = kernels(server)[opened.kernel_id], psutil.Process(server.process.pid)
     before = sum(process.memory_info().rss for process in processes)
     socket = opened.connect()
-    click(opened, socket, "busy")
 
     def big() -> Iterator[Json]:
         for _ in range(12):
             yield {**comm_msg(socket), "buffers": [b"z" * 8 * MB]}
 
-    for _ in range(3):
-        assert refused_within(socket, big()) == 1008
-        socket = opened.connect()
-    assert sum(process.memory_info().rss for process in processes) - before < 300 * MB
+    with busy(server, opened, socket):
+        for _ in range(3):
+            assert refused_within(socket, big()) == 1008
+            socket = opened.connect()
+        assert sum(process.memory_info().rss for process in processes) - before < 300 * MB
     eventually(lambda: is_free(opened))
     opened.close()
 
