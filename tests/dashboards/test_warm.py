@@ -60,8 +60,11 @@ NOTEBOOKS = {
     "hasty": (TIMER, "from jupyter_app_meta import app_meta\napp_meta(timeout=0.3)", WHO),
 }
 
+LIMIT = 12
+"""Seconds that a cell may take. A busy machine may need several for an import."""
+
 APP = f"""
-config = {{"VoilaExecutor": {{"timeout": 3}}}}
+config = {{"VoilaExecutor": {{"timeout": {LIMIT}}}}}
 app = create_app(identity_provider=People, config=config).with_app(path="/cold/env", root="env/page.ipynb")
 for name in {list(NOTEBOOKS)}:
     app = app.with_app(path=f"/{{name}}", root=f"{{name}}/page.ipynb", warm=2 if name in ("early", "whole") else 1)
@@ -70,7 +73,7 @@ for name in {list(NOTEBOOKS)}:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with a time limit of three seconds for each cell, and notebooks of many kinds."""
+    """A server with a time limit for each cell, and notebooks of many kinds."""
     home = tmp_path_factory.mktemp("warm")
     for name, cells in NOTEBOOKS.items():
         write(home / "root" / name / "page.ipynb", *cells)
@@ -97,6 +100,10 @@ def lives(process: psutil.Process) -> bool:
     with suppress(psutil.NoSuchProcess):
         return process.is_running() and (process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1)
     return False
+
+
+def _written(note: Path) -> float:
+    return note.stat().st_mtime
 
 
 def ran_at(opened: Opened) -> float:
@@ -218,7 +225,7 @@ def test_timeout_that_nobody_catches_makes_pages_cold(server: Server) -> None:
     """A notebook that gives up ahead of its visitor is begun when they come, or a moment before: it is tried again."""
     before = time.time()
     opened = visit(server, "alice", "/hasty")
-    assert ran_at(opened) > before - 2 and "<alice|{}|{}|run>" in opened.html
+    assert ran_at(opened) > before - 10 and "<alice|{}|{}|run>" in opened.html
     opened.close()
 
 
@@ -260,12 +267,12 @@ def test_environment_of_kernels_has_nothing_of_a_visitor(server: Server, path: s
 
 def test_time_limit_of_cells_begins_with_the_visitor(server: Server) -> None:
     """A kernel that has waited for longer than a cell may run is given as any other, and then has as long as any."""
-    oldest = min(process.create_time() for process in ahead(server, "slow").values())
-    eventually(lambda: time.time() - oldest > 5)
+    ahead(server, "slow")
+    eventually(lambda: time.time() - max(map(_written, (server.home / "root" / "slow").glob("ready-*"))) > LIMIT + 1)
     before = time.time()
     opened = visit(server, "alice", "/slow")
-    assert ran_at(opened) < before - 3 and "<alice|{}|{}|run>" in opened.html
-    assert 2.5 < time.time() - before < 100
+    assert ran_at(opened) < before - LIMIT and "<alice|{}|{}|run>" in opened.html
+    assert LIMIT - 0.5 < time.time() - before < 100
     assert "Something went wrong (E-" in opened.html
     assert "never reached" not in opened.html
     opened.close()
