@@ -47,7 +47,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     write(
         home / "root" / "quiet.ipynb", "from jupyter_app_meta import app_meta\nm = app_meta()", "display(m, m.request)"
     )
-    write(home / "root" / "slow.ipynb", "import time\nprint('begun', flush=True)\ntime.sleep(1)")
+    write(home / "root" / "slow.ipynb", "import time\nprint('begun', flush=True)\ntime.sleep(600)")
     (home / "root" / "broken.ipynb").write_text("no notebook")
     with staging(home, APP) as server:
         yield server
