@@ -199,7 +199,7 @@ c.VoilaConfiguration.page_config_hook = lambda page_config, **more: {**page_conf
 c.NotebookClient.skip_cells_with_tag = "not-here"
 c.VoilaExecutor.on_cell_executed = lambda **more: Path(f"executed-{more['cell_index']}").touch()
 c.VoilaExecutor.allow_errors = True
-c.MappingKernelManager.cull_idle_timeout = 5  # a busy machine may start a cell late
+c.MappingKernelManager.cull_idle_timeout = 10  # a busy machine may start a cell late
 c.MappingKernelManager.cull_interval = 1
 c.MappingKernelManager.cull_connected = True
 """
@@ -214,7 +214,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         home / "root" / "a.ipynb",
         "print('one' + 'sided')",
         "1 / 0",
-        "import time; time.sleep(5.5)",
+        "import time; time.sleep(10.5)",
         "print('last' + 'ly')",
     )
     notebook = nbformat.read(path, 4)
