@@ -5,7 +5,7 @@
    names of this machine and to those that the deployer lists. The rules are jupyter_server's.
 2. The name is that of the request itself, because such a script can write X-Forwarded-Host.
 3. A server that other machines reach cannot know its names, and answers to all. So does an application to which another
-   server hands its requests: that server judges the name.
+   server hands its requests, unless ``allow_all`` is False: that server judges the name.
 """
 
 from __future__ import annotations
