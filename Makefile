@@ -24,6 +24,8 @@ QUICK_TESTS := tests/test_model.py tests/policy/test_policy.py tests/policy/test
 # The pure core: each line and branch of it is run by an example, none by luck of a property or for its time.
 PURE_TESTS := tests/policy tests/test_wire.py
 
+FORKED_TESTS := tests/dashboards tests/asgi tests/hub tests/test_dashboard_notebooks.py tests/test_demo_browser.py
+
 # A file's tests share servers. The files are begun in the order of tests/conftest.py: those that take long first.
 # Tests also wait, so two processors are enough for three workers.
 WORKERS ?= 3
@@ -34,7 +36,7 @@ in = exec env PATH="$(abspath $(1))/bin:$$PATH" $(1)/bin/python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo lab docs quick coverage constraints oldest test test-main test-313 test-wheel lint format bench wheel environments programs clean
+.PHONY: help demo lab docs quick coverage constraints oldest test test-main test-forked test-313 test-wheel lint format bench wheel environments programs clean
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -60,6 +62,9 @@ test: test-main test-313 test-wheel ## Run every test: here, under Python 3.13, 
 
 test-main: $(VENV)/.test $(VENV313)/.test $(VENVTOGETHER)/.test $(VENVENTERPRISE)/.test programs ## Run the tests in .venv
 	$(call in,$(VENV)) -m pytest $(PARALLEL) $(ARGS)
+
+test-forked: $(VENV)/.test programs ## Run the tests of dashboards with each kernel forked (no part of test)
+	@export APP_META_TESTS_FORK=1; $(call in,$(VENV)) -m pytest $(PARALLEL) $(FORKED_TESTS) $(ARGS)
 
 test-313: $(VENV313)/.test ## Run the kernel half's tests under Python 3.13, where there is one
 	@if test -x $(VENV313)/bin/python; \

@@ -42,7 +42,8 @@ def kernels():
 
 def is_kernel(process):
     try:
-        return "ipykernel_launcher" in process.cmdline()  # a zombie has no command line
+        started = {"ipykernel_launcher", "jupyter_app_meta.kernel.forks.template"}
+        return not started.isdisjoint(process.cmdline())  # a zombie has no command line
     except psutil.Error:
         return False
 

@@ -40,7 +40,7 @@ print("slider", slider.comm.comm_id, "label", label.comm.comm_id)"""
 """A cell with a slider whose callback writes into a label who moved it; it prints the ids of both comms."""
 
 FORK = bool(os.environ.get("APP_META_TESTS_FORK"))
-"""Whether each dashboard of these tests forks its kernels, also those of tests that say nothing about it."""
+"""Whether each dashboard of the servers forks its kernels, also those of tests that say nothing about it."""
 
 PREAMBLE = f"""
 import logging, sys
@@ -48,9 +48,6 @@ sys.path[:0] = [{str(JOURNEY)!r}, {str(HERE)!r}]
 logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
 from jupyter_app_meta.dashboards import create_app
 from providers import People
-if {FORK}:
-    from functools import partial
-    create_app = partial(create_app, fork=True)
 """
 
 
@@ -99,7 +96,7 @@ def serving_folder(home: Path, *arguments: str, prefix: str = "/") -> Iterator[S
     port = free_port()
     kernelspec(home, KERNEL)
     (home / "root").mkdir(exist_ok=True)
-    argv = ["-m", "jupyter_app_meta.cli", "serve", *arguments, f"--port={port}", "--no-browser", *["--fork"] * FORK]
+    argv = ["-m", "jupyter_app_meta.cli", "serve", *arguments, f"--port={port}", "--no-browser"]
     env = {"PYTHONPATH": python_path(JOURNEY)}
     with launched(home, argv, f"http://127.0.0.1:{port}{prefix}", env=env) as server:
         yield server

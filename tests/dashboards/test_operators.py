@@ -15,6 +15,7 @@ from stage import WHO, eventually, served, serving_folder, visit, write
 from jupyter_app_meta.dashboards import DashboardError, create_app
 
 TOKEN = "a-token-of-sixteen-characters"
+STARTS = ("warm", "cold", "forked")
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def test_a_page_is_counted_and_has_one_line(server: Server) -> None:
     def read() -> str:
         return http.get("metrics").text
 
-    starts = ('start="warm"', 'start="cold"')
+    starts = [f'start="{start}"' for start in STARTS]
     eventually(
         lambda: sum(metric(read(), f'app_meta_pages_total{{outcome="failed",{start}}}') for start in starts) == 1
     )
@@ -53,7 +54,7 @@ def test_a_page_is_counted_and_has_one_line(server: Server) -> None:
     lines = [json.loads(line) for line in server.log.splitlines() if line.startswith("{")]
     [line] = [line for line in lines if line["message"].startswith("page 200")]
     assert (line["path"], line["status"], line["level"]) == ("/page", 200, "info")
-    assert re.fullmatch(r"~[0-9a-f]{12}", line["user"]) and line["start"] in ("warm", "cold") and line["ms"] >= 0
+    assert re.fullmatch(r"~[0-9a-f]{12}", line["user"]) and line["start"] in STARTS and line["ms"] >= 0
     assert [line for line in lines if line["level"] == "error" and "ZeroDivisionError" in line["message"]]
 
 
