@@ -162,10 +162,11 @@ def pytest_report_header() -> str:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A headless chromium that reaches nothing but this machine."""
-    from playwright.sync_api import sync_playwright  # the kernel half's tests run without it
+    from playwright.sync_api import expect, sync_playwright  # the kernel half's tests run without it
 
     chromium = next((path for name in ("chromium", "google-chrome") if (path := shutil.which(name))), None)
     assert chromium, "chromium is not installed: run 'make test', which installs it"
+    expect.set_options(timeout=60_000)  # the default of five seconds is too short for a busy machine
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=list(CHROMIUM_FLAGS))
         yield browser
