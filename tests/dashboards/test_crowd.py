@@ -31,7 +31,8 @@ LEAVERS = 15
 VISITS = 60
 SOCKETS = VISITS // 4
 """How many of the visits connect, for a moment."""
-CONNECT_TIMEOUT, IDLE_TIMEOUT = 3, 1
+CONNECT_TIMEOUT, IDLE_TIMEOUT = 12, 2
+"""Seconds. A busy machine may take long until a page that has come connects."""
 WARM = {"crowd": 4, "small": 2}
 
 COUNTS = """from jupyter_app_meta import shared, visitor
@@ -240,15 +241,16 @@ def test_pages_end_when_nobody_looks_at_them(server: Server) -> None:
         slow = pool.submit(visit, server, "carol", "/slow")
         lost = visit(server, "bob", "/cold")
         tab = lost.connect()
-        never, began = visit(server, "alice", "/cold"), time.monotonic()
+        began = time.monotonic()
+        never = visit(server, "alice", "/cold")
         processes = {page.kernel_id: kernels(server)[page.kernel_id] for page in (never, lost)}
         assert not psutil.wait_procs([processes[never.kernel_id]], timeout=CONNECT_TIMEOUT + 60)[1]
-        assert time.monotonic() - began > CONNECT_TIMEOUT - 1
+        assert time.monotonic() - began > CONNECT_TIMEOUT
         tab.collect(tab.send(tab.message("kernel_info_request", {})))
-        tab.close()
         left = time.monotonic()
+        tab.close()
         assert not psutil.wait_procs([processes[lost.kernel_id]], timeout=IDLE_TIMEOUT + 60)[1]
-        assert time.monotonic() - left > IDLE_TIMEOUT - 0.5
+        assert time.monotonic() - left > IDLE_TIMEOUT
         assert "and done" in slow.result().html
     assert never.close().status_code == lost.close().status_code == 403
 
