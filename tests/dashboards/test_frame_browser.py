@@ -15,7 +15,7 @@ from stage import eventually, kernels, staging, write
 from jupyter_app_meta.dashboards.web.around import errors, settings
 
 APP = """
-app = (create_app(identity_provider=People, idle_timeout=1)
+app = (create_app(identity_provider=People, idle_timeout=5)
        .with_index()
        .with_app(path="/page", root="page.ipynb", warm=1)
        .with_app(path="/slow", root="slow.ipynb")
