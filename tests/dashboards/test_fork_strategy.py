@@ -48,3 +48,25 @@ async def test_a_template_that_ends_soon_is_started_after_a_pause(monkeypatch: p
         assert len(begun) == expected
         clock += 2.0**expected + 0.1
     await forks.close()
+
+
+async def test_a_notebook_that_cannot_be_read_is_logged_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It does not keep its server from being ready, nor fill the log."""
+    monkeypatch.setattr(strategy, "SWEEP", 0)
+    reads: list[int] = []
+
+    async def read() -> SimpleNamespace:
+        reads.append(1)
+        raise ValueError("it is not a notebook")
+
+    services: Any = SimpleNamespace(traffic=Traffic(), log=logging.getLogger(), spawn=asyncio.ensure_future)
+    forks = strategy.Forks(services, read, bool, list, space=None, spares=0, max_age=3600)  # type: ignore[arg-type]
+    forks.start()
+    while len(reads) < 3:
+        assert await forks.take() is None
+        await asyncio.sleep(0)
+    assert forks.is_settled
+    await forks.close()
+    assert [record.getMessage() for record in caplog.records] == ["Could not maintain a template (ValueError)."]

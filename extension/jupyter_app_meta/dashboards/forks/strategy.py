@@ -50,6 +50,7 @@ class Forks:
         self._said: set[tuple[Version, str]] = set()
         self._tried: Version | None = None
         self._failures, self._not_before = 0, 0.0
+        self._trouble = ""
         self.is_settled = False
 
     def start(self) -> None:
@@ -96,14 +97,22 @@ class Forks:
         while True:
             try:
                 await self._look()
-            except Exception as error:  # a file system may be unavailable for a moment
-                self._services.log.warning("Could not maintain a template (%s).", type(error).__name__)
+                self._trouble = ""
+            except Exception as error:  # a file cannot be read as a notebook, or a file system is away for a moment
+                self._tell(type(error).__name__)
+            self.is_settled = True
             self._wanted.clear()
             try:
                 async with asyncio.timeout(SWEEP):
                     await self._wanted.wait()
             except TimeoutError:
                 pass
+
+    def _tell(self, trouble: str) -> None:
+        """Log what keeps the notebook from being read, once until it can be read again."""
+        if trouble != self._trouble:
+            self._services.log.warning("Could not maintain a template (%s).", trouble)
+        self._trouble = trouble
 
     async def _look(self) -> None:
         """Replace a template that cannot be used any more, and fork ahead."""
@@ -114,7 +123,6 @@ class Forks:
                 if (run := await self._forked(template)) is None:
                     break
                 self._ahead.append(run)
-        self.is_settled = True
 
     async def _replace(self) -> None:
         """Start a new template, unless this version of the notebook failed a moment ago."""
