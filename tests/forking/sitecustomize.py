@@ -23,7 +23,7 @@ def _fork_all(settings: ModuleType) -> None:
 
     def forked(self: Any, *arguments: Any, **options: Any) -> None:
         init(self, *arguments, **options)
-        if not self.fork:
+        if not self.fork or not self.fork_spares:  # the default of a server, which knows no warm kernels, is ours too
             object.__setattr__(self, "fork", True)
             object.__setattr__(self, "fork_spares", self.warm)
 
