@@ -70,3 +70,49 @@ async def test_a_notebook_that_cannot_be_read_is_logged_once(
     assert forks.is_settled
     await forks.close()
     assert [record.getMessage() for record in caplog.records] == ["Could not maintain a template (ValueError)."]
+
+
+async def test_a_notebook_that_takes_for_ever_does_not_hold_up_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next template is started after a while; both end when they are closed."""
+    monkeypatch.setattr(strategy, "TURN", 0.01)
+    begun: list[str] = []
+    ended: list[str] = []
+
+    class TakesForEver:
+        """A template whose notebook goes on and on."""
+
+        is_usable, is_retired, has_ended, began = False, False, False, 0.0
+
+        def __init__(self, services: object, blueprint: Any, *_: object) -> None:
+            self.name = blueprint.version
+
+        async def start(self) -> None:
+            """Run a cell without an end."""
+            begun.append(self.name)
+            await asyncio.Event().wait()
+
+        async def close(self) -> None:
+            """Note the end."""
+            ended.append(self.name)
+
+    monkeypatch.setattr(strategy, "Template", TakesForEver)
+    services: Any = SimpleNamespace(traffic=Traffic(), log=logging.getLogger(), spawn=asyncio.ensure_future)
+
+    def reader(name: str) -> Any:
+        async def read() -> SimpleNamespace:
+            return SimpleNamespace(version=name)
+
+        return read
+
+    both = [
+        strategy.Forks(services, reader(name), bool, list, space=None, spares=0, max_age=3600)  # type: ignore[arg-type]
+        for name in ("one", "other")
+    ]
+    for forks in both:
+        forks.start()
+    async with asyncio.timeout(60):
+        while len(begun) < 2:
+            await asyncio.sleep(0)
+    for forks in both:
+        await forks.close()
+    assert begun == ended == ["one", "other"]

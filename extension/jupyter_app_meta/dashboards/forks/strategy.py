@@ -23,6 +23,9 @@ from ..services import Services
 from .commands import CannotFork
 from .template import Template
 
+TURN = 10.0
+"""Seconds for which one notebook that is run ahead may keep others waiting."""
+
 SOON = 60.0
 """Seconds: a template that ended by itself within them waits before it is started again."""
 
@@ -139,8 +142,7 @@ class Forks:
             self._tried, self._failures = blueprint.version, 0
         new = Template(self._services, blueprint, self._space, self._wanted.set)
         try:
-            async with self._services.traffic.next():
-                await new.start()
+            await self._started(new)
         except BaseException as error:
             await new.close()
             if not isinstance(error, Exception):
@@ -149,6 +151,17 @@ class Forks:
             return
         await self._retire()
         self._template = new
+
+    async def _started(self, new: Template) -> None:
+        """Run a notebook ahead. If it takes long, the next one begins meanwhile: a cell may take for ever."""
+        async with self._services.traffic.next():
+            starting = asyncio.ensure_future(new.start())
+            try:
+                await asyncio.wait((starting,), timeout=TURN)
+            except asyncio.CancelledError:
+                starting.cancel()
+                raise
+        await starting
 
     def _pause(self) -> None:
         """Wait longer with each failure of one version."""
