@@ -125,6 +125,12 @@ class Opened:
         """Open the page's WebSocket."""
         return self.visitor.connect(self.kernel_id, **options)
 
+    def listen(self) -> Socket:
+        """Open the page's WebSocket; return it when it hears what the kernel publishes without being asked."""
+        socket = self.connect()
+        socket.collect(socket.send(socket.message("kernel_info_request", {})))
+        return socket
+
     def close(self) -> httpx.Response:
         """Close the page, as its script does."""
         return self.visitor.http.post(f"voila/api/shutdown/{self.kernel_id}", data={"_xsrf": ""})

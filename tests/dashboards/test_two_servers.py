@@ -74,6 +74,11 @@ class Pair:
     pages: list[Opened]
     database: Database | None
 
+    @property
+    def log(self) -> str:
+        """What both servers wrote so far: of each the last part, which a failure shows."""
+        return "\n".join(f"{tag}:\n{server.log[-1900:]}" for tag, server in self.servers.items())
+
     def end(self, tag: str) -> None:
         """End a server and its kernels at once."""
         self.servers[tag].kill()
@@ -105,7 +110,13 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def serving(home: Path, tag: str, url: str) -> Iterator[Server]:
     """Run a server with this id, whose state is there."""
     write(home / "root" / "books" / "page.ipynb", COUNTS, TOGETHER, SLIDER, WATCHES)
-    options = (f"--Serve.server_id={tag}", f"--AppMetaExtension.state_url={url}", "--AppMetaExtension.admins=root")
+    waits = "--Serve.connect_timeout=600"  # the pages of all tests are opened first
+    options = (
+        waits,
+        f"--Serve.server_id={tag}",
+        f"--AppMetaExtension.state_url={url}",
+        "--AppMetaExtension.admins=root",
+    )
     with serving_folder(home, "books", *options, "--identity-provider=providers.Guests") as server:
         yield server
 
@@ -140,7 +151,7 @@ def test_kernels_of_two_servers_count_exactly(pair: Pair) -> None:
 def test_a_message_reaches_the_pages_of_both_servers(pair: Pair) -> None:
     """Sent to the visitor: each page of this visitor receives it, the one that sends as well."""
     here, there = pair.on("aaaa"), pair.on("bbbb")
-    ear, hand = here.connect(), there.connect()
+    ear, hand = here.listen(), there.listen()
     move(hand, there, 30)
     for socket in (ear, hand):
         socket.until(lambda message: f"{counted(here)[0]} got [30]" in str(message["content"]))
@@ -150,7 +161,7 @@ def test_a_message_reaches_the_pages_of_both_servers(pair: Pair) -> None:
 def test_a_kernel_hears_what_the_other_server_stores(pair: Pair) -> None:
     """Its function runs as the visitor who registered it. After its store was away, anything may have changed."""
     here, there = pair.on("aaaa"), pair.on("bbbb")
-    ear, hand = here.connect(), there.connect()
+    ear, hand = here.listen(), there.listen()
     visitor, key = counted(here)[0], "told" if pair.database else None  # a file does not tell which key
     move(hand, there, 10)
     assert heard(ear, visitor) == f"{visitor} heard {key} by None"
@@ -192,7 +203,7 @@ def test_a_page_is_listed_told_and_ended_from_the_other_server(pair: Pair) -> No
     [row] = root.get(SESSIONS, params={"user": "alice"}).json()
     assert row["kernel_id"] == page.kernel_id and row["server"] == page.kernel_id[:4]
     assert alice.get(SESSIONS).status_code == 403
-    ear, path = page.connect(), f"{SESSIONS}/{row['id']}"
+    ear, path = page.listen(), f"{SESSIONS}/{row['id']}"
     assert root.call("POST", f"{path}/messages", {"name": "moved", "data": ["root"]}).status_code == 204
     ear.until(lambda message: "alice got ['root']" in str(message["content"]))
     assert root.call("DELETE", path).status_code == 204
