@@ -1,9 +1,11 @@
-"""When a template is started, and when again."""
+"""When a template is started, when again, and what it has of its server."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import subprocess
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -116,3 +118,34 @@ async def test_a_notebook_that_takes_for_ever_does_not_hold_up_the_others(monkey
     for forks in both:
         await forks.close()
     assert begun == ended == ["one", "other"]
+
+
+FORKS = """
+import os
+from jupyter_app_meta.dashboards.forks.processes import lifeline
+reading, writing = made = os.pipe()
+os.pipe = lambda: made
+assert lifeline() == reading
+
+def ends_well(code):
+    if child := os.fork():
+        return os.waitpid(child, 0)[1] == 0
+    try:
+        code()
+    except BaseException:
+        os._exit(1)
+    os._exit(0)
+
+def in_a_fork():
+    assert not os.path.exists(f"/proc/self/fd/{writing}"), "still open"
+    os.dup2(os.open("/dev/null", os.O_RDONLY), writing)
+    assert ends_well(lambda: os.fstat(writing)), "closed what was not ours"
+
+assert ends_well(in_a_fork)
+"""
+
+
+def test_forks_of_a_server_do_not_hold_its_pipe() -> None:
+    """A process that an application forks does not keep kernels alive, and its own forks keep their own files."""
+    ran = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr

@@ -127,8 +127,13 @@ def test_page_is_painted_before_the_scripts_of_voila_run(server: Server, browser
         page.goto(f"{server.url}page", wait_until="load")
         assert page.get_by_text("hello alice").is_visible()
         assert page.locator("script[src*='voila']").count() == page.locator(".noUi-handle").count() == 0
-        page.evaluate("window.paint()")
+        page.evaluate("""() => {
+            const output = document.querySelector("#rendered_cells");
+            output.insertAdjacentHTML("beforeend", "<link href='/of-an-output.js' data-app-meta-script>");
+            window.paint();
+        }""")
         page.locator(".noUi-handle").first.wait_for()
+        assert page.locator("script[src*='of-an-output']").count() == 0
 
         hidden = context.new_page()
         hidden.add_init_script(HIDE)

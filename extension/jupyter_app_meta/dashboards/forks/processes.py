@@ -49,5 +49,6 @@ def lifeline() -> int:
     The writing end stays open. Programs that this process starts do not inherit it, and its forks close it.
     """
     reading, writing = os.pipe()
-    os.register_at_fork(after_in_child=lambda: os.close(writing))
+    left = [writing]  # empty in a fork, whose own forks may use the number for something else
+    os.register_at_fork(after_in_child=lambda: os.close(left.pop()) if left else None)
     return reading

@@ -41,10 +41,12 @@
   };
 
   // Voila's scripts keep the browser busy for longer than all the rest of a page. They run when the page is complete and
-  // has been painted; at once if it is hidden, because a hidden page is not painted.
+  // has been painted; at once if it is hidden, because a hidden page is not painted. They are noted before the first cell
+  // arrives, so that no output can name one.
+  const scripts = Array.from(document.head.querySelectorAll("link[data-app-meta-script]"), ({ href }) => href);
   let begin = () => {
     begin = () => {};
-    for (const { href } of document.querySelectorAll("link[data-app-meta-script]")) {
+    for (const href of scripts) {
       document.head.append(Object.assign(document.createElement("script"), { src: href, async: false }));
     }
   };
@@ -57,7 +59,8 @@
   // Voila starts at the load event, which may be over when its scripts run.
   const listen = window.addEventListener;
   window.addEventListener = function (type, listener, ...options) {
-    if (type !== "load" || document.readyState !== "complete") return listen.call(this ?? window, type, listener, ...options);
+    const isLate = type === "load" && document.readyState === "complete" && typeof listener === "function";
+    if (!isLate) return listen.call(this ?? window, type, listener, ...options);
     window.addEventListener = listen;
     setTimeout(listener);
   };
