@@ -18,7 +18,7 @@ from jupyter_app_meta.cli import arguments
 from jupyter_app_meta.cli.checks import notebooks
 from jupyter_app_meta.dashboards import DashboardError, create_app
 from jupyter_app_meta.dashboards.files import frontmatter, listing, specs, texts
-from jupyter_app_meta.dashboards.runs.titles import title
+from jupyter_app_meta.dashboards.files.titles import title
 from jupyter_app_meta.errors import BadNotebook
 
 PERCENT = """# ---

@@ -17,7 +17,7 @@ from jupyter_client.kernelspec import NATIVE_KERNEL_NAME as HERE
 from stage import served, write
 
 from jupyter_app_meta.dashboards import DashboardError, create_app
-from jupyter_app_meta.dashboards.runs.titles import title
+from jupyter_app_meta.dashboards.files.titles import title
 
 anything = st.text(st.characters(exclude_categories=()), max_size=30)
 json_values = st.recursive(

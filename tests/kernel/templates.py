@@ -19,7 +19,8 @@ from jupyter_client.session import Session
 from people import Json, person
 
 from jupyter_app_meta import wire
-from jupyter_app_meta.kernel.forks import commands, frames, title
+from jupyter_app_meta.kernel.forks import title
+from jupyter_app_meta.kernel.forks.sockets import commands, frames
 from jupyter_app_meta.model import AppMeta, SessionInfo
 
 PATIENCE = 60

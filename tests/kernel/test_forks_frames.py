@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_app_meta.kernel.forks.frames import MOST_PARTS, BadFrames, Decoder, Message, encode
+from jupyter_app_meta.kernel.forks.sockets.frames import MOST_PARTS, BadFrames, Decoder, Message, encode
 
 LETTERS = st.sampled_from([bytes([code]) for code in range(128) if chr(code).isalpha()])
 MESSAGES = st.lists(st.tuples(LETTERS, st.lists(st.binary(max_size=40), max_size=5)), max_size=6)

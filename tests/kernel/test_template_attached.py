@@ -15,7 +15,7 @@ from jupyter_client.blocking.client import BlockingKernelClient
 from people import Json, Kernel, Stamping
 from templates import PATIENCE, Child, Template, template
 
-from jupyter_app_meta.kernel.forks import frames
+from jupyter_app_meta.kernel.forks.sockets import frames
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only")
 

@@ -19,8 +19,8 @@ from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.manager import AsyncKernelManager, KernelManager
 from jupyter_client.session import Session
 
-from jupyter_app_meta.server.clients import wrap_client
 from jupyter_app_meta.server.messages import sockets
+from jupyter_app_meta.server.messages.clients import wrap_client
 from jupyter_app_meta.server.messages.objects import Json
 
 ISSUE = Path(__file__).parents[2] / "docs" / "known-issues" / "lost-wake-up.md"

@@ -15,9 +15,9 @@ from jupyter_server.gateway.managers import GatewayKernelManager
 
 from .. import wire
 from ..policy import RawRequest, urls
-from .clients import wrap_client
 from .context import StampingContext
 from .execution import Attributing
+from .messages.clients import wrap_client
 from .protocols import KEY, Client
 from .renderers import note_opener, rendering
 from .wrapping import harmless, is_first

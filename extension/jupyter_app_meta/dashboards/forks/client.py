@@ -19,7 +19,7 @@ from typing import Any, cast
 from jupyter_client.session import DELIM, Session
 from nbclient.exceptions import DeadKernelError
 
-from ...kernel.forks import frames
+from ...kernel.forks.sockets import frames
 from ...server.messages.objects import Json
 
 AT_ONCE = 256 * 1024

@@ -20,7 +20,8 @@ from typing import Any
 
 from jupyter_client.kernelspec import KernelSpec
 
-from ...kernel.forks import commands, title
+from ...kernel.forks import title
+from ...kernel.forks.sockets import commands
 from ..runs.kernel import NOT_INHERITED, KernelFailed
 from .processes import Process, lifeline
 

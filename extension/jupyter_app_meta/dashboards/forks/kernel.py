@@ -21,10 +21,10 @@ from jupyter_client.session import new_id
 from jupyter_core.utils import ensure_async
 
 from ... import wire
-from ...kernel.forks import frames
+from ...kernel.forks.sockets import frames
 from ...model import SessionInfo
 from ...policy import RawRequest
-from ...server.clients import wrap_client
+from ...server.messages.clients import wrap_client
 from ...server.messages.objects import Json
 from ...server.messages.stamps import Stamps
 from ...server.protocols import Client, Session

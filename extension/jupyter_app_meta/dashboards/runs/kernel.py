@@ -17,7 +17,7 @@ from jupyter_core.utils import ensure_async
 
 from ... import wire
 from ...model import SessionInfo
-from ...server.clients import wrap_client
+from ...server.messages.clients import wrap_client
 from ...server.messages.objects import Json
 from ...server.messages.sockets import look_again, make_patient
 from ...server.messages.stamps import Stamps

@@ -20,9 +20,9 @@ from voila.utils import get_page_config
 
 from ... import frame
 from ..files import looks, prepared, specs, texts
+from ..files.titles import title
 from ..services import Services
 from . import displays
-from .titles import title
 
 Version = tuple[int, int, int]
 

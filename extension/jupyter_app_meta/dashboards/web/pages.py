@@ -18,11 +18,11 @@ from .. import admission
 from ..admission import Admitted, Redirect, Refused
 from ..commands import outbox
 from ..dashboard import Dashboard
+from ..files.leads import lead
+from ..files.titles import title
 from ..load.occupancy import TooManyPages
-from ..runs.leads import lead
 from ..runs.reasons import reason
 from ..runs.run import Run
-from ..runs.titles import title
 from ..sources import Entry, Source
 from ..visits import Asked, Visit
 from . import page_script

@@ -4,10 +4,10 @@ Linux only: it reads /proc.
 
 ::
 
-    template ── application, asking ──> process <── outlets ── private ── frames
+    template ── application, asking ──> process <── sockets (outlets, private, frames)
         │                                  ^
         ├── safety (owners)                ├── attaching: when a browser connects
         └── fork ── child (life, files, seeds, ending, title)
 
-``frames`` and ``commands`` are what the server shares with it. They import neither ipykernel nor ZeroMQ.
+The server shares ``sockets.frames`` and ``sockets.commands`` with it. They import neither ipykernel nor ZeroMQ.
 """

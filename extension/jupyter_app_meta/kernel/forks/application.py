@@ -19,8 +19,8 @@ from ipykernel.kernelapp import IPKernelApp
 from ipykernel.kernelbase import Kernel
 from traitlets import Any as Anything  # noqa: TID253  # this module is on ipykernel's side
 
-from . import outlets
-from .private import Private
+from .sockets import outlets
+from .sockets.private import Private
 
 DELIMITER = b"<IDS|MSG>"
 UNWANTED = ("debugpy",)

@@ -13,8 +13,8 @@ import zmq
 from ipykernel.control import ControlThread
 from zmq.eventloop.zmqstream import ZMQStream
 
-from . import outlets
 from .application import Application
+from .sockets import outlets
 
 LINGER = 1000
 """Milliseconds that a message may wait to be sent when a socket is closed."""

@@ -24,8 +24,8 @@ from typing import Any
 from ... import wire
 from .. import claims
 from . import ending, files, life, title
-from .private import Private
 from .process import Process
+from .sockets.private import Private
 
 
 def become(process: Process, own: int, foreign: list[int]) -> None:

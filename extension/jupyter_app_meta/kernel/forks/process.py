@@ -16,9 +16,10 @@ from typing import Any
 from ... import wire
 from ...errors import BadStamp
 from .. import claims
-from . import application, attaching, ending, frames
-from .private import Private
+from . import application, attaching, ending
 from .seeds import Seeds
+from .sockets import frames
+from .sockets.private import Private
 
 
 class Loop(asyncio.SelectorEventLoop):

@@ -31,10 +31,11 @@ from typing import Any, NoReturn
 from ipykernel._version import version_info
 
 from .. import claims, extension
-from . import child, commands, ending, files, frames, life, safety
+from . import child, ending, files, life, safety
 from .asking import Asking
-from .private import Private
 from .process import Process
+from .sockets import commands, frames
+from .sockets.private import Private
 
 USAGE = "usage: python -m jupyter_app_meta.kernel.forks.template MESSAGES COMMANDS LIFELINE [ARGUMENTS OF IPYKERNEL]"
 

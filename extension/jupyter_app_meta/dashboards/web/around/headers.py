@@ -13,7 +13,7 @@ from jupyter_server.utils import url_path_join
 
 from .... import frame
 from ... import admission
-from ...runs.titles import title
+from ...files.titles import title
 from . import logins
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from .hooks import Stamper
-from .messages.sockets import look_again, make_patient
-from .protocols import Client
-from .wrapping import harmless
+from ..hooks import Stamper
+from ..protocols import Client
+from ..wrapping import harmless
+from .sockets import look_again, make_patient
 
 C = TypeVar("C", bound=Client)
 

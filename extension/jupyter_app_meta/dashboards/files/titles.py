@@ -11,7 +11,7 @@ from typing import Any
 
 import mistune
 
-from ..files import content
+from . import content
 
 LONGEST = 20_000
 """How many characters of a text are parsed. More of them could keep all visitors waiting."""

@@ -6,8 +6,7 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
-from ..files import content
-from . import titles
+from . import content, titles
 
 LONGEST = 160
 """How many characters of a sentence are shown."""
