@@ -278,15 +278,15 @@ def test_thread_that_was_not_made_says_what_is_wrong(kernel: Kernel) -> None:
 
 def test_subshell_sees_the_sender_of_its_cell(kernel: Kernel) -> None:
     """Cells in a subshell see who sent them while another person's cell runs in the main shell."""
+    kernel.run("alice", "import threading; done = threading.Event()")
     subshell = kernel.subshell()
-    cell = kernel.start("alice", "import time; time.sleep(1); print(who())")
-    time.sleep(0.2)
+    cell = kernel.start("alice", "print(done.wait(60), who())")
     kernel.start(
         "bob",
-        "import threading; print('subshell', who(), threading.current_thread() is threading.main_thread())",
+        "print('subshell', who(), threading.current_thread() is threading.main_thread(), flush=True); done.set()",
         subshell_id=subshell,
     )
-    assert kernel.finish(cell) == "alice"
+    assert kernel.finish(cell) == "True alice"
     texts = [stray["content"]["text"] for stray in kernel.strays if stray["msg_type"] == "stream"]
     assert "subshell bob False\n" in texts
 

@@ -93,7 +93,7 @@ records, heard = queue.Queue(), queue.Queue()
 class Hear(logging.Handler):
     def emit(self, record): heard.put(who())
 logging.handlers.QueueListener(records, Hear()).start()
-def ask(): records.put(logging.makeLogRecord({})); return heard.get(timeout=20)
+def ask(): records.put(logging.makeLogRecord({})); return heard.get(timeout=60)
 """
 SERVER = """
 import queue, socket, socketserver
@@ -103,7 +103,7 @@ class Hear(socketserver.BaseRequestHandler):
 class Server({}): daemon_threads = True
 server = Server(('127.0.0.1', 0), Hear)
 threading.Thread(target=server.serve_forever, daemon=True).start()
-def ask(): socket.create_connection(server.server_address).close(); return heard.get(timeout=20)
+def ask(): socket.create_connection(server.server_address).close(); return heard.get(timeout=60)
 """
 POOL = "import {0}\nfrom {0} import {1}\npool = {1}(1)\nask = lambda: {2}"
 
@@ -239,7 +239,7 @@ def test_loop_in_a_thread_of_the_authors_serves_nobody_later(kernel: Kernel) -> 
         "async def serve():\n    while True:\n        job = await jobs.get(); answers.put(job())\n"
         "service = asyncio.run_coroutine_threadsafe(serve(), loop)\n"
         "async def once(): return who()\n"
-        "def ask(): loop.call_soon_threadsafe(jobs.put_nowait, who); return answers.get(timeout=20)",
+        "def ask(): loop.call_soon_threadsafe(jobs.put_nowait, who); return answers.get(timeout=60)",
     )
     assert kernel.run("bob", "print(ask(), asyncio.run_coroutine_threadsafe(once(), loop).result())") == "None bob"
     assert kernel.run("carol", "loop.call_soon_threadsafe(loop.stop); print(who())") == "carol"
@@ -279,7 +279,7 @@ def test_work_that_waited_is_not_that_of_who_starts_the_worker(kernel: Kernel) -
     kernel.run("bob", "import workshop\nkept = workshop.Given()\nanswer = kept.put(who)")
     kernel.run("alice", "import concurrent.futures\npool = concurrent.futures.ThreadPoolExecutor(1)")
     start = "pool.submit(contextvars.copy_context().run, kept.serve)"
-    assert kernel.run("alice", f"_ = {start}\nprint(answer.get(timeout=20))") == "None"
+    assert kernel.run("alice", f"_ = {start}\nprint(answer.get(timeout=60))") == "None"
 
 
 def test_inherited_context_is_carried_by_nobody(kernel: Kernel) -> None:

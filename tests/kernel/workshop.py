@@ -40,7 +40,7 @@ class Pool:
 
     def ask(self, job: Job) -> Any:
         """Do a job."""
-        return self.put(job).get(timeout=20)
+        return self.put(job).get(timeout=60)
 
 
 class Given(Pool):
@@ -107,7 +107,7 @@ class Cluster:
 
     def ask(self, job: Job) -> Any:
         """Do a job in a worker."""
-        return self.put(job).get(timeout=20)
+        return self.put(job).get(timeout=60)
 
 
 class Scheduler(Cluster):

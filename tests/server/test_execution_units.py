@@ -406,7 +406,7 @@ async def during(app: Application, visit: Callable[[int], Awaitable[Any]]) -> An
     server, sockets = HTTPServer(app), bind_sockets(0, "127.0.0.1")
     server.add_sockets(sockets)
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return await visit(sockets[0].getsockname()[1])
     finally:
         server.stop()

@@ -276,7 +276,7 @@ async def test_failure_cancels_nothing_of_the_request() -> None:
     await hooks.call(endless, LOG, REQUEST, timeout=0.01)
     task = asyncio.current_task()
     assert task is not None and task.cancelling() == 0
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await asyncio.sleep(0.01)
 
 

@@ -45,6 +45,6 @@ def test_a_listener_that_comes_while_the_last_one_goes_hears() -> None:
     while not heard.empty():
         heard.get()
     try:
-        assert [heard.get(timeout=20) for _ in range(3)] == [NOTICE] * 3
+        assert [heard.get(timeout=60) for _ in range(3)] == [NOTICE] * 3
     finally:
         feed.close()

@@ -230,22 +230,32 @@ def test_a_watcher_hears_of_others_and_sees_who_it_is(hers: Socket, his: Socket)
     assert hers.run("print(heard)").text == "[]\n"
 
 
-def test_a_frozen_server_does_each_operation_once(people: Server, hers: Socket) -> None:
+def test_a_frozen_server_does_each_operation_once(people: Server, hers: Socket, tmp_path: Path) -> None:
     """Frozen for a moment: all are counted. For longer: one gives up, and says that it may have happened."""
     count = (
-        "import time; end, told, late = time.monotonic() + {0}, 0, []\n"
-        "while time.monotonic() < end:\n"
-        "    try: shared.state.add('n'); told += 1\n    except Exception as e: late.append(e.may_have_happened)\n"
+        "from pathlib import Path\nhome, told, late = Path({0!r}), 0, []\nhome.mkdir()\n"
+        "while not (home / 'go').exists():\n"
+        "    try: shared.state.add('n'); told += 1\n"
+        "    except Exception as e: late.append(e.may_have_happened); (home / 'late').touch()\n"
+        "    if told == 9: (home / 'begun').touch()\n"
     )
-    for seconds, patience in ((2.5, 4), (7, 9)):
-        sent = hers.send(hers.message("execute_request", {"code": count.format(patience), "silent": False}))
-        time.sleep(0.5)
+    for longer in (False, True):
+        home = tmp_path / str(longer)
+        code = count.format(str(home))
+        sent = hers.send(hers.message("execute_request", {"code": code, "silent": False}))
+        eventually((home / "begun").exists)
         os.kill(people.process.pid, signal.SIGSTOP)
-        time.sleep(seconds)
-        os.kill(people.process.pid, signal.SIGCONT)
+        try:
+            if longer:
+                eventually((home / "late").exists)
+            else:
+                time.sleep(2.5)  # half of the time after which a call gives up
+        finally:
+            os.kill(people.process.pid, signal.SIGCONT)
+        (home / "go").touch()
         hers.collect(sent)
         told, late, there = json.loads(hers.run("import json; print(json.dumps([told, late, shared.state['n']]))").text)
-        assert late == ([True] if seconds > 5 else [])
+        assert late == [True] * longer
         assert told <= there <= told + len(late)
         hers.run("shared.state.clear()")
 

@@ -101,7 +101,7 @@ def links(kernels: dict[str, Kernel], service: Service) -> Iterator[Links]:
 
 async def until(service: Service, *told: tuple[str, str]) -> None:
     """Wait until the service was told all of this."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not {*told} <= {*service.told}:
             await asyncio.sleep(0.01)
 
@@ -109,7 +109,7 @@ async def until(service: Service, *told: tuple[str, str]) -> None:
 async def known(links: Links, kernels: dict[str, Kernel], kernel_id: str) -> None:
     """Wait until the kernel's socket knows the link: it does as soon as it has heard of it."""
     links.send(kernel_id, {})
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not kernels[kernel_id].router.poll(0):
             await asyncio.sleep(0.01)
 
@@ -140,12 +140,12 @@ async def test_a_kernel_whose_link_cannot_be_opened_gets_one_later(
     await until(service, ("restarted", "k-1"))
     assert len(links) == 0
     kernels["k-1"].fails = False
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(links) == 0:
             await asyncio.sleep(0.01)
     assert links.name("k-1") == name
     kernels["k-1"].fails, kernels["k-1"].provisioner.pid = True, 3
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(links):
             await asyncio.sleep(0.01)
     del kernels["k-1"]
@@ -164,7 +164,7 @@ async def test_a_kernel_cannot_take_all_threads(kernels: dict[str, Kernel], serv
     await until(service, ("asked", "k-1"), ("asked", "k-2"))
     assert service.waiting.count("k-1") <= SHARE
     service.let.set()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while service.waiting.count("k-1") < 2 * SHARE + 2:
             await asyncio.sleep(0.01)
     links.close()
@@ -186,7 +186,7 @@ async def test_a_store_that_takes_no_changes_can_be_read(
     await until(service, ("asked", "k-5"))
     assert sum(kernel_id in writers for kernel_id in service.waiting) <= WRITING < THREADS
     service.let.set()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(service.waiting) < len(writers) * (SHARE + 1) + 1:
             await asyncio.sleep(0.01)
     links.close()

@@ -76,7 +76,7 @@ def two(tmp_path: Path) -> Iterator[tuple[Server, Server]]:
 
 def eventually(holds: Callable[[], bool]) -> None:
     """Wait until the other server has heard."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.02)

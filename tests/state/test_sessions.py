@@ -155,7 +155,7 @@ def test_a_notice_names_the_inbox(pair: tuple[Sessions, Sessions], stores: tuple
     feed = stores[0].feed(lambda notice: heard.put(notice.scope))
     try:
         assert two.tell(Command("end", opened.id))
-        while heard.get(timeout=20) not in (one.inbox, None):
+        while heard.get(timeout=60) not in (one.inbox, None):
             pass
         assert one.take() == (Command("end", opened.id),)
     finally:

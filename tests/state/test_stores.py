@@ -268,15 +268,15 @@ def test_a_feed_tells_what_others_changed(store: Store, other: Store, scope: Sco
     try:
         put(store, ours, k="1")
         put(other, theirs, k="1")
-        assert read.get(timeout=20) == {"k": "1"}
+        assert read.get(timeout=60) == {"k": "1"}
         other.add(theirs, "k", 1)
-        assert read.get(timeout=20) == {"k": "2"}
+        assert read.get(timeout=60) == {"k": "2"}
         # An own write in between must not hide another's.
         other.apply(theirs, {}, {}, ["k"], None)
         put(store, theirs, ours="1")
-        assert "k" not in read.get(timeout=20)
+        assert "k" not in read.get(timeout=60)
         other.erase(Where(scope=theirs.id))
-        until(lambda: not read.empty() and read.get(timeout=20) == {})
+        until(lambda: not read.empty() and read.get(timeout=60) == {})
     finally:
         feed.close()
     assert ours.id not in {notice.scope for notice in heard}
@@ -299,7 +299,7 @@ def test_two_processes_of_two_threads_count_exactly(store: Store, url: str, scop
         for writer in writers:
             writer.communicate(timeout=120)
             assert writer.returncode == 0
-        assert heard.get(timeout=20).scope == scope.id
+        assert heard.get(timeout=60).scope == scope.id
     finally:
         for writer in writers:
             writer.kill()

@@ -73,8 +73,8 @@ def ways_to_ask(store: Store, scope: Scope) -> list[Callable[[], object]]:
 
 def until_heard(heard: Queue[Notice], notice: Notice) -> None:
     """Wait for a notice."""
-    deadline = time.monotonic() + 20
-    while heard.get(timeout=20) != notice:
+    deadline = time.monotonic() + 60
+    while heard.get(timeout=60) != notice:
         assert time.monotonic() < deadline
 
 

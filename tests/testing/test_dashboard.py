@@ -72,7 +72,7 @@ def written(folder: Path, *cells: str, **metadata: Any) -> Path:
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """One page for all tests that only look and click."""
     path = written(tmp_path_factory.mktemp("page"), *CELLS)
-    with dashboard(path, user=ALICE, timeout=2, state={"count": 41}, shared={"motto": "hello"}) as page:
+    with dashboard(path, user=ALICE, timeout=10, state={"count": 41}, shared={"motto": "hello"}) as page:
         assert page.error is None
         yield page
 
@@ -136,7 +136,7 @@ def test_errors_of_callbacks_are_the_pages_error(page: Page) -> None:
     assert (page.error, page.error.name, page.error.cell) == ("ValueError: no such button", "ValueError", None)
     assert "def fail" in page.error.traceback or "fail(" in page.error.traceback
     page.widget("Slow").click()
-    assert page.error == "TimeoutError: it took longer than 2 seconds"
+    assert page.error == "TimeoutError: it took longer than 10 seconds"
 
 
 def test_a_page_ends_at_the_cell_that_fails(tmp_path: Path) -> None:
