@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import secrets
+import select
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,6 +20,8 @@ from .tables import found_schema, make
 
 # Connections that are kept, and seconds to wait: for one of them, for the server, and for a lock.
 CONNECTIONS, PATIENCE = 8, 5
+# Seconds after which a connection that rested is asked whether it still works; where it is noted since when it rests.
+RESTED, RESTS = 10.0, "app-meta-rests"
 # Servers that make the tables at the same moment: the second one looks again.
 TRIES = 3
 
@@ -28,7 +33,9 @@ class Database:
         self._url = _parsed(url)
         self.name = secrets.token_hex(8)
         self._engine = _engine(self._url)
-        self.dialect, self.driver = self._engine.dialect.name, self._engine.dialect.driver
+        self.sql = self._engine.dialect
+        self.dialect, self.driver = self.sql.name, self.sql.driver
+        self.pipelines = self.driver == "psycopg" and _pipelines()
         self._ready, self._lock = False, threading.Lock()
 
     @contextmanager
@@ -44,12 +51,12 @@ class Database:
         """Lend a connection in a transaction, which an exception undoes."""
         with self._lent(writes=True) as db:
             yield db
-            with self._errors(doubt=True):
+            with self.errors(doubt=True):
                 db.commit()
 
     @contextmanager
     def _lent(self, **options: object) -> Iterator[sa.Connection]:
-        with self._errors():
+        with self.errors():
             self._prepare()
             with self._engine.connect() as db:
                 yield db.execution_options(**options)
@@ -57,7 +64,7 @@ class Database:
     @contextmanager
     def own(self) -> Iterator[Any]:
         """Lend a connection of the driver that the pool does not count, in autocommit mode, for long."""
-        with self._errors():
+        with self.errors():
             self._prepare()
             with self._engine.connect() as pooled:
                 pooled.execution_options(isolation_level="AUTOCOMMIT")
@@ -91,10 +98,11 @@ class Database:
                 check_schema(f"The {self.dialect} database", found)
 
     @contextmanager
-    def _errors(self, *, doubt: bool = False) -> Iterator[None]:
+    def errors(self, *, doubt: bool = False) -> Iterator[None]:
+        """Raise `StateUnavailable` for errors of SQLAlchemy and of the driver; ``doubt``: it may have happened."""
         try:
             yield
-        except sa.exc.SQLAlchemyError as error:
+        except (sa.exc.SQLAlchemyError, self.sql.loaded_dbapi.Error) as error:
             # The texts of drivers may quote what was to be stored.
             cause = type(getattr(error, "orig", None) or error).__name__
             place = f"The state database ({self.dialect} at {self._url.host or self._url.database or 'its default'})"
@@ -113,12 +121,13 @@ def _parsed(url: str) -> sa.URL:
 
 
 def _engine(url: sa.URL) -> sa.Engine:
-    options: dict[str, Any] = {"pool_pre_ping": True, "hide_parameters": True}
-    lite = url.get_backend_name() == "sqlite"
+    options: dict[str, Any] = {"hide_parameters": True}
+    lite, postgres = url.get_backend_name() == "sqlite", url.drivername == "postgresql+psycopg"
+    options["pool_pre_ping"] = not postgres
     if not lite:
         options |= {"pool_size": CONNECTIONS, "max_overflow": CONNECTIONS, "pool_timeout": PATIENCE}
         options |= {"isolation_level": "READ COMMITTED"}
-    if url.drivername == "postgresql+psycopg":
+    if postgres:
         options["connect_args"] = {"connect_timeout": PATIENCE}
     try:
         engine = sa.create_engine(url, **options)
@@ -128,10 +137,19 @@ def _engine(url: sa.URL) -> sa.Engine:
         raise PolicyError("state_url", f"SQLAlchemy knows no {url.drivername} database.") from None
     if lite:
         _write_ahead(engine)
-    if url.drivername == "postgresql+psycopg":
+    if postgres:
         sa.event.listen(engine, "connect", _limit)
         sa.event.listen(engine, "do_connect", _patient)
+        sa.event.listen(engine, "checkin", _rests)
+        sa.event.listen(engine, "checkout", partial(_check, engine.dialect))
     return engine
+
+
+def _pipelines() -> bool:
+    """Return whether psycopg can send several statements at once: the libpq of its C code may be too old."""
+    import psycopg  # the driver is an extra
+
+    return psycopg.Pipeline.is_supported()
 
 
 def _patient(dialect: object, record: object, arguments: Any, options: dict[str, Any]) -> Any:
@@ -146,6 +164,32 @@ def _limit(db: Any, record: object) -> None:
     db.execute(f"SET lock_timeout = '{PATIENCE}s'")
     db.execute(f"SET statement_timeout = '{PATIENCE}s'")
     db.commit()
+
+
+def _rests(db: Any, record: Any) -> None:
+    """Note since when a connection is in the pool."""
+    record.info[RESTS] = time.monotonic()
+
+
+def _check(dialect: sa.Dialect, db: Any, record: Any, _: object) -> None:
+    """Raise DisconnectionError if PostgreSQL has closed a connection: the pool then makes a new one.
+
+    One that it closed has something to read, which costs no round trip to see. What lies in between may have forgotten
+    one that has rested long, and says nothing.
+    """
+    rested = time.monotonic() - record.info.get(RESTS, float("inf"))
+    if rested < RESTED and not db.closed and not _readable(db.fileno()):
+        return
+    try:
+        dialect.do_ping(db)
+    except dialect.loaded_dbapi.Error as error:
+        raise sa.exc.DisconnectionError from error
+
+
+def _readable(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _write_ahead(engine: sa.Engine) -> None:

@@ -17,20 +17,23 @@ from ...keys import Scope
 from ...values import Limits
 from ..base import Closeable, Conflict, Entry, Keep, Notice, Row, Where, check_expected, for_ever
 from ..feeding import Feed, Seen
-from ..names import quoted, unquoted
+from ..names import unquoted
 from ..notices import encode
 from ..numbers import added
 from ..recent import HOUR, Recent
-from ..room import Room
 from ..schema import TOMB
 from .database import Database
 from .notify import LISTENERS, listen, noticed
+from .steps import Held, Plain, Steps, Stored
 from .tables import PARTS, Statements, chosen, clock, entries, scopes
 
 # Seconds between two looks at what others wrote; microseconds that a transaction may take from clock to commit.
 POLL, WINDOW = 1.0, 10_000_000
 # Scopes that one step of an export or a sweep takes.
 PAGE = 500
+
+Put = tuple[str, float | None]
+"""A text, and when it is over."""
 
 
 class Sql:
@@ -39,16 +42,17 @@ class Sql:
     def __init__(self, url: str, keep: Keep = for_ever, *, poll: float = POLL) -> None:
         self._db, self._keep, self._poll = Database(url), keep, poll
         self._now = clock(self._db.dialect)
-        self._sql = Statements(self._now)
+        self._sql = Statements(self._now, arrays=self._db.pipelines)
         self._seen, self._recent = Seen(WINDOW), Recent()
         self._notifies = self._db.driver in LISTENERS
         self._noticed = noticed(self._sql.change) if self._notifies else self._sql.change
+        self._steps = _steps(self._db, self._sql, self._noticed)
         self._feed = Feed(self._listen if self._notifies else self._changes)
 
     def read(self, scope: str, keys: Collection[str] | None) -> dict[str, Entry]:
         """See `Store.read`."""
         with self._db.reading() as db:
-            found = self._read(db, scope, keys)
+            found = self._steps.read(db, scope, keys) if keys is None or keys else {}
         if found and self._recent.due(scope):
             self._mark(scope)
         return found
@@ -69,38 +73,36 @@ class Sql:
         limits: Limits | None = None,
     ) -> dict[str, int]:
         """See `Store.apply`."""
+        changed = [*puts, *drops]
         with self._db.writing() as db:
-            last, now = self._lock(db, scope)
-            check_expected(self._read(db, scope.id, None if whole else expects), expects)
-            if not puts and not drops:
+            held = self._hold(db, scope, None if whole else expects, changed if puts and limits else ())
+            check_expected(held.entries, expects)
+            if not changed:
                 return {}
-            self._check_room(db, scope.id, limits, puts, drops)
-            revision = self._revise(db, scope, last, now, [*puts, *drops])
-            self._put(db, scope.id, puts, drops, revision, None if ttl is None else now + ttl)
+            held.check(limits, puts)
+            expires = None if ttl is None else held.now + ttl
+            revision = self._write(db, scope, held, {key: (text, expires) for key, text in puts.items()}, drops)
         return dict.fromkeys(puts, revision)
 
     def add(self, scope: Scope, key: str, amount: float, *, limits: Limits | None = None) -> Entry:
         """See `Store.add`."""
         with self._db.writing() as db:
-            last, now = self._lock(db, scope)
-            text, _, expires = self._one(db, scope.id, key)
-            total = added(key, text, amount)
-            self._check_room(db, scope.id, limits, {key: total})
-            revision = self._revise(db, scope, last, now, [key])
-            self._put(db, scope.id, {key: total}, (), revision, expires)
+            held = self._hold(db, scope, [key], [key] if limits else ())
+            have = held.found.get(key)
+            total = added(key, have.text if have else None, amount)
+            held.check(limits, {key: total})
+            revision = self._write(db, scope, held, {key: (total, have.expires if have else None)})
         return Entry(total, revision)
 
     def replace(self, scope: Scope, key: str, version: int, text: str, *, limits: Limits | None = None) -> int:
         """See `Store.replace`."""
         with self._db.writing() as db:
-            last, now = self._lock(db, scope)
-            _, found, expires = self._one(db, scope.id, key)
-            if found != version:
+            held = self._hold(db, scope, [key], [key] if limits else ())
+            have = held.found.get(key)
+            if (have.version if have else 0) != version:
                 raise Conflict(key)
-            self._check_room(db, scope.id, limits, {key: text})
-            revision = self._revise(db, scope, last, now, [key])
-            self._put(db, scope.id, {key: text}, (), revision, expires)
-        return revision
+            held.check(limits, {key: text})
+            return self._write(db, scope, held, {key: (text, have.expires if have else None)})
 
     def erase(self, where: Where) -> int:
         """See `Store.erase`."""
@@ -149,89 +151,47 @@ class Sql:
         self._feed.close()
         self._db.close()
 
-    def _read(self, db: sa.Connection, scope: str, keys: Collection[str] | None) -> dict[str, Entry]:
-        if keys is not None and not keys:
-            return {}
-        if keys is None:
-            rows = db.execute(self._sql.all, {"scope": scope})
-        else:
-            rows = db.execute(self._sql.some, {"scope": scope, "keys": [quoted(key) for key in keys]})
-        return {unquoted(key): Entry(text, version) for key, text, version in rows}
-
-    def _one(self, db: sa.Connection, scope: str, key: str) -> tuple[str | None, int, float | None]:
-        """Return the text, the version and the end of an entry, all at one moment."""
-        row = db.execute(self._sql.one, {"scope": scope, "name": quoted(key)}).first()
-        return (row.value, row.version, row.expires) if row else (None, 0, None)
-
-    def _check_room(
-        self,
-        db: sa.Connection,
-        scope: str,
-        limits: Limits | None,
-        puts: Mapping[str, str],
-        drops: Collection[str] = (),
-    ) -> None:
-        """Raise TooLarge if the scope has no room for what is put."""
-        if limits is not None and puts:
-            changed = [quoted(key) for key in (*puts, *drops)]
-            row = db.execute(self._sql.room, {"scope": scope, "keys": changed}).one()
-            Room(*map(int, row)).check(limits, puts)
-
-    def _time(self, db: sa.Connection) -> float:
-        return float(db.execute(self._sql.time).scalar_one())
-
-    def _lock(self, db: sa.Connection, scope: Scope) -> tuple[int, float]:
-        """Lock the scope's row, and make it if there is none; return its revision, and the time."""
-        row = db.execute(self._sql.lock, {"scope": scope.id}).first()
-        if row is None:
+    def _hold(self, db: sa.Connection, scope: Scope, keys: Collection[str] | None, changed: Collection[str]) -> Held:
+        """Lock the scope's row, and make it if there is none; return what the scope has."""
+        held = self._steps.hold(db, scope.id, keys, changed)
+        if held is None:
             new = {"scope": scope.id, "audience": scope.audience, "space": scope.space, "revision": 0, "used": 0.0}
             # Another server may make it meanwhile.
             with suppress(sa.exc.IntegrityError), db.begin_nested():
                 db.execute(self._sql.begin, new)
-            row = db.execute(self._sql.lock, {"scope": scope.id}).one()
-        return row[0], float(row[1])
+            held = self._steps.hold(db, scope.id, keys, changed)
+        assert held is not None
+        return held
 
-    def _revise(self, db: sa.Connection, scope: Scope, last: int, now: float, keys: Collection[str]) -> int:
-        """Give the scope's row a new revision, and tell of it; return that."""
-        revision = max(last + 1, int(now * 1_000_000))
-        parts = {"audience": scope.audience, "space": scope.space, "identity": scope.identity, "tab": scope.tab}
-        self._tell(db, scope.id, keys, last, {**parts, "revision": revision, "used": now})
+    def _write(
+        self, db: sa.Connection, scope: Scope, held: Held, puts: Mapping[str, Put], drops: Collection[str] = ()
+    ) -> int:
+        """Write to a scope that is held, with a new revision, so that other servers hear of it; return that."""
+        revision = max(held.last + 1, int(held.now * 1_000_000))
+        row = {"audience": scope.audience, "space": scope.space, "identity": scope.identity, "tab": scope.tab}
+        self._seen.own(scope.id, held.last, revision)
+        told = self._told(scope.id, [*puts, *drops])
+        written = {key: Stored(text, revision, expires) for key, (text, expires) in puts.items()}
+        with self._db.errors(doubt=self._db.pipelines):  # they also commit
+            self._steps.write(db, scope.id, {**row, "revision": revision, "used": held.now, **told}, written, drops)
         return revision
 
-    def _tell(
-        self, db: sa.Connection, scope: str, keys: Collection[str] | None, last: int, columns: dict[str, Any]
-    ) -> None:
-        """Change a scope's row so that other servers hear of it when the transaction ends."""
-        self._seen.own(scope, last, columns["revision"])
-        if self._notifies:
-            # In one round trip with the change.
-            columns = {**columns, "notice": encode(self._db.name, scope, keys)}
-        db.execute(self._noticed, {**columns, "which": scope})
+    def _told(self, scope: str, keys: Collection[str] | None) -> dict[str, str]:
+        """Return the parameter that tells other servers in one round trip with a change of the scope's row."""
+        return {"notice": encode(self._db.name, scope, keys)} if self._notifies else {}
 
-    def _put(
-        self,
-        db: sa.Connection,
-        scope: str,
-        puts: Mapping[str, str],
-        drops: Collection[str],
-        version: int,
-        expires: float | None,
-    ) -> None:
-        """Write entries as every database can: the scope's lock keeps other writers out between the two steps."""
-        db.execute(self._sql.drop, {"scope": scope, "keys": [quoted(key) for key in (*puts, *drops)]})
-        rows = [
-            {"scope": scope, "key": quoted(key), "value": text, "version": version, "expires": expires}
-            for key, text in puts.items()
-        ]
-        if rows:
-            db.execute(self._sql.put, rows if len(rows) > 1 else rows[0])
+    def _time(self, db: sa.Connection) -> float:
+        return float(db.execute(self._sql.time).scalar_one())
 
     def _blank(self, db: sa.Connection, scope: str, last: int) -> int:
         """Remove a scope's entries and the names in its row; return how many entries that were."""
         now = self._time(db)
         erased = db.execute(entries.delete().where(entries.c.scope == scope)).rowcount
         blank = {"audience": "", "space": "", "identity": None, "tab": None}
-        self._tell(db, scope, None, last, {**blank, "revision": max(last + 1, int(now * 1_000_000)), "used": now})
+        revision = max(last + 1, int(now * 1_000_000))
+        self._seen.own(scope, last, revision)
+        row = {**blank, "revision": revision, "used": now, **self._told(scope, None)}
+        db.execute(self._noticed, {**row, "which": scope})
         return erased
 
     def _mark(self, scope: str) -> None:
@@ -281,3 +241,11 @@ class Sql:
             for scope in self._seen.fresh((row[0], row[1]) for row in rows):
                 yield Notice(scope, None)
         self._seen.end()
+
+
+def _steps(db: Database, sql: Statements, noticed: Any) -> Steps:
+    if not db.pipelines:
+        return Plain(sql, noticed)
+    from .pipelined import Pipelined  # for one driver
+
+    return Pipelined(sql, noticed, db.sql)

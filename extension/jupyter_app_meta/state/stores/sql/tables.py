@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
+from sqlalchemy.dialects import mysql, postgresql
 
 from ..base import Where
 from ..schema import SCHEMA
@@ -70,25 +71,35 @@ def chosen(where: Where) -> sa.ColumnElement[bool]:
 
 
 class Statements:
-    """What each read and write needs, built once: building takes longer than a database to answer."""
+    """What each read and write needs, built once: building takes longer than a database to answer.
 
-    def __init__(self, now: sa.ColumnElement[float]) -> None:
+    ``arrays``: whether a list of keys is one parameter, so that the text of a statement does not depend on its length.
+    """
+
+    def __init__(self, now: sa.ColumnElement[float], *, arrays: bool = False) -> None:
         e, s = entries.c, scopes.c
         mine = e.scope == sa.bindparam("scope")
-        some = e.key.in_(sa.bindparam("keys", expanding=True))
+        listed = sa.bindparam("keys", type_=postgresql.ARRAY(sa.String))
+        some = e.key == sa.any_(listed) if arrays else e.key.in_(sa.bindparam("keys", expanding=True))
         self.time = sa.select(now)
-        self.all = sa.select(e.key, e.value, e.version).where(mine, live(now))
+        self.all = sa.select(e.key, e.value, e.version, e.expires).where(mine, live(now))
         self.some = self.all.where(some)
         old, size = sa.case((some, 1), else_=0), sa.func.length(e.value)
         sums = (sa.func.coalesce(sa.func.sum(part), 0) for part in (size, old, old * size))
         self.room = sa.select(sa.func.count(), *sums).where(mine, live(now))
-        self.rows = sa.select(e.key, e.value, e.version, e.expires).where(mine, live(now)).order_by(e.key)
-        self.one = sa.select(e.value, e.version, e.expires).where(mine, e.key == sa.bindparam("name"), live(now))
+        self.rows = self.all.order_by(e.key)
         self.lock = sa.select(s.revision, now).where(s.scope == sa.bindparam("scope")).with_for_update(of=scopes)
         self.drop = entries.delete().where(mine, some)
         self.put, self.begin = entries.insert(), scopes.insert()
         # An UPDATE takes the names of columns for the new values.
         self.change = scopes.update().where(s.scope == sa.bindparam("which"))
+
+
+def replacing(table: sa.Table) -> Any:
+    """Return the statement of PostgreSQL that puts a row in the place of the one with the same primary key."""
+    put, keys = postgresql.insert(table), [column.name for column in table.primary_key]
+    given = {column.name: column for column in put.excluded if column.name not in keys}
+    return put.on_conflict_do_update(index_elements=keys, set_=given)
 
 
 def found_schema(db: sa.Connection) -> str | None:
