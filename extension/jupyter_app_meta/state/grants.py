@@ -20,6 +20,7 @@ import hmac
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from .keys import Identity, Space
@@ -32,6 +33,9 @@ CLOCK_SKEW = 300.0
 
 LIMIT = 4096
 """Characters of a token. What is longer is refused before it is hashed."""
+
+READ = 1000
+"""How many tokens are remembered once they were read. Each is checked each time."""
 
 _VERSION = 1
 _FIELDS = frozenset("vkintel")
@@ -129,6 +133,7 @@ def _signed(key: bytes, token: object) -> str:
     return body
 
 
+@lru_cache(maxsize=READ)  # code asks many times with the same token
 def _claims(body: str) -> Claims:
     try:
         fields = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))

@@ -93,7 +93,8 @@ def _late(patience: float, operation: Operation) -> StateUnavailable:
 def _send(kernel: Any, link: bytes, content: dict[str, Any]) -> None:
     stream, session = kernel.control_stream, kernel.session
     message = session.msg(messages.REQUEST, content)
-    stream.io_loop.add_callback(session.send, stream, message, ident=link)  # the socket belongs to that thread
+    # The socket belongs to the control thread.
+    stream.io_loop.add_callback(session.send, messages.AtOnce(stream), message, ident=link)
 
 
 def on_event(heard: Callable[[Event], object]) -> None:
@@ -133,35 +134,35 @@ class _Dispatch:
         self._kernel, self._original = kernel, original
 
     async def __call__(self, message: Any) -> None:
-        if _is_ours(self._kernel, message):
+        if parts := _ours(self._kernel, message):
             with suppress(Exception):  # an error here would stop the channel
-                _take(self._kernel, message)
+                _take(self._kernel, parts)
             return
         await self._original(message)
 
 
-def _is_ours(kernel: Any, message: Any) -> bool:
+def _ours(kernel: Any, message: Any) -> list[bytes] | None:
+    """Return the signed parts of a message whose type is one of ours; None for any other."""
     try:
         _, parts = kernel.session.feed_identities(message, copy=False)
-        header = bytes(parts[1].buffer)
+        header = parts[1].bytes
     except Exception:
-        return False
-    return messages.REPLY.encode() in header or messages.EVENT.encode() in header
+        return None
+    is_ours = messages.REPLY.encode() in header or messages.EVENT.encode() in header
+    return [part.bytes for part in parts[:5]] if is_ours else None
 
 
-def _take(kernel: Any, message: Any) -> None:
-    _, parts = kernel.session.feed_identities(message, copy=False)
-    found = kernel.session.deserialize(parts, content=True, copy=False)
-    kind, stamp = found["header"]["msg_type"], found["metadata"].get(wire.FIELD)
+def _take(kernel: Any, parts: list[bytes]) -> None:
+    found = messages.read(kernel.session, parts)
     try:
-        payload = wire.verify(context.key_of(kernel), found["header"]["msg_id"], kind, stamp)
+        payload = wire.verify(context.key_of(kernel), found.id, found.type, found.metadata.get(wire.FIELD))
     except AppMetaError:
         payload = ""
     if payload != messages.LINK:
         kernel.log.warning("jupyter-app-meta: refused a message that the server did not send")
         return
     with suppress(Misunderstood):
-        _pass_on(kind, found["content"])
+        _pass_on(found.type, found.content)
 
 
 def _pass_on(kind: str, content: object) -> None:

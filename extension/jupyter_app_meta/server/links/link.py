@@ -89,7 +89,7 @@ class Link:
             return
         message = self._session.msg(msg_type, content)
         message["metadata"][wire.FIELD] = self._signer.stamp(message["msg_id"], msg_type)
-        self._session.send(self._stream, message)
+        self._session.send(messages.AtOnce(self._stream), message)
 
     @property
     def is_behind(self) -> bool:
@@ -110,13 +110,13 @@ class Link:
             return
         try:
             _, parts = self._session.feed_identities(frames)
-            message = self._session.deserialize(parts)
+            message = messages.read(self._session, parts)
         except Exception as error:
             self._office.log.warning("jupyter-app-meta: a question could not be read (%s).", type(error).__name__)
             return
-        if message["header"]["msg_type"] == messages.REQUEST:
+        if message.type == messages.REQUEST:
             self._see_restart()
-            task = asyncio.get_running_loop().create_task(self._answer(message["content"]))
+            task = asyncio.get_running_loop().create_task(self._answer(message.content))
             self._asked.add(task)
             task.add_done_callback(self._asked.discard)
 
@@ -147,6 +147,7 @@ class Link:
 
     async def _in_thread(self, content: Content, tab: str | None) -> Content | None:
         office, loop, held = self._office, asyncio.get_running_loop(), list[asyncio.Semaphore]()
+        answered: asyncio.Future[Content | None] = loop.create_future()
         shares = [self._share, office.writing] if operations.changes_state(content) else [self._share]
         try:
             for share in shares:
@@ -157,13 +158,22 @@ class Link:
             _release(held)
             raise
 
+        def end() -> None:
+            _release(held)
+            if answered.done():
+                return
+            if error := work.exception():
+                answered.set_exception(error)
+            else:
+                answered.set_result(work.result())
+
         def ended(_: object) -> None:
             with suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(_release, held)
+                loop.call_soon_threadsafe(end)
 
         # A wait that is given up leaves a thread at work, which counts until it comes back.
         work.add_done_callback(ended)
-        return await asyncio.wrap_future(work)
+        return await answered
 
 
 def _release(shares: Iterable[asyncio.Semaphore]) -> None:
