@@ -74,9 +74,14 @@ def test_it_lists_the_pages_of_servers_that_live(
     assert rows[0]["since"] == "2026-11-30T00:53:20Z"
     assert [row["server"] for row in listed(url, capsys, "--dashboard", "/stock")] == ["bbbb"]
     assert [row["server"] for row in listed(url, capsys, "--user", "hub:user:alice")] == ["aaaa"]
+    assert run(url, "--json") == 0 and json.loads(capsys.readouterr().out) == rows
+    assert run(url, "--user", "hub:user:alice", "--json", "list", "--dashboard", "/sales") == 0
+    assert json.loads(capsys.readouterr().out) == rows[:1]
+    assert run(url) == 0
+    table = capsys.readouterr().out
     assert run(url, "list") == 0
     shown = capsys.readouterr().out
-    assert "bob?[2J" in shown and "\x1b" not in shown
+    assert shown == table and "bob?[2J" in shown and "\x1b" not in shown
     assert [line.split()[0] for line in shown.splitlines()] == ["id", *(row["id"] for row in rows)]
 
 

@@ -10,7 +10,7 @@ import argparse
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import StateUnavailable, TooLarge
 from .options import Refused, plain
@@ -33,15 +33,16 @@ COLUMNS = ("id", "username", "dashboard", "page", "kernel_id", "server", "since"
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> dict[str, argparse.ArgumentParser]:
     """Add the commands, and return their parsers."""
-    family = commands.add_parser("sessions", help="list and end the pages that are open now")
-    actions = family.add_subparsers(dest="action", required=True, metavar=" | ".join(ACTIONS))
+    family = commands.add_parser("sessions", allow_abbrev=False, help="list and end the pages that are open now")
+    family.description = "Without a command, it lists the open pages, as `jupyter app-meta sessions list` does."
+    _add_filters(family)
+    actions = family.add_subparsers(dest="action", metavar=" | ".join(ACTIONS))
     leaves = {name: actions.add_parser(name, allow_abbrev=False, help=text) for name, text in ACTIONS.items()}
     for name, leaf in leaves.items():
         leaf.description = f"{ACTIONS[name][0].upper()}{ACTIONS[name][1:]}. {OPENS}"
-        leaf.add_argument("--config", metavar="FILE", help="the configuration file to read instead of the usual ones")
-    leaves["list"].add_argument("--dashboard", metavar="PATH", type=place, help="only the pages of this dashboard")
-    leaves["list"].add_argument("--user", metavar="NAME", help="only this visitor's: alice, or hub:user:alice")
-    leaves["list"].add_argument("--json", action="store_true", help="print the list as JSON")
+        # What is not given here must not replace what was given before the command.
+        leaf.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help=_CONFIG)
+    _add_filters(leaves["list"], default=argparse.SUPPRESS)
     for name in ("end", "send"):
         leaves[name].add_argument("id", help="the id that `list` shows")
     leaves["send"].add_argument("name", help="the name for which the page's code listens with session.on")
@@ -49,11 +50,22 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> dict[s
     return {f"sessions {name}": leaf for name, leaf in leaves.items()}
 
 
+_CONFIG = "the configuration file to read instead of the usual ones"
+
+
+def _add_filters(parser: argparse.ArgumentParser, **given: Any) -> None:
+    if not given:
+        parser.add_argument("--config", metavar="FILE", help=_CONFIG)
+    parser.add_argument("--dashboard", metavar="PATH", type=place, help="only the pages of this dashboard", **given)
+    parser.add_argument("--user", metavar="NAME", help="only this visitor's: alice, or hub:user:alice", **given)
+    parser.add_argument("--json", action="store_true", help="print the list as JSON", **given)
+
+
 def main(arguments: argparse.Namespace, options: list[str]) -> int:
     """Run a command on the store; ``options`` are those of ``jupyter server``. Raises Refused."""
     with opened(arguments.config, options) as store:
         try:
-            return _RUNS[arguments.action](store, arguments)
+            return _RUNS[arguments.action or "list"](store, arguments)
         except StateUnavailable as error:
             raise Refused(str(error), 1) from error
 
