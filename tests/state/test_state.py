@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
@@ -67,6 +68,11 @@ def test_state_is_a_mapping(state: State) -> None:
     assert (state.get("z"), state.get("z", 5), state.get("b", 5)) == (None, 5, 1)
     del state["a"]
     assert (state.pop("b"), state.pop("b", None)) == (1, None)
+    state["c"] = "x"
+    assert state.popitem() == ("c", "x") and len(state) == 0
+    with pytest.raises(KeyError):
+        state.popitem()
+    state["c"] = "x"
     assert state.setdefault("c", 1) == "x" and state.setdefault("d", [1]) == [1] == state["d"]
     state.clear()
     assert dict(state) == {}
@@ -146,6 +152,25 @@ def test_a_change_that_is_always_late_gives_up(state: State) -> None:
         state.change("a", function)
     assert late.value.key == "a"
     assert state["a"] == TRIES - 1
+
+
+def test_each_pair_is_taken_once(state: State) -> None:
+    """Threads that take pairs by `popitem` never take the same one, and none is lost."""
+    state.update({str(number): number for number in range(30)})
+
+    def work(_: int) -> list[tuple[str, Any]]:
+        return [state.popitem() for _ in range(10)]
+
+    with ThreadPoolExecutor(3) as pool:
+        taken = [pair for pairs in pool.map(work, range(3)) for pair in pairs]
+    assert sorted(number for _, number in taken) == list(range(30)) and len(state) == 0
+
+
+def test_async_names_are_those_of_state(state: State) -> None:
+    """Each public name of a state is one of `aio`, too."""
+    names = {name for name in dir(State) if not name.startswith("_")} - {"aio"}
+    assert {name for name in names if not hasattr(state.aio, name)} == set()
+    assert state.aio.kept == state.kept
 
 
 def test_a_function_that_fails_changes_nothing(state: State) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ...errors import Conflict
 from ...state.values import Json
@@ -61,6 +61,10 @@ class AsyncState:
         """Delete a key and return its value; return the default, or raise KeyError, if it is missing."""
         return await asyncio.to_thread(self._state.pop, key, *default)
 
+    async def popitem(self) -> tuple[str, Json]:
+        """Delete any one key and return it with its value; raise KeyError if there is none."""
+        return await asyncio.to_thread(self._state.popitem)
+
     async def clear(self) -> None:
         """Delete all keys."""
         await asyncio.to_thread(self._state.clear)
@@ -92,6 +96,11 @@ class AsyncState:
     async def on_change(self, function: Callable[..., Any], key: str | None = None) -> Watch:
         """Call a function when other code changes a key, or any key."""
         return await asyncio.to_thread(self._state.on_change, function, key)
+
+    @property
+    def kept(self) -> Literal["server", "memory"]:
+        """Where it is kept. It is known without a question, so it is not awaited."""
+        return self._state.kept
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"

@@ -104,6 +104,18 @@ class State(MutableMapping[str, Json]):
                 raise
             return default
 
+    def popitem(self) -> tuple[str, Json]:
+        """Delete any one key and return it with its value, atomically; raise KeyError if there is none."""
+
+        def take() -> tuple[str, Json]:
+            for key, (text, version) in self._read().items():
+                self._ask(Apply({key: version}, drops=(key,)))
+                return key, values.decode(text)
+            raise KeyError("there is no key")
+
+        taken: tuple[str, Json] = _tried(take)
+        return taken
+
     def clear(self) -> None:
         """Delete all keys, atomically."""
         self._ask(Clear())
