@@ -27,8 +27,9 @@ def hello(data): shared.state["heard"] = data"""
 """A cell whose function stores what an administrator sends."""
 
 NOTES = """from jupyter_app_meta import app_meta, shared, visitor
-visitor.state["note"], shared.state["count"] = f"{app_meta().user.username}'s", 1"""
-"""A cell that stores something of the visitor's, and something shared."""
+visitor.state["note"], shared.state["count"] = f"{app_meta().user.username}'s", 1
+if app_meta().request.query_params.get("forget"): print(f"<erased {visitor.forget()}>")"""
+"""A cell that stores something of the visitor's and something shared, and erases the former if it is asked to."""
 
 APP = """
 import logging
@@ -180,7 +181,7 @@ def test_page_is_ended(server: Server, root: Visitor, pages: dict[str, Opened]) 
     assert id not in [row["id"] for row in listed(root)]
     assert root.call("DELETE", f"{SESSIONS}/{id}").status_code == 404
     events = [json.loads(line) for line in (server.home / "root" / "events.jsonl").read_text().splitlines()]
-    [ended] = [event for event in events if event.get("action") == "end"]
+    [ended] = [event for event in events if event.get("action") == "session_end"]
     assert (ended["username"], ended["session"]) == ("root", id)
     pages["alice"] = visit(server, "alice", "/sales")  # an end is no ban
 
@@ -200,6 +201,12 @@ async def test_another_server_of_the_store_ends_a_page(server: Server, store: St
     board.close()
 
 
+def forgotten(server: Server) -> list[tuple[str, str]]:
+    """Return what the audit has of erasures: the action, and whose state it was."""
+    events = [json.loads(line) for line in (server.home / "root" / "events.jsonl").read_text().splitlines()]
+    return [(event["action"], event["username"]) for event in events if event.get("action") == "state_forget"]
+
+
 def test_visitor_exports_and_erases_what_is_stored_about_them(server: Server, store: Store) -> None:
     """Each visitor has their own, across dashboards; what is shared stays; other sites and strangers reach nothing."""
     for person in ("alice", "bob"):
@@ -212,6 +219,9 @@ def test_visitor_exports_and_erases_what_is_stored_about_them(server: Server, st
     assert len(alice.get(MINE).text.splitlines()) == 1
     assert alice.call("DELETE", MINE).status_code == 204
     assert not alice.get(MINE).text and "bob's" in bob.get(MINE).text
+    assert forgotten(server) == [("state_forget", "alice")]
     assert [row.key for row in store.export(Where("shared")) if "/notes" in row.scope.space] == ["count"]
     visit(server, "alice", "/notes")
     assert "alice's" in alice.get(MINE).text
+    assert "<erased 1>" in visit(server, "alice", "/notes", forget="yes").html and not alice.get(MINE).text
+    assert forgotten(server) == [("state_forget", "alice")] * 2

@@ -212,6 +212,8 @@ class AppMetaExtension(StateOptions, ExtensionApp):
                 events=app.event_logger,
                 grants=lab.kept.grants if lab else None,
             )
+            if lab and context.audit:
+                lab.kept.service.forgotten = context.audit.forgot
             live = Editors(lab.board, lab.kept, context.origins) if lab else None
             settings["app_meta_context"] = replace(context, live=live)
         context = settings["app_meta_context"]

@@ -20,6 +20,7 @@ from traitlets.config import Config
 
 from .. import wire
 from ..model import User
+from ..state.keys import Identity
 
 _SCHEMAS = Path(__file__).parent / "event_schemas"
 SCHEMA, ADMINISTRATION = (_SCHEMAS / name / "v1.yaml" for name in ("execution", "administration"))
@@ -88,7 +89,13 @@ class EventAudit:
 
     def administered(self, action: str, user: User, session: str) -> None:
         """Write an event for what an administrator did to a live page: ``end`` or ``send``. Never raises."""
-        self._emit(ADMINISTRATION_ID, {"action": action, **_who(user), "session": session})
+        self._emit(ADMINISTRATION_ID, {"action": f"session_{action}", **_who(user), "session": session})
+
+    def forgot(self, person: Identity) -> None:
+        """Write an event for the erasure of what is stored about a person. Never raises."""
+        kind = {"owner": "user", "browser": "anonymous"}.get(person.kind, person.kind)
+        who = {"username": person.name, "kind": kind, "assurance": person.assurance}
+        self._emit(ADMINISTRATION_ID, {"action": "state_forget", **who, "session": None})
 
     def _emit(self, schema: str, event: dict[str, Any]) -> None:
         try:

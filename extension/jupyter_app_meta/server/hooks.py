@@ -21,6 +21,7 @@ from traitlets.config import Config
 from ..errors import PolicyError
 from ..model import HTTPRequest, Mode, SessionInfo, User
 from ..policy import RawRequest
+from ..state.keys import Identity
 
 
 class Meta(Protocol):
@@ -78,6 +79,9 @@ class Audit(Protocol):
 
     def administered(self, action: str, user: User, session: str, /) -> None:
         """Record what an administrator did to a live page: ``end`` or ``send``. Never raises."""
+
+    def forgot(self, person: Identity, /) -> None:
+        """Record that what is stored about a person was erased. Never raises."""
 
 
 class Live(Protocol):

@@ -74,12 +74,13 @@ class Rules:
 class Service:
     """Answers the requests of kernels. Its methods block, and are safe to call from any thread."""
 
-    __slots__ = ("_log", "_once", "_rules", "_store", "_viewers", "changes", "relay")
+    __slots__ = ("_log", "_once", "_rules", "_store", "_viewers", "changes", "forgotten", "relay")
 
     def __init__(self, store: Store, rules: Rules, tell: Tell, log: logging.Logger) -> None:
         """``tell`` passes an event to a kernel, from any thread."""
         self._store, self._rules, self._log = store, rules, log
         self._once: dict[str, Once] = {}
+        self.forgotten: Callable[[Identity], object] = lambda person: None  # is told whose state was erased
         self.changes = Changes(store, tell)
         self.relay = Relay(store, tell, rules.not_before)
         self._viewers = viewers.Viewers(store, rules.presence)
@@ -218,6 +219,7 @@ class Service:
         # Revoked first: what an old grant writes after the erasure would stay.
         self._rules.revoke(claims.identity)
         erased = self._store.erase(Where(space=mine.space, identity=mine.identity))
+        self.forgotten(claims.identity)
         for scope in watched:
             self.changes.done(claims, Notice(scope, None))
         return erased

@@ -228,7 +228,10 @@ def _context(
         return kernel_id in kernels or visits.get(kernel_id) is not None
 
     grants = kept.grants if kept else None
-    return extension.stamping_context(exists, secret, meta=meta, grants=grants)
+    context = extension.stamping_context(exists, secret, meta=meta, grants=grants)
+    if kept and context.audit:
+        kept.service.forgotten = context.audit.forgot
+    return context
 
 
 def provider(

@@ -106,3 +106,4 @@ def _forget(kept: Kept, own: Identity) -> None:
     kept.service.revoke(own)
     for audience in AUDIENCES:
         kept.store.erase(Where(audience, identity=own.text))
+    kept.service.forgotten(own)
