@@ -57,7 +57,7 @@ def test_dashboards_run_there(tmp_path: Path, gateway: Server) -> None:
 
 
 def test_lab_kernels_know_their_visitor(tmp_path: Path, gateway: Server) -> None:
-    """A server for editors, in front of the gateway, tells a kernel's visitors apart, after a restart too."""
+    """A server for editors in front of the gateway knows a kernel's visitors and their state, after a restart too."""
     front = (
         f"c.GatewayClient.url = {gateway.url.rstrip('/')!r}\nc.GatewayClient.auth_token = {TOKEN!r}\n"
         "c.GatewayClient.auth_scheme = 'token'\n"
@@ -72,6 +72,8 @@ def test_lab_kernels_know_their_visitor(tmp_path: Path, gateway: Server) -> None
                 socket = visitor.connect(kernel, format="text")
                 eventually(partial(_answers, socket))
                 assert socket.who(metadata={"app_meta": {"forged": True}})["user"]["username"] == name
+                count = "from jupyter_app_meta import visitor; print(visitor.state.kept, visitor.state.add('n'))"
+                assert socket.run(count).text == f"server {1 + again}\n"
         visitors["alice"].call("DELETE", f"/api/kernels/{kernel}")
     eventually(lambda: not kernels(gateway))
 

@@ -163,6 +163,15 @@ class StampedChannels(Stamped):
 class StampedFrames(Stamped):
     """A connection that passes on WebSocket frames, such as a gateway's. The frames are stamped."""
 
+    def _note_opened(self) -> None:
+        """Note it, and let the gateway know the connection by the name of the visitor's own tab.
+
+        A gateway closes the older one of two connections of one name, and a kernel sends its answers to the newer one.
+        """
+        super()._note_opened()
+        if self._app_meta_tab is not None:
+            self.session.session = self._app_meta_tab
+
     def handle_incoming_message(self, incoming_msg: str | bytes) -> None:
         """Pass a frame on with a stamp in its message."""
         stamps = self.app_meta_stamps

@@ -36,7 +36,7 @@ def at_gateway(options: GatewayClient) -> Iterator[Row]:
     """Yield what a gateway answers: its kernels, and whether one of them has this package. One kernel is started."""
     try:
         from ...dashboards.gateway import trial
-        from ...dashboards.gateway.client import GatewayFailed
+        from ...server.gateway.client import GatewayFailed
     except ImportError:  # the extra `dashboards` is not installed, and this server needs none of it
         yield Row(Status.INFO, "kernels", "run behind a gateway: run this check there as well.")
         return

@@ -12,11 +12,11 @@ from voila.configuration import VoilaConfiguration
 from ...dashboards.builder import Builder
 from ...dashboards.files import specs
 from ...dashboards.gateway import trial
-from ...dashboards.gateway.client import GatewayFailed
 from ...dashboards.gateway.options import gateway_options
 from ...dashboards.setup import checks, runtime
 from ...dashboards.setup.managers import looks_of
 from ...errors import AppMetaError
+from ...server.gateway.client import GatewayFailed
 from ..serve import Serve
 from .configuration import quiet, said
 

@@ -13,7 +13,7 @@ import logging
 import re
 from pathlib import Path
 
-from .client import Gateway, GatewayFailed
+from ...server.gateway.client import Gateway, GatewayFailed
 
 FOLDER = "gateway"
 _id = re.compile(r"[A-Za-z0-9_-]{1,100}")

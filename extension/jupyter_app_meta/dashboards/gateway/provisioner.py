@@ -11,9 +11,9 @@ from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 
 from ... import wire
+from ...server.gateway.client import Gateway, GatewayFailed
 from ...server.links.links import new_name
 from ...server.protocols import KEY, LINK
-from .client import Gateway, GatewayFailed
 from .options import environment
 from .orphans import Orphans
 from .relay import Relay

@@ -28,7 +28,7 @@ from jupyter_server.services.kernels.connection.base import deserialize_msg_from
 from tornado.websocket import WebSocketClientConnection, WebSocketClosedError
 from zmq.eventloop.zmqstream import ZMQStream
 
-from .client import Gateway, GatewayFailed
+from ...server.gateway.client import Gateway, GatewayFailed
 
 ANSWERED = ("shell", "control")
 """The channels on which kernels answer, each to the client that asked."""
@@ -110,6 +110,7 @@ class Relay:
                 while isinstance(frame := await web.read_message(), bytes):
                     self._safely_outward(frame)
                 self._web = None
+                web.close()
                 self._log.warning("The gateway %s closed the connection to a kernel.", self._gateway.url)
         except GatewayFailed as error:
             self._log.warning("A kernel is lost: %s", error)

@@ -7,7 +7,7 @@ from typing import Any
 
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKernel
 
-from .client import Gateway, GatewayFailed
+from ...server.gateway.client import Gateway, GatewayFailed
 from .orphans import Orphans
 
 AGAIN = 30

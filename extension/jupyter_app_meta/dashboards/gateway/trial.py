@@ -12,7 +12,7 @@ from jupyter_server.gateway.gateway_client import GatewayClient
 from jupyter_server.services.kernels.connection.base import deserialize_msg_from_ws_v1, serialize_msg_to_ws_v1
 from tornado.websocket import WebSocketClientConnection
 
-from .client import Gateway, GatewayFailed
+from ...server.gateway.client import Gateway, GatewayFailed
 from .options import environment
 
 TRIAL = 60

@@ -8,7 +8,7 @@ from jinja2 import TemplateNotFound
 from jupyter_client.kernelspec import NoSuchKernel
 
 from ...errors import BadNotebook
-from ..gateway.client import GatewayFailed
+from ...server.gateway.client import GatewayFailed
 
 
 def reason(error: BaseException) -> str:

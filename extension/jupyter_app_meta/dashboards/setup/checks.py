@@ -12,9 +12,9 @@ from traitlets.config import Config
 from voila.configuration import VoilaConfiguration
 
 from ...errors import BadNotebook, DashboardError
+from ...server.gateway.client import GatewayFailed
 from .. import paths
 from ..files import listing, specs, templates, texts
-from ..gateway.client import GatewayFailed
 from ..runs.kernel import Kernel
 from ..services import Services
 from .options import expect

@@ -23,6 +23,7 @@ from ...model import HTTPRequest
 from ...providers.base import VisitorProvider
 from ...server.app import AppMetaExtension
 from ...server.context import StampingContext
+from ...server.gateway.client import Gateway
 from ...server.links.granting import Places
 from ...server.links.kept import Kept
 from ...server.messages.incoming import ACCEPTED
@@ -32,7 +33,6 @@ from .. import hooks
 from ..commands.allowed import Allowed
 from ..commands.service import PageCommands
 from ..files import looks
-from ..gateway.client import Gateway
 from ..gateway.options import gateway_options
 from ..gateway.orphans import Orphans
 from ..gateway.provisioner import behind

@@ -19,8 +19,8 @@ from jupyter_server.utils import url_path_join
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest, HTTPResponse
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
-from ...server.messages.frames import V1
-from ...server.reports.logs import printable
+from ..messages.frames import V1
+from ..reports.logs import printable
 
 AT_ONCE = 100
 """How many requests may be under way at once. Others wait."""
@@ -100,8 +100,8 @@ class Gateway:
         if socket.selected_subprotocol != V1:
             socket.close()
             raise GatewayFailed(
-                f"The gateway {self.url} does not speak {V1}: dashboards need a gateway with jupyter_server 2, "
-                "such as jupyter_kernel_gateway 3."
+                f"The gateway {self.url} does not speak {V1}: dashboards and stored state need a gateway with "
+                "jupyter_server 2, such as jupyter_kernel_gateway 3."
             )
         return socket
 

@@ -30,6 +30,7 @@ from ...state import forms, messages, operations
 from ...state.operations import Failed, write_answer
 from ...state.rates import Bucket
 from ..protocols import key_of
+from .control import control_of
 
 RATE, IN_FLIGHT, SHARE, WRITING = 200.0, 64, 2, 4
 MOST = 2 * forms.TEXT_LIMIT + 1024 * 1024
@@ -70,7 +71,7 @@ class Office:
 
 
 class Link:
-    """A DEALER socket to one kernel's control channel."""
+    """A DEALER socket to one kernel's control channel, or what stands for it behind a gateway."""
 
     def __init__(self, office: Office, kernel_id: str, kernel: Any, name: str) -> None:
         self._office, self._kernel_id, self._kernel, self.name = office, kernel_id, kernel, name
@@ -79,7 +80,7 @@ class Link:
         self._session = kernel.session.clone()
         self._signer = wire.Signer(key_of(kernel, kernel.session) or b"", messages.LINK)
         self._bucket, self._asked = Bucket(RATE, IN_FLIGHT), set[asyncio.Task[None]]()
-        self._stream = kernel.connect_control(identity=name.encode())
+        self._stream = control_of(kernel, name, self._session, office.log)
         self._stream.setsockopt(zmq.RCVHWM, IN_FLIGHT)  # what does not fit is lost, and asked again
         self._stream.on_recv(self._heard)
 

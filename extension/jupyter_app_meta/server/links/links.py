@@ -3,9 +3,11 @@
 1. A link is opened at the kernel's first grant, and closed when the kernel has ended. A kernel keeps the name of its
    link, so grants from before a restart lead to the new socket.
 2. A kernel that has another process or other ports gets a new socket. If that fails, it is tried again.
-3. A kernel behind a gateway knows this server by one name only, that of the connection to the gateway. If the kernel's
-   manager has that name, it is the link's. If it does not, the kernel gets no grant.
-4. A kernel may be promised a link before it has a control channel. It has the link's name at once, and the link as soon
+3. A kernel of a dashboard behind a gateway knows this server by one name only, that of the connection to the gateway.
+   The kernel's manager has that name, and it is the link's.
+4. A kernel behind a gateway of a server of notebooks has a link while an editor is connected to it: a gateway does not
+   cull a kernel that is connected.
+5. A kernel may be promised a link before it has a control channel. It has the link's name at once, and the link as soon
    as it has the channel and a grant is made, until the promise is taken back.
 """
 
@@ -20,6 +22,7 @@ from tornado.ioloop import IOLoop
 
 from ...state import messages
 from ..protocols import LINK
+from .control import has_control, is_remote
 from .link import Content, Link, Office, address_of
 
 PERIOD = 1.0
@@ -39,6 +42,7 @@ class Links:
         self._links: dict[str, Link] = {}
         self._names: dict[str, str] = {}
         self._promised: set[str] = set()
+        self._resting: set[str] = set()
         self._missed: dict[str, dict[str, Content]] = {}
         self._loop: IOLoop | None = None
         self._next: object = None
@@ -55,7 +59,14 @@ class Links:
         """Return the name of a kernel's link, which is open from now on; None if the kernel cannot have one."""
         if kernel_id not in self._links and not self._open(kernel_id) and kernel_id not in self._promised:
             return None
+        self._resting.discard(kernel_id)
         return self._names[kernel_id]
+
+    def rest(self, kernel_id: str) -> None:
+        """Close the link of a kernel behind a gateway to which no editor is connected, until its name is asked for."""
+        if kernel_id in self._links and is_remote(self._kernel(kernel_id)):
+            self._resting.add(kernel_id)
+            self._close(kernel_id)
 
     def promise(self, kernel_id: str) -> None:
         """Give a kernel a link as soon as it can have one, and the link's name now."""
@@ -102,7 +113,7 @@ class Links:
 
     def _open(self, kernel_id: str) -> bool:
         kernel = self._kernel(kernel_id)
-        if kernel is None or not hasattr(kernel, "connect_control") or not getattr(kernel, "control_port", 0):
+        if kernel is None or not has_control(kernel):
             return False
         given: str | None = getattr(kernel, LINK, None)
         name = self._names[kernel_id] = given or self._names.get(kernel_id) or new_name(self._office.timeout)
@@ -130,10 +141,12 @@ class Links:
         if kernel is None:
             self._close(kernel_id)
             del self._names[kernel_id]
+            self._resting.discard(kernel_id)
             with suppress(RuntimeError):  # the server ends, and its threads have
                 self._office.threads.submit(self._office.service.ended, kernel_id)
         elif link is None:
-            self._open(kernel_id)
+            if kernel_id not in self._resting:
+                self._open(kernel_id)
         elif address_of(kernel) != link.address:
             self._close(kernel_id)
             self._office.service.restarted(kernel_id)

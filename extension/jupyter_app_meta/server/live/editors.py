@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -49,9 +50,11 @@ class Editors:
 
     def __init__(self, board: Board, kept: Kept, origins: Origins) -> None:
         self._board, self._kept, self._origins = board, kept, origins
+        self._open: Counter[str] = Counter()
 
     def opened(self, connection: Any) -> None:
         """Put a connection on the board."""
+        self._open[connection.kernel_id] += 1
         if (raw := connection.app_meta_raw) is None:
             return
         kernel_id, path = connection.kernel_id, self._origins.session(connection.kernel_id)["path"]
@@ -62,6 +65,10 @@ class Editors:
 
     def closed(self, connection: Any) -> None:
         """Take a connection from the board."""
+        self._open[connection.kernel_id] -= 1
+        if not self._open[connection.kernel_id]:
+            del self._open[connection.kernel_id]
+            self._kept.links.rest(connection.kernel_id)
         self._board.closed(str(id(connection)))
 
 

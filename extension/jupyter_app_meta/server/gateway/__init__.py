@@ -1,0 +1,1 @@
+"""Gateways, behind which kernels run on other machines: what a server asks them over HTTP and WebSockets."""

@@ -1,0 +1,148 @@
+"""What a link sends to and hears from: the control channel of a kernel here, or of one behind a gateway.
+
+A server of notebooks reaches a kernel behind a gateway by a WebSocket only. `Remote` offers it as a ZeroMQ stream:
+
+1. The gateway calls the WebSocket by the link's name, and so does the kernel: no other client hears its questions.
+2. A message is passed on in parts. Its signature is made and checked here only, because the gateway has its own.
+3. A gateway sends to each WebSocket what the kernel publishes, too. It is dropped unread.
+4. A connection that is lost is tried again, after longer and longer pauses, until the gateway has no such kernel.
+5. What is sent while there is no connection is dropped: the kernel asks again, and events are told later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from jupyter_client.session import DELIM
+from jupyter_server.gateway.gateway_client import GatewayClient
+from jupyter_server.gateway.managers import GatewayKernelManager
+from jupyter_server.services.kernels.connection.base import deserialize_msg_from_ws_v1, serialize_msg_to_ws_v1
+from tornado.websocket import WebSocketClientConnection, WebSocketClosedError
+
+from ..gateway.client import Gateway, GatewayFailed
+from ..protocols import KEY
+
+FIRST, LONGEST = 0.5, 30.0
+"""Seconds until a lost connection is tried again, at first and at most."""
+
+MOST = 1024 * 1024
+"""Bytes that may wait for the gateway. While there are more, the kernel counts as one that takes nothing."""
+
+_CONTROL = b"control"
+
+
+def is_remote(kernel: object) -> bool:
+    """Whether the kernel of a manager is behind a gateway."""
+    return isinstance(kernel, GatewayKernelManager)
+
+
+def has_control(kernel: Any) -> bool:
+    """Whether a kernel has a control channel now, on which it believes this server."""
+    if is_remote(kernel):
+        return bool(kernel.kernel_id) and getattr(kernel, KEY, None) is not None
+    return hasattr(kernel, "connect_control") and bool(getattr(kernel, "control_port", 0))
+
+
+def control_of(kernel: Any, name: str, session: Any, log: logging.Logger) -> Any:
+    """Return a stream to the kernel's control channel, at the other end of which this client has the name."""
+    if is_remote(kernel):
+        return Remote(Gateway(GatewayClient.instance(), log), kernel.kernel_id, name, session)
+    return kernel.connect_control(identity=name.encode())
+
+
+class Remote:
+    """The control channel of a kernel behind a gateway, with those methods of a ZMQStream that a link uses."""
+
+    def __init__(self, gateway: Gateway, kernel_id: str, name: str, session: Any) -> None:
+        self._gateway, self._kernel_id, self._name, self._session = gateway, kernel_id, name, session
+        self._heard: Callable[[list[bytes]], object] = lambda frames: None
+        self._web: WebSocketClientConnection | None = None
+        self._waits, self._is_closed, self._is_connecting = 0, False, False
+        self._running = asyncio.get_running_loop().create_task(self._run())
+
+    def setsockopt(self, option: int, value: int) -> None:
+        """Set nothing: the gateway has the socket."""
+
+    def on_recv(self, heard: Callable[[list[bytes]], object]) -> None:
+        """Call this function with the frames of each message on the control channel."""
+        self._heard = heard
+
+    def send_multipart(self, frames: list[bytes], **options: object) -> None:
+        """Send a message."""
+        if self._web is None:
+            return
+        parts = frames[frames.index(DELIM) + 2 :]
+        frame: bytes = serialize_msg_to_ws_v1([bytes(part) for part in parts], "control")
+        try:
+            written = asyncio.ensure_future(self._web.write_message(frame, binary=True))
+        except WebSocketClosedError:
+            return
+        self._waits += len(frame)
+        written.add_done_callback(partial(self._written, len(frame)))
+
+    def _written(self, size: int, written: asyncio.Future[Any]) -> None:
+        """Count a frame that the gateway has taken, or that is lost with the connection, which the reader notices."""
+        self._waits -= size
+        if not written.cancelled():
+            written.exception()
+
+    def flush(self, flag: int) -> None:
+        """Do nothing: what can be sent has been sent."""
+
+    def sending(self) -> bool:
+        """Whether what is sent now would be lost, or wait for long."""
+        return self._web is None or self._waits > MOST
+
+    def closed(self) -> bool:
+        """Whether it is closed."""
+        return self._is_closed
+
+    def close(self, linger: int = 0) -> None:
+        """Close the connection. Idempotent."""
+        self._is_closed = True
+        if not self._is_connecting:  # one that is being made is closed as soon as it is there
+            self._running.cancel()
+        if self._web is not None:
+            self._web.close()
+        self._web = None
+
+    async def _run(self) -> None:
+        """Be connected until the gateway does not have the kernel any more."""
+        failures, log = 0, self._gateway.log
+        while not self._is_closed:
+            try:
+                self._is_connecting = True
+                web = await self._gateway.connect(self._kernel_id, self._name)
+            except GatewayFailed as error:
+                if error.status in (401, 403, 404):
+                    log.warning("jupyter-app-meta: a kernel gets no stored state. %s", error)
+                    return
+                failures += 1
+            else:
+                failures = 0
+                await self._listen(web)
+            finally:
+                self._is_connecting = False
+            await asyncio.sleep(min(FIRST * 2**failures, LONGEST))
+
+    async def _listen(self, web: WebSocketClientConnection) -> None:
+        """Hear what comes by a connection until it ends."""
+        self._is_connecting, self._web = False, web
+        try:
+            while not self._is_closed and (frame := await web.read_message()) is not None:
+                if isinstance(frame, bytes) and _is_of_control(frame):
+                    _, parts = deserialize_msg_from_ws_v1(frame)
+                    self._heard([DELIM, self._session.sign(parts[:4]), *parts])
+        finally:
+            web.close()
+            self._web = None
+
+
+def _is_of_control(frame: bytes) -> bool:
+    """Whether a frame has a message of the control channel. All of the kernel's output is looked at here."""
+    begin, end = (int.from_bytes(frame[at : at + 8], "little") for at in (8, 16))
+    return frame[begin:end] == _CONTROL

@@ -1,0 +1,108 @@
+"""The control channel of a kernel behind a gateway that loses connections, or has no such kernel."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from harness import free_port
+from jupyter_client.session import Session
+from jupyter_server.gateway.gateway_client import GatewayClient
+from jupyter_server.services.kernels.connection.base import serialize_msg_to_ws_v1
+from tornado.web import Application, HTTPError
+from tornado.websocket import WebSocketHandler
+
+from jupyter_app_meta.server.gateway.client import Gateway
+from jupyter_app_meta.server.links import control
+from jupyter_app_meta.server.links.control import Remote
+from jupyter_app_meta.server.messages.frames import V1
+
+
+class Channels(WebSocketHandler):
+    """The channels of a gateway's kernels; those of ``none`` are not there."""
+
+    opened: list[Channels]
+
+    def select_subprotocol(self, subprotocols: list[str]) -> str:
+        """Speak the gateway's protocol."""
+        return V1
+
+    def prepare(self) -> None:
+        """Refuse what is not there."""
+        if "none" in self.request.path:
+            raise HTTPError(404)
+
+    def open(self, *args: str, **kwargs: str) -> None:
+        """Note the connection."""
+        self.opened.append(self)
+        self.heard: list[bytes | str] = []
+
+    def on_message(self, message: str | bytes) -> None:
+        """Note a message."""
+        self.heard.append(message)
+
+
+@pytest.fixture
+async def opened() -> list[Channels]:
+    """The connections that a gateway has had."""
+    return []
+
+
+@pytest.fixture
+async def gateway(opened: list[Channels], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Gateway]:
+    """A gateway that is asked by its address."""
+    monkeypatch.setattr(control, "FIRST", 0.01)
+    port = free_port()
+    server = Application([("/api/kernels/.*/channels", type("Mine", (Channels,), {"opened": opened}))]).listen(
+        port, "127.0.0.1"
+    )
+    options = GatewayClient(url=f"http://127.0.0.1:{port}")
+    yield Gateway(options, logging.getLogger("gateway"))
+    server.stop()
+    await server.close_all_connections()
+
+
+async def until(wanted: Any) -> None:
+    """Wait until it is so."""
+    async with asyncio.timeout(60):
+        while not wanted():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_lost_connection_is_made_again(gateway: Gateway, opened: list[Channels]) -> None:
+    """What is sent meanwhile is dropped, and counts as behind; what comes on other channels is not heard."""
+    heard: list[list[bytes]] = []
+    session = Session(key=b"0" * 32)
+    remote: Any = Remote(gateway, "k", "the-name", session)
+    remote.on_recv(heard.append)
+    assert remote.sending()
+    session.send(remote, "app_meta_state_event", {"lost": 1})
+    for number in (1, 2):
+        await until(lambda: len(opened) == number and not remote.sending())  # noqa: B023  # used in this round
+        socket = opened[-1]
+        assert socket.get_argument("session_id") == "the-name"
+        session.send(remote, "app_meta_state_event", {"sent": number})
+        await until(lambda: socket.heard)  # noqa: B023
+        assert f'"sent":{number}'.encode() in b"".join(map(bytes, socket.heard))  # type: ignore[arg-type]
+        for channel in ("iopub", "control"):
+            parts = [b"{}", b"{}", b"{}", channel.encode()]
+            await socket.write_message(serialize_msg_to_ws_v1(parts, channel), binary=True)
+        await until(lambda: len(heard) == number)  # noqa: B023
+        assert session.feed_identities(heard[-1])[1][-1] == b"control"
+        socket.close()
+    remote.close()
+    remote.close()
+    assert remote.closed()
+
+
+async def test_a_kernel_that_the_gateway_does_not_have_is_given_up(
+    gateway: Gateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log says so once."""
+    remote = Remote(gateway, "none", "the-name", Session(key=b"0" * 32))
+    await until(remote._running.done)
+    assert remote.sending() and caplog.text.count("a kernel gets no stored state") == 1
+    remote.close()
