@@ -34,7 +34,8 @@ CHROMIUM_FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # Voila's pages name a CDN: the same for everybody
+    # Voila's pages name a CDN: the same for everybody. One name leads here that browsers do not trust without TLS.
+    "--host-resolver-rules=MAP plain.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
 FOREIGN = ("JUPYTER_", "JUPYTERHUB_", "JPY_", "KERNEL_")
 SLOW = ("rfc3987_syntax", "isoduration", "rfc3986_validator")

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -65,7 +66,8 @@ print("slider", slider.comm.comm_id, "label", label.comm.comm_id)"""
 def gateway(home: Path, port: int | None = None) -> Iterator[Server]:
     """Run a kernel gateway whose kernels know our package; its URL has no slash at the end."""
     kernelspec(home, KERNEL)
-    with serving(home, config=BEHIND, command=("-m", "kernel_gateway"), token="", enabled=False) as behind:
+    command = ("-m", "kernel_gateway")
+    with serving(home, config=BEHIND, command=command, token="", enabled=False, port=port) as behind:
         yield behind
 
 
@@ -338,3 +340,12 @@ def test_gateway_that_goes_away_ends_pages(tmp_path: Path, short: Path) -> None:
         refused = visit(server, None, "/").response
         assert refused.status_code in (500, 503) and time.monotonic() - started < 30
         assert "does not answer" in server.log and httpx.get(f"{address}nosuch").status_code == 404
+        stack.enter_context(gateway(home, urlsplit(behind.url).port))
+        again = eventually(lambda: _there(server))
+        assert again and move(again.connect(), again, 7).endswith("|7")
+
+
+def _there(server: Server) -> Opened | None:
+    """Return a new page, if there are pages."""
+    opened = visit(server, None, "/")
+    return opened if opened.response.status_code == 200 else None

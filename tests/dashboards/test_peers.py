@@ -173,6 +173,19 @@ async def test_nothing_is_kept_where_state_is_off(page: Path, data: Path) -> Non
     assert [file.name for file in (data / "app-meta").iterdir()] == ["cookie_secret"]
 
 
+@pytest.mark.parametrize("url", ["", "off"])
+async def test_other_extensions_find_the_live_pages_in_the_settings(page: Path, url: str) -> None:
+    """Under one name, with the coroutines ``list``, ``end`` and ``send``; None where no state is kept."""
+    application = app(page, url).build()
+    board = application.settings["app_meta_sessions"]
+    if url == "off":
+        assert board is None
+    else:
+        assert await board.list(dashboard="/a", user="alice") == []
+        assert await board.end("0" * 32) is await board.send("0" * 32, "name", {"n": 1}) is False
+    await ended(application)
+
+
 def test_the_url_may_be_in_a_file(page: Path, tmp_path: Path) -> None:
     """A file that has no URL is refused by name, and so are two URLs."""
     file = tmp_path / "url"

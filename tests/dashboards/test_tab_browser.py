@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -13,13 +17,23 @@ from harness import Server, Visitor
 from playwright.sync_api import Browser, BrowserContext, Page, Request
 from stage import WHO, staging, write
 
-APP = 'app = create_app(identity_provider=People).with_app(path="/page", root="page.ipynb")'
+APP = """
+app = create_app(identity_provider=People, local_hostnames=["plain.test"]).with_app(path="/page", root="page.ipynb")
+"""
 LINKS = """%md <a id="here" href="page?way=link">here</a> <a id="there" href="page" target="_blank">there</a>"""
 KERNEL_ID = re.compile(r'"kernelId": *"([0-9a-f-]{36})"')
 COUNT = """from jupyter_app_meta import session, shared, visitor
 print("loads", session.state.add("n"), visitor.state.add("n"), shared.state.add("n"))"""
-LOADS = re.compile(r"loads (\d+)")
-NO_LOCKS = "Object.defineProperty(navigator, 'locks', { value: undefined })"
+LOADS = re.compile(r"loads (\d+) (\d+)")
+OPTIONS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    "--restore-last-session",
+)
+"""How a browser is started that reaches nothing but this machine, and opens again what was open."""
+
 SANDBOX = "Object.defineProperty(window, 'sessionStorage', { get() { throw new DOMException('', 'SecurityError') } })"
 
 
@@ -80,12 +94,12 @@ class Book:
         return request.frame.page, heard(request)
 
 
-@pytest.fixture(params=["", NO_LOCKS], ids=["locks", "without-locks"])
+@pytest.fixture(params=["127.0.0.1", "plain.test"])
 def book(server: Server, browser: Browser, request: pytest.FixtureRequest) -> Iterator[Book]:
-    """A browser window, with locks as over https and on localhost, and without them as elsewhere."""
-    with window(browser, server.url, "alice") as hers:
-        hers.add_init_script(request.param)
-        yield Book(hers, server.url)
+    """A browser window: at an address that it trusts, as with TLS, and over plain http, where it offers no locks."""
+    url = server.url.replace("127.0.0.1", request.param)
+    with window(browser, url, "alice") as hers:
+        yield Book(hers, url)
 
 
 def test_tab_is_known_although_a_style_sheet_does_not_come(server: Server, browser: Browser) -> None:
@@ -107,6 +121,7 @@ def test_tab_is_known_while_the_page_is_made(book: Book) -> None:
     """
     page, first = book.new()
     assert (first.copy_of, first.loads) == (None, 1)
+    assert page.evaluate("() => [isSecureContext, Boolean(navigator.locks)]") == 2 * ["plain.test" not in book.url]
     again = [
         book.after(page, deed)
         for deed in ("location.reload()", f"location.href = {book.url!r}", "document.querySelector('#here').click()")
@@ -134,6 +149,49 @@ def test_page_that_may_keep_nothing_is_in_a_tab_of_its_own(server: Server, brows
         first, second = (book.after(page, f"location.href = {book.url!r}") for _ in range(2))
         assert first.tab != second.tab and first[1:] == second[1:] == (None, 1)
         assert wrong == []
+
+
+def test_page_without_a_script_is_in_a_tab_of_its_own(server: Server, browser: Browser) -> None:
+    """Where no script runs, each load is a new tab, and its person is known; the cells wait a while, and run."""
+    with window(browser, server.url, "carol", java_script_enabled=False) as hers:
+        page, found = hers.new_page(), []
+        for _ in range(2):
+            page.goto(f"{server.url}page")
+            found += LOADS.findall(page.content())
+    assert found == [("1", "1"), ("1", "2")]
+
+
+def test_browser_that_opens_its_tabs_again_is_in_them(server: Server, browser: Browser, tmp_path: Path) -> None:
+    """A browser that was closed, and begins where it left off: the tab finds what it stored."""
+    for loads in ("1", "2"):
+        with at_home(browser, server.url, tmp_path) as hers:
+            page = restored(hers) if loads == "2" else hers.new_page()
+            if loads == "1":
+                page.goto(f"{server.url}page")
+            page.locator("#app-meta-end").wait_for(state="attached")
+            assert LOADS.findall(page.content()) == [(loads, loads)]
+
+
+@contextmanager
+def at_home(browser: Browser, url: str, folder: Path) -> Iterator[BrowserContext]:
+    """Start a browser that keeps in a folder what it had open when it was closed."""
+    kind, path = browser.browser_type, shutil.which("chromium") or shutil.which("google-chrome")
+    context = kind.launch_persistent_context(folder, executable_path=path, args=[*OPTIONS])
+    context.set_default_timeout(PATIENCE)
+    context.add_cookies([{"name": "person", "value": "dora", "url": url, "expires": time.time() + 3600}])
+    yield context
+    context.close()
+
+
+def restored(context: BrowserContext) -> Page:
+    """Wait for the page that a browser opens by itself."""
+    deadline = time.monotonic() + 60
+    while True:
+        for page in context.pages:
+            if page.url.endswith("/page"):
+                return page
+        assert time.monotonic() < deadline, [page.url for page in context.pages]
+        context.pages[0].wait_for_timeout(50)
 
 
 def test_only_the_page_itself_says_its_tab(server: Server) -> None:

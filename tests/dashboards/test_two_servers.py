@@ -28,6 +28,9 @@ TAGS = ("aaaa", "bbbb")
 BACK = 5
 """Seconds within which an open page is loaded again from the other server, besides the time that any page takes."""
 
+FILES = {"file": "sqlite:///", "sqlalchemy": "sqlite+pysqlite:///"}
+"""How the URLs of stores in a file begin."""
+
 KERNELS, ROUNDS = 4, 100
 SESSIONS, MINE = "api/app-meta/sessions", "api/app-meta/me/state"
 
@@ -89,14 +92,14 @@ class Pair:
         return next(page for page in self.pages if page.kernel_id.startswith(tag))
 
 
-@pytest.fixture(scope="module", params=["file", RedisServer, PostgresServer])
+@pytest.fixture(scope="module", params=["file", "sqlalchemy", RedisServer, PostgresServer])
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """Two servers of one store, and four pages, two on each. The servers share no folder."""
     program()
     home = tmp_path_factory.mktemp("pair")
     with ExitStack() as ends:
-        database = None if request.param == "file" else ends.enter_context(running(request.param))
-        url = database.url if database else f"sqlite:///{home}/state.db"
+        database = None if request.param in FILES else ends.enter_context(running(request.param))
+        url = database.url if database else f"{FILES[request.param]}{home}/state.db"
         servers = {tag: ends.enter_context(serving(home / tag, tag, url)) for tag in TAGS}
         front = ends.enter_context(in_front(home, servers))
         visitor = front.visitor()
@@ -193,7 +196,7 @@ def restart(database: Database) -> None:
     database.start()
 
 
-@pytest.mark.parametrize("pair", [RedisServer], indirect=True)
+@pytest.mark.parametrize("pair", [RedisServer, PostgresServer], indirect=True)
 def test_a_page_is_listed_told_and_ended_from_the_other_server(pair: Pair) -> None:
     """An administrator does it over HTTP; the visitor's state, erased on the other server, is gone on all."""
     page = browse(pair.front.visitor(cookies={"person": "alice"}), "page")

@@ -22,6 +22,10 @@ u = app_meta().user
 print(f"<{u.username}|{u.kind}|{u.assurance}|{sorted(u.groups)}|{u.is_owner}|{u.is_authenticated}>")
 print(f"<cookies {dict(app_meta().cookies)}> <token {os.environ.get('JUPYTERHUB_API_TOKEN')}>")"""
 
+COUNTS = """from jupyter_app_meta import shared, visitor
+print(f"<visits {visitor.state.add('visits')} of {shared.state.add('visits')}>")
+print(f"<environment {[name for name in os.environ if 'STATE_' in name or 'COOKIE_SECRET' in name]}>")"""
+
 VOILA = 'c.ServerApp.jpserver_extensions["voila.server_extension"] = True\n'
 
 
@@ -29,8 +33,8 @@ VOILA = 'c.ServerApp.jpserver_extensions["voila.server_extension"] = True\n'
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """A Hub with the ready configuration."""
     home = tmp_path_factory.mktemp("hub")
-    with ready_hub(home, FACTS, WHO, SLIDER, config=VOILA) as hub:
-        write(home / "home" / "alice" / "sales.ipynb", FACTS, WHO, SLIDER)
+    with ready_hub(home, FACTS, WHO, SLIDER, COUNTS, config=VOILA) as hub:
+        write(home / "home" / "alice" / "sales.ipynb", FACTS, WHO, SLIDER, COUNTS)
         yield hub
 
 
@@ -180,10 +184,35 @@ def test_another_person_in_the_same_browser(hub: Hub) -> None:
         second.connect(first.kernel_id)
 
 
-def test_dashboard_in_a_users_server(hub: Hub) -> None:
-    """Voila in alice's server shows alice to alice, and bob to bob with whom she shares it, in callbacks too."""
+@pytest.fixture(scope="module")
+def alices(hub: Hub) -> None:
+    """Alice's own server, which she shares with bob."""
     hub.start_server("alice")
     hub.share("alice", "bob")
+
+
+def test_a_users_server_has_a_state_of_its_own(hub: Hub, alices: None) -> None:
+    """What the service stores for alice is not found in her server, nor in reach of bob, with whom she shares it.
+
+    Her server has neither the address of the service's store nor what opens it: each has a file for its account alone.
+    """
+    alice = look(visitor(hub, "alice"), "public").html
+    again = look(visitor(hub, "alice"), "public").html
+    counted = [re.findall(r"<visits (\d+) of (\d+)>", page)[0] for page in (alice, again)]
+    assert int(counted[1][0]) == int(counted[0][0]) + 1 and int(counted[1][1]) == int(counted[0][1]) + 1
+    owned = look(hub.browser("alice").visit("alice"), "voila/render/sales.ipynb").html
+    shared = look(hub.browser("bob").visit("alice"), "voila/render/sales.ipynb").html
+    own, guest = (re.findall(r"<visits (\d+) of (\d+)>", page)[0] for page in (owned, shared))
+    assert (own, guest) == (("1", "1"), ("1", "2"))
+    assert [re.findall("<environment (.*)>", page) for page in (owned, alice)] == [["[]"], ["[]"]]
+    stores = sorted(hub.home.rglob("app-meta/state.db"))
+    assert len(stores) >= 2
+    assert {path.stat().st_mode & 0o777 for path in stores} == {0o600}
+    assert {path.parent.stat().st_mode & 0o777 for path in stores} == {0o700}
+
+
+def test_dashboard_in_a_users_server(hub: Hub, alices: None) -> None:
+    """Voila in alice's server shows alice to alice, and bob to bob with whom she shares it, in callbacks too."""
     for name, owner in (("alice", True), ("bob", False)):
         guest = hub.browser(name).visit("alice")
         guest.http.cookies.set("theme", name, domain="127.0.0.1", path="/user/alice/")

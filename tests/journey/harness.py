@@ -189,6 +189,7 @@ def serving(
     command: Sequence[str] = ("-m", "jupyter_server"),
     env: Mapping[str, str] | None = None,
     python: str = sys.executable,
+    port: int | None = None,
 ) -> Iterator[Server]:
     """Run a server in ``home`` with a config file of this text; stop it in the end."""
     kernelspec(home, AWARE, "--ext=jupyter_app_meta")
@@ -206,7 +207,7 @@ def serving(
     )
     for name in ("jupyter_server_config.py", "jupyter_kernel_gateway_config.py"):
         (home / "config" / name).write_text(preamble + config)
-    port = free_port()
+    port = port or free_port()
     argv = [*command, f"--port={port}", *(["--debug"] if debug else []), *arguments]
     env = {"JUPYTER_CONFIG_PATH": str(without_others(home)), **(env or {})}
     with launched(home, argv, f"http://127.0.0.1:{port}/", token=token, env=env, python=python) as server:

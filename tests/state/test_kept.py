@@ -97,7 +97,7 @@ def test_two_people_in_one_kernel_have_their_own_state(hers: Socket, his: Socket
     """Interleaved, with the same session_id in their headers: each finds what they stored."""
     his.session_id = hers.session_id
     add = "print(app_meta().user.username, visitor.state.add('n'), session.state.add('n'), shared.state.add('n'))"
-    for turn in range(1, 21):
+    for turn in range(1, 101):
         assert hers.run(add).text == f"alice {turn} {turn} {2 * turn - 1}\n"
         assert his.run(add).text == f"bob {turn} {turn} {2 * turn}\n"
 
@@ -230,6 +230,19 @@ def test_a_watcher_hears_of_others_and_sees_who_it_is(hers: Socket, his: Socket)
     assert hers.run("print(heard)").text == "[]\n"
 
 
+def test_a_function_that_fails_keeps_no_other_from_being_called(people: Server, hers: Socket, his: Socket) -> None:
+    """The kernel's log has the kind of its error, and the others are called, for the next change too."""
+    fails = "def fails(change): raise ZeroDivisionError\nasync def late(change): raise FileExistsError\n"
+    watch = "one, two, three = (shared.state.on_change(each) for each in (fails, late, heard.append))"
+    assert not hers.run(f"heard = []\n{fails}{watch}").text
+    for number in (1, 2):
+        his.run(f"shared.state['n'] = {number}")
+        eventually(lambda: hers.run("print(len(heard))").text == f"{number}\n")  # noqa: B023  # used in this round
+    for kind in ("ZeroDivisionError", "FileExistsError"):
+        assert eventually(lambda: people.log.count(f"A function that an event called failed ({kind}).") == 2)  # noqa: B023
+    hers.run("for each in (one, two, three): each.close()")
+
+
 def test_a_frozen_server_does_each_operation_once(people: Server, hers: Socket, tmp_path: Path) -> None:
     """Frozen for a moment: all are counted. For longer: one gives up, and says that it may have happened."""
     count = (
@@ -307,6 +320,30 @@ def test_what_is_not_a_message_says_so(hers: Socket) -> None:
         "except TooLarge: print(len(made))\nfor one in made: one.close()"
     )
     assert hers.run(many).text == "20\n"
+
+
+READS = """
+from jupyter_server.auth import Authorizer
+class Readers(Authorizer):
+    def is_authorized(self, handler, user, action, resource):
+        return resource != "sessions" or action == "read"
+c.ServerApp.authorizer_class = Readers
+c.AppMetaExtension.admins = ["root"]
+"""
+"""A configuration whose authorizer lets an administrator see connections, and neither end them nor send to them."""
+
+
+def test_the_servers_authorizer_is_asked_for_each_action(tmp_path: Path) -> None:
+    """Resource ``sessions``, actions ``read``, ``write`` and ``delete``: an administrator may only what it allows."""
+    with serving(tmp_path, config=PEOPLE + READS, token="") as server:
+        root, alice = (server.visitor(cookies={"person": name, "_xsrf": "ab" * 16}) for name in ("root", "alice"))
+        alice.connect(alice.start_kernel()).run("1")
+        [row] = root.get("api/app-meta/sessions").json()
+        path = f"api/app-meta/sessions/{row['id']}"
+        assert root.call("DELETE", path).status_code == 403
+        assert root.call("POST", f"{path}/messages", {"name": "x"}).status_code == 403
+        assert [one["username"] for one in root.get("api/app-meta/sessions").json()] == ["alice"]
+        assert alice.get("api/app-meta/sessions").status_code == 403
 
 
 def test_owner_sees_and_ends_the_connections_of_editors(tmp_path: Path) -> None:

@@ -343,6 +343,19 @@ def test_a_value_is_in_no_environment_and_no_stamp_of_another(server: Server, he
     assert CANARY not in server.log and CANARY not in str(his.seen)
 
 
+def test_a_thief_of_the_store_has_no_grant_and_no_key(server: Server, kernel: str, hers: Socket) -> None:
+    """It has what was stored, and nothing with which its reader could ask a server or speak to a kernel."""
+    hers.run("visitor.state['stolen'] = 'is there'")
+    grant, port = grant_of(hers), Port(server, kernel)
+    name = messages.link_of(grant)[0]
+    port.close()
+    folder = server.home / "data" / "app-meta"
+    stored = b"".join(path.read_bytes() for path in folder.glob("state.db*"))
+    assert b"is there" in stored
+    for secret in (grant.partition(".")[0], grant.partition(".")[2], name, port.key.decode(), SECRET.decode()):
+        assert secret.encode() not in stored
+
+
 def test_a_kernel_of_another_release_is_told_so(hers: Socket) -> None:
     """A question in another version gets an error that names the remedy; a stamp without a grant is an older server."""
     ask_v2 = (
