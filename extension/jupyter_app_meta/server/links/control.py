@@ -23,6 +23,7 @@ from jupyter_server.gateway.managers import GatewayKernelManager
 from jupyter_server.services.kernels.connection.base import deserialize_msg_from_ws_v1, serialize_msg_to_ws_v1
 from tornado.websocket import WebSocketClientConnection, WebSocketClosedError
 
+from ...state import messages
 from ..gateway.client import Gateway, GatewayFailed
 from ..protocols import KEY
 
@@ -52,6 +53,11 @@ def control_of(kernel: Any, name: str, session: Any, log: logging.Logger) -> Any
     if is_remote(kernel):
         return Remote(Gateway(GatewayClient.instance(), log), kernel.kernel_id, name, session)
     return kernel.connect_control(identity=name.encode())
+
+
+def at_once(stream: Any) -> Any:
+    """Return what sends to this stream without a turn of the event loop. A WebSocket needs none."""
+    return stream if isinstance(stream, Remote) else messages.AtOnce(stream)
 
 
 class Remote:

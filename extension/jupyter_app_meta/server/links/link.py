@@ -30,7 +30,7 @@ from ...state import forms, messages, operations
 from ...state.operations import Failed, write_answer
 from ...state.rates import Bucket
 from ..protocols import key_of
-from .control import control_of
+from .control import at_once, control_of
 
 RATE, IN_FLIGHT, SHARE, WRITING = 200.0, 64, 2, 4
 MOST = 2 * forms.TEXT_LIMIT + 1024 * 1024
@@ -90,7 +90,7 @@ class Link:
             return
         message = self._session.msg(msg_type, content)
         message["metadata"][wire.FIELD] = self._signer.stamp(message["msg_id"], msg_type)
-        self._session.send(messages.AtOnce(self._stream), message)
+        self._session.send(at_once(self._stream), message)
 
     @property
     def is_behind(self) -> bool:
