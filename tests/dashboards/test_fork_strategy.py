@@ -6,12 +6,14 @@ import asyncio
 import logging
 import subprocess
 import sys
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from jupyter_app_meta.dashboards.forks import strategy
+from jupyter_app_meta.dashboards.forks.commands import CannotFork, Refused
 from jupyter_app_meta.dashboards.load.traffic import Traffic
 
 
@@ -86,7 +88,7 @@ async def test_a_notebook_that_takes_for_ever_does_not_hold_up_the_others(monkey
         is_usable, is_retired, has_ended, began = False, False, False, 0.0
 
         def __init__(self, services: object, blueprint: Any, *_: object) -> None:
-            self.name = blueprint.version
+            self.name, self.blueprint = blueprint.version, blueprint
 
         async def start(self) -> None:
             """Run a cell without an end."""
@@ -118,6 +120,174 @@ async def test_a_notebook_that_takes_for_ever_does_not_hold_up_the_others(monkey
     for forks in both:
         await forks.close()
     assert begun == ended == ["one", "other"]
+
+
+class Slow:
+    """A template whose notebook runs ahead until the test says so."""
+
+    begun: list[Slow]
+    is_usable, is_retired, has_ended, is_current, has_begun = False, False, False, True, False
+
+    def __init__(self, services: object, blueprint: Any, *_: object) -> None:
+        self.blueprint, self.began = blueprint, vars(strategy)["time"].monotonic()
+        self.goes_on, self.is_closed, self.fails = asyncio.Event(), False, False
+        self.begun.append(self)
+
+    async def start(self) -> None:
+        """Run ahead."""
+        self.has_begun = True
+        await self.goes_on.wait()
+        if self.fails:
+            raise CannotFork("a cell failed")
+        self.is_usable = True
+
+    async def close(self) -> None:
+        """Note the end."""
+        self.is_closed = True
+
+    retire = close
+
+
+class Stage:
+    """A notebook that is run ahead by ``Slow``, with a clock and versions of its own."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **patches: object) -> None:
+        self.clock, self.version = 100.0, 1
+        Slow.begun = []
+        changes = {"SWEEP": 0.001, "TURN": 0.001, "Template": Slow, **patches}
+        for name, value in {**changes, "time": SimpleNamespace(monotonic=lambda: self.clock)}.items():
+            monkeypatch.setattr(strategy, name, value)
+        services: Any = SimpleNamespace(traffic=Traffic(), log=logging.getLogger(), spawn=asyncio.ensure_future)
+        otherwise: list[int] = []
+        self.forks = strategy.Forks(
+            services, self._read, self._is_current, lambda: otherwise.append(1), space=None, spares=0, max_age=3600
+        )
+        self.otherwise = otherwise
+
+    async def _read(self) -> Any:
+        return SimpleNamespace(version=self.version, name="page")
+
+    def _is_current(self, blueprint: Any) -> bool:
+        return bool(blueprint.version == self.version)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition."""
+    async with asyncio.timeout(60):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+async def test_a_server_is_ready_though_a_cell_takes_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits for a minute, and not for longer."""
+    stage = Stage(monkeypatch)
+    stage.clock += 1000  # the server has lived for some time
+    stage.forks.start()
+    await until(lambda: bool(Slow.begun))
+    stage.clock += strategy.READY
+    assert not stage.forks.is_settled
+    stage.clock += 1
+    assert stage.forks.is_settled
+    await stage.forks.close()
+    assert Slow.begun[0].is_closed
+
+
+async def test_a_notebook_that_changes_meanwhile_is_run_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though the old version has not come to its first question, and perhaps never will."""
+    stage = Stage(monkeypatch)
+    stage.forks.start()
+    await until(lambda: bool(Slow.begun))
+    stage.version = 2
+    await until(lambda: len(Slow.begun) == 2)
+    old, new = Slow.begun
+    assert old.is_closed
+    assert new.blueprint.version == 2
+    new.goes_on.set()
+    await until(lambda: stage.forks.is_settled)
+    assert not new.is_closed
+    assert not stage.otherwise
+    await stage.forks.close()
+
+
+async def test_a_template_that_is_old_before_it_is_ready_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its pages start in another way, and the log says why."""
+    stage = Stage(monkeypatch)
+    stage.forks.start()
+    await until(lambda: bool(Slow.begun))
+    stage.clock += 3601
+    await until(lambda: bool(stage.otherwise))
+    assert Slow.begun[0].is_closed
+    assert "because it runs ahead for more than 3600 seconds." in caplog.text
+    await stage.forks.close()
+
+
+async def test_the_next_template_is_started_before_the_end_of_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Visitors get forks of the old one until the new one is ready. If that fails, the old one is used to its end."""
+    stage = Stage(monkeypatch)
+    stage.forks.start()
+    await until(lambda: bool(Slow.begun))
+    Slow.begun[0].goes_on.set()
+    await until(lambda: stage.forks.is_settled)
+    stage.clock += 0.81 * 3600
+    await until(lambda: len(Slow.begun) == 2)
+    old, new = Slow.begun
+    await asyncio.sleep(0.01)
+    assert not old.is_closed
+    new.fails = True
+    new.goes_on.set()
+    await until(lambda: new.is_closed)
+    assert not old.is_closed and not stage.otherwise
+    stage.clock += 3
+    await until(lambda: len(Slow.begun) == 3)
+    assert not old.is_closed
+    Slow.begun[2].goes_on.set()
+    await until(lambda: old.is_closed)
+    assert not Slow.begun[2].is_closed
+    await stage.forks.close()
+
+
+async def test_no_template_is_started_without_memory(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A folder may have more notebooks than there is room for. They are tried again."""
+    is_short = True
+    stage = Stage(monkeypatch, memory=SimpleNamespace(is_short=lambda: is_short))
+    stage.forks.start()
+    await until(lambda: stage.forks.is_settled)
+    assert not Slow.begun[-1].has_begun
+    assert "because little memory is free." in caplog.text
+    is_short = False
+    stage.clock += 3
+    await until(lambda: Slow.begun[-1].has_begun)
+    await stage.forks.close()
+
+
+@pytest.mark.parametrize(("error", "pause"), [(CannotFork("a cell failed"), 2), (Refused("a thread runs"), 60)])
+async def test_what_will_hardly_change_is_tried_later(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, pause: float
+) -> None:
+    """A notebook that failed may succeed soon. One that has a thread will have it again."""
+
+    class Fails(Slow):
+        """A template that cannot be used."""
+
+        async def start(self) -> None:
+            """Fail."""
+            raise error
+
+    stage = Stage(monkeypatch, Template=Fails)
+    stage.forks.start()
+    await until(lambda: len(stage.otherwise) == 1)
+    stage.clock += pause - 0.1
+    for _ in range(10):
+        await stage.forks.take()
+        await asyncio.sleep(0.002)
+    assert len(Slow.begun) == 1
+    stage.clock += 0.2
+    await until(lambda: len(Slow.begun) == 2)
+    await stage.forks.close()
 
 
 FORKS = """

@@ -208,9 +208,9 @@ class Template(Talk):
         assert self.told() == [frames.ASKING]
         return msg_id
 
-    def prepare(self) -> str:
-        """Prepare the template; return why it refuses, or nothing."""
-        commands.send(self.control, {"do": "prepare"})
+    def prepare(self, *imports: str) -> str:
+        """Prepare the template, which imports these modules; return why it refuses, or nothing."""
+        commands.send(self.control, {"do": "prepare", "imports": imports})
         found = self.answer()
         return "" if found["said"] == "ready" else str(found["why"])
 

@@ -40,6 +40,7 @@ REFUSED = {
         "import os, subprocess\nkept = subprocess.Popen(['true'])\nos.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)",
         "was not waited for",
     ),
+    "deaf": ("import signal\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)", "it ignores SIGCHLD"),
     "timer": ("import signal\nsignal.setitimer(signal.ITIMER_REAL, 1000)", "a timer of signal.setitimer"),
     "socket": ("import socket\nkept = socket.socket()", "a socket is open (descriptor 3)"),
     "pipe": ("import os\nos.pipe()", "a pipe is open (descriptor 3)"),
@@ -70,6 +71,13 @@ ALLOWED = {
     "process that ended": "import subprocess\nsubprocess.run(['true'])",
     "linear algebra": "import numpy\nnumpy.linalg.inv(numpy.eye(300) + 1)",
     "jemalloc": NATIVE + "open(f'/proc/self/task/{task}/comm', 'w').write('jemalloc_bg_thd')",
+    "arrow": (
+        "import ctypes, os, shutil, zmq\nname = next(line.split()[-1] for line in open('/proc/self/maps')"
+        " if 'libzmq' in line)\nshutil.copy(name, 'libarrow.so.9')\nlibrary = ctypes.CDLL('./libarrow.so.9')\n"
+        "library.zmq_ctx_new.restype = library.zmq_socket.restype = ctypes.c_void_p\n"
+        "context = ctypes.c_void_p(library.zmq_ctx_new())\nassert library.zmq_socket(context, 1)\n"
+        "keep = set(map(int, os.listdir('/proc/self/fd')))"
+    ),
     "kept": "import os\nread, write = os.pipe()\nkeep = {read, write}",
 }
 
@@ -178,6 +186,17 @@ def test_a_closed_or_detached_file_is_passed(tmp_path: Path) -> None:
         "a.close()\nc = open('c', 'a')\nc.write('kept')\nfiles.flush()\nprint(open('c').read())"
     )
     assert run(tmp_path, code) == "kept"
+
+
+def test_objects_that_stand_for_others_are_not_asked(tmp_path: Path) -> None:
+    """Neither one whose object is gone, nor one that does something when it is asked for its class, as lazy ones do."""
+    code = (
+        "import weakref\nfrom jupyter_app_meta.kernel.forks import files\nclass Thing: pass\nthing = Thing()\n"
+        "gone = weakref.proxy(thing)\ndel thing\nasked = []\nclass Lazy:\n    @property\n"
+        "    def __class__(self):\n        asked.append(1)\n        raise RuntimeError\n"
+        "lazy = Lazy()\nlog = open('log', 'a')\nlog.write('kept')\nfiles.flush()\nprint(open('log').read(), asked)"
+    )
+    assert run(tmp_path, code) == "kept []"
 
 
 # --- random numbers --------------------------------------------------------------------------------------------------

@@ -370,12 +370,56 @@ def test_what_cannot_be_forked_is_named(alone: Template) -> None:
     assert alone.prepare() == ""
 
 
+def test_what_goes_wrong_in_the_check_is_an_answer(alone: Template) -> None:
+    """The server does not wait for a template that cannot say more."""
+    alone.run("import gc\ndef fail(): raise ValueError('odd')\ngc.freeze = fail", pending=True)
+    assert alone.prepare() == "it cannot be prepared (ValueError: odd)"
+
+
 def test_an_idle_executor_is_no_obstacle(alone: Template) -> None:
     """The threads of ``asyncio.to_thread`` are ended, and a child makes its own."""
     alone.run("import asyncio\nawait asyncio.to_thread(int)", pending=True)
     assert alone.prepare() == ""
     child = alone.fork()
     assert child.run("print(await asyncio.to_thread(int, '5'))") == "5\n"
+
+
+WAITS = """
+import signal
+def wait(*_):
+    try:
+        os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        pass
+waiting = signal.signal(signal.SIGCHLD, wait)
+"""
+
+IDLE = {
+    "progress": "from tqdm import tqdm\nfor n in tqdm(range(3)): pass",
+    "auto": "from tqdm.auto import tqdm\nfor n in tqdm(range(3)): pass",
+    "script": "%%bash\necho shown >&2",
+}
+
+
+@pytest.mark.parametrize("case", IDLE)
+def test_idle_threads_are_no_obstacle(alone: Template, case: str) -> None:
+    """A progress bar's monitor and the loop of script cells are ended, and a child makes its own."""
+    alone.run(IDLE[case], pending=True)
+    assert alone.prepare() == ""
+    for _ in range(2):
+        child = alone.fork()
+        assert ("shown" in child.run(IDLE[case])) == (case == "script")
+        assert child.run("print(5)") == "5\n"
+
+
+def test_a_notebook_that_waits_for_its_children(alone: Template) -> None:
+    """Code that waits for whichever process has ended takes nothing from the template that it needs."""
+    alone.run(WAITS, pending=True)
+    assert alone.prepare() == ""
+    for _ in range(2):
+        child = alone.fork()
+        child.own.close()
+        assert alone.answer(unasked=True)["pid"] == child.pid
 
 
 def test_nothing_of_the_notebook_runs_after_the_check(alone: Template) -> None:

@@ -13,10 +13,10 @@ import os
 import sys
 import sysconfig
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
 
 INSTALLED = frozenset(("site-packages", "dist-packages", "__pypackages__"))
@@ -51,6 +51,14 @@ def made(value: Any) -> bool:
     name = getattr(value, "__module__", None) or type(value).__module__
     file = getattr(sys.modules.get(name), "__file__", None)
     return not (isinstance(file, str) and is_installed(file))
+
+
+def modules() -> Iterator[str]:
+    """Yield the files of the author's own modules that are imported."""
+    for module in tuple(sys.modules.values()):
+        names = module.__dict__ if type(module) is ModuleType else {}  # others may do anything when they are asked
+        if names.get("__file__") and _is_authors(names):
+            yield os.path.abspath(names["__file__"])
 
 
 def _is_authors(names: Mapping[str, Any]) -> bool:

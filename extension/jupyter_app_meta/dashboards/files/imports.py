@@ -1,8 +1,13 @@
-"""What a notebook imports although there is something better here. Its author is told once."""
+"""What a notebook imports.
+
+There may be something better here, of which its author is told once. And what cells import after the question may be
+imported before, if kernels are forked.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from nbformat import NotebookNode
 
@@ -12,6 +17,14 @@ _utils = re.compile(
     re.MULTILINE,
 )
 
+_names = re.compile(
+    r"^[ \t]*(?:import[ \t]+(?P<modules>[\w.]+[\w., \t]*)|from[ \t]+(?P<module>[\w.]+)[ \t]+import\b)", re.MULTILINE
+)
+_settings = re.compile(r"\b(?:environ|putenv)\b")
+
+MOST = 64
+"""How many modules are named at most."""
+
 VOILA = (
     "imports voila.utils. It works, but needs Voila beside the kernel: read app_meta().request.query_params in place "
     "of get_query_string() and wait_for_request()."
@@ -20,6 +33,23 @@ VOILA = (
 
 def advice(notebook: NotebookNode) -> str:
     """Return what to write in place of an import of a notebook's cells; empty if there is nothing to say."""
-    cells: list[NotebookNode] = notebook["cells"]
-    sources = (str(cell.get("source", "")) for cell in cells if cell.get("cell_type") == "code")
-    return VOILA if any(map(_utils.search, sources)) else ""
+    return VOILA if any(map(_utils.search, sources(notebook["cells"]))) else ""
+
+
+def sources(cells: Iterable[NotebookNode]) -> list[str]:
+    """Return the code of these cells."""
+    return [str(cell.get("source", "")) for cell in cells if cell.get("cell_type") == "code"]
+
+
+def modules(code: Iterable[str], left: Iterable[str]) -> list[str]:
+    """Return the names of the modules that cells import.
+
+    ``left`` are the cells that have not run. If they set variables of the environment, modules that they import may
+    read those: then none is named. A name in a text or a comment counts, because it does no harm.
+    """
+    if any(map(_settings.search, left)):
+        return []
+    found = (match for source in code for match in _names.finditer(source))
+    each = (match["module"] or match["modules"] for match in found)
+    names = (part.split()[0] for text in each for part in text.split(",") if part.strip())
+    return list(dict.fromkeys(name for name in names if not name.startswith(".")))[:MOST]

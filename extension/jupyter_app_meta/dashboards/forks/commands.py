@@ -39,6 +39,10 @@ class CannotFork(RuntimeError):
     """A notebook, or its kernel, cannot be forked. The text says why, for the log."""
 
 
+class Refused(CannotFork):
+    """The process was looked at, and may not be forked. It will hardly be different the next time."""
+
+
 class Unanswered(KernelFailed):
     """The template did not answer in time, so it should be asked no more."""
 
@@ -74,10 +78,13 @@ class Commands:
         await self._said(self._started)
         return self.process
 
-    async def prepare(self) -> None:
-        """Wait until it may be forked; raises CannotFork and KernelFailed."""
-        self._send({"do": "prepare"})
-        await self._said(self._ready)
+    async def prepare(self, imports: list[str]) -> list[str]:
+        """Wait until it may be forked, and has these modules; raises CannotFork and KernelFailed.
+
+        Return the files of the author's own modules that it has imported.
+        """
+        self._send({"do": "prepare", "imports": imports})
+        return [str(file) for file in await self._said(self._ready)]
 
     async def refused(self) -> None:
         """Wait until it is known that the process cannot be forked, or has ended."""
@@ -141,13 +148,16 @@ class Commands:
         match said:
             case {"said": "started"}:
                 _settle(self._started, None)
-            case {"said": "ready"}:
-                _settle(self._ready, None)
+            case {"said": "ready", "files": files}:
+                _settle(self._ready, files)
             case {"said": "refused", "why": why}:
-                self._fail(CannotFork(str(why)))
+                self._fail(Refused(str(why)))
             case {"said": "forked", "number": number, "pid": pid} if descriptors:
                 if answer := self._forks.get(number):
                     _settle(answer, (pid, descriptors.pop()))
+            case {"said": "forked", "number": number}:  # the fork ends, because its socket is closed here
+                if answer := self._forks.get(number):
+                    _settle(answer, KernelFailed("This server has no descriptor left for another fork."))
             case {"said": "failed", "number": number, "why": why}:
                 if answer := self._forks.get(number):
                     _settle(answer, KernelFailed(f"The system made no fork: {why}."))

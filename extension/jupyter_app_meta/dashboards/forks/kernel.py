@@ -145,12 +145,14 @@ class ForkedKernel:
     interrupt_kernel = interrupt
 
     async def close(self, *, busy: bool) -> None:
-        """End the kernel: its process ends with its socket. A running cell is interrupted first."""
+        """End the kernel: its process ends with its socket. What runs is interrupted first.
+
+        It is interrupted in any case: the page may be complete, and a callback busy. An idle kernel ignores that.
+        """
         for task in filter(None, (self._wanting, self._attaching)):  # a task keeps the kernel, and what it knows
             task.cancel()
             await asyncio.wait((task,))
-        if busy:
-            await self.interrupt()
+        await self.interrupt()
         self.pipe.stop_channels()
         if self.process and not await self.process.ends(GONE):
             self.process.signal(signal.SIGKILL)

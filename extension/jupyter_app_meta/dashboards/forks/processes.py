@@ -13,9 +13,13 @@ GONE = 3.0
 
 
 class Process:
-    """A process that leads its own group. ``descriptor`` (a pidfd) becomes readable when it ends; it is closed here."""
+    """A process that leads its own group. ``descriptor`` (a pidfd) becomes readable when it ends; it is closed here.
 
-    def __init__(self, pid: int, descriptor: int, on_end: Callable[[Process], None] = lambda process: None) -> None:
+    Without ``on_end``, another process is its parent, and waits for it. If that one has ended, and this server is the
+    first process of a container, the server has become the parent: then it waits.
+    """
+
+    def __init__(self, pid: int, descriptor: int, on_end: Callable[[Process], None] | None = None) -> None:
         self.pid = pid
         self.ended = asyncio.Event()
         self._descriptor, self._on_end = descriptor, on_end
@@ -24,9 +28,13 @@ class Process:
 
     def _has_ended(self) -> None:
         self._loop.remove_reader(self._descriptor)
+        if self._on_end is None:
+            with suppress(OSError):  # it is no child of this process, as usual
+                os.waitid(os.P_PIDFD, self._descriptor, os.WEXITED | os.WNOHANG)
         os.close(self._descriptor)
         self.ended.set()
-        self._on_end(self)
+        if self._on_end is not None:
+            self._on_end(self)
 
     def signal(self, number: int) -> None:
         """Send a signal to the process and those that it started; nothing if it has ended."""

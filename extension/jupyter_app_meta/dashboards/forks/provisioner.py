@@ -6,12 +6,37 @@ import signal
 from typing import Any, Protocol
 
 from jupyter_client.connect import KernelConnectionInfo
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.provisioning.factory import KernelProvisionerFactory
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
+from jupyter_server.services.kernels.kernelmanager import ServerKernelManager
 
 from .processes import Process
 
 NOT_TOLD = ("key", "signature_scheme", "kernel_name", "jupyter_session")
 """Parts of a connection's info that a fork has, or does not need."""
+
+
+LOCAL = "local-provisioner"
+"""The name of jupyter_client's own provisioner, which starts a process on this machine."""
+
+MANAGER = f"{ServerKernelManager.__module__}.{ServerKernelManager.__name__}"
+"""The class of jupyter_server's own managers of kernels."""
+
+
+def started_otherwise(kernels: Any, spec: KernelSpec) -> str:
+    """Return what makes the start of a kernel something else than a process of this server; nothing if it is one.
+
+    A provisioner, or a class of managers, may start kernels on another machine, in a container or as another account.
+    """
+    given = (spec.metadata or {}).get("kernel_provisioner") or {}
+    name = given.get("provisioner_name") or KernelProvisionerFactory(parent=kernels).default_provisioner_name
+    if name != LOCAL:
+        return f"the provisioner {name!r} starts its kernels"
+    if kernels.kernel_manager_class != MANAGER:
+        return f"{kernels.kernel_manager_class} manages its kernels"
+    encryption = getattr(kernels, "transport_encryption", "disabled")  # older releases of jupyter_server have none
+    return "" if encryption == "disabled" else f"transport_encryption is {encryption!r}, and forks have none"
 
 
 class Reached(Protocol):

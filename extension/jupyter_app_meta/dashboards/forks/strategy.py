@@ -1,11 +1,15 @@
 """Keeps a template of one dashboard's notebook, and a few forks ahead of their visitors.
 
-1. A visitor gets a fork only if the template is of the notebook's present version, and not older than ``max_age``.
-   Otherwise the page starts as without forks, and the template is replaced.
+1. A visitor gets a fork only if the notebook, and the author's modules that it imports, are as they were when the
+   template was made, and it is not older than ``max_age``. Otherwise the page starts as without forks, and the template
+   is replaced.
 2. If a notebook cannot be forked, the log says once for each version and reason why. It is tried again later: after 2
-   seconds, 4 seconds, and so on up to ``max_age``; so is a template that ended by itself soon after its start.
+   seconds, 4 seconds, and so on up to ``max_age``; so is a template that ended by itself soon after its start. If the
+   process has what cannot be forked, it will hardly be different soon: it is tried again after a minute, and so on.
 3. Forks ahead are made while no visitor waits for a page. A template is started at once, because all visitors wait less
    with it; one at a time, and with a low priority.
+4. A cell may run for ever. It keeps neither other notebooks from running ahead nor the server from being ready, and its
+   template is given up as soon as the notebook changes.
 """
 
 from __future__ import annotations
@@ -15,16 +19,26 @@ import time
 from collections.abc import Awaitable, Callable
 
 from ...state.keys import Space
+from ..load import memory
 from ..runs.notebook import Blueprint, Version
 from ..runs.pool import SWEEP
 from ..runs.reasons import reason
 from ..runs.run import Run
 from ..services import Services
-from .commands import CannotFork
+from .commands import CannotFork, Refused
 from .template import Template
 
 TURN = 10.0
 """Seconds for which one notebook that is run ahead may keep others waiting."""
+
+READY = 60.0
+"""Seconds after which the server is ready although a notebook still runs ahead."""
+
+RENEWAL = 0.8
+"""The part of its time after which the next template is started, so that all visitors do not begin cold at its end."""
+
+PAUSE, REFUSED_PAUSE = 1.0, 30.0
+"""Half the seconds after which a notebook is tried again that failed, or was refused."""
 
 SOON = 60.0
 """Seconds: a template that ended by itself within them waits before it is started again."""
@@ -54,11 +68,17 @@ class Forks:
         self._tried: Version | None = None
         self._failures, self._not_before = 0, 0.0
         self._trouble = ""
-        self.is_settled = False
+        self._has_looked, self._began = False, time.monotonic()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is known if the notebook can be forked, or that is not known for long."""
+        return self._has_looked or (self._keeper is not None and time.monotonic() - self._began > READY)
 
     def start(self) -> None:
         """Run the notebook ahead, and keep forks ahead; idempotent."""
         if self._keeper is None:
+            self._began = time.monotonic()
             self._keeper = self._services.spawn(self._keep())
 
     async def take(self) -> Run | None:
@@ -94,17 +114,18 @@ class Forks:
         return template if template and template.is_usable and self._is_fresh(template) else None
 
     def _is_fresh(self, template: Template) -> bool:
-        return time.monotonic() - template.began < self._max_age and self._is_current(template.blueprint)
+        is_young = time.monotonic() - template.began < self._max_age
+        return is_young and template.is_current and self._is_current(template.blueprint)
 
     async def _keep(self) -> None:
         while True:
+            self._wanted.clear()
             try:
                 await self._look()
                 self._trouble = ""
             except Exception as error:  # a file cannot be read as a notebook, or a file system is away for a moment
                 self._tell(type(error).__name__)
-            self.is_settled = True
-            self._wanted.clear()
+            self._has_looked = True
             try:
                 async with asyncio.timeout(SWEEP):
                     await self._wanted.wait()
@@ -118,8 +139,9 @@ class Forks:
         self._trouble = trouble
 
     async def _look(self) -> None:
-        """Replace a template that cannot be used any more, and fork ahead."""
-        if self._usable() is None:
+        """Replace a template that cannot be used any more, or not for long, and fork ahead."""
+        template = self._usable()
+        if template is None or time.monotonic() - template.began > RENEWAL * self._max_age:
             await self._replace()
         while (template := self._usable()) and len(self._ahead) < self._spares:
             async with self._services.traffic.ahead():
@@ -142,7 +164,7 @@ class Forks:
             self._tried, self._failures = blueprint.version, 0
         new = Template(self._services, blueprint, self._space, self._wanted.set)
         try:
-            await self._started(new)
+            is_current = await self._started(new)
         except BaseException as error:
             await new.close()
             if not isinstance(error, Exception):
@@ -150,33 +172,48 @@ class Forks:
             self._give_up(blueprint, error)
             return
         await self._retire()
-        self._template = new
+        if is_current:
+            self._template = new
+        else:
+            await new.close()
+            self._wanted.set()
 
-    async def _started(self, new: Template) -> None:
-        """Run a notebook ahead. If it takes long, the next one begins meanwhile: a cell may take for ever."""
-        async with self._services.traffic.next():
-            starting = asyncio.ensure_future(new.start())
-            try:
+    async def _started(self, new: Template) -> bool:
+        """Run a notebook ahead; return False if it has changed meanwhile. If it takes long, the next one begins."""
+        starting: asyncio.Future[None] | None = None
+        try:
+            async with self._services.traffic.next():
+                if memory.is_short():  # a folder may have more notebooks than there is room for their templates
+                    raise CannotFork("little memory is free")
+                starting = asyncio.ensure_future(new.start())
                 await asyncio.wait((starting,), timeout=TURN)
-            except asyncio.CancelledError:
+            while not starting.done():
+                if not self._is_current(new.blueprint):
+                    return False
+                if time.monotonic() - new.began > self._max_age:
+                    raise CannotFork(f"it runs ahead for more than {self._max_age:g} seconds")
+                await asyncio.wait((starting,), timeout=SWEEP)
+            await starting
+        finally:
+            if starting is not None:
                 starting.cancel()
-                raise
-        await starting
+        return True
 
-    def _pause(self) -> None:
+    def _pause(self, first: float = PAUSE) -> None:
         """Wait longer with each failure of one version."""
         self._failures += 1
-        self._not_before = time.monotonic() + min(2.0**self._failures, self._max_age)
+        self._not_before = time.monotonic() + min(first * 2.0**self._failures, self._max_age)
 
     def _give_up(self, blueprint: Blueprint, error: Exception) -> None:
         """Say why a notebook cannot be forked, once, and let its pages start in another way."""
-        self._pause()
+        self._pause(REFUSED_PAUSE if isinstance(error, Refused) else PAUSE)
         why = str(error) if isinstance(error, CannotFork) else reason(error)
         if (blueprint.version, why) not in self._said:
             self._said = {(version, said) for version, said in self._said if version == blueprint.version}
             self._said.add((blueprint.version, why))
             self._services.log.warning("%s: its kernels cannot be forked, because %s.", blueprint.name, why)
-        self._otherwise()
+        if self._usable() is None:
+            self._otherwise()
 
     async def _retire(self) -> None:
         """Let the present template, and the forks ahead, give way to a new one."""

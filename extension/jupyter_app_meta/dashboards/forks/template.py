@@ -15,17 +15,20 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from ...state.keys import Space
+from ..files import imports
 from ..gateway.specs import GatewaySpecs
 from ..runs import priority
 from ..runs.beginning import Beginning
-from ..runs.notebook import Blueprint
+from ..runs.notebook import Blueprint, Version, version
 from ..runs.run import Run
 from ..services import Services
-from .commands import CannotFork, Commands, Unanswered
+from .commands import CannotFork, Commands, Refused, Unanswered
 from .kernel import ForkedKernel
 from .processes import GONE, Process
+from .provisioner import started_otherwise
 
 
 class Template:
@@ -41,6 +44,12 @@ class Template:
         self._run: Run | None = None
         self._beginning: Beginning | None = None
         self._children: set[Process] = set()
+        self._modules: dict[Path, Version | None] = {}
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the author's own modules are as they were when the notebook had imported them."""
+        return all(version(path) == seen for path, seen in self._modules.items())
 
     @property
     def has_ended(self) -> bool:
@@ -66,7 +75,9 @@ class Template:
         await self._comes_far(run, kernel)
         if run.failed:
             raise CannotFork("a cell failed ahead of a visitor")
-        await self._commands.prepare()
+        code, left = imports.sources(self.blueprint.notebook["cells"]), imports.sources(run.cells.left())
+        files = await self._commands.prepare(imports.modules(code, left))
+        self._modules = {path: version(path) for path in map(Path, files)}
         is_running = bool(kernel.pipe.running)
         self._beginning = run.beginning(is_running=is_running)
         self._msg_id = kernel.pipe.running
@@ -76,6 +87,8 @@ class Template:
 
     async def _started(self, kernel: ForkedKernel) -> ForkedKernel:
         spec = self._services.specs.get_kernel_spec(self.blueprint.kernel_name)
+        if why := started_otherwise(self._services.kernels, spec):
+            raise Refused(why)
         await kernel.start(lambda end: self._commands.start(spec, self.blueprint.folder, kernel.id, end))
         priority.lower(kernel.process.pid if kernel.process else None)
         return kernel

@@ -89,6 +89,10 @@ class Cells:
         cells = self._executor.nb.cells if self._executor else ()
         return Beginning(html, kernel_id, cells, self.done, is_running, self.displays, self._executor)
 
+    def left(self) -> list[NotebookNode]:
+        """Return the cells that have not ended, of a page that is not complete."""
+        return list(self._executor.nb.cells[self.done :]) if self._executor else []
+
     async def all(self, nb: NotebookNode, kernel_id: str) -> None:
         """Run all cells in place, for a template that renders none before the last one has run."""
         continues = self.continues

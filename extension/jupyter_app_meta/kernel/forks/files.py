@@ -18,6 +18,8 @@ from pathlib import Path
 LATER = os.O_CREAT | os.O_EXCL | os.O_TRUNC
 """What must not happen again when a file is opened once more."""
 
+BUFFERED = (io.BufferedWriter, io.BufferedRandom, io.TextIOWrapper)
+
 
 def descriptors() -> list[tuple[int, str]]:
     """Return the descriptors of this process, each with what it stands for. Those that just ended are left out."""
@@ -37,7 +39,7 @@ def flags(number: int) -> int:
 def flush() -> None:
     """Write out what the open files of Python and C have buffered. A file that cannot be written keeps it."""
     for found in gc.get_objects():
-        if isinstance(found, io.BufferedWriter | io.BufferedRandom | io.TextIOWrapper):
+        if issubclass(type(found), BUFFERED):  # isinstance() would run code of objects that stand for others
             with suppress(OSError, ValueError):  # it is closed or detached
                 found.flush()
     ctypes.CDLL(None).fflush(None)

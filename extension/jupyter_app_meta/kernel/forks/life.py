@@ -11,11 +11,19 @@ import fcntl
 import os
 import select
 import signal
+import warnings
 from contextlib import suppress
 from pathlib import Path
 
 EXPENDABLE = 300
 """By how much likelier the system ends a child than its parent, if memory runs out: of at most 1000."""
+
+
+def fork() -> int:
+    """Fork this process. From Python 3.12 on, that warns of threads: which ones there are is checked before."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
 
 
 def hold(lifeline: int) -> None:

@@ -1,6 +1,7 @@
 """Which library a thread probably belongs to: the first one, apart from the C library, among the words on its stack.
 
-A word that looks like an address need not be one. So the answer is good enough for a message, and not for a decision.
+A word that looks like an address need not be one. So the answer is good for a message, and for a decision only where
+the innermost library on the stack of a thread that waits is named.
 This reads only this process's own memory. A thread that runs at the moment has no known stack, so it is asked again.
 """
 

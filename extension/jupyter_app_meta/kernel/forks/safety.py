@@ -8,6 +8,7 @@ are refused, each by name:
 3. Sockets, pipes, devices and the like, and files that are open for writing: all children would use the same one. A
    file that is open for appending or reading is opened again by each child (``files``).
 4. Memory that is shared with other processes, and timers, which a child does not inherit.
+5. A process that does not want to know how its children end.
 
 In doubt the answer is no.
 """
@@ -19,17 +20,20 @@ import signal
 import stat
 import sys
 import threading
-import warnings
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 
-from . import files, owners
+from . import files, life, owners
 
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 """Devices that are the same for all who use them."""
 
 FORK_AWARE = ("jemalloc_bg_thd",)
 """The names of threads that prepare for forks and start again after them: their library calls pthread_atfork."""
+
+FORK_AWARE_LIBRARIES = ("libarrow.so",)
+"""How the names of libraries begin whose pools of threads do the same. Reading a Parquet file starts Arrow's."""
 
 
 def refusal(keep: Collection[int] = ()) -> str:
@@ -42,6 +46,7 @@ def refusal(keep: Collection[int] = ()) -> str:
         return f"kernels are forked on Linux only, not on {sys.platform}"
     own = {0, 1, 2, *keep}
     checks: tuple[Callable[[], Iterator[str]], ...] = (
+        _signals,
         _threads,
         _foreign_threads,  # its library says more than the descriptors that it has
         _processes,
@@ -53,6 +58,11 @@ def refusal(keep: Collection[int] = ()) -> str:
         return next((found for check in checks for found in check()), "")
     except OSError as error:
         return f"/proc cannot be read: {error.strerror}"
+
+
+def _signals() -> Iterator[str]:
+    if signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:
+        yield "it ignores SIGCHLD"
 
 
 def _threads() -> Iterator[str]:
@@ -110,18 +120,17 @@ def _foreign_threads() -> Iterator[str]:
     for task in sorted(Path("/proc/self/task").iterdir()):
         if int(task.name) == threading.get_native_id():
             continue
-        if (name := _name(task)) not in FORK_AWARE:
-            owner = owners.owner(task) or "an unknown library"
-            yield f"the thread {name!r}, probably of {owner}, may not survive a fork"
+        name, owner = _name(task), owners.owner(task)
+        if name not in FORK_AWARE and not owner.startswith(FORK_AWARE_LIBRARIES):
+            yield f"the thread {name!r}, probably of {owner or 'an unknown library'}, may not survive a fork"
 
 
 def _fork_for_trial() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # from Python 3.12 on: what is warned of is tried here
-        pid = os.fork()
+    pid = life.fork()
     if not pid:
         os._exit(0)
-    os.waitpid(pid, 0)
+    with suppress(ChildProcessError):  # code of the notebook has waited for it
+        os.waitpid(pid, 0)
 
 
 def _name(process: Path) -> str:

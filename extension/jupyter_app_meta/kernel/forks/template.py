@@ -16,22 +16,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import errno
 import gc
-import importlib
 import os
 import select
 import signal
 import socket
 import sys
+from collections.abc import Sequence
+from itertools import islice
 from typing import Any, NoReturn
 
 from ipykernel._version import version_info
 
-from .. import claims, extension
-from . import child, ending, files, life, safety
+from .. import authors, claims, extension
+from . import child, ending, files, idle, life, preload, safety
 from .asking import Asking
 from .process import Process
 from .sockets import commands, frames
@@ -42,8 +42,8 @@ USAGE = "usage: python -m jupyter_app_meta.kernel.forks.template MESSAGES COMMAN
 NEEDED = (7, 4)
 """The oldest release of ipykernel whose private names are those that this package uses."""
 
-PRELOADED = ("ipywidgets", "traceback")
-"""Modules that are imported once here, where they are installed, and not in each child."""
+MOST_FILES = 100
+"""How many of the author's own modules are told to the server."""
 
 
 class Template:
@@ -66,7 +66,7 @@ class Template:
         shell: Any = process.app.shell
         extension.load_page(shell)
         process.seeds.watch()
-        preload()
+        preload.usual()
         process.loop.add_reader(self._commands.fileno(), self._obey)
         if version_info < NEEDED:
             self._refuse("its ipykernel is older than 7.4")
@@ -128,7 +128,7 @@ class Template:
         if command is None:
             os._exit(0)
         if command["do"] == "prepare":
-            self._prepare()
+            self._try_to_prepare(command.get("imports", ()))
         elif command["do"] == "fork":
             self._fork(command["number"], descriptors)
 
@@ -140,10 +140,21 @@ class Template:
 
     # The fork
 
-    def _prepare(self) -> None:
+    def _try_to_prepare(self, imports: Sequence[str]) -> None:
+        """Answer in any case: the server waits, and the event loop only logs what a callback raises."""
+        try:
+            self._prepare(imports)
+        except Exception as error:
+            if self._process.is_child:
+                raise
+            self._refuse(f"it cannot be prepared ({type(error).__name__}: {error})")
+
+    def _prepare(self, imports: Sequence[str]) -> None:
         process = self._process
         process.receive()  # answers to Output widgets: each child handles them after the cell
-        _end_idle_executor(process.loop)
+        idle.end(process.app.shell, process.loop)
+        if imports and not safety.refusal(self._descriptors()):
+            preload.named(imports, process.lifeline, self._descriptors())
         if why := safety.refusal(self._descriptors()):
             self._refuse(why)
             return
@@ -152,7 +163,7 @@ class Template:
         gc.collect()
         gc.freeze()
         ctypes.CDLL(None).malloc_trim(0)
-        self._tell({"said": "ready"})
+        self._tell({"said": "ready", "files": list(islice(authors.modules(), MOST_FILES))})
         if not self._stands_still:
             self._stand_still()
 
@@ -168,7 +179,7 @@ class Template:
         [own] = descriptors
         self._process.seeds.before_fork()
         try:
-            pid = os.fork()
+            pid = life.fork()
         except OSError as error:
             os.close(own)
             return self._tell({"said": "failed", "number": number, "why": os.strerror(error.errno or 0)})
@@ -195,23 +206,11 @@ class Template:
         """Wait for a child that has ended."""
         pid = self._children.pop(process)
         os.close(process)
-        _, status = os.waitpid(pid, 0)
+        try:
+            _, status = os.waitpid(pid, 0)
+        except ChildProcessError:  # code of the notebook has waited for it
+            status = 0
         self._tell({"said": "ended", "pid": pid, "status": os.waitstatus_to_exitcode(status)})
-
-
-def preload() -> None:
-    """Import what most children need."""
-    for name in PRELOADED:
-        with contextlib.suppress(Exception):  # it is not installed, or broken: the notebook will say so
-            importlib.import_module(name)
-
-
-def _end_idle_executor(loop: Any) -> None:
-    """End the threads in which the loop ran functions, if they have nothing to do; a child makes new ones."""
-    executor = loop._default_executor
-    if executor is not None and executor._work_queue.empty():
-        executor.shutdown(wait=True)
-        loop._default_executor = None
 
 
 def main(argv: list[str]) -> NoReturn:
