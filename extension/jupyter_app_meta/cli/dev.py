@@ -28,7 +28,8 @@ def apply(serve: Any) -> None:
     if file:
         config.MadeUpIdentityProvider.file = str(file)
     config.VoilaConfiguration.setdefault("show_tracebacks", True)
-    serve.identity_provider_class, serve.warm = MadeUpIdentityProvider, 0
+    serve.identity_provider_class = MadeUpIdentityProvider
+    serve.warm, serve.fork = 0, False  # what ran ahead would have the old state of the files that the notebook reads
 
 
 def _rivals(config: Config, serve: Any) -> dict[str, bool]:
