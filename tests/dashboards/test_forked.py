@@ -6,10 +6,10 @@ import re
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 
 import psutil
 import pytest
+from forked_pages import forked, lives, opened_how
 from harness import Server
 from stage import SLIDER, WHO, Opened, eventually, move, staging, visit, write
 
@@ -74,42 +74,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-def opened_how(server: Server, person: str, path: str, **query: str) -> tuple[Opened, str]:
-    """Open a page; return it and how its kernel began, from the access log."""
-
-    def starts() -> list[str]:
-        return re.findall(rf" page 200 {person} {path} \d+ms (\w+)$", server.log, re.MULTILINE)
-
-    before = len(starts())
-    opened = visit(server, person, path, **query)
-    return opened, eventually(lambda: starts()[before:])[0]
-
-
-def forked(server: Server, person: str, path: str, **query: str) -> Opened:
-    """Open a page whose kernel is forked, as soon as its template is ready."""
-
-    def opened() -> list[Opened]:
-        made, how = opened_how(server, person, path, **query)
-        if how == "forked":
-            return [made]
-        made.close()
-        return []
-
-    return eventually(opened)[0]
-
-
 def pid(opened: Opened, which: str) -> int:
     """Return the process that ran a cell ``ahead``, or the visitor's ``own``."""
     found = re.search(rf"{which} (?:at [0-9.]+ in )?(\d+),", opened.html)
     assert found, opened.html[-2000:]
     return int(found[1])
-
-
-def lives(process: int) -> bool:
-    """Whether a process has not ended; its parent may not have waited for it yet."""
-    with suppress(psutil.NoSuchProcess):
-        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
-    return False
 
 
 def test_each_visitor_has_a_fork_of_what_ran_ahead(server: Server) -> None:
