@@ -10,6 +10,7 @@ from pathlib import Path
 from jupyter_core.application import base_aliases, base_flags
 from traitlets.config import Config
 
+from .. import secret_files
 from ..dashboards.paths import SUFFIXES
 from ..dashboards.setup.ports import authority
 from ..errors import DashboardError
@@ -93,9 +94,10 @@ def secret(option: str, file: str) -> str | None:
     if not file:
         return None
     try:
-        return Path(file).read_text("utf-8").strip()
+        return secret_files.text(Path(file).expanduser())
     except (OSError, UnicodeDecodeError) as error:
-        raise DashboardError(f"Serve.{option}: {file} cannot be read ({type(error).__name__}).") from error
+        reason = secret_files.reason(error)
+        raise DashboardError(f"Serve.{option}: {file} cannot be read ({reason}): name a file with a secret.") from error
 
 
 def unread(place: Path, loaded: Iterable[str]) -> Iterator[Path]:

@@ -28,6 +28,7 @@ from typing import Any
 from jupyter_core.paths import jupyter_data_dir
 from jupyter_server.auth.identity import IdentityProvider
 
+from ... import secret_files
 from ...errors import DashboardError, StateUnavailable
 from ...server.stores import COOKIES
 from ...state.stores import secret
@@ -148,23 +149,23 @@ def _unwritable(path: Path) -> str:
     return "" if os.access(folder, os.W_OK | os.X_OK) else f"this account cannot write in {folder}"
 
 
-def _content(path: Path) -> bytes | None:
+def _content(path: Path) -> secret_files.Read | None:
     """Return a file's content; None if it does not exist. Raises DashboardError if it has too few bytes."""
     try:
-        found = path.read_bytes()
+        found = secret_files.read(path)
     except FileNotFoundError:
         return None
-    if len(found) < SIZE:
-        raise DashboardError(f"cookie_secret_file {path} has {len(found)} bytes: it must have {SIZE} or more.")
+    if len(found.content) < SIZE:
+        raise DashboardError(f"cookie_secret_file {path} has {len(found.content)} bytes: it must have {SIZE} or more.")
     return found
 
 
 def _read(path: Path) -> bytes | None:
     found = _content(path)
-    if found and os.name == "posix" and path.stat().st_mode & 0o077:
+    if found and os.name == "posix" and found.mode & 0o077:
         with suppress(OSError):  # the file may be on a read-only mount
             path.chmod(0o600)
-    return found
+    return found.content if found else None
 
 
 def _made(path: Path) -> bytes:
@@ -175,7 +176,7 @@ def _made(path: Path) -> bytes:
         _publish(draft, path)
     finally:
         draft.unlink(missing_ok=True)
-    return path.read_bytes()
+    return secret_files.read(path).content
 
 
 def _written(path: Path, content: bytes) -> Path:

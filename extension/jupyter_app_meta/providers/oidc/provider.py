@@ -13,6 +13,7 @@ from jupyter_server.base.handlers import JupyterHandler
 from tornado import web
 from traitlets import Bool, Float, List, Unicode, default
 
+from ... import secret_files
 from ...errors import IdentityError
 from ..attempts import Attempts
 from ..base import SessionProvider
@@ -227,9 +228,9 @@ def _secret(file: str) -> str:
     if not file:
         return ""
     try:
-        text = Path(file).expanduser().read_text("utf-8").strip()
+        text = secret_files.text(Path(file).expanduser())
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        reason = secret_files.reason(error)
         raise IdentityError(f"OpenIDProvider.client_secret_file {file} cannot be read ({reason}).") from error
     if not text:
         raise IdentityError(f"OpenIDProvider.client_secret_file {file} is empty: write the client's secret into it.")

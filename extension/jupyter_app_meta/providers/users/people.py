@@ -16,11 +16,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from ... import secret_files
 from ...errors import IdentityError
 from . import passwords
-
-LARGEST = 4 * 1024 * 1024
-"""How many bytes the file may have."""
 
 LONGEST = 256
 """How many characters a name may have."""
@@ -45,12 +43,10 @@ People = Mapping[str, Person]
 def read(path: Path) -> People:
     """Return the users of a file; raises IdentityError, which names the file, the line and the fix."""
     try:
-        data = path.read_bytes()
+        data = secret_files.read(path).content
     except OSError as error:
         fix = "`jupyter app-meta passwd NAME --users FILE` makes one" if not path.exists() else "give another file"
-        raise IdentityError(f"users file {path}: it cannot be read ({error.strerror}); {fix}.") from error
-    if len(data) > LARGEST:
-        raise IdentityError(f"users file {path}: it has {len(data)} bytes, and may have {LARGEST}.")
+        raise IdentityError(f"users file {path}: it cannot be read ({secret_files.reason(error)}); {fix}.") from error
     return parsed(data, path)
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from jupyter_core.paths import jupyter_data_dir
 
+from ... import secret_files
 from ...errors import PolicyError, StateUnavailable
 from ...state.stores import sealed
 from ...state.stores.base import Keep, Store, for_ever
@@ -116,11 +117,12 @@ def keys_of(extension: AppMetaExtension) -> tuple[bytes, ...]:
         return ()
     file = Path(extension.state_encryption_keys).expanduser()
     try:
-        mode, lines = file.stat().st_mode, file.read_text("ascii").splitlines()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
+        found = secret_files.read(file)
+        lines = found.content.decode("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = secret_files.reason(error)
         raise PolicyError(sealed.OPTION, f"{file} cannot be read ({reason}): name a file with keys.") from None
-    if os.name == "posix" and mode & EXPOSED:
+    if os.name == "posix" and found.mode & EXPOSED:
         raise PolicyError(sealed.OPTION, f"other accounts may change or read {file}: chmod 600 {file}")
     keys = tuple(_key(line.strip()) for line in lines if line.strip() and not line.startswith("#"))
     if not keys or None in keys:
@@ -140,9 +142,9 @@ def _key(line: str) -> bytes | None:
 def content(file: Path) -> str:
     """Return the URL that a file has; raises PolicyError if it has none."""
     try:
-        found = file.read_text("utf-8").strip()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or type(error).__name__
+        found = secret_files.text(file)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = secret_files.reason(error)
         raise PolicyError("state_url_file", f"{file} cannot be read ({reason}): name a file with a URL.") from None
     if not found or len(found.split()) > 1:
         raise PolicyError("state_url_file", f"{file} must have one URL, such as redis://host, and nothing else.")

@@ -6,6 +6,8 @@ import os
 import re
 from pathlib import Path
 
+from .... import secret_files
+
 MOUNTS = Path("/proc/self/mounts")
 # File systems that other machines share: the memory map of SQLite's WAL does not reach over them.
 REMOTE = re.compile(r"nfs\d?|cifs|smb\d?|smbfs|fuse(\..*)?|lustre|gpfs|beegfs|ceph|glusterfs|afs|9p", re.ASCII)
@@ -28,6 +30,11 @@ def writable(path: Path) -> bool:
 def shared_with_others(path: Path) -> bool:
     """Return whether other accounts of the machine may read or write the file."""
     return os.name == "posix" and path.exists() and bool(path.stat().st_mode & 0o077)
+
+
+def foreign(path: Path) -> str:
+    """Return that the file belongs to another account, and how to fix it; empty if it does not."""
+    return secret_files.foreign(path.stat(), path) if path.exists() else ""
 
 
 def file_system(path: Path, mounts: str) -> str:

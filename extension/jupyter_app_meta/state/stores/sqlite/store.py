@@ -23,7 +23,7 @@ from ..recent import HOUR, Recent
 from ..room import Room
 from ..schema import TOMB
 from .file import REMEDIES, Connections
-from .places import shared_with_others, writable
+from .places import foreign, shared_with_others, writable
 
 # Seconds between two looks at what other processes wrote; scopes that one step of an export or a sweep takes.
 POLL, PAGE = 0.5, 500
@@ -160,6 +160,8 @@ class Sqlite:
             warnings.append(f"The state file {path} can be read only: {REMEDIES[sqlite3.SQLITE_READONLY]}.")
         if shared_with_others(path):
             warnings.append(f"Other accounts may read the state file {path}: chmod 600 {path}")
+        if problem := foreign(path):
+            warnings.append(f"Another account may read and change the state file {path}: {problem}")
         return tuple(warnings)
 
     def close(self) -> None:
