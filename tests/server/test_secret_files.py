@@ -57,7 +57,7 @@ def metrics(file: Path) -> object:
     return arguments.secret("metrics_token_file", str(file))
 
 
-READERS = {
+READERS: dict[Callable[[Path], object], tuple[str, type[Exception]]] = {
     keys: ("11" * 32, PolicyError),
     url: ("redis://:s3cret@store", PolicyError),
     client_secret: ("s3cret", TraitError),

@@ -1,8 +1,10 @@
 """Sessions that end on one server end on all servers of its store.
 
-A row for each ended session stands in the store until the session would be over anyway. Its key is a digest of the
-session's id, so that the store holds no part of a cookie. While the store is away, a server knows of its own ends only,
-and tells them later.
+1. A row for each ended session stands in the store until the session would be over anyway. Its key is a digest of the
+   session's id, so that the store holds no part of a cookie.
+2. That the row is there is all that counts: its session has ended, whatever its text is. So a row that was damaged, or
+   encrypted with another key, brings no session back, and hides no other row.
+3. While the store is away, a server knows of its own ends only, and tells them later.
 """
 
 from __future__ import annotations
@@ -14,12 +16,14 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from ..errors import StateUnavailable
-from ..state.keys import Scope
-from ..state.stores.base import Notice, Store
+from ..errors import AppMetaError
+from ..state.grants import CLOCK_SKEW
+from ..state.revoked import LOGOUTS
+from ..state.stores.base import Notice, Row, Store, Where
 from .ended import MOST, Ended
 
-LOGOUTS = Scope("logouts", "")
+LONGEST = 400 * 86_400.0
+"""Seconds for which a session counts as ended whose row has no end. Browsers keep no cookie for longer."""
 
 PAUSE = 20.0
 """Seconds until a store that is away is asked again."""
@@ -53,8 +57,8 @@ async def _exchanged(ended: Ended, store: Store, log: logging.Logger) -> bool:
     untold = ended.untold()
     try:
         known = await asyncio.to_thread(_put_and_read, store, untold, log)
-    except StateUnavailable:
-        log.warning("Other servers cannot be told which visitors have logged out, because the store does not answer.")
+    except AppMetaError as error:
+        log.warning("Other servers cannot be told which visitors have logged out: %s", error)
         return False
     ended.tell(digest for digest in untold if digest in known or untold[digest] <= time.time())
     for digest, until in known.items():
@@ -63,8 +67,8 @@ async def _exchanged(ended: Ended, store: Store, log: logging.Logger) -> bool:
 
 
 def _put_and_read(store: Store, untold: dict[str, float], log: logging.Logger) -> dict[str, float]:
-    known = {key: float(json.loads(entry.text)) for key, entry in store.read(LOGOUTS.id, None).items()}
     now = time.time()
+    known = {row.key: _until(row, now) for row in store.outline(Where(scope=LOGOUTS.id))}
     if len(known) >= MOST:
         log.warning("More than %d visitors have logged out: other servers learn of further ones late.", MOST)
     for digest, until in untold.items():
@@ -72,3 +76,8 @@ def _put_and_read(store: Store, untold: dict[str, float], log: logging.Logger) -
             store.apply(LOGOUTS, {}, {digest: json.dumps(until)}, (), until - now)
             known[digest] = until
     return known
+
+
+def _until(row: Row, now: float) -> float:
+    """Return until when a session counts as ended: as long as its row stays, by the clock of any server."""
+    return now + LONGEST if row.expires is None else row.expires + CLOCK_SKEW

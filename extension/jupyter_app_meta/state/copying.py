@@ -1,7 +1,8 @@
 """Everything of one store → another store that is empty: for a backup, and for a move to another kind of store.
 
 1. What people and dashboards have stored is copied, with the time that it has left, and so are the servers' shared
-   secret and what was revoked. Pages, messages, names and leases belong to servers that run, and are left out.
+   secret, what was revoked and who has logged out. Pages, messages, names and leases belong to servers that run, and
+   are left out.
 2. The other store must be empty, so nothing is mixed or overwritten.
 3. Versions are new ones. A scope is copied as it is at one moment, so no update is copied in half.
 """
@@ -9,10 +10,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import groupby
 
 from .keys import AUDIENCES, Scope
-from .revoked import REVOKED
+from .revoked import LOGOUTS, REVOKED
 from .stores.base import Row, Store, Where
 from .stores.secret import META
 
@@ -47,5 +49,8 @@ def _put(store: Store, scope: Scope, rows: Iterator[Row], ttl: float | None) -> 
 
 
 def _kept(store: Store) -> Iterator[Row]:
-    for audience in (*AUDIENCES, META.audience, REVOKED.audience):
+    for audience in (*AUDIENCES, META.audience):
         yield from store.export(Where(audience))
+    for audience in (REVOKED.audience, LOGOUTS.audience):
+        # That they are there is all that counts, so no text that cannot be read must stop a copy.
+        yield from (replace(row, text="1") for row in store.outline(Where(audience)))

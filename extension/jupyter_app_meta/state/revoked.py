@@ -11,6 +11,9 @@ from .stores.base import Store
 
 REVOKED = Scope("revoked", "")
 
+LOGOUTS = Scope("logouts", "")
+"""Where a store keeps which sessions have ended before their time."""
+
 REMEMBERED = 2.0
 """Seconds for which an answer of the store is remembered."""
 
