@@ -6,11 +6,15 @@ import os
 from pathlib import Path
 
 import pytest
+from databases import KEYS
 from traitlets.config import Config
 
 from jupyter_app_meta.cli.check import _state, report
 from jupyter_app_meta.cli.checks.report import Status
 from jupyter_app_meta.server.app import AppMetaExtension
+from jupyter_app_meta.state.keys import Identity, Space, scope_of
+from jupyter_app_meta.state.stores import legible, sealed, secret
+from jupyter_app_meta.state.stores.base import Where
 from jupyter_app_meta.state.stores.open import open_store
 from jupyter_app_meta.state.stores.servers import Lease, Served
 
@@ -84,3 +88,38 @@ def test_a_server_of_other_dashboards_that_shares_state_is_named(tmp_path: Path)
     assert f"(process {os.getpid()} on " in said and "the same state of /page." in said
     assert rows("--AppMetaExtension.state_deployment=sales") == []
     store.close()
+
+
+def test_how_much_can_be_read_is_counted(tmp_path: Path) -> None:
+    """Also where the first can be read, or none. The row says what to do, and whose the first of the others is."""
+    url, file = f"sqlite:///{tmp_path}/state.db", tmp_path / "keys"
+    file.write_text(KEYS[0].hex())
+    file.chmod(0o600)
+    mine, other, raw = (open_store(url, keys=keys) for keys in (KEYS[:1], KEYS[1:], ()))
+    mine.apply(secret.META, {}, {"cookie_secret": "00"}, (), None)
+    space, options = Space.run("/", "/sales"), {"state_url": url, "state_encryption_keys": str(file)}
+    alice = scope_of("visitor", space, Identity("hub", "hub", "user", "alice"))
+    mine.apply(alice, {}, {"good": "1", "moved": "2"}, (), None)
+    all_good = "3 of the 3 stored entries can be read with the keys of this server."
+    assert told(**options)[-1] == (Status.INFO, all_good)
+    other.apply(alice, {}, {"foreign": "1"}, (), None)
+    texts = {entry.key: entry.text for entry in raw.export(Where(scope=alice.id))}
+    raw.apply(alice, {}, {"moved": texts["good"], "plain": "1"}, (), None)
+    status, said = told(**options)[-1]
+    assert status is Status.RISK
+    assert said.startswith("2 of the 5 stored entries can be read with the keys of this server. Of the others, ")
+    assert "1 is damaged: restore a copy" in said
+    assert "1 is encrypted with another key: add that key to the file of AppMeta" in said
+    assert "1 is not encrypted: `jupyter app-meta state copy` encrypts" in said
+    assert said.endswith(" The first of them is of hub:user:alice on /sales.")
+    fault, (status, said) = told(state_url=url)
+    assert fault == (
+        Status.FAULT,
+        "AppMetaExtension.state_encryption_keys: the store is encrypted: name the file with its keys.",
+    )
+    assert said.startswith("1 of the 5 stored entries can be read") and "4 are encrypted: name the file" in said
+    some = legible.count(raw.outline(Where()), sealed.flaw, 2)
+    assert (some.looked, some.is_all) == (2, False)
+    assert " of the first 2 stored entries can be read" in some.told and some.told.endswith("were not looked at.")
+    for store in (mine, other, raw):
+        store.close()

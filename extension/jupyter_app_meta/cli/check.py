@@ -15,6 +15,7 @@ from .checks.report import Report, Row, Status
 
 if TYPE_CHECKING:
     from ..server.app import AppMetaExtension
+    from ..state.stores.legible import Count
     from .checks.configuration import Configuration
 
 WITHHELD = "all but those that look like credentials"
@@ -171,15 +172,28 @@ def _risks(extension: AppMetaExtension) -> Iterator[Row]:
 
 def _state(extension: AppMetaExtension) -> Iterator[Row]:
     """Yield where state is kept and what is wrong with that, or why a server would not start with it."""
-    from ..server.stores.telling import told
+    from ..server.stores.telling import legible, told
 
     try:
         place, warnings = told(extension)
     except (PolicyError, RequirementMissing) as error:
         yield Row(Status.FAULT, "state", str(error))
-        return
-    yield Row(Status.INFO, "state", place)
-    yield from (Row(Status.RISK, "state", warning) for warning in warnings)
+    else:
+        yield Row(Status.INFO, "state", place)
+        yield from (Row(Status.RISK, "state", warning) for warning in warnings)
+    if found := legible(extension):
+        yield _legible(found)
+
+
+def _legible(found: Count) -> Row:
+    """Return how much of the store can be read, and what to do about the rest."""
+    from ..state import keeping
+
+    if found.first is None:
+        return Row(Status.INFO, "state", found.told)
+    whose = " on ".join(filter(None, (keeping.person_of(found.first), keeping.place_of(found.first))))
+    first = f" The first of them is of {whose}." if whose else ""
+    return Row(Status.RISK, "state", f"{found.told} Of the others, {found.remedies}.{first}")
 
 
 def _short(option: str) -> str:

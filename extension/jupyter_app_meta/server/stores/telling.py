@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ...errors import PolicyError, RequirementMissing, StateError
-from ...state.stores import servers
+from ...state.stores import legible as legibility
+from ...state.stores import sealed, servers
+from ...state.stores.base import Where
+from ...state.stores.legible import Count
 from ...state.stores.open import open_store
 from .opening import FILE, ask, keys_of, store_url
 
@@ -26,6 +30,26 @@ def told(extension: AppMetaExtension) -> tuple[str, tuple[str, ...]]:
     store = open_store(url, keys=keys)  # refused here if an extra is missing
     with closing(store):
         return f"is kept in {how}.", () if is_new(url) else ask(store)
+
+
+def legible(extension: AppMetaExtension) -> Count | None:
+    """Return how much of the store can be read; None if there is nothing in it, or that cannot be known now."""
+    with suppress(StateError, PolicyError, RequirementMissing):
+        url = store_url(extension)
+        if url is not None and not is_new(url):
+            keys = keys_of(extension)
+            with closing(open_store(url, keys=keys)) as store:
+                found = legibility.count(store.outline(Where()), _flaw_of(keys))
+                return found if found.looked else None
+    return None
+
+
+def _flaw_of(keys: tuple[bytes, ...]) -> Callable[[str, str, str], sealed.Flaw | None]:
+    if not keys:
+        return sealed.flaw
+    from ...state.stores.encrypted import Keys  # late: it needs an extra
+
+    return Keys(keys).flaw
 
 
 def holder(extension: AppMetaExtension, server_id: str) -> str | None:

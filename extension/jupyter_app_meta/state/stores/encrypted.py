@@ -30,7 +30,7 @@ from ..keys import Scope
 from ..values import Limits
 from .base import Closeable, Entry, Notice, Row, Store, Where
 from .numbers import added
-from .sealed import OPTION, PREFIX, is_sealed, sample
+from .sealed import OPTION, PREFIX, Flaw, is_sealed, sample
 
 SALT, NONCE = 16, bytes(12)  # the AES key of a text is used once, so its nonce may be fixed
 TRIES, PAUSE = 500, 0.002
@@ -54,17 +54,29 @@ class Keys:
 
     def open(self, scope: str, key: str, sealed: str) -> str:
         """Return the text of a scope's key; raises StateUnavailable if none of the keys opens it."""
+        found = self._opened(scope, key, sealed)
+        if isinstance(found, Flaw):
+            fix = "." if found is Flaw.DAMAGED else f": see AppMetaExtension.{OPTION}."
+            raise StateUnavailable(f"What is stored {found.value}, so it cannot be read{fix}")
+        return found
+
+    def flaw(self, scope: str, key: str, sealed: str) -> Flaw | None:
+        """Return why the text of a scope's key cannot be read; None if one of the keys opens it."""
+        found = self._opened(scope, key, sealed)
+        return found if isinstance(found, Flaw) else None
+
+    def _opened(self, scope: str, key: str, sealed: str) -> str | Flaw:
         name, _, written = sealed.removeprefix(PREFIX).partition(":")
-        if not is_sealed(sealed) or name not in self._keys:
-            what = "was encrypted with another key" if is_sealed(sealed) else "is not encrypted"
-            raise StateUnavailable(f"What is stored {what}, so it cannot be read: see AppMetaExtension.{OPTION}.")
+        if not is_sealed(sealed):
+            return Flaw.PLAIN
+        if name not in self._keys:
+            return Flaw.FOREIGN
         try:
             body = urlsafe_b64decode(written)
             cipher = AESGCM(_derived(self._keys[name], body[:SALT]))
-            found = cipher.decrypt(NONCE, body[SALT:], _about(scope, key))
-        except (InvalidTag, ValueError) as error:
-            raise StateUnavailable("What is stored was changed or moved in the store, so it cannot be read.") from error
-        return found.decode()
+            return cipher.decrypt(NONCE, body[SALT:], _about(scope, key)).decode()
+        except (InvalidTag, ValueError):
+            return Flaw.DAMAGED
 
     def knows(self, sealed: str) -> bool:
         """Whether one of the keys has encrypted this text."""

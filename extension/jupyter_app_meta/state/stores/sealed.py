@@ -5,6 +5,8 @@ A text is encrypted if it begins with ``e1:``, with which no JSON begins.
 
 from __future__ import annotations
 
+from enum import Enum
+
 from ...errors import PolicyError, StateUnavailable
 from .base import Store, Where
 from .secret import META
@@ -13,9 +15,23 @@ PREFIX = "e1:"
 OPTION = "state_encryption_keys"
 
 
+class Flaw(Enum):
+    """Why a stored text cannot be read, as the end of "What is stored …"."""
+
+    KEYLESS = "is encrypted, and the server has no keys"
+    FOREIGN = "was encrypted with another key"
+    PLAIN = "is not encrypted"
+    DAMAGED = "was changed or moved in the store"
+
+
 def is_sealed(text: str) -> bool:
     """Whether a stored text is encrypted."""
     return text.startswith(PREFIX)
+
+
+def flaw(_scope: str, _key: str, text: str) -> Flaw | None:
+    """Return why a server without keys cannot read a text; None if it can."""
+    return Flaw.KEYLESS if is_sealed(text) else None
 
 
 def plain(text: str) -> str:
