@@ -135,6 +135,16 @@ def test_code_knows_its_browser(server: Server, browser: Browser) -> None:
         shows(page, "now <Asia/Tokyo|hi-IN|light|")
 
 
+@pytest.mark.parametrize("missing", ["Intl.DateTimeFormat", "window.Temporal"])
+def test_either_of_two_ways_gives_the_time_zone(server: Server, browser: Browser, missing: str) -> None:
+    """Temporal does it in less than a millisecond, and Intl, which takes many, is only for browsers without it."""
+    with window(browser, server.url, "alice", **PHONE) as hers:
+        hers.add_init_script(f"{missing} = undefined")
+        page = hers.new_page()
+        page.goto(f"{server.url}page")
+        shows(page, "first <Asia/Tokyo|")
+
+
 def query(page: Page) -> str:
     """Return the query in a page's address bar."""
     return str(page.evaluate("location.search"))

@@ -23,12 +23,13 @@ THEMES = {"light": "light", "JupyterLab Light": "light", "dark": "dark", "Jupyte
 _fluff = re.compile(r"^[ \t]+(?://.*\n)?|^//.*\n|[ \t]+// .*$", re.MULTILINE)
 _texts = re.compile(r'("(?:[^"\\]|\\.)*"|`[^`]*`)')
 _signs = re.compile(r" *(!==|[=,;:?{}<>&|*]+) *| (?=\()")
+_ends = re.compile(r"(?<=[{,])\n")
 _head = re.compile(r"<head(?:\s[^>]*)?>", re.IGNORECASE)
 
 
 @lru_cache(maxsize=8)
 def script(upload: int, beat: float, *, tab: bool = True) -> str:
-    """Return the script's element, without the comments, indents and spaces that only readers of its source need.
+    """Return the script's element, without the comments and white space that only readers of its source need.
 
     ``upload`` is how many bytes a page may upload at once. ``beat`` is after how many seconds an incomplete page gets a
     heartbeat. ``tab``: whether the page says in which tab it is, because the server keeps state.
@@ -37,7 +38,7 @@ def script(upload: int, beat: float, *, tab: bool = True) -> str:
     names = ("page.js", "bar.js", *(["tab.js", "commands.js"] if tab else []))
     page, *others = ((templates / name).read_text(encoding="utf-8") for name in names)
     lines = _fluff.sub("", page.replace(PLACE, "".join(others))).split("\n")
-    text = "\n".join(_tight(line) for line in lines if line) + "\n"
+    text = _ends.sub("", "\n".join(_tight(line) for line in lines if line)) + "\n"
     limits = f'data-upload="{upload}" data-message="{largest(upload)}" data-beat="{round(1000 * beat)}"'
     return f"<script {limits}>\n{text}</script>\n"
 

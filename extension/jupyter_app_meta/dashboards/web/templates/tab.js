@@ -40,6 +40,7 @@ function post(address, body) {
 }
 
 // When the first description is made, the page's theme is not applied yet, and a phone lays the page out as if it were wider.
+// Intl takes longer in a new tab than all the rest of this script, and nothing is painted meanwhile.
 function describe() {
   const fit = Math.min(1, screen.width / innerWidth), light = document.body?.dataset.jpThemeLight;
   let chosen;
@@ -49,7 +50,7 @@ function describe() {
     // as below
   }
   return {
-    timezone: Intl.DateTimeFormat().resolvedOptions().timeZone,
+    timezone: window.Temporal?.Now.timeZoneId() ?? Intl.DateTimeFormat().resolvedOptions().timeZone,
     locale: navigator.language,
     theme: light ? (light === "true" ? "light" : "dark") : chosen || THEME ||
       (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"),
