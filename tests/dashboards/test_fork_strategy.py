@@ -26,7 +26,7 @@ async def test_a_template_that_ends_soon_is_started_after_a_pause(monkeypatch: p
     class DiesSoon:
         """A template whose process has ended as soon as it was usable."""
 
-        is_usable, is_retired, has_ended = False, False, True
+        is_usable, is_retired, has_ended, is_running = False, False, True, False
 
         def __init__(self, *_: object) -> None:
             self.began = clock
@@ -85,7 +85,7 @@ async def test_a_notebook_that_takes_for_ever_does_not_hold_up_the_others(monkey
     class TakesForEver:
         """A template whose notebook goes on and on."""
 
-        is_usable, is_retired, has_ended, began = False, False, False, 0.0
+        is_usable, is_retired, has_ended, is_running, began = False, False, False, False, 0.0
 
         def __init__(self, services: object, blueprint: Any, *_: object) -> None:
             self.name, self.blueprint = blueprint.version, blueprint
@@ -126,7 +126,8 @@ class Slow:
     """A template whose notebook runs ahead until the test says so."""
 
     begun: list[Slow]
-    is_usable, is_retired, has_ended, is_current, has_begun = False, False, False, True, False
+    is_usable, is_retired, has_ended, has_begun = False, False, False, False
+    is_current = is_running = True
 
     def __init__(self, services: object, blueprint: Any, *_: object) -> None:
         self.blueprint, self.began = blueprint, vars(strategy)["time"].monotonic()
@@ -246,6 +247,26 @@ async def test_the_next_template_is_started_before_the_end_of_the_last(monkeypat
     await until(lambda: old.is_closed)
     assert not Slow.begun[2].is_closed
     await stage.forks.close()
+
+
+async def test_templates_that_have_pages_end_with_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was replaced, and whose last page is still open, does not outlive a server within another program."""
+
+    class Lingers(Slow):
+        """A template that has pages."""
+
+        async def retire(self) -> None:
+            """Go on until the last page is closed."""
+
+    stage = Stage(monkeypatch, Template=Lingers)
+    stage.forks.start()
+    for count in (1, 2, 3):
+        await until(lambda count=count: len(Slow.begun) == count)  # type: ignore[misc]  # the default is bound at once
+        Slow.begun[-1].goes_on.set()
+        await until(lambda: Slow.begun[-1].is_usable)
+        stage.version += 1
+    await stage.forks.close()
+    assert [template.is_closed for template in Slow.begun[:3]] == [True] * 3
 
 
 async def test_no_template_is_started_without_memory(

@@ -62,6 +62,7 @@ class Forks:
         self._space, self._spares, self._max_age = space, spares, max_age
         self._template: Template | None = None
         self._ahead: list[Run] = []
+        self._retired: set[Template] = set()
         self._wanted = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._said: set[tuple[Version, str]] = set()
@@ -171,10 +172,8 @@ class Forks:
                 raise
             self._give_up(blueprint, error)
             return
-        await self._retire()
-        if is_current:
-            self._template = new
-        else:
+        await self._retire(new if is_current else None)
+        if not is_current:
             await new.close()
             self._wanted.set()
 
@@ -215,21 +214,21 @@ class Forks:
         if self._usable() is None:
             self._otherwise()
 
-    async def _retire(self) -> None:
-        """Let the present template, and the forks ahead, give way to a new one."""
-        template, self._template = self._template, None
+    async def _retire(self, new: Template | None = None) -> None:
+        """Let the present template, and the forks ahead, give way to a new one, which is used from now on."""
+        template, self._template = self._template, new
         ahead, self._ahead = self._ahead, []
-        await asyncio.gather(*(run.close() for run in ahead), return_exceptions=True)
-        if template:
-            await template.retire()
+        try:
+            await asyncio.gather(*(run.close() for run in ahead), return_exceptions=True)
+        finally:  # also if the server is closed meanwhile
+            if template:
+                self._retired = {*filter(lambda one: one.is_running, self._retired), template}
+                await template.retire()
 
     async def close(self) -> None:
         """End the template and the forks ahead. Those that have visitors are closed as pages."""
         if self._keeper:
             self._keeper.cancel()
             await asyncio.wait((self._keeper,))
-        template, self._template = self._template, None
-        ahead, self._ahead = self._ahead, []
-        await asyncio.gather(*(run.close() for run in ahead), return_exceptions=True)
-        if template:
-            await template.close()
+        await self._retire()
+        await asyncio.gather(*(template.close() for template in self._retired))

@@ -52,6 +52,11 @@ class Template:
         return all(version(path) == seen for path, seen in self._modules.items())
 
     @property
+    def is_running(self) -> bool:
+        """Whether its process has not ended."""
+        return (process := self._commands.process) is not None and not process.ended.is_set()
+
+    @property
     def has_ended(self) -> bool:
         """Whether its process ended, or does not answer, although it was not retired."""
         return not self.is_usable and not self.is_retired
