@@ -134,6 +134,7 @@ def test_modules_that_cells_import() -> None:
     assert imports.modules([CODE, CODE], [CODE]) == names
     assert imports.modules(["import"], ["", "import ,"]) == []
     assert len(imports.modules([f"import m{n}" for n in range(1000)], [])) == imports.MOST
+    assert imports.modules([f"import {'m' * 1000}, n"], []) == ["n"]
 
 
 @pytest.mark.parametrize("sets", ["os.environ['OMP_NUM_THREADS'] = '1'", "os.putenv('A', 'b')", "environ['A'] = 'b'"])

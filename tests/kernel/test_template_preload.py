@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from templates import template
 
+from jupyter_app_meta.kernel.forks.sockets import commands
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only")
 
 INSTALLED = {
@@ -47,3 +49,16 @@ def test_an_import_that_takes_for_ever_is_left_out(tmp_path: Path) -> None:
         made.run("from jupyter_app_meta.kernel.forks import preload\npreload.LONGEST = 0.5", pending=True)
         assert made.prepare("slow", "colorsys") == ""
         assert made.fork().run("import sys\nprint('colorsys' in sys.modules)") == "False\n"
+
+
+def test_the_server_knows_the_authors_modules(tmp_path: Path) -> None:
+    """Not those that are installed, and not more than an answer has room for."""
+    for number in range(300):
+        (tmp_path / f"own_{number}_{'x' * 100}.py").write_text("")
+    with template(tmp_path) as made:
+        made.run("import sys\nsys.path.insert(0, '')\nimport colorsys, ipywidgets, tempfile", pending=True)
+        made.run(f"for n in range(300): __import__(f'own_{{n}}_{'x' * 100}')", pending=True)
+        commands.send(made.control, {"do": "prepare"})
+        files = made.answer()["files"]
+    assert len(files) == 100
+    assert {Path(file).parent for file in files} == {tmp_path}

@@ -22,8 +22,8 @@ _names = re.compile(
 )
 _settings = re.compile(r"\b(?:environ|putenv)\b")
 
-MOST = 64
-"""How many modules are named at most."""
+MOST, LONGEST = 64, 100
+"""How many modules are named at most, and how long a name may be."""
 
 VOILA = (
     "imports voila.utils. It works, but needs Voila beside the kernel: read app_meta().request.query_params in place "
@@ -52,4 +52,4 @@ def modules(code: Iterable[str], left: Iterable[str]) -> list[str]:
     found = (match for source in code for match in _names.finditer(source))
     each = (match["module"] or match["modules"] for match in found)
     names = (part.split()[0] for text in each for part in text.split(",") if part.strip())
-    return list(dict.fromkeys(name for name in names if not name.startswith(".")))[:MOST]
+    return list(dict.fromkeys(name for name in names if name[0] != "." and len(name) <= LONGEST))[:MOST]

@@ -19,6 +19,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import gc
+import json
 import os
 import select
 import signal
@@ -42,8 +43,8 @@ USAGE = "usage: python -m jupyter_app_meta.kernel.forks.template MESSAGES COMMAN
 NEEDED = (7, 4)
 """The oldest release of ipykernel whose private names are those that this package uses."""
 
-MOST_FILES = 100
-"""How many of the author's own modules are told to the server."""
+MOST_FILES, LONGEST_PATH = 100, 400
+"""How many of the author's own modules are told to the server, and how many bytes a path may take there."""
 
 
 class Template:
@@ -163,7 +164,7 @@ class Template:
         gc.collect()
         gc.freeze()
         ctypes.CDLL(None).malloc_trim(0)
-        self._tell({"said": "ready", "files": list(islice(authors.modules(), MOST_FILES))})
+        self._tell({"said": "ready", "files": _files()})
         if not self._stands_still:
             self._stand_still()
 
@@ -211,6 +212,11 @@ class Template:
         except ChildProcessError:  # code of the notebook has waited for it
             status = 0
         self._tell({"said": "ended", "pid": pid, "status": os.waitstatus_to_exitcode(status)})
+
+
+def _files() -> list[str]:
+    """Return the files of the author's own modules."""
+    return list(islice((file for file in authors.modules() if len(json.dumps(file)) <= LONGEST_PATH), MOST_FILES))
 
 
 def main(argv: list[str]) -> NoReturn:
