@@ -172,6 +172,8 @@ class Forks:
                 raise
             self._give_up(blueprint, error)
             return
+        if self._template and time.monotonic() - self._template.began > SOON:
+            self._failures = 0
         await self._retire(new if is_current else None)
         if not is_current:
             await new.close()
