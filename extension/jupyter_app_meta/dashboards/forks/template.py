@@ -63,6 +63,7 @@ class Template:
 
     async def start(self) -> None:
         """Run the notebook ahead; raises CannotFork if its kernel cannot be forked, and what else goes wrong."""
+        self.began = time.monotonic()  # others may have had their turn before
         services = self._services
         if isinstance(services.specs, GatewaySpecs):
             raise CannotFork("kernels run behind a gateway")
