@@ -38,7 +38,7 @@ def forked(server: Server, person: str, path: str, **query: str) -> Opened:
         made.close()
         return []
 
-    return eventually(opened)[0]
+    return eventually(opened, 240)[0]  # the template has a low priority while visitors wait for cold kernels
 
 
 def lives(process: int) -> bool:
