@@ -143,6 +143,16 @@ def test_it_sweeps(url: str, store: Store, capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().out.startswith("Erased ")
 
 
+def test_it_sweeps_what_was_not_used_for_as_long_as_the_deployer_says(url: str, store: Store) -> None:
+    """Of visitors and of their tabs; what is shared stays, and so does what is used."""
+    moment = 1e-9  # of a day
+    used = f"--AppMetaExtension.state_retention={{'visitor': 1, 'session': {moment}}}"
+    assert run(url, "sweep", used) == 0
+    assert {row.scope.audience for row in keeping.rows(store)} == {"visitor", "shared"}
+    assert run(url, "sweep", f"--AppMetaExtension.state_retention={{'visitor': {moment}}}") == 0
+    assert {row.scope.audience for row in keeping.rows(store)} == {"shared"}
+
+
 @pytest.mark.parametrize(
     ("place", "arguments", "status", "said"),
     [
