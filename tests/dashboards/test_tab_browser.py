@@ -17,8 +17,14 @@ from harness import Server, Visitor
 from playwright.sync_api import Browser, BrowserContext, Page, Request
 from stage import WHO, staging, write
 
+PATIENT = """
+from jupyter_app_meta.state import tabs
+tabs.PATIENCE = 60.0  # a browser that has just started may need longer than a visitor should wait
+"""
 APP = """
-app = create_app(identity_provider=People, local_hostnames=["plain.test"]).with_app(path="/page", root="page.ipynb")
+config = {"AppMetaExtension": {"state_timeout": 60}}
+app = (create_app(identity_provider=People, local_hostnames=["plain.test"], config=config)
+       .with_app(path="/page", root="page.ipynb"))
 """
 LINKS = """%md <a id="here" href="page?way=link">here</a> <a id="there" href="page" target="_blank">there</a>"""
 KERNEL_ID = re.compile(r'"kernelId": *"([0-9a-f-]{36})"')
@@ -42,7 +48,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of one page, which has links to itself."""
     home = tmp_path_factory.mktemp("tabs")
     write(home / "root" / "page.ipynb", LINKS, WHO, COUNT)
-    with staging(home, APP) as server:
+    with staging(home, PATIENT + APP) as server:
         yield server
 
 
@@ -151,9 +157,10 @@ def test_page_that_may_keep_nothing_is_in_a_tab_of_its_own(server: Server, brows
         assert wrong == []
 
 
-def test_page_without_a_script_is_in_a_tab_of_its_own(server: Server, browser: Browser) -> None:
+def test_page_without_a_script_is_in_a_tab_of_its_own(browser: Browser, tmp_path: Path) -> None:
     """Where no script runs, each load is a new tab, and its person is known; the cells wait a while, and run."""
-    with window(browser, server.url, "carol", java_script_enabled=False) as hers:
+    write(tmp_path / "root" / "page.ipynb", COUNT)
+    with staging(tmp_path, APP) as server, window(browser, server.url, "carol", java_script_enabled=False) as hers:
         page, found = hers.new_page(), []
         for _ in range(2):
             page.goto(f"{server.url}page")
