@@ -323,3 +323,15 @@ def test_a_child_is_apart(tmp_path: Path) -> None:
         "children(place, after=life.separate)"
     )
     assert answers(tmp_path, code) == [[True, 0]] * 2
+
+
+def test_memory_is_the_same_in_large_pages() -> None:
+    """A process that puts its memory into large pages has the same in it, also where the system cannot do that."""
+    code = """if True:
+    from jupyter_app_meta.kernel.forks import idle
+    kept = bytes(range(256)) * 65_536
+    idle.compact()
+    print(kept == bytes(range(256)) * 65_536)
+    """
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert ended.stdout == "True\n"

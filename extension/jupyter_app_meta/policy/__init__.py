@@ -143,6 +143,10 @@ class Policy:
             redacted=Names(dict.fromkeys(withheld)),
         )
 
+    def user(self, raw: RawRequest) -> User | None:
+        """Return what code may know of the user of a request."""
+        return self._user(raw.user, [])
+
     def trusts(self, peer: Address | None) -> bool:
         """Whether the socket's peer is one of the deployer's proxies."""
         return peer is not None and self._is_proxy(proxies.address(peer.host))

@@ -65,7 +65,7 @@ class ForkedKernel:
         self._stamps = self._stamps_of(None, "")
         ours, self._theirs = socket.socketpair()
         self.pipe = PipeClient(ours, self.key, services.log, self._hear)
-        wrap_client(cast(Client, self.pipe), self)
+        wrap_client(cast(Client, self.pipe), self, shares_session=False)
         self.pipe.write_json(frames.KEY, {"key": self.key.decode(), "session": new_id(), "kernel_id": self.id})
 
     async def start(self, fork: Fork) -> None:
@@ -98,7 +98,7 @@ class ForkedKernel:
         """Return a message of the page's client with the current stamp."""
         return self._stamps.noted(msg)
 
-    async def ready(self, timeout: float) -> None:
+    async def ready(self, patience: Callable[[], float]) -> None:
         """Do nothing: the kernel was ready when it was forked."""
 
     async def is_alive(self) -> bool:

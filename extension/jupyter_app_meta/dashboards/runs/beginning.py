@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell
 
 from .displays import Displays
 
@@ -73,5 +72,5 @@ class Continuation:
 
 def blank() -> NotebookNode:
     """Return a cell that shows nothing."""
-    cell: NotebookNode = new_code_cell()
-    return cell
+    parts: dict[str, object] = {"source": "", "metadata": NotebookNode(), "outputs": [], "execution_count": None}
+    return NotebookNode(id="blank", cell_type="code", **parts)  # nbformat's own function validates it each time

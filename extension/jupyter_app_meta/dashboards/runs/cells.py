@@ -25,6 +25,8 @@ from .executor import Executor
 from .protocols import PageKernel
 from .watch import NoAnswer, Watch
 
+_clearing = ClearOutputPreprocessor()
+
 
 class Cells:
     """Runs the cells of one page. ``visitor`` is set when the page has its visitor.
@@ -111,7 +113,7 @@ class Cells:
 
     async def _run(self, nb: NotebookNode) -> AsyncIterator[NotebookNode]:
         """Yield each cell that has not ended yet with its outputs, and stop after one that failed."""
-        nb, _ = ClearOutputPreprocessor().preprocess(nb, {})
+        nb, _ = _clearing.preprocess(nb, {})
         self.done, self.are_shown = self.continues.done if self.continues else 0, True
         for index in range(self.done, len(nb.cells)):
             cell = self._cell(nb, index)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from pathlib import Path
 from queue import Empty
 from typing import cast
@@ -108,8 +109,9 @@ class Kernel:
         """Return a message of the page's client with the current stamp."""
         return msg if self._is_loading else self._stamps.noted(msg)
 
-    async def ready(self, timeout: float) -> None:
-        """Wait until the kernel answers on both its channels; raises KernelFailed."""
+    async def ready(self, patience: Callable[[], float]) -> None:
+        """Wait for ``patience()`` seconds until the kernel answers on both its channels; raises KernelFailed."""
+        timeout = patience()
         try:
             async with asyncio.timeout(timeout):
                 while not await self._is_heard():

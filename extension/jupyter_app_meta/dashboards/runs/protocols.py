@@ -138,8 +138,8 @@ class PageKernel(Protocol):
     async def answer(self, channel: str) -> None:
         """Wait until the kernel has answered a request on this channel, ``shell`` or ``control``."""
 
-    async def ready(self, timeout: float) -> None:
-        """Wait until the kernel answers; raises KernelFailed."""
+    async def ready(self, patience: Callable[[], float]) -> None:
+        """Wait for ``patience()`` seconds until the kernel answers; raises KernelFailed."""
 
     async def is_alive(self) -> bool:
         """Whether the kernel's process runs."""

@@ -172,7 +172,7 @@ class Run:
         if self._visit:
             self._give_kernel(kernel, self._visit)
         self._spawned.set()
-        await kernel.ready(executor.startup_timeout(services.options.config))
+        await kernel.ready(partial(executor.startup_timeout, services.options.config))
 
     @property
     def _is_ending(self) -> bool:

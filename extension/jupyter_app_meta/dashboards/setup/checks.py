@@ -136,7 +136,7 @@ async def _try_kernel(name: str, folder: Path, services: Services) -> str | None
     try:
         async with asyncio.timeout(TRIAL):
             kernel = await Kernel.start(services, name, folder, ahead=False)
-            await kernel.ready(TRIAL)
+            await kernel.ready(lambda: TRIAL)
             await kernel.answer("shell")  # a kernel that is ended while it works writes a complaint
     except GatewayFailed as error:
         return f"The kernel {name} does not start. {error}"

@@ -14,7 +14,7 @@ from jupyter_server.services.kernels.websocket import KernelWebsocketHandler
 from tornado import web
 from tornado.websocket import WebSocketClosedError
 
-from ...server import identity
+from ...server import capture, identity
 from ...server.messages.gate import Gate
 from ...server.page_connection import PageConnection
 from ...state.tabs import Told
@@ -44,7 +44,7 @@ class KernelRoute(Handler):
     async def visit(self, kernel_id: str) -> Visit:
         """Return the visit that has this kernel; 403 to any other visitor."""
         who = identity.visitor(self, self.services.context.policy)
-        visit = await admission.owned(self.services, kernel_id, who, self.raw_request())
+        visit = await admission.owned(self.services, kernel_id, who, capture.raw_request(self, who.user))
         if isinstance(visit, Refused):
             await self.refuse(visit)
             raise web.Finish

@@ -13,6 +13,7 @@ from jupyter_server.utils import url_path_join
 from tornado import web
 from tornado.iostream import StreamClosedError
 
+from ...policy import RawRequest
 from ...server import capture, identity
 from .. import admission
 from ..admission import Admitted, Redirect, Refused
@@ -49,6 +50,7 @@ class PageHandler(Handler):
         self._source = source
         self._visit: Visit | None = None
         self._run: Run | None = None
+        self._raw: RawRequest | None = None
         self._has_left = False
         self.page_start = ""
 
@@ -99,8 +101,12 @@ class PageHandler(Handler):
     def _asked(self) -> Asked:
         who = identity.visitor(self, self.services.context.policy)
         address = self.settings["dashboard_front"].address(self.request)
-        raw = capture.raw_request(self, who.user)
+        self._raw = raw = capture.raw_request(self, who.user)
         return Asked(who, raw, self.request.full_url(), address, logins.address(self))
+
+    def raw_request(self) -> RawRequest:
+        """Return the request, unfiltered. It is read once, because the page's header needs it too."""
+        return self._raw or super().raw_request()
 
     async def _visited(self, admitted: Admitted) -> None:
         self._visit = visit = admitted.visit
@@ -117,6 +123,8 @@ class PageHandler(Handler):
         self.page_start = visit.start
         try:
             async for piece in self._pieces(run, visit):
+                if not piece:
+                    continue
                 self.write(piece)
                 await asyncio.wait_for(self.flush(), STALLED)
         except (StreamClosedError, TimeoutError):

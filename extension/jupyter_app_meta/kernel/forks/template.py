@@ -16,7 +16,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import gc
 import json
@@ -32,7 +31,7 @@ from typing import Any, NoReturn
 from ipykernel._version import version_info
 
 from .. import authors, claims, extension
-from . import child, ending, files, idle, life, preload, safety
+from . import child, ending, files, idle, life, preload, safety, title
 from .asking import Asking
 from .process import Process
 from .sockets import commands, frames
@@ -68,6 +67,7 @@ class Template:
         extension.load_page(shell)
         process.seeds.watch()
         preload.usual()
+        title.find()
         process.loop.add_reader(self._commands.fileno(), self._obey)
         if version_info < NEEDED:
             self._refuse("its ipykernel is older than 7.4")
@@ -163,7 +163,7 @@ class Template:
         files.flush()
         gc.collect()
         gc.freeze()
-        ctypes.CDLL(None).malloc_trim(0)
+        idle.compact()
         self._tell({"said": "ready", "files": _files()})
         if not self._stands_still:
             self._stand_still()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import re
+from functools import cache
 from pathlib import Path
 
 _NAME = re.compile(rb"template-[0-9a-f-]{36}\.json")
@@ -20,12 +21,18 @@ def of(kernel_id: str) -> str:
     return f"template-{kernel_id}.json"
 
 
+@cache
+def find() -> tuple[int, int] | None:
+    """Return at which address that argument is, and its length; None if there is none. It is the same in each fork."""
+    if (found := _NAME.search(Path("/proc/self/cmdline").read_bytes())) is None:
+        return None
+    # what is in parentheses may contain blanks: the name of the program, which comes second
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    return int(fields[_START - 2]) + found.start(), len(found[0])
+
+
 def show(kernel_id: str) -> None:
     """Show this process, a child, under the name of its kernel, if its template has such an argument."""
     name = f"kernel-{kernel_id}.json".encode()
-    if (found := _NAME.search(Path("/proc/self/cmdline").read_bytes())) is None or len(name) > len(found[0]):
-        return
-    # what is in parentheses may contain blanks: the name of the program, which comes second
-    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
-    address = int(fields[_START - 2]) + found.start()
-    ctypes.memmove(address, name.ljust(len(found[0]), b"\0"), len(found[0]))
+    if (place := find()) is not None and len(name) <= place[1]:
+        ctypes.memmove(place[0], name.ljust(place[1], b"\0"), place[1])

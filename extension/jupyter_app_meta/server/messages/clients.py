@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from ..hooks import Stamper
-from ..protocols import Client
+from ..protocols import Client, Session
 from ..wrapping import harmless
 from .sockets import look_again, make_patient
 
 C = TypeVar("C", bound=Client)
 
 
-def wrap_client(client: C, stamper: Stamper) -> C:
+def wrap_client(client: C, stamper: Stamper, *, shares_session: bool = True) -> C:
     """Make one kernel client, and no other, stamp its messages. The client also no longer misses replies."""
-    sender = _ClientSession(client, stamper)
+    sender = _ClientSession(client, stamper, client.session.clone() if shares_session else client.session)
     session = sender.session
     session.send, session.send_raw = sender.send, sender.send_raw
     client.session = session
@@ -25,12 +25,12 @@ def wrap_client(client: C, stamper: Stamper) -> C:
 
 
 class _ClientSession:
-    """The two methods with which a client sends. The client gets its own Session for them."""
+    """The two methods with which a client sends. ``session`` is its own for them."""
 
     __slots__ = ("_log", "_send", "_send_raw", "_stamper", "session")
 
-    def __init__(self, client: Client, stamper: Stamper) -> None:
-        self.session = client.session.clone()
+    def __init__(self, client: Client, stamper: Stamper, session: Session) -> None:
+        self.session = session
         self._log, self._stamper = client.log, stamper
         self._send, self._send_raw = self.session.send, self.session.send_raw
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from jupyter_server.utils import url_path_join
 
 from .... import frame
-from ... import admission
 from ...files.titles import title
 from . import logins
 
@@ -36,7 +35,7 @@ def home(handler: Handler) -> str:
 
 def who(handler: Handler) -> dict[str, Any]:
     """Return what the header says of a visitor: nothing where no visitor can log in."""
-    user = admission.view(handler.services, handler.raw_request()).user
+    user = handler.services.context.policy.of_deployer().user(handler.raw_request())
     if user is None or user["is_authenticated"] is not True:
         return {"login": logins.address(handler)}
     name = str(user.get("display_name") or user.get("username") or "")
