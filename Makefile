@@ -7,6 +7,7 @@ VENV313 := $(VENV)-3.13
 VENVWHEEL := $(VENV)-wheel
 VENVTOGETHER := $(VENV)-together
 VENVENTERPRISE := $(VENV)-enterprise
+VENVPEERS := $(VENV)-peers
 BUILD := build
 PY := $(VENV)/bin/python
 # Other releases: make VENV=.venv-oldest CONSTRAINTS=build/oldest.txt test-main, or CONSTRAINTS=/dev/null for the newest.
@@ -85,7 +86,7 @@ format: $(VENV)/.test ## Format the code
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
 
-bench: $(VENV)/.test ## Measure the figures of docs/reference/figures.md
+bench: $(VENV)/.test $(VENVPEERS)/.bench ## Measure the figures of docs/reference/figures.md
 	$(call in,$(VENV)) -m benchmarks $(ARGS)
 
 wheel: $(BUILD)/dist/.built ## Build the wheel
@@ -111,7 +112,7 @@ programs: | $(PY)
 	@tools/ensure-oidc-provider.sh $(VENV)/node
 
 clean: ## Remove what was made
-	rm -rf $(VENV) $(VENV313) $(VENVWHEEL) $(VENVTOGETHER) $(VENVENTERPRISE) $(BUILD) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(VENV313) $(VENVWHEEL) $(VENVTOGETHER) $(VENVENTERPRISE) $(VENVPEERS) $(BUILD) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PY):
@@ -158,6 +159,14 @@ $(VENVENTERPRISE)/.test: Makefile | $(PY)
 	@rm -rf $(VENVENTERPRISE)
 	@$(PY) -m venv $(VENVENTERPRISE)
 	@$(VENVENTERPRISE)/bin/python -m pip install -qq --disable-pip-version-check --no-compile 'jupyter_enterprise_gateway>=3.3'
+	@touch $@
+
+# Frameworks that the benchmarks compare with. Nothing of ours is in it.
+$(VENVPEERS)/.bench: benchmarks/forks/peers.txt $(CONSTRAINTS) | $(PY)
+	@echo "Installing the frameworks that the benchmarks compare with into $(VENVPEERS) …"
+	@rm -rf $(VENVPEERS)
+	@$(PY) -m venv $(VENVPEERS)
+	@$(VENVPEERS)/bin/python $(PIP_INSTALL) --requirement benchmarks/forks/peers.txt
 	@touch $@
 
 $(BUILD)/dist/.built: $(PACKAGE) pyproject.toml README.md LICENSE $(VENV)/.test

@@ -19,6 +19,9 @@ NAMES = (
     "kernel_import",
     "idle_memory",
     "dashboards",
+    "forks.alone",
+    "forks.crowds",
+    "forks.costs",
     "seen",
     "asgi",
     "state.cells",
@@ -38,6 +41,7 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="fewer rounds: to see that it runs, not for figures")
     parser.add_argument("--loads", type=int, help=f"how many pages {SOAK} loads: 2000 without it")
+    parser.add_argument("--head", choices=("bare", "pandas"), help="with which page forks.* measures: both without it")
     options = parser.parse_args()
     for name in set(options.names).difference((*NAMES, SOAK)):
         parser.error(f"there is no benchmark {name!r}; there are {', '.join(NAMES)}.")
@@ -47,7 +51,9 @@ def main() -> None:
     for name in options.names or NAMES:
         note(f"{name} …")
         benchmark = import_module(f"benchmarks.{name}")
-        more = {"loads": options.loads} if name == SOAK else {}
+        more: dict[str, object] = {"loads": options.loads} if name == SOAK else {}
+        if name.startswith("forks.") and options.head:
+            more["heads"] = (options.head,)
         rows = benchmark.measure(options.quick, **more)
         print(f"\n### {benchmark.TITLE}\n\n{table(rows)}\n\n{benchmark.NOTE}", flush=True)
 
