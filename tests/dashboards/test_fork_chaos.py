@@ -14,7 +14,10 @@ from forked_pages import forked, inhabitants, opened_how, ready
 from harness import Server
 from stage import SLIDER, WHO, Opened, eventually, staging, write
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only"),
+    pytest.mark.timeout(600),
+]
 
 STRIKES = """
 import errno, gc, os, signal, time

@@ -16,7 +16,10 @@ from forked_pages import forked, inhabitants, lives, opened_how, ready
 from harness import Server
 from stage import WHO, eventually, staging, write
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only"),
+    pytest.mark.timeout(600),
+]
 
 BUSY = """import atexit, ipywidgets
 at_end = atexit.register(print, "ended", file=open("ends.txt", "a"))

@@ -13,6 +13,8 @@ from forked_pages import forked, lives, opened_how
 from harness import Server
 from stage import SLIDER, WHO, Opened, eventually, move, staging, visit, write
 
+pytestmark = pytest.mark.timeout(600)
+
 AHEAD = """import os, time
 print(f"ahead at {time.time()} in {os.getpid()},")"""
 """A cell that prints when it was run, and by which process."""
