@@ -186,7 +186,9 @@ class Template(Talk):
         control.close()
         os.close(lifeline)
         stack.callback(self.close)
-        assert self.answer()["said"] == "started"
+        first = self.answer()
+        self.refused = first["why"] if first["said"] == "refused" else ""
+        assert not self.refused or self.answer()["said"] == "started"
         self._number = 0
         self.reaped: dict[int, int] = {}
 

@@ -11,6 +11,7 @@ from queue import Empty
 
 import pytest
 from people import AWARE, Kernel, running
+from templates import template
 
 RELEASES = ("7.0.0", "7.1.0", "7.2.0", "7.3.0")
 """The first of each minor release before the installed one, whose tests are all the others."""
@@ -47,6 +48,14 @@ def test_attribution(release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
             check(kernel, release)
             return
     pytest.fail("Three kernels fell silent.")  # these releases hear no more, once in a while, of what they are sent
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only")
+def test_an_older_release_is_not_forked(release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has other private names. The log says so."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(release), os.environ.get("PYTHONPATH", "")]))
+    with template(tmp_path) as made:
+        assert made.refused == "its ipykernel is older than 7.4"
 
 
 def check(kernel: Kernel, release: Path) -> None:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only")
@@ -222,11 +223,23 @@ def test_a_seed_stays(tmp_path: Path, seed: str) -> None:
     assert [{name: child[name] for name in expected} for child in json.loads(found)] == [expected] * 2
 
 
-def test_a_seed_of_the_system_is_not_a_choice(tmp_path: Path) -> None:
-    """After ``random.seed()``, children differ again."""
-    code = SEEDS + "random.seed(42)\nrandom.seed()\nchildren(numbers, seeds.before_fork, seeds.in_child)"
-    first, second = answers(tmp_path, code)
+@pytest.mark.parametrize("order", ["import numpy\n{watch}", "{watch}\nimport numpy"], ids=["before", "after"])
+def test_a_seed_of_the_system_is_not_a_choice(tmp_path: Path, order: str) -> None:
+    """After ``seed()``, children differ again, whenever NumPy was imported."""
+    seeds = "random.seed(42)\nrandom.seed()\nnumpy.random.seed(7)\nnumpy.random.seed()\n"
+    code = SEEDS.replace("seeds.watch()", order.format(watch="seeds.watch()")) + seeds
+    first, second = answers(tmp_path, code + "children(numbers, seeds.before_fork, seeds.in_child)")
     assert first["random"] != second["random"]
+    assert first["numpy"] != second["numpy"]
+
+
+@pytest.mark.parametrize("seed", ["seed(7)", "seed(seed=7)", "set_state(numpy.random.RandomState(7).get_state())"])
+@pytest.mark.parametrize("order", ["import numpy\n{watch}", "{watch}\nimport numpy"], ids=["before", "after"])
+def test_a_seed_of_numpy_stays(tmp_path: Path, seed: str, order: str) -> None:
+    """However it is given, and whenever NumPy was imported."""
+    code = SEEDS.replace("seeds.watch()", order.format(watch="seeds.watch()")) + f"numpy.random.{seed}\n"
+    first, second = answers(tmp_path, code + "children(numbers, seeds.before_fork, seeds.in_child)")
+    assert first["numpy"] == second["numpy"] == np.random.RandomState(7).random()
 
 
 # --- how long a child lives ------------------------------------------------------------------------------------------
