@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import kernelspec
 from jupyter_client.kernelspec import KernelSpecManager
 from stage import WHO, serving_folder, staging, visit, write
 from traitlets.config import Config
 
 from jupyter_app_meta.dashboards import DashboardError, create_app
 from jupyter_app_meta.dashboards.files import listing, specs
+from jupyter_app_meta.dashboards.files.machine import Machine
 from jupyter_app_meta.dashboards.files.specs import Named
 from jupyter_app_meta.dashboards.paths import Route
 from jupyter_app_meta.dashboards.setup import checks, managers
@@ -65,19 +68,52 @@ def test_odd_metadata_names_no_kernel(metadata: dict[str, Any]) -> None:
     assert specs.named(metadata) == Named("", "")
 
 
-def test_missing_kernel_is_named_at_the_start_and_not_in_the_index(tmp_path: Path) -> None:
-    """The log says which notebook needs which kernel; its page is an error, and the index leaves it out."""
-    write(tmp_path / "root" / "good.ipynb", WHO)
-    write(tmp_path / "root" / "other.ipynb", "1", kernel="julia-1.9")
-    write(tmp_path / "root" / "login.ipynb", "1")
+CARD = r'<div class="am-off"><span>%s</span>.*?<b>Not available at the moment</b></div>'
+
+
+def test_notebook_that_cannot_be_shown_is_named_at_the_start_and_has_no_link(tmp_path: Path) -> None:
+    """The log says what is wrong with which notebook; the index has its title, and leads to no error."""
+    root, wrong = tmp_path / "root", ("other", "dead", "plain", "torn")
+    write(root / "good.ipynb", WHO)
+    write(root / "other.ipynb", "1", kernel="julia-1.9")
+    kernelspec(tmp_path, "dead", executable="/no/such/python")
+    write(root / "dead.ipynb", "1", kernel="dead")
+    write(root / "plain.ipynb", "1", voila={"template": "gone"})
+    (root / "torn.ipynb").write_text('{"cells": [')
+    write(root / "login.ipynb", "1")
     with serving_folder(tmp_path, ".") as server:
-        assert "/other cannot be shown: other.ipynb needs the kernel julia-1.9, which is not installed" in server.log
-        assert "login.ipynb is not served: /login is an address of the server's own. Rename the notebook." in server.log
+        for said in (
+            "/other cannot be shown: other.ipynb needs the kernel julia-1.9, which is not installed",
+            "/dead cannot be shown: dead.ipynb needs the kernel dead, whose program /no/such/python does not exist",
+            "/plain cannot be shown: plain.ipynb names the template 'gone', which cannot be used: it is not installed",
+            "/torn cannot be shown: torn.ipynb cannot be read as a notebook (JSONDecodeError)",
+            "login.ipynb is not served: /login is an address of the server's own. Rename the notebook.",
+        ):
+            assert said in server.log
         index = server.visitor().get("").text
-        assert "/good" in index and "/other" not in index
-        page = visit(server, None, "other")
-        assert page.response.status_code == 500 and "julia" not in page.html
+        assert re.findall('<a href="(/[a-z]+)"><span>', index) == ["/good"]
+        assert all(re.search(CARD % name.title(), index, re.DOTALL) for name in wrong)
+        assert "julia" not in index and "/no/such" not in index and "as not available" not in server.log
+        for name in wrong:
+            page = visit(server, None, name)
+            assert (page.response.status_code, "julia" in page.html) == (500, False), name
         assert visit(server, None, "good").response.status_code == 200
+        assert re.search(r"E-[0-9A-F]{4} \| The template '\S+' is missing: install it, or choose another", server.log)
+
+
+def test_index_follows_what_is_installed(tmp_path: Path) -> None:
+    """A page of its own path that breaks while the server runs is named once; when it works, it has its link again."""
+    write(tmp_path / "root" / "page.ipynb", "1", title="The page")
+    with staging(tmp_path, "app = create_app().with_index().with_app(path='/page', root='page.ipynb')") as server:
+        said = "The index shows page.ipynb as not available: page.ipynb needs the kernel gone, which is not installed"
+        http = server.visitor()
+        assert '<a href="/page"><span>The page' in http.get("").text and said not in server.log
+        write(tmp_path / "root" / "page.ipynb", "1", title="The page", kernel="gone")
+        for _ in range(2):
+            assert '<div class="am-off"><span>The page' in http.get("").text
+        assert server.log.count(said) == 1
+        write(tmp_path / "root" / "page.ipynb", "1", title="The page")
+        assert '<a href="/page"><span>The page' in http.get("").text
 
 
 def test_kernel_that_does_not_start_is_named_at_the_start(tmp_path: Path) -> None:
@@ -186,7 +222,7 @@ def test_a_notebook_with_a_broken_template_is_named(tmp_path: Path, broken: dict
     places = [(Route.of("/"), tmp_path)]
     for choice in ("NOTEBOOK", "NO"):
         config = Config({"VoilaConfiguration": {"allow_template_override": choice}})
-        machine = checks.Machine(INSTALLED, {}, managers.looks_of(config), config)
+        machine = Machine(INSTALLED, {}, managers.looks_of(config), config)
         said = list(checks.warnings(places, machine))
         if choice == "NO":
             assert said == []
@@ -250,12 +286,14 @@ def test_environments_and_packages_are_not_walked(tmp_path: Path) -> None:
 
 
 async def test_unreadable_notebook_does_not_stop_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A file that is not a notebook is judged by its page, not by the whole server."""
+    """A file that is not a notebook is named, and the others are served."""
     (tmp_path / "a.ipynb").write_text("nonsense")
     write(tmp_path / "b.ipynb", "1", kernel="gone")
     with caplog.at_level(logging.WARNING):
         application = create_app().with_dynamic_directory(path="/x", directory=tmp_path).build()
     await application.close()
-    assert [line for line in caplog.messages if "cannot be shown" in line] == [
-        line for line in caplog.messages if line.startswith("/x/b cannot be shown: b.ipynb needs the kernel gone")
+    said = [line for line in caplog.messages if "cannot be shown" in line]
+    assert [line.partition(",")[0] for line in said] == [
+        "/x/a cannot be shown: a.ipynb cannot be read as a notebook (JSONDecodeError). Correct the file",
+        "/x/b cannot be shown: b.ipynb needs the kernel gone",
     ]

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import zmq.asyncio
@@ -86,7 +87,8 @@ class Services:
 
     ``sockets`` is the ZeroMQ context of the clients that run pages. ``peers`` has the store that servers share.
     ``occupancy`` says whether there is room for one more page. ``accounts`` counts the messages of each visitor's
-    pages. ``meter`` counts for the operator.
+    pages. ``meter`` counts for the operator. ``unavailable`` has what the log
+    has said of notebooks that cannot be shown.
     """
 
     options: Options
@@ -102,6 +104,7 @@ class Services:
     accounts: Accounts = field(default_factory=Accounts)
     traffic: Traffic = field(default_factory=Traffic)
     meter: Meter = field(default_factory=Meter)
+    unavailable: dict[Path, str] = field(default_factory=dict)
 
     @property
     def specs(self) -> KernelSpecManager:

@@ -20,6 +20,8 @@ from traitlets.config import Config
 
 from ..lifespans import Lifespan
 from . import live
+from .files.machine import Machine
+from .gateway.client import GatewayFailed
 from .gateway.options import gateway_options
 from .gateway.specs import GatewaySpecs
 from .hooks import OnError
@@ -86,8 +88,26 @@ class Site:
             return cls(plan, services, undo.pop_all())
 
     async def entries(self) -> list[Entry]:
-        """Return the dashboards that can be opened without knowing a parameter."""
-        return [entry for source in self.sources for entry in await source.entries()]
+        """Return the dashboards that need no parameter, and whether each of them can be opened."""
+        found = [entry for source in self.sources for entry in await source.entries()]
+        kernels = self.services.specs
+        if isinstance(kernels, GatewaySpecs) and not kernels.is_known:
+            try:
+                await kernels.refresh()
+            except GatewayFailed:  # the gateway may answer when a page is opened
+                return found
+        return await asyncio.to_thread(self._judged, found)
+
+    def _judged(self, entries: list[Entry]) -> list[Entry]:
+        services = self.services
+        machine = Machine.of(services.specs, services.options.voila, services.options.config)
+        judged = [entry._replace(is_available=not machine.problem(entry.notebook)) for entry in entries]
+        for notebook, problem in machine.problems.items():
+            if services.unavailable.get(notebook) != problem:
+                services.log.warning("The index shows %s as not available: %s", notebook.name, problem)
+        services.unavailable.clear()
+        services.unavailable.update(machine.problems)
+        return judged
 
     def shows(self, name: str) -> bool:
         """Whether a page without parameters has this one segment as its address."""

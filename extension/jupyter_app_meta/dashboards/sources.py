@@ -6,7 +6,7 @@ is_plain(params)  says whether these parameters of a URL could mean a dashboard 
 address(params)   returns the one path of the URL with these parameters
 file(params)      returns the notebook with these parameters, and opens nothing
 find(params)      returns the dashboard with these parameters, or None
-entries()         lists the dashboards that can be opened without knowing a parameter
+entries()         lists the dashboards whose path needs no parameter, or has examples
 sweep()           notices new and vanished notebooks
 is_settled        says whether the warm kernels that were there at the start have run ahead
 close()           ends the runs that have no visitor
@@ -23,7 +23,7 @@ from urllib.parse import quote, unquote
 
 from . import paths
 from .dashboard import Dashboard
-from .files import listing, specs
+from .files import listing
 from .mounts import Mount
 from .paths import Route
 from .services import Services
@@ -31,12 +31,13 @@ from .settings import Settings
 
 
 class Entry(NamedTuple):
-    """A dashboard in the index."""
+    """A dashboard in the index. ``is_available`` says whether it can be opened now."""
 
     path: str
     params: dict[str, str]
     notebook: Path
     settings: Settings
+    is_available: bool = True
 
 
 class Before(tuple[Mount, ...]):
@@ -186,21 +187,16 @@ class Folder:
         return self._before.have((*self.route.filled(params), *params["name"].split("/")))
 
     async def entries(self) -> list[Entry]:
-        """List the notebooks that can be shown, unless their path has parameters."""
-        if self.route.has_parameters:
-            return []
-        return await asyncio.to_thread(self._shown, await specs.asked(self._services.specs))
+        """List the notebooks, unless their path has parameters."""
+        return [] if self.route.has_parameters else await asyncio.to_thread(self._shown)
 
-    def _shown(self, kernels: Mapping[str, str]) -> list[Entry]:
-        """Return the entries of the notebooks that run on one of these kernels; reading new ones takes time."""
+    def _shown(self) -> list[Entry]:
         found = [(name, listing.find(self.directory, name)) for name in listing.names(self.directory)]
-        base, mapping = self.route.path.rstrip("/"), self._services.options.voila.language_kernel_mapping
+        base = self.route.path.rstrip("/")
         return [
             Entry(f"{base}/{name}", {"name": name}, path, self.settings)
             for name, path in found
-            if path
-            and not (paths.is_reserved(f"{base}/{name}") or self._is_elsewhere({"name": name}))
-            and not specs.missing(path, kernels, mapping)
+            if path and not (paths.is_reserved(f"{base}/{name}") or self._is_elsewhere({"name": name}))
         ]
 
     def shows(self, path: str) -> bool:

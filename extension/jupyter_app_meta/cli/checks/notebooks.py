@@ -10,7 +10,7 @@ from traitlets import TraitError
 from voila.configuration import VoilaConfiguration
 
 from ...dashboards.builder import Builder
-from ...dashboards.files import specs
+from ...dashboards.files.machine import Machine
 from ...dashboards.gateway import trial
 from ...dashboards.gateway.options import gateway_options
 from ...dashboards.setup import checks, runtime
@@ -39,13 +39,13 @@ def problems(place: str | None, config: str | None, options: list[str]) -> Itera
     yield from found
 
 
-def _machine(builder: Builder, voila: VoilaConfiguration) -> checks.Machine:
+def _machine(builder: Builder, voila: VoilaConfiguration) -> Machine:
     """Return the kernels, this machine's or those of the gateway, and the options for templates."""
     if (gateway := gateway_options(builder.config)) is None:
         manager = voila.kernel_spec_manager_class(config=builder.config)
-        return checks.Machine(specs.installed(manager), specs.absent(manager), voila, builder.config)
+        return Machine.of(manager, voila, builder.config)
     languages = {name: str(spec.get("language", "")).lower() for name, spec in trial.kernels(gateway).items()}
-    return checks.Machine(languages, {}, voila, builder.config)
+    return Machine(languages, {}, voila, builder.config)
 
 
 def builder_of(place: str, config: str | None, options: list[str]) -> Builder:

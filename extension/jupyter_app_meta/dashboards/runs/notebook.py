@@ -118,12 +118,16 @@ def version(path: Path) -> Version | None:
 
 
 async def read(services: Services, path: Path, seen: Version) -> Blueprint:
-    """Return the blueprint of a notebook; raises the contents manager's error if the notebook is broken."""
+    """Return the blueprint of a notebook.
+
+    Raises the contents manager's error if the notebook is broken, and jinja2's if its template is.
+    """
     renderer = _renderer(services, path)
     await renderer.initialize()
     _frame(renderer)
     notebook = renderer.notebook
     _reset(notebook)
+    _load_template(renderer.exporter)
     displays.prepare(renderer.exporter)
     metadata = cast(dict[str, object], renderer.resources["metadata"])
     metadata["name"] = await asyncio.to_thread(
@@ -143,6 +147,11 @@ async def read(services: Services, path: Path, seen: Version) -> Blueprint:
         folder=path.parent,
         version=seen,
     )
+
+
+def _load_template(exporter: Any) -> None:
+    """Raise jinja2's error if a template is missing or broken, so that it ends no page that has begun."""
+    exporter.environment.get_template(exporter.template_file)
 
 
 def _renderer(services: Services, path: Path) -> Renderer:

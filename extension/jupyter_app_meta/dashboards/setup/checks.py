@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from traitlets.config import Config
-from voila.configuration import VoilaConfiguration
-
-from ...errors import BadNotebook, DashboardError
+from ...errors import DashboardError
 from ...server.gateway.client import GatewayFailed
 from .. import paths
-from ..files import listing, specs, templates, texts
+from ..files import listing, specs, texts
+from ..files.machine import Machine
 from ..runs.kernel import Kernel
 from ..services import Services
 from .options import expect
@@ -24,37 +21,6 @@ Place = tuple[paths.Route, Path]
 
 TRIAL = 60
 """Within this many seconds the first kernel must answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """What notebooks need: kernels with their languages, kernels whose ``absent`` program is missing, templates."""
-
-    kernels: Mapping[str, str]
-    absent: Mapping[str, str]
-    voila: VoilaConfiguration
-    config: Config
-    _templates: dict[str, str] = field(default_factory=dict)
-
-    def problem(self, notebook: Path) -> str:
-        """Return why a notebook cannot be shown; empty if nothing speaks against it."""
-        mapping = self.voila.language_kernel_mapping
-        if missing := specs.missing(notebook, self.kernels, mapping):
-            return missing
-        kernel = specs.runnable(notebook, self.kernels, mapping) or ""
-        if kernel in self.absent:
-            return f"{notebook.name} needs the kernel {kernel}, whose program {self.absent[kernel]} does not exist."
-        return self._problem_of_template(notebook)
-
-    def _problem_of_template(self, notebook: Path) -> str:
-        try:
-            name = templates.named(specs.metadata(notebook), self.voila)
-        except (BadNotebook, OSError):
-            return ""
-        if name and name not in self._templates:
-            self._templates[name] = templates.broken(name, self.config)
-        problem = self._templates.get(name)
-        return f"{notebook.name} names the template {name!r}, which cannot be used: {problem}" if problem else ""
 
 
 def warnings(places: Iterable[Place], machine: Machine) -> Iterator[str]:
@@ -97,10 +63,10 @@ def announce(places: Iterable[Place], services: Services) -> None:
     """Log the warnings about these places. Those about a gateway's kernels wait until the gateway has been asked."""
     if isinstance(services.specs, specs.Remote) and not services.specs.is_known:
         return
-    options, kernels = services.options, services.specs
-    machine = Machine(specs.installed(kernels), specs.absent(kernels), options.voila, options.config)
+    machine = Machine.of(services.specs, services.options.voila, services.options.config)
     for warning in warnings(places, machine):
         services.log.warning("%s", warning)
+    services.unavailable.update(machine.problems)
 
 
 async def try_kernels(places: Iterable[Place], services: Services) -> None:

@@ -227,6 +227,7 @@ class IndexHandler(Handler):
 
     head = get  # load balancers use HEAD; tornado sends the answer without its body
 
-    def _card(self, entry: Entry) -> dict[str, str]:
-        url = url_path_join(self.base_url, quote(entry.path))
-        return {"url": url, "title": title(entry.notebook), "lead": lead(entry.notebook), "path": entry.path.strip("/")}
+    def _card(self, entry: Entry) -> dict[str, str | bool]:
+        url, notebook = url_path_join(self.base_url, quote(entry.path)), entry.notebook
+        shown = {"url": url, "title": title(notebook), "lead": lead(notebook), "path": entry.path.strip("/")}
+        return {**shown, "is_available": entry.is_available}
