@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Server
+from harness import Server, without_kernels
 from stage import WHO, eventually, served, serving_folder, visit, write
 
 from jupyter_app_meta.dashboards import DashboardError, create_app
 
 TOKEN = "a-token-of-sixteen-characters"
+RECORD = r"^\[{} \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{{3}} [\w.]+\]"
 STARTS = ("warm", "cold", "forked")
 
 
@@ -56,6 +57,30 @@ def test_a_page_is_counted_and_has_one_line(server: Server) -> None:
     assert (line["path"], line["status"], line["level"]) == ("/page", 200, "info")
     assert re.fullmatch(r"~[0-9a-f]{12}", line["user"]) and line["start"] in STARTS and line["ms"] >= 0
     assert [line for line in lines if line["level"] == "error" and "ZeroDivisionError" in line["message"]]
+
+
+def test_all_records_are_json(server: Server) -> None:
+    """Programs that collect logs read each line, whichever library writes it."""
+    visit(server, "alice", "page").listen()
+    lines = without_kernels(server.log).splitlines()
+    assert lines and all({"time", "level", "logger", "message"} <= set(json.loads(line)) for line in lines)
+
+
+@pytest.mark.parametrize("flags", [(), ("--debug",)], ids=["usual", "debug"])
+def test_each_record_has_a_time_and_a_level(tmp_path: Path, flags: tuple[str, ...]) -> None:
+    """What jupyter_server says of each kernel is for those who look for a fault; a page has its one line."""
+    write(tmp_path / "root" / "page.ipynb", WHO)
+    with serving_folder(tmp_path, ".", "--identity-provider=providers.People", *flags) as server:
+        opened = visit(server, "alice", "page")
+        opened.listen()
+        opened.close()
+        eventually(
+            lambda: re.search(RECORD.format("I") + r" page 200 alice /page \d+ms cold$", server.log, re.MULTILINE)
+        )
+        lines = without_kernels(server.log).splitlines()
+    assert [line for line in lines if not re.match(RECORD.format("[DIWEC]") + "|    ", line)] == []
+    started = [line for line in lines if "Kernel started" in line]
+    assert [line[:2] for line in started] == (["[D"] * 2 if flags else [])
 
 
 @pytest.mark.parametrize(

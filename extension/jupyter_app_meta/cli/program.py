@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_core.application import JupyterApp
+from traitlets import default
 from traitlets.config import Config
 
 from ..server import hooks
+from ..server.reports import operator
 
 
 class Program(JupyterApp):
@@ -36,6 +38,12 @@ class Program(JupyterApp):
         if others:
             self.log.info("Not read here, because they are for other programs: %s.", ", ".join(sorted(others)))
         return Config({name: given for name, given in self.config.items() if name not in others})
+
+    _log_formatter_cls = logging.Formatter  # type: ignore[assignment]  # traitlets names the class that it uses
+
+    @default("log_format")
+    def _log_format_default(self) -> str:
+        return operator.FORM
 
     def _log_level_default(self) -> int:
         return logging.INFO

@@ -30,7 +30,7 @@ from ..lifespans import is_of_lifespan
 from ..server import hooks
 from ..server.app import AppMetaExtension
 from ..server.local import LOOPBACK
-from ..server.reports import json_lines, logs
+from ..server.reports import logs, operator
 from . import arguments, dev, logins
 from .program import Program
 from .traits import count, limit, names, seconds, switch, text
@@ -194,8 +194,7 @@ class Serve(Program):
     def start(self) -> None:
         """Serve until Ctrl-C."""
         super().start()
-        if self.log_json:
-            json_lines.use(self.log)
+        operator.use(self.log, json=self.log_json)
         try:
             self.builder().run(
                 port=self.port, ip=self.ip, ready=self._ready, port_retries=self.port_retries, bound=self._bound

@@ -40,11 +40,15 @@ class Limited(WebSocketHandler):
     """A WebSocket that notices when it is closed because a message is too large."""
 
     def get_websocket_protocol(self) -> WebSocketProtocol | None:
-        """Return the connection's own WebSocket, or tornado's, extended to notice messages that are too large."""
+        """Return the connection's own WebSocket, or tornado's, extended to notice messages that are too large.
+
+        tornado sends no pings: jupyter_server does, and its settings are milliseconds where tornado reads seconds.
+        """
         if isinstance(self.request.connection, Upgradable):
             return self.request.connection.websocket(self)
         found = super().get_websocket_protocol()
         if isinstance(found, WebSocketProtocol13):
+            found.params.ping_interval = found.params.ping_timeout = None
             return _Protocol(self, False, found.params)
         return found
 
