@@ -130,6 +130,19 @@ def faults(page: Page) -> list[Any]:
     ]
 
 
+def luminance(color: str) -> float:
+    """Return the relative luminance of a colour, as WCAG has it."""
+    shares = [int(part) / 255 for part in color[color.index("(") + 1 : -1].split(",")[:3]]
+    red, green, blue = (share / 12.92 if share <= 0.03928 else ((share + 0.055) / 1.055) ** 2.4 for share in shares)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast of two colours, as WCAG has it."""
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
 class Wire(TCPServer):
     """The connections that pass a relay; unlike asyncio's own server it owns each of them from its accept on."""
 

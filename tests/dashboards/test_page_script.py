@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from browsing import PATIENCE, Relay, Tab, window
+from browsing import PATIENCE, Relay, Tab, contrast, luminance, window
 from harness import Server, free_port
 from playwright.sync_api import Browser, BrowserContext, FilePayload, Page, expect
 from stage import SLIDER, WHO, eventually, kernels, staging, write
@@ -35,8 +35,7 @@ slider.observe(moved_slowly, "value")"""
 APP = """
 app = (create_app(identity_provider=People,
                   config={"AppMetaExtension": {"admins": ["root"]},
-                          "VoilaConfiguration": {"http_keep_alive_timeout": 1, "extension_denylist": [
-                      "@jupyter-notebook/lab-extension", "jupyterlab-jupytext"]}})
+                          "VoilaConfiguration": {"http_keep_alive_timeout": 1}})
        .with_app(path="/page", root="page.ipynb").with_app(path="/dark", root="dark.ipynb")
        .with_app(path="/slow", root="slow.ipynb").with_app(path="/held", root="held.ipynb"))
 """
@@ -278,25 +277,12 @@ def test_banner_is_readable_and_moves_nothing(
         assert box["y"] + box["height"] <= screen["height"]
         card = tab.page.get_by_role("alert").locator("..")
         paint = card.evaluate("card => [getComputedStyle(card).backgroundColor, getComputedStyle(card).color]")
-        assert _contrast(*paint) >= 4.5
-        assert (_luminance(paint[0]) < 0.2) == (path == "dark")
+        assert contrast(*paint) >= 4.5
+        assert (luminance(paint[0]) < 0.2) == (path == "dark")
         assert (
-            _contrast(*button.evaluate("b => [getComputedStyle(b).backgroundColor, getComputedStyle(b).color]")) >= 4.5
+            contrast(*button.evaluate("b => [getComputedStyle(b).backgroundColor, getComputedStyle(b).color]")) >= 4.5
         )
         assert hosts <= {urlsplit(server.url).netloc}
-
-
-def _luminance(color: str) -> float:
-    """Return the relative luminance of a colour, as WCAG has it."""
-    shares = [int(part) / 255 for part in color[color.index("(") + 1 : -1].split(",")[:3]]
-    red, green, blue = (share / 12.92 if share <= 0.03928 else ((share + 0.055) / 1.055) ** 2.4 for share in shares)
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
-def _contrast(one: str, other: str) -> float:
-    """Return the contrast of two colours, as WCAG has it."""
-    dark, light = sorted((_luminance(one), _luminance(other)))
-    return (light + 0.05) / (dark + 0.05)
 
 
 def test_script_is_small_and_cannot_end_early() -> None:

@@ -21,8 +21,10 @@
     const dark = wanted === "dark" || (wanted !== "light" && system.matches);
     const theme = dark ? "dark" : "light";
     root.dataset.theme = theme;
+    // Paper is light.
+    const media = dark ? { light: "print", dark: "screen" } : { light: "all", dark: "not all" };
     for (const link of document.querySelectorAll("link[data-app-meta-theme]")) {
-      link.media = link.dataset.appMetaTheme === theme ? "all" : "not all";
+      link.media = media[link.dataset.appMetaTheme];
     }
     if (document.body) {
       document.body.dataset.jpThemeLight = String(!dark);
