@@ -47,8 +47,7 @@ async def lifespan(app):
     yield
 
 
-quiet = {"VoilaConfiguration": {"extension_denylist": ["@jupyter-notebook/lab-extension", "jupyterlab-jupytext"]}}
-builder = create_asgi_app(lifespan=lifespan, config=quiet, meta=lambda request: {"stage": stage.get()})
+builder = create_asgi_app(lifespan=lifespan, meta=lambda request: {"stage": stage.get()})
 
 
 def mounted(builder, *paths, **routes):

@@ -78,7 +78,7 @@ def authorize(user, request):
 app = FastAPI()
 app.add_middleware(Login)
 app.get("/seen")(lambda: seen)
-builder = create_asgi_app(config={"VoilaConfiguration": {"extension_denylist": ["@jupyter-notebook/lab-extension"]}})
+builder = create_asgi_app()
 builder = builder.with_dynamic_directory(path="", directory=".")
 builder = builder.with_app(path="/closed", root="who.ipynb", authorize=authorize)
 for path in ("/one", "/two"):

@@ -15,9 +15,7 @@ from stage import SLIDER, WHO, eventually, kernels, staging, write
 
 APP = """
 app = (create_app(identity_provider=People,
-                  on_error=lambda status, request: f"<h1>Not for you ({status})</h1>",
-                  config={"VoilaConfiguration": {"extension_denylist": [
-                      "@jupyter-notebook/lab-extension", "jupyterlab-jupytext"]}})
+                  on_error=lambda status, request: f"<h1>Not for you ({status})</h1>")
        .with_app(path="/cold", root="page.ipynb", authorize=lambda user, request: user.username != "mallory")
        .with_app(path="/warm", root="page.ipynb", authorize=lambda user, request: user.username != "mallory", warm=1))
 """

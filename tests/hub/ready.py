@@ -26,16 +26,11 @@ os.environ["PATH"] = {path!r} + os.pathsep + os.environ["PATH"]
 """
 """What a test adds to the ready configuration: a free port, the harness's own services, and where our command is."""
 
-OTHERS = ("@jupyter-notebook/lab-extension", "jupyterlab-jupytext")
-"""The tests' environment has these extensions of JupyterLab. They fail on Voila's pages, and write to the console."""
-
 
 @contextmanager
 def ready_hub(home: Path, *cells: str, config: str = "") -> Iterator[Hub]:
     """Run it in ``home``: its service shows these cells to analysts (``sales``) and to everybody (``public``)."""
     ready = shutil.copytree(READY, home / "ready")
-    with (ready / "dashboards_config.py").open("a") as file:
-        file.write(f"\nc.VoilaConfiguration.extension_denylist = {list(OTHERS)!r}\n")
     kernelspec(home, KERNEL)
     for name in ("sales", "public"):
         write(ready / "dashboards" / f"{name}.ipynb", *cells)

@@ -50,6 +50,9 @@ from .served import served
 ALLOWED = tuple(sorted(ACCEPTED["shell"]))
 """The types of messages that a visitor's browser may send to a kernel, on any channel."""
 
+OF_EDITORS = ("@jupyter-notebook/lab-extension", "jupyterlab-jupytext")
+"""Extensions of editors that come with packages which servers have. On pages they fail and write to the console."""
+
 RECONNECT = 20
 """Milliseconds between two attempts to reach a kernel that is starting. Visitors would notice ZeroMQ's default, 100."""
 
@@ -195,7 +198,7 @@ def _voila_config(config: Config) -> Config:
         **({"theme": looks.AUTO} if own.get("template", frame.NAME) == frame.NAME else {}),
         "allow_theme_override": "NOTEBOOK",
         "allow_template_override": "NOTEBOOK",
-        "extension_denylist": ["@jupyter-notebook/lab-extension"],  # fails on Voila's pages
+        "extension_denylist": [*OF_EDITORS],
     }
     return Config({"VoilaConfiguration": {**defaults, **own}})
 
