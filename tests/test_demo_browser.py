@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from browsing import Seen, faults
-from harness import Server
-from playwright.sync_api import Browser
+from browsing import PATIENCE, Seen, faults
+from harness import Server, free_port
+from playwright.sync_api import Browser, Page, expect
 from stage import staging
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -27,6 +29,9 @@ PAGES = {
     "lunch": ".widget-toggle-buttons",
 }
 """Each page, and an element that is there when the page is ready."""
+
+HAS_ICONS = """() => [...document.fonts].some(
+    (font) => font.family.includes("Awesome") && font.status === "loaded")"""
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +55,53 @@ def test_pages_suit_a_phone_and_a_screen_reader(server: Server, browser: Browser
             page = seen.open(path, element)
             assert (path, faults(page)) == (path, [])
             assert (path, page.evaluate("document.documentElement.scrollWidth")) == (path, 390)
+            if path == "live":
+                page.wait_for_function(HAS_ICONS)
         assert seen.foreign == []
     finally:
         context.close()
+
+
+def test_the_guided_minute(tmp_path: Path, browser: Browser) -> None:
+    """What `make demo` tells a newcomer to try: both pages know their person, and come back after the server did."""
+    shutil.copytree(PROJECT / "notebooks/dashboards", tmp_path / "root")
+    port, env = free_port(), {"MPLCONFIGDIR": str(tmp_path / "matplotlib")}
+    with ExitStack() as first:
+        server = first.enter_context(staging(tmp_path, APP, env=env, port=port))
+        alice, bob = (browser.new_context().new_page() for _ in range(2))
+        for page in (alice, bob):
+            page.set_default_timeout(PATIENCE)
+        alice.goto(server.url)
+        alice.get_by_role("button", name="Alice Andrews").click()
+        alice.get_by_role("link", name="Personal sales").click()
+        expect(alice.get_by_role("heading", name="Good to see you, Alice Andrews.")).to_be_visible()
+        alice.locator(".noUi-handle").press("ArrowLeft")
+        expect(alice.get_by_text("Revenue, 11 months")).to_be_visible()
+        bob.goto(f"{server.url}sales?region=apac")
+        bob.get_by_role("button", name="Bob Brown").click()
+        expect(bob.get_by_text("Showing APAC to Bob Brown.")).to_be_visible()
+        kernels = [_kernel(page) for page in (alice, bob)]
+        server.process.send_signal(signal.SIGINT)
+        for page in (alice, bob):
+            expect(page.get_by_role("alert")).to_have_text("Connection lost, reconnecting…", timeout=PATIENCE)
+        first.close()
+    with staging(tmp_path, APP, env=env, port=port):
+        for page, known, text in (
+            (alice, kernels[0], "Showing all regions to Alice Andrews."),
+            (bob, kernels[1], "Showing APAC to Bob Brown."),
+        ):
+            page.wait_for_function(IS_ANOTHER, arg=known)
+            expect(page.get_by_text(text)).to_be_visible(timeout=PATIENCE)
+            expect(page.get_by_role("alert")).to_be_hidden()
+            page.context.close()
+
+
+IS_ANOTHER = """known => {
+    const config = document.getElementById("jupyter-config-data");
+    return config && JSON.parse(config.text).kernelId !== known;
+}"""
+
+
+def _kernel(page: Page) -> str:
+    """Return the id of a page's kernel."""
+    return str(page.evaluate("JSON.parse(document.getElementById('jupyter-config-data').text).kernelId"))

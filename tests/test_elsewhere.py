@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,3 +51,21 @@ def test_pytest_runs_without_a_visitor(tmp_path: Path) -> None:
     """Authors' tests see no user, or the user that they give to ``fake_request``."""
     (tmp_path / "test_author.py").write_text(TEST)
     assert "2 passed" in run("pytest", "-q", "test_author.py", cwd=tmp_path)
+
+
+BEGIN = """from jupyter_app_meta.testing import fake_request
+fake = fake_request(user="alice", query={"a": "1"}).start()"""
+ASK = """from jupyter_app_meta import app_meta
+meta = app_meta()
+print(meta.require_user().username, meta.request.query_params["a"], meta.mode)"""
+
+
+def test_first_cell_may_inject_a_visitor(tmp_path: Path) -> None:
+    """A fake request that is begun in one cell holds in the next ones, up to the cell that stops it."""
+    cells = (BEGIN, ASK, "fake.stop()", "print('and then', app_meta().user, app_meta().mode)")
+    empty: dict[str, Any] = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
+    made = {"cells": [{**empty, "source": cell} for cell in cells], "metadata": {}, "nbformat": 4, "nbformat_minor": 4}
+    (tmp_path / "page.ipynb").write_text(json.dumps(made))
+    run("nbconvert", "--to", "markdown", "--execute", "page.ipynb", cwd=tmp_path)
+    shown = (tmp_path / "page.md").read_text()
+    assert "    alice 1 test\n" in shown and "    and then None script\n" in shown

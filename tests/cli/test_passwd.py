@@ -128,3 +128,21 @@ def test_options_are_told_from_the_servers() -> None:
     assert logins.taken(["--users", "x", "--a=b"]) == (["--users=x"], ["--a=b"])
     own = ["--ServerApp.identity_provider_class=x", "--UsersIdentityProvider.file=x"]
     assert logins.taken(own) == ([], own)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--oidc-issuer=http://login.example.org", "--oidc-client-id=x"], "must be an https URL"),
+        (["--oidc-issuer=https://login.example.org"], "(--oidc-client-id) is missing"),
+        (["--proxy-header=X-Forwarded-User"], "needs --trusted-proxy"),
+        (["--proxy-header=Authorization", "--trusted-proxy=10.0.0.0/8"], "holds a credential"),
+    ],
+)
+def test_check_judges_each_login_as_serve(site: Site, tmp_path: Path, options: list[str], said: str) -> None:
+    """What one of them refuses is a fault for the other, in the same words."""
+    place = str(write(tmp_path / "a.ipynb", "1", kernel="python3-app-meta"))
+    status, told = site.check("--notebooks", place, *options)[1]["notebooks"]
+    assert status == "fault" and said in told
+    refused = site.run("serve", place, "--no-browser", *options)
+    assert refused.returncode == 1 and told in refused.stderr

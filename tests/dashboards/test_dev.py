@@ -153,3 +153,18 @@ def test_the_bar_looks_as_somebody_else(server: Server, browser: Browser) -> Non
     assert page.url == f"{address}?region=emea"
     assert {label: page.get_by_label(label).input_value() for label in fields} == fields
     context.close()
+
+
+def test_a_page_is_loaded_again_when_its_notebook_is_saved(server: Server, home: Path, browser: Browser) -> None:
+    """The author saves, and sees the new text without a click, as the same visitor with the same query."""
+    notebook = write(home / "root" / "edited.ipynb", f"{WHO}; print('first text')")
+    context = browser.new_context()
+    page, address = context.new_page(), f"{server.url}edited?region=emea"
+    with page.expect_response(lambda answer: "/api/app-meta/changes/" in answer.url and answer.ok, timeout=60_000):
+        page.goto(address)
+    cells = page.locator("#rendered_cells")
+    expect(cells).to_contain_text("first text", timeout=60_000)
+    write(notebook, f"{WHO}; print('second text')")
+    expect(cells).to_contain_text("second text", timeout=60_000)
+    expect(cells).to_contain_text("{'region': 'emea'}")
+    context.close()

@@ -174,6 +174,15 @@ async def test_deployers_pages_come_first(tmp_path: Path) -> None:
         assert (await client.post("/logout")).text == "<b>403 of Acme</b>"
 
 
+async def test_header_names_nobody_where_nobody_can_log_in(tmp_path: Path) -> None:
+    """A server without a login has neither a menu of the visitor nor a button to log in."""
+    builder = create_app().with_index().with_app(path="/page", root=write(tmp_path / "page.ipynb"))
+    async with served(builder) as client:
+        for path in ("/", "/nowhere"):
+            text = (await client.get(path)).text
+            assert "am-header" in text and "Log in" not in text and '<details class="am-chip">' not in text
+
+
 async def test_login_with_a_token_has_our_look(tmp_path: Path) -> None:
     """The form of jupyter_server's own providers is drawn like our pages, and says why a token was refused."""
     builder = create_app(token="sesame").with_app(path="/page", root=write(tmp_path / "page.ipynb"))

@@ -187,6 +187,10 @@ def test_states_of_a_login(servers: Servers, browser: Browser, look: str, tmp_pa
                 expect(page.get_by_role("alert")).to_be_visible()
                 album.look(page, "login-refused")
         expect(page.locator("#rendered_cells")).to_contain_text("hello alice")
+        page.locator("summary").click()
+        expect(page.locator(".am-menu")).to_contain_text("Alice Andrews")
+        expect(page.get_by_role("list", name="Your groups")).to_have_text("sales")
+        assert page.get_by_role("link", name="Log out").get_attribute("target") is None
         seen.open("logout").get_by_role("button", name="Log out").click()
         expect(page.get_by_role("heading")).to_have_text("You are logged out.")
         album.look(page, "logged-out")

@@ -16,6 +16,7 @@ from jupyter_app_meta.dashboards import DashboardError, create_app
 
 TOKEN = "a-token-of-sixteen-characters"
 RECORD = r"^\[{} \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{{3}} [\w.]+\]"
+STORES = "from jupyter_app_meta import session\nsession.state['seen'] = True"
 STARTS = ("warm", "cold", "forked")
 
 
@@ -23,7 +24,7 @@ STARTS = ("warm", "cold", "forked")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with a warm kernel for each notebook, which logs JSON and names no visitor."""
     home = tmp_path_factory.mktemp("operators")
-    write(home / "root" / "page.ipynb", WHO, "1 / 0")
+    write(home / "root" / "page.ipynb", WHO, STORES, "1 / 0")
     options = ("--identity-provider=providers.People", "--log-json", "--Serve.log_users=False", "--warm=1")
     with serving_folder(home, ".", *options) as server:
         yield server
@@ -52,6 +53,10 @@ def test_a_page_is_counted_and_has_one_line(server: Server) -> None:
     text = read()
     assert "http_request_duration_seconds_count" in text and metric(text, "app_meta_store_up") == 1
     assert not re.search("alice|emea|page.ipynb|/page", text)
+    assert sum(metric(text, f"app_meta_page_seconds_count{{{start}}}") for start in starts) == 1
+    assert metric(text, 'app_meta_state_operations_total{result="done"}') >= 1
+    assert visit(server, "alice", "absent").response.status_code == 404
+    assert metric(read(), 'app_meta_refusals_total{status="404"}') >= 1
     lines = [json.loads(line) for line in server.log.splitlines() if line.startswith("{")]
     [line] = [line for line in lines if line["message"].startswith("page 200")]
     assert (line["path"], line["status"], line["level"]) == ("/page", 200, "info")

@@ -177,13 +177,14 @@ def test_page_waits_for_a_server_that_ends_in_order(tmp_path: Path, browser: Bro
 
 
 def test_page_keeps_its_kernel_over_a_break_of_the_network(server: Server, browser: Browser) -> None:
-    """A network that is away for a moment is told of, and what the visitor did stays."""
+    """A network that is away for ten seconds is told of, and what the visitor did stays."""
     relay = Relay(urlsplit(server.url).port or 80)
     with window(browser, relay.url, "alice") as hers:
         tab = Tab(hers, relay.url).open("page?region=emea", "<alice|")
         before, kernel_id = tab.move(), tab.kernel_id
         relay.cut()
         alert(tab.page, "Connection lost, reconnecting…")
+        tab.page.wait_for_timeout(10_000)  # which is what is tried
         relay.mend()
         quiet(tab.page)
         assert tab.kernel_id == kernel_id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket as sockets
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -89,6 +90,18 @@ def test_pages_run(server: Server, name: str) -> None:
     kernel_id = next(iter(kernels(server)))
     httpx.post(f"{server.url}voila/api/shutdown/{kernel_id}", headers=BROWSER, verify=NO_TLS)
     eventually(lambda: not kernels(server))
+
+
+def test_frame_of_a_site_that_the_deployer_names_is_a_page(tmp_path: Path) -> None:
+    """Where other sites may show pages in a frame, such a frame gets the page."""
+    write(tmp_path / "root" / "page.ipynb", "print('it ran')")
+    app = """app = create_app(identity_provider=People, frame_ancestors="'self' https://portal.example.org")
+app = app.with_app(path="/", root="page.ipynb")"""
+    with staging(tmp_path, app) as server:
+        answer = get(server, NO_PAGE["frame of another site"])
+        assert answer.status_code == 200 and "it ran" in answer.text
+        assert answer.headers["Content-Security-Policy"] == "frame-ancestors 'self' https://portal.example.org"
+        assert "it ran" not in get(server, NO_PAGE["picture"]).text
 
 
 def test_pages_tell_other_sites_nothing(server: Server) -> None:

@@ -117,6 +117,26 @@ async def test_each_lie_is_refused(tmp_path: Path, authority: Authority) -> None
         assert is_known(await log_in(client, authority))
 
 
+@pytest.mark.parametrize(
+    ("options", "claim", "seconds", "is_accepted"),
+    [
+        ({}, "exp", -30, True),
+        ({}, "exp", -90, False),
+        ({}, "nbf", 30, True),
+        ({}, "nbf", 90, False),
+        ({"clock_skew": 0}, "exp", -30, False),
+        ({"clock_skew": 120}, "exp", -90, True),
+    ],
+)
+async def test_clocks_may_differ(
+    tmp_path: Path, authority: Authority, options: Any, claim: str, seconds: int, *, is_accepted: bool
+) -> None:
+    """A token counts until ``clock_skew`` seconds after its end, and as long before its beginning."""
+    async with serving(tmp_path, authority, **options) as client:
+        with authority.lying(claims={claim: int(time.time()) + seconds}):
+            assert is_known(await log_in(client, authority)) is is_accepted
+
+
 async def test_answer_that_was_not_asked_for_is_refused(tmp_path: Path, authority: Authority) -> None:
     """State, code and issuer of the answer must be those of this browser's own attempt, which counts once."""
     async with serving(tmp_path, authority) as client, serving(tmp_path, authority) as other:
