@@ -23,6 +23,7 @@ NAMES = (
     "forks.crowds",
     "forks.costs",
     "seen",
+    "frame",
     "asgi",
     "state.cells",
     "state.pages",

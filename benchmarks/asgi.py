@@ -60,12 +60,12 @@ def measure(quick: bool = False) -> list[Row]:
         inside = stack.enter_context(_inside("inside ASGI"))
         note("asgi: the pools fill")
         settle([own, inside], 180)
-        pages = _pages((own, inside), visits)
-        callbacks, control = _callbacks(own, inside, blocks, rounds)
-    page, callback = ratio(pages), ratio(callbacks)
+        visited = pages((own, inside), visits)
+        moved, control = callbacks(own, inside, blocks, rounds)
+    page, callback = ratio(visited), ratio(moved)
     return [
-        at_most("a warm page, to the name among its bytes", duel.text(page, pages), page, 1.10),
-        at_most("a slider's callback", duel.text(callback, callbacks), callback, 1.05),
+        at_most("a warm page, to the name among its bytes", duel.text(page, visited), page, 1.10),
+        at_most("a slider's callback", duel.text(callback, moved), callback, 1.05),
         Row("the control: a second page of our own server", duel.text(ratio(control), control)),
     ]
 
@@ -121,7 +121,7 @@ def _sliders(contenders: Sequence[Contender]) -> Iterator[list[Slider]]:
             contender.close_pages()
 
 
-def _pages(running: tuple[Contender, Contender], visits: int) -> Blocks:
+def pages(running: tuple[Contender, Contender], visits: int) -> Blocks:
     """Return the nanoseconds of visits in turns, in an order that is drawn by lot; each visit is a block."""
     chance = random.Random(1)
     found: Blocks = []
@@ -137,7 +137,7 @@ def _pages(running: tuple[Contender, Contender], visits: int) -> Blocks:
     return found
 
 
-def _callbacks(own: Contender, inside: Contender, blocks: int, rounds: int) -> tuple[Blocks, Blocks]:
+def callbacks(own: Contender, inside: Contender, blocks: int, rounds: int) -> tuple[Blocks, Blocks]:
     """Return the nanoseconds of callbacks: of our server and inside ASGI, and of two pages of our server."""
     found: Blocks = []
     control: Blocks = []
