@@ -142,11 +142,15 @@ def test_states_of_a_page(servers: Servers, browser: Browser, look: str, tmp_pat
             ("closed", "403", "You are logged in as Alice."),
             ("nowhere", "404", "There is no such page"),
             ("logout", "logout", "Log out of these dashboards?"),
-            ("api/app-meta/sessions/page", "who", "alice"),
         ):
             page = seen.open(path)
             expect(page.locator("main")).to_contain_text(text)
             album.look(page, name)
+        other = visit(server, "bob", "broken")
+        page = seen.open("api/app-meta/sessions/page")
+        expect(page.locator("main")).to_contain_text("bob")
+        album.look(page, "who")
+        other.close()
         album.look(_full(server, seen), "503")
         assert seen.foreign == []
 

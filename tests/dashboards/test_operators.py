@@ -65,8 +65,11 @@ def test_a_page_is_counted_and_has_one_line(server: Server) -> None:
 
 
 def test_all_records_are_json(server: Server) -> None:
-    """Programs that collect logs read each line, whichever library writes it."""
-    visit(server, "alice", "page").listen()
+    """Programs that collect logs read each line, whichever library writes it. Open pages and kernels are counted."""
+    opened = visit(server, "alice", "page")
+    opened.listen()
+    text = server.visitor().http.get("metrics").text
+    assert metric(text, "app_meta_kernels") >= metric(text, "app_meta_pages") >= 1
     lines = without_kernels(server.log).splitlines()
     assert lines and all({"time", "level", "logger", "message"} <= set(json.loads(line)) for line in lines)
 

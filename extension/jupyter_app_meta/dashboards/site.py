@@ -19,9 +19,9 @@ from jupyter_server.auth.identity import IdentityProvider
 from traitlets.config import Config
 
 from ..lifespans import Lifespan
+from ..server.gateway.client import GatewayFailed
 from . import live
 from .files.machine import Machine
-from .gateway.client import GatewayFailed
 from .gateway.options import gateway_options
 from .gateway.specs import GatewaySpecs
 from .hooks import OnError

@@ -51,7 +51,7 @@ def told(error_id: str, *, needs_login: bool = False) -> str:
     return f"Something went wrong ({error_id})."
 
 
-ADVICE = "Please try again. If it happens again,\ngive this id to the people who run this page."
+ADVICE = "Please try again. If it happens again, give this id to the people who run this page."
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ const STYLE = `
   div.dark { background: var(--am-raised, #1b2129); color: var(--am-ink, #e7ebf0); box-shadow: 0 8px 24px #0009; --line: var(--am-edge, #7d8894);
     --accent: var(--am-accent, #79b8ff); --text: var(--am-on-accent, #0d1b2a); --wrong: var(--am-wrong, #ff9a91); }
   div[hidden] { display: none; }
-  p { flex: 1; margin: 0; padding: 6px 8px 6px 0; text-wrap: balance; }
+  p { flex: 1; margin: 0; padding: 6px 0; text-wrap: pretty; }
   i { flex: none; width: 10px; height: 10px; border-radius: 50%; background: var(--wrong); }
   i.busy { background: none; border: 2px solid var(--accent); border-right-color: transparent; animation: turn 1s linear infinite; }
   @keyframes turn { to { rotate: 1turn; } }
