@@ -176,7 +176,6 @@ class Serve(Program):
     cookie_secret_file = text(
         "A file with the secret that signs cookies, at least 32 bytes; it is created if it does not exist."
     )
-
     metrics_token_file = text(
         "A file with the token, at least 16 characters, that clients of /metrics present (Authorization: Bearer). "
         "Without it only clients of this machine may read them, and none behind a proxy."
