@@ -27,6 +27,7 @@ NAMES = (
     "asgi",
     "state.cells",
     "state.pages",
+    "state.gateways",
 )
 SOAK = "hangs"
 """Takes up to an hour, and is run only where it is named."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,6 +31,13 @@ def write(times):
         shared.state["moment"] = number
         time.sleep(0.03)
     return told
+def reads(times):
+    taken = []
+    for _ in range(times):
+        began = clock()
+        shared.state["visits"]
+        taken.append(clock() - began)
+    return taken
 def greedy():
     global greed
     greed = True
@@ -46,13 +53,13 @@ ASKS = 'print("comm", comm.comm_id)'
 
 
 @contextmanager
-def serving(url: str, *options: str) -> Iterator[Server]:
-    """Run dashboards whose state is kept there."""
+def serving(url: str, *options: str, env: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """Run dashboards whose state is kept there, with these further options and variables."""
     with home(ASKS, {PAGE: LISTENS}) as folder:
         port = free_port()
         argv = ["-m", "jupyter_app_meta.cli", "serve", ".", f"--port={port}", "--no-browser", *options]
         argv.append(f"--AppMetaExtension.state_url={url}")
-        with launched(folder, argv, f"http://127.0.0.1:{port}/", env=environment()) as server:
+        with launched(folder, argv, f"http://127.0.0.1:{port}/", env={**environment(), **(env or {})}) as server:
             yield server
 
 

@@ -29,6 +29,7 @@ from tornado.websocket import WebSocketClientConnection, WebSocketClosedError
 from zmq.eventloop.zmqstream import ZMQStream
 
 from ...server.gateway.client import Gateway, GatewayFailed
+from ...state.messages import AtOnce
 
 ANSWERED = ("shell", "control")
 """The channels on which kernels answer, each to the client that asked."""
@@ -202,7 +203,7 @@ class Relay:
             header, parent = json.loads(parts[0]), json.loads(parts[1])
             asked = (channel, str(parent.get("msg_id")), str(header.get("msg_type")))
             identities = self._asked.pop(asked, [self._name.encode()])
-            self._streams[channel].send_multipart([*identities, *signed])
+            AtOnce(self._streams[channel]).send_multipart([*identities, *signed])
 
     def _gone(self) -> None:
         """End the relay, because the kernel's process has ended."""
