@@ -133,12 +133,17 @@ class _Dispatch:
     def __init__(self, kernel: Any, original: Callable[..., Awaitable[None]]) -> None:
         self._kernel, self._original = kernel, original
 
-    async def __call__(self, message: Any) -> None:
+    def __call__(self, message: Any) -> Awaitable[None]:
+        """Take a message of ours now, and not at the loop's next turn, because code waits for it."""
         if parts := _ours(self._kernel, message):
             with suppress(Exception):  # an error here would stop the channel
                 _take(self._kernel, parts)
-            return
-        await self._original(message)
+            return _nothing()
+        return self._original(message)
+
+
+async def _nothing() -> None:
+    """Wait for nothing."""
 
 
 def _ours(kernel: Any, message: Any) -> list[bytes] | None:
