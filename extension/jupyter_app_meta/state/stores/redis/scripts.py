@@ -72,25 +72,29 @@ local function revise()
 end
 """
 
-# Every key, or those in ARGV after the first: → KEY, text, version, when it is over or '', …
+# Every key, or those in ARGV after the first: → KEY, text, version and, if it ends, ':' and when, …
 READ = (
     NOW
     + """
-local some, found = {}, {}
+local found = {}
+local function add(key, text, version, over)
+  if text and not (over and tonumber(over) <= now) then
+    found[#found + 1] = key
+    found[#found + 1] = text
+    found[#found + 1] = over and version .. ':' .. over or version
+  end
+end
 if ARGV[1] == 'all' then
-  for _, field in ipairs(redis.call('HKEYS', hash)) do
-    if string.sub(field, 1, 2) == 'v:' then some[#some + 1] = string.sub(field, 3) end
+  local flat, fields = redis.call('HGETALL', hash), {}
+  for i = 1, #flat, 2 do fields[flat[i]] = flat[i + 1] end
+  for i = 1, #flat, 2 do
+    local key = string.sub(flat[i], 3)
+    if string.sub(flat[i], 1, 2) == 'v:' then add(key, flat[i + 1], fields['r:' .. key], fields['x:' .. key]) end
   end
 else
-  for i = 2, #ARGV do some[#some + 1] = ARGV[i] end
-end
-for _, key in ipairs(some) do
-  local row = redis.call('HMGET', hash, 'v:' .. key, 'r:' .. key, 'x:' .. key)
-  if row[1] and not (row[3] and tonumber(row[3]) <= now) then
-    found[#found + 1] = key
-    found[#found + 1] = row[1]
-    found[#found + 1] = row[2]
-    found[#found + 1] = row[3] or ''
+  for i = 2, #ARGV do
+    local row = redis.call('HMGET', hash, 'v:' .. ARGV[i], 'r:' .. ARGV[i], 'x:' .. ARGV[i])
+    add(ARGV[i], row[1], row[2], row[3])
   end
 end
 return found

@@ -123,11 +123,7 @@ class Redis:
     def _read(self, scope: str, keys: Collection[str] | None) -> list[tuple[str, Entry, float | None]]:
         chosen = ("all",) if keys is None else ("some", *keys)
         flat = iter(self._server.run(scripts.READ, _hash(scope), *chosen))
-        rows = zip(flat, flat, flat, flat, strict=True)
-        return [
-            (key, Entry(text, int(version)), int(over) / 1_000_000 if over else None)
-            for key, text, version, over in rows
-        ]
+        return [_row(*row) for row in zip(flat, flat, flat, strict=True)]
 
     def _write(
         self, scope: Scope, keys: Collection[str], limits: Limits | None, script: str, *arguments: str
@@ -171,6 +167,12 @@ class Redis:
     def _listen(self, stopped: threading.Event) -> Iterator[Notice | None]:
         for text in self._server.listen(stopped):
             yield None if text is None else decode(text, self._server.name)
+
+
+def _row(key: str, text: str, moments: str) -> tuple[str, Entry, float | None]:
+    """Return an entry under its key, and when it is over."""
+    version, _, over = moments.partition(":")
+    return key, Entry(text, int(version)), int(over) / 1_000_000 if over else None
 
 
 def _hash(scope: str) -> str:
