@@ -25,7 +25,10 @@ QUICK_TESTS := tests/test_model.py tests/policy/test_policy.py tests/policy/test
 # The pure core: each line and branch of it is run by an example, none by luck of a property or for its time.
 PURE_TESTS := tests/policy tests/test_wire.py
 
-FORKED_TESTS := tests/dashboards tests/asgi tests/hub tests/test_dashboard_notebooks.py tests/test_demo_browser.py
+FORKED_TESTS := tests/dashboards tests/asgi tests/hub tests/providers tests/testing tests/cli/test_serve.py \
+	tests/test_dashboard_notebooks.py tests/test_demo_browser.py tests/kernel/test_forks.py tests/kernel/test_forks_frames.py \
+	tests/kernel/test_template.py tests/kernel/test_template_attached.py \
+	--ignore-glob='tests/dashboards/test_fork_*.py' # they break forks, and run with their own in each run
 
 # A file's tests share servers. The files are begun in the order of tests/conftest.py: those that take long first.
 # Tests also wait, so two processors are enough for three workers.

@@ -75,6 +75,8 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["APP_META_UNDEBUGGED"] = str(Path(home, "undebugged"))  # tests/journey/harness.py looks here
     if not hasattr(config, "workerinput"):
         _compile("jupyter_app_meta")
+    if os.environ.get("APP_META_TESTS_FORK"):
+        config.pluginmanager.import_plugin("forked_or_not")
 
 
 def _hide(modules: tuple[str, ...], folder: Path) -> None:

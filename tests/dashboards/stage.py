@@ -39,6 +39,9 @@ display(ipywidgets.VBox([slider, label]))
 print("slider", slider.comm.comm_id, "label", label.comm.comm_id)"""
 """A cell with a slider whose callback writes into a label who moved it; it prints the ids of both comms."""
 
+ASK = "from jupyter_app_meta import app_meta\nasked = app_meta()\n"
+"""The beginning of a cell that, where kernels are forked, is to run in each visitor's own and not ahead."""
+
 FORK = bool(os.environ.get("APP_META_TESTS_FORK"))
 """Whether each dashboard of the servers forks its kernels, also those of tests that say nothing about it."""
 
@@ -154,6 +157,12 @@ def kernels(server: Server) -> dict[str, psutil.Process]:
             if match := re.search(r"kernel-([0-9a-f-]{36})\.json", " ".join(process.cmdline())):
                 found[match[1]] = process
     return found
+
+
+def sockets(process: psutil.Process) -> list[Path]:
+    """Return the files at which a kernel listens. No channel has a port."""
+    assert len(process.net_connections("inet")) <= 1  # ipykernel's own, for what processes of the kernel print
+    return [Path(str(found.laddr)) for found in process.net_connections("unix") if str(found.laddr).startswith("/")]
 
 
 def move(socket: Socket, opened: Opened, value: int, metadata: Any = None) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import nbformat
 import pytest
 from harness import Server, kernelspec
-from stage import KERNEL, eventually, kernels, serving_folder, visit, write
+from stage import ASK, KERNEL, eventually, kernels, serving_folder, visit, write
 from traitlets.config import Config, Configurable
 
 from jupyter_app_meta.cli.serve import Serve
@@ -214,7 +214,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         home / "root" / "a.ipynb",
         "print('one' + 'sided')",
         "1 / 0",
-        "import time; time.sleep(10.5)",
+        f"{ASK}import time; time.sleep(10.5)",
         "print('last' + 'ly')",
     )
     notebook = nbformat.read(path, 4)
@@ -229,6 +229,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def test_options_that_have_an_effect(server: Server) -> None:
     """One page shows what its configuration says."""
     opened = visit(server, None)
+    opened.connect()
     text, root = opened.html, server.home / "root"
     assert "voila_heartbeat()" in text and "sided" in text and "onesided" not in text and "lastly" in text
     assert '"colour": "teal"' in text and "by-our-hook" in text

@@ -12,7 +12,7 @@ import pytest
 from harness import Server
 from nbformat import NotebookNode
 from playwright.sync_api import Browser, expect
-from stage import eventually, staging, visit, write
+from stage import ASK, eventually, staging, visit, write
 
 from jupyter_app_meta.dashboards.runs.displays import Displays
 
@@ -56,7 +56,7 @@ NOTEBOOKS = {
         READY,
     ),
     "left": (
-        FIRST,
+        ASK + FIRST,
         "markup = display({'text/html': '<u>underlined</u>'}, raw=True, display_id=True)",
         GATE + f"\nhandle.update('last')\nmarkup.update({{'text/html': {HOSTILE!r}}}, raw=True)",
         "handle.update('very last')",

@@ -13,6 +13,8 @@ from stage import KERNEL, SLIDER, WHO, eventually, kernels, move, staging, visit
 
 from conftest import PEOPLE
 
+pytestmark = pytest.mark.unforked("kernels run behind a gateway")
+
 ENTERPRISE = Path(sys.prefix).with_name(f"{Path(sys.prefix).name}-enterprise") / "bin" / "python"
 TOKEN = "the-gateway-token"  # a canary: it must not be seen anywhere
 APP = """

@@ -11,14 +11,16 @@ from typing import Any
 
 import pytest
 from harness import FORMATS, Format, Json, Server, Socket, kernelspec
-from stage import KERNEL, WHO, Opened, eventually, staging, visit, write
+from stage import ASK, KERNEL, WHO, Opened, eventually, staging, visit, write
 
 from jupyter_app_meta.dashboards.runs.page import END
 
 SECRET = "hunter2-" + "password"
 """What no visitor may see; notebooks spell it in two parts, so that it is in no source."""
 
-PRELUDE = """import asyncio, gc, logging, os, subprocess, sys, threading, traceback, warnings, ipywidgets
+PRELUDE = (
+    ASK
+    + """import asyncio, gc, logging, os, subprocess, sys, threading, traceback, warnings, ipywidgets
 secret = "hunter2-" + "password"
 def ways():
     yield "raise", lambda: (_ for _ in ()).throw(ValueError(secret))
@@ -54,6 +56,7 @@ display(out)
 def captured():
     int(secret)
 """
+)
 
 LATER = """from ipykernel.comm import Comm
 def opened(comm, message):
@@ -88,14 +91,20 @@ with out:
     print(secret, file=sys.stderr)
 """
 
-STOP = """class StopExecution(Exception):
+STOP = (
+    ASK
+    + """class StopExecution(Exception):
     def _render_traceback_(self): %s
 print("shown before")
 raise StopExecution"""
+)
 
-EVENTS = """def broken(info):
+EVENTS = (
+    ASK
+    + """def broken(info):
     int("hunter2-" + "password")
 get_ipython().events.register("pre_run_cell", broken)"""
+)
 
 RICH = """from IPython.display import display
 shell = get_ipython()
@@ -140,7 +149,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     write(root / "stops.ipynb", STOP % "pass", "print('nev' + 'er')")
     write(root / "stopslist.ipynb", STOP % "return []", "print('nev' + 'er')")
     write(root / "events.ipynb", EVENTS, "'went on'")
-    write(root / "slow.ipynb", "import time; time.sleep(60)")
+    write(root / "slow.ipynb", f"{ASK}import time; time.sleep(60)")
     for name, cell in ROUTES.items():
         write(root / f"{name}.ipynb", PRELUDE, *cell.rsplit("\n", 1))
     bare = json.loads(write(root / "bare.ipynb", "", "print('ran bare')").read_text())
@@ -309,6 +318,7 @@ def test_cell_that_takes_too_long_has_an_id(server: Server) -> None:
     opened.close()
 
 
+@pytest.mark.unforked("No such file")
 def test_kernel_that_cannot_be_started_is_logged_whole(server: Server) -> None:
     """The visitor has an id; the log says which file is missing."""
     opened = visit(server, "alice", "/missing")

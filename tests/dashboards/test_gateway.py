@@ -21,6 +21,8 @@ import websocket
 from harness import FORMATS, Format, Server, free_port, kernelspec, launched, serving
 from stage import KERNEL, SLIDER, WHO, Opened, eventually, kernels, move, staging, visit, write
 
+pytestmark = pytest.mark.unforked("kernels run behind a gateway")
+
 TOKEN = "the-gateway-token"  # a canary: it must not be seen anywhere
 CANARY = "CANARY-of-the-server"
 BEHIND = f"c.KernelGatewayApp.auth_token = {TOKEN!r}\n"

@@ -202,6 +202,7 @@ def test_simultaneous_visitors_are_not_more_than_may_be(server: Server) -> None:
             opened.close()
 
 
+@pytest.mark.unforked("No such file")
 def test_pages_whose_kernels_do_not_start_leave_room(server: Server) -> None:
     """A page that could not be opened does not count as an open page."""
     comes_in(server).close()

@@ -12,7 +12,7 @@ import pytest
 import websocket
 from harness import FORMATS, V1, Format, Json, Server, Socket, Visitor, pack, without_kernels
 from jupyter_server.services.kernels.connection.base import serialize_msg_to_ws_v1
-from stage import SLIDER, WHO, Opened, browse, eventually, kernels, move, staging, visit, write
+from stage import ASK, SLIDER, WHO, Opened, browse, eventually, kernels, move, staging, visit, write
 
 APP = """
 app = (create_app(identity_provider=People, config={"AppMetaExtension": {"cookies_allow": ["theme"]}})
@@ -47,7 +47,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     write(
         home / "root" / "quiet.ipynb", "from jupyter_app_meta import app_meta\nm = app_meta()", "display(m, m.request)"
     )
-    write(home / "root" / "slow.ipynb", "import time\nprint('begun', flush=True)\ntime.sleep(600)")
+    write(home / "root" / "slow.ipynb", f"{ASK}import time\nprint('begun', flush=True)\ntime.sleep(600)")
     (home / "root" / "broken.ipynb").write_text("no notebook")
     with staging(home, APP) as server:
         yield server

@@ -11,7 +11,7 @@ import pytest
 import websocket
 from harness import Server, free_port
 from nginx import UPGRADE, answers, nginx, program
-from stage import SLIDER, WHO, eventually, kernels, move, serving_folder, visit, write
+from stage import ASK, SLIDER, WHO, eventually, kernels, move, serving_folder, visit, write
 
 PREFIX = "/apps/dash/"
 
@@ -33,7 +33,7 @@ SERVER = """
 
 
 PIECES = (
-    "print('the ' + 'first')",
+    f"{ASK}print('the ' + 'first')",
     "import os, time\nwhile not os.path.exists('go'):\n    time.sleep(0.02)",
     "print('the ' + 'last')",
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import stat
 import sys
@@ -14,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from harness import Server, free_port, kernelspec, launched
-from stage import eventually, kernels, visit, write
+from stage import eventually, kernels, sockets, visit, write
 
 from jupyter_app_meta.dashboards.setup import browser, runtime
 
@@ -65,8 +64,8 @@ def test_long_tmpdir_is_not_used(tmp_path: Path) -> None:
         opened = visit(server, None, "page")
         process = kernels(server)[opened.kernel_id]
         assert folders(long) == []
-        connection = next(Path(word) for word in process.cmdline() if word.endswith(".json"))
-        assert json.loads(connection.read_text())["transport"] == "ipc"
+        opened.connect().close()  # a fork listens from then on
+        assert sockets(process)
         opened.close()
 
 

@@ -12,7 +12,7 @@ import pytest
 from harness import Server
 from hypothesis import example, given
 from hypothesis import strategies as st
-from stage import KERNEL, SLIDER, WHO, eventually, move, served, staging, visit, write
+from stage import ASK, KERNEL, SLIDER, WHO, eventually, move, served, staging, visit, write
 
 from jupyter_app_meta.cli import arguments
 from jupyter_app_meta.cli.checks import notebooks
@@ -388,7 +388,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     myst = f"---\nkernelspec:\n  name: {KERNEL}\n---\n\n# In MyST\n\n```{{code-cell}}\n{WHO}\n```\n"
     for name in ("myst", "secret"):
         put(root / "texts" / f"{name}.md", myst)
-    put(root / "texts" / "fails.py", percent(" [markdown]\n# text", "\n1", "\nraise ValueError('for its author')"))
+    put(
+        root / "texts" / "fails.py", percent(" [markdown]\n# text", "\n1", f"\n{ASK}raise ValueError('for its author')")
+    )
     put(root / "texts" / "helper.py", "print('never')\n")
     with staging(home, APP) as server:
         yield server

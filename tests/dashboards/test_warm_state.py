@@ -9,7 +9,7 @@ from stage import eventually, staging, visit, write
 NAMES = "from jupyter_app_meta import shared, visitor"
 APP = """
 app = (create_app(identity_provider=People)
-       .with_app(path="/ahead/{region}", root="ahead.ipynb", warm=1, state="sales")
+       .with_app(path="/ahead/{region}", root="ahead.ipynb", warm=1, fork=False, state="sales")
        .with_app(path="/named", root="read.ipynb", state="sales")
        .with_app(path="/other", root="read.ipynb"))
 """

@@ -1,50 +1,118 @@
-"""Python imports this first in each server of the tests where APP_META_TESTS_FORK is set: each dashboard forks kernels.
+"""Python imports this first in the programs of tests where APP_META_TESTS_FORK is set: each dashboard forks kernels.
 
-1. A dashboard that says nothing of forks has them, and as many ahead of its visitors as it would have warm kernels,
-   because tests count kernels.
-2. The first visitor waits for the template. Else many a page would start cold, by chance.
+1. A dashboard that does not say ``fork=False`` has forks, and as many ahead of its visitors as it would have warm
+   kernels, because tests count kernels.
+2. A visitor waits for the template of the notebook's present version. Otherwise pages would start cold, by chance.
+3. How each page's kernel began, and why it was not forked, is a line of the file ``starts`` beside this one. The tests
+   read it (``forked_or_not.py``).
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import wraps
 from importlib.machinery import ModuleSpec, PathFinder
-from types import ModuleType
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 PATIENCE = 60.0
 """Seconds for which a visitor waits for a template."""
 
+AS_WARM = 0
+"""The number of spares of a dashboard that says nothing of them: as many as it has warm kernels."""
 
-def _fork_all(settings: ModuleType) -> None:
-    init = settings.Settings.__init__
+UNASKED = "its dashboard says fork=False"
 
-    def forked(self: Any, *arguments: Any, **options: Any) -> None:
-        init(self, *arguments, **options)
-        if not self.fork or not self.fork_spares:  # the default of a server, which knows no warm kernels, is ours too
-            object.__setattr__(self, "fork", True)
-            object.__setattr__(self, "fork_spares", self.warm)
 
-    settings.Settings.__init__ = forked
+def _fork_by_default(builder: ModuleType) -> None:
+    builder.create_app.__kwdefaults__.update(fork=True, fork_spares=AS_WARM)
+    settings = builder.Builder._settings
+
+    def with_spares(self: Any, *arguments: Any) -> Any:
+        made = settings(self, *arguments)
+        return replace(made, fork_spares=made.warm) if made.fork and made.fork_spares == AS_WARM else made
+
+    builder.Builder._settings = with_spares
+
+
+def _fork_by_default_in_asgi(builder: ModuleType) -> None:
+    builder.create_asgi_app.__kwdefaults__.update(fork=True, fork_spares=AS_WARM)
+
+
+def _fork_by_default_in_serve(serve: ModuleType) -> None:
+    builder = serve.Serve.builder
+
+    def forking(self: Any) -> Any:
+        said = self.config.get("Serve", {})
+        for name, default in {"fork": True, "fork_spares": AS_WARM}.items():
+            if name not in said:
+                setattr(self, name, default)
+        return builder(self)
+
+    serve.Serve.builder = forking
 
 
 def _wait_for_the_template(strategy: ModuleType) -> None:
-    take = strategy.Forks.take
+    take, give_up = strategy.Forks.take, strategy.Forks._give_up
+
+    def given_up(self: Any, blueprint: Any, error: Exception) -> None:
+        self.why = blueprint.version, str(error) or type(error).__name__
+        give_up(self, blueprint, error)
 
     async def taken(self: Any) -> Any:
         until = asyncio.get_running_loop().time() + PATIENCE
-        while not self.is_settled and asyncio.get_running_loop().time() < until:
+        while not (self._usable() or _why_not(self)) and asyncio.get_running_loop().time() < until:
+            self._is_awaited = True
+            self._wanted.set()
             await asyncio.sleep(0.01)
         return await take(self)
 
-    strategy.Forks.take = taken
+    strategy.Forks.take, strategy.Forks._give_up = taken, given_up
+
+
+def _why_not(forks: Any) -> str:
+    """Return why the present version of a notebook cannot be forked; empty if that is not known."""
+    if forks._trouble:
+        return f"it cannot be read ({forks._trouble})"
+    version, why = getattr(forks, "why", (None, ""))
+    with suppress(OSError):
+        if version and forks._is_current(SimpleNamespace(version=version)):
+            return str(why)
+    return ""
+
+
+def _trouble(forks: Any) -> str:
+    return "a fork failed" if forks._usable() else "its template was not ready"
+
+
+def _note_starts(dashboard: ModuleType) -> None:
+    take = dashboard.Dashboard._taken
+
+    @wraps(take)
+    async def taken(self: Any) -> Any:
+        run, start = await take(self)
+        why = _why_not(self._forks) or _trouble(self._forks) if self._forks else UNASKED
+        noted = {"start": start, "page": self._place, "why": "" if start == "forked" else why}
+        with Path(__file__).with_name("starts").open("a") as starts:
+            starts.write(json.dumps(noted) + "\n")
+        return run, start
+
+    dashboard.Dashboard._taken = taken
 
 
 CHANGES: dict[str, Callable[[ModuleType], None]] = {
-    "jupyter_app_meta.dashboards.settings": _fork_all,
+    "jupyter_app_meta.dashboards.builder": _fork_by_default,
+    "jupyter_app_meta.asgi.builder": _fork_by_default_in_asgi,
+    "jupyter_app_meta.cli.serve": _fork_by_default_in_serve,
     "jupyter_app_meta.dashboards.forks.strategy": _wait_for_the_template,
+    "jupyter_app_meta.dashboards.dashboard": _note_starts,
 }
 
 
@@ -66,4 +134,5 @@ class Changing:
         return spec
 
 
-sys.meta_path.insert(0, Changing())
+if os.environ.get("APP_META_TESTS_FORK"):
+    sys.meta_path.insert(0, Changing())

@@ -34,8 +34,6 @@ from jupyter_server.services.kernels.connection.base import (
 V1 = "v1.kernel.websocket.jupyter.org"
 TOKEN = "the-server-token"
 HERE = Path(__file__).parent
-FORKING = HERE.parent / "forking"
-"""The folder of what changes servers, where APP_META_TESTS_FORK is set, so that each dashboard forks its kernels."""
 
 AWARE = "app-meta-test"
 BARE = "bare-test"
@@ -274,8 +272,7 @@ def runtime(home: Path) -> Path:
 def python_path(*folders: Path) -> str:
     """Return the PYTHONPATH of a server whose kernels need no debugger, with these folders."""
     hiding = os.environ.get("APP_META_UNDEBUGGED")  # which the benchmarks do not set
-    forking = str(FORKING) if os.environ.get("APP_META_TESTS_FORK") else None
-    return os.pathsep.join(filter(None, [*map(str, folders), hiding, forking, os.environ.get("PYTHONPATH")]))
+    return os.pathsep.join(filter(None, [*map(str, folders), hiding, os.environ.get("PYTHONPATH")]))
 
 
 def _environment(home: Path, more: Mapping[str, str]) -> dict[str, str]:
