@@ -113,6 +113,12 @@ def value(child: Child, code: str) -> Any:
     return json.loads(child.run(code if "\n" in code else f"print(json.dumps({code}))", visitor="alice"))
 
 
+def shown(child: Child) -> str:
+    """Return what a child has printed, and where it has displayed something."""
+    kinds = ("stream", "display_data")
+    return "".join(str(m["content"].get("text", "<display>")) for m in child.seen if m["msg_type"] in kinds)
+
+
 def until(condition: Callable[[], bool]) -> None:
     """Wait for a condition."""
 
@@ -142,6 +148,19 @@ def test_each_visitor_has_a_process(ready: Ready) -> None:
     assert bob.run("x = 1\nprint(who(), os.getpid() == template_pid)", visitor="bob") == "bob False\n"
     assert alice.run("print('x' in globals())", visitor="alice") == "False\n"
     assert alice.pid != bob.pid
+
+
+def test_what_a_busy_child_prints_arrives(ready: Ready, tmp_path: Path) -> None:
+    """A page shows it while the cell runs, in the order in which it was printed and displayed."""
+    child = ready.child("alice")
+    goes_on = tmp_path / "goes-on"
+    waits = f"while not os.path.exists({str(goes_on)!r}): time.sleep(0.01)"
+    msg_id = child.execute(f"import time\nprint('begun')\ndisplay(1)\nprint('waits')\n{waits}\nprint('ended')")
+    while "waits" not in (text := shown(child)):
+        child.message()
+    assert text.startswith("begun\n<display>waits")
+    goes_on.touch()
+    assert child.finish(msg_id) == "begun\nwaits\nended\n"
 
 
 def test_a_child_waits_for_its_visitor(ready: Ready) -> None:

@@ -37,6 +37,7 @@ def become(process: Process, own: int, foreign: list[int]) -> None:
     key = process.first_message()
     ending.forget()
     take_kernel(process, key)
+    process.app.iopub_thread.io_loop.use_threads()
     files.reopen({process.lifeline, *process.private.descriptors, *loop_descriptors(process.loop)})
     process.seeds.in_child()
 

@@ -2,16 +2,17 @@
 
 1. A reply goes to the side that asked: to the private socket if the message came from there, else to ZeroMQ.
 2. What the kernel publishes goes to the private socket, until the server wants no more of it. Once a browser may be
-   connected, it goes to ZeroMQ too. From then on a thread sends both, so that their order stays, and so that output
-   arrives while a cell is busy.
+   connected, it goes to ZeroMQ too. From then on a thread sends both, so that their order stays.
+3. What a cell of a child prints arrives while the cell is busy: a timer's thread sends it. A template has no thread.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ipykernel.iostream import IOPubThread
@@ -77,7 +78,7 @@ class Unthreaded(IOPubThread):
         self.socket: Any = publications
         self.background_socket: Any = publications
         self.session = session
-        self.io_loop: Any = _Later(loop)
+        self.io_loop: Any = Later(loop)
         self.thread = None  # type: ignore[assignment]  # ipykernel's streams know that case
         self._stopped, self._pipe_flag, self._master_pid = False, False, os.getpid()
 
@@ -106,15 +107,43 @@ class Threaded(IOPubThread):
         super()._really_send(msg, *given, **named)  # type: ignore[no-untyped-call]  # ipykernel's
 
 
-class _Later:
+class Later:
     """The part of an event loop that a stream of output uses to send what it has kept."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self._loop, self._has_threads = loop, False
 
-    def call_later(self, delay: float, function: Callable[[], Any]) -> None:
-        """Call a function in a moment."""
-        if threading.current_thread() is threading.main_thread():
-            self._loop.call_later(delay, function)
+    def use_threads(self) -> None:
+        """Send although the event loop stands still, from now on: this process is a child."""
+        self._has_threads = True
+        os.register_at_fork(after_in_child=_renew_locks)
+
+    def call_later(self, delay: float, flush: Callable[[], Any]) -> None:
+        """Send in a moment what a stream has kept."""
+        if self._has_threads:
+            timer = threading.Timer(delay, _in_order, (flush,))
+            timer.daemon = True
+            try:
+                timer.start()
+            except RuntimeError:  # the system has no thread left
+                _in_order(flush)
+        elif threading.current_thread() is threading.main_thread():
+            self._loop.call_later(delay, flush)
         else:
-            self._loop.call_soon_threadsafe(self._loop.call_later, delay, function)
+            self._loop.call_soon_threadsafe(self._loop.call_later, delay, flush)
+
+
+def _in_order(flush: Any) -> None:
+    """Send what a stream has kept, before any other thread sends what came after it."""
+    with flush.__self__._buffer_lock:
+        flush()
+
+
+def _renew_locks() -> None:
+    """Let a process that the notebook forks print, although a timer's thread had the lock at that moment."""
+    for stream in _streams():
+        stream._buffer_lock = threading.RLock()
+
+
+def _streams() -> Iterator[Any]:
+    return (stream for stream in (sys.stdout, sys.stderr) if hasattr(stream, "_buffer_lock"))

@@ -15,6 +15,7 @@ import select
 import socket
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Sequence
 
@@ -22,6 +23,18 @@ from . import frames
 
 PIECE = 1 << 18
 """How many bytes are read at a time."""
+
+
+_all: weakref.WeakSet[Private] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    """Let a process that the notebook forks print, although another thread was sending at that moment."""
+    for private in _all:
+        private._threads = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_locks)
 
 
 class Private:
@@ -32,6 +45,7 @@ class Private:
         self._socket, self._decoder = own, frames.Decoder()
         self._received: deque[frames.Message] = deque()
         self._threads, self._processes = threading.Lock(), os.memfd_create("app_meta")
+        _all.add(self)
         self.has_ended = False
 
     @property
