@@ -151,3 +151,22 @@ async def test_visitors_start_a_few_at_a_time_and_do_not_wait_for_work_ahead() -
         with roads.page():
             await asyncio.wait_for(asyncio.gather(*(start() for _ in range(3 * room))), 60)
     assert (most, running) == (room, 0)
+
+
+async def test_what_a_visitor_waits_for_comes_first() -> None:
+    """Of many notebooks that wait, the one that a visitor has opened runs ahead next; the others keep their order."""
+    roads, order, opened = Traffic(), [], set[str]()
+
+    async def work(name: str) -> None:
+        async with roads.next(lambda: name in opened):
+            order.append(name)
+            await asyncio.sleep(0)
+
+    working = [asyncio.create_task(work(name)) for name in "abcde"]
+    await asyncio.sleep(0)
+    opened.add("d")
+    working[1].cancel()
+    await asyncio.wait(working)
+    assert order == ["a", "d", "c", "e"]
+    await work("f")
+    assert order[-1] == "f"

@@ -7,7 +7,7 @@
    seconds, 4 seconds, and so on up to ``max_age``; so is a template that ended by itself soon after its start. If the
    process has what cannot be forked, it will hardly be different soon: it is tried again after a minute, and so on.
 3. Forks ahead are made while no visitor waits for a page. A template is started at once, because all visitors wait less
-   with it; one at a time, and with a low priority.
+   with it; one at a time, those of pages first that a visitor has opened, and with a low priority.
 4. A cell may run for ever. It keeps neither other notebooks from running ahead nor the server from being ready, and its
    template is given up as soon as the notebook changes.
 """
@@ -69,6 +69,7 @@ class Forks:
         self._tried: Version | None = None
         self._failures, self._not_before = 0, 0.0
         self._trouble = ""
+        self._is_awaited = False
         self._has_looked, self._began = False, time.monotonic()
 
     @property
@@ -87,6 +88,7 @@ class Forks:
         template = self._usable()
         self._wanted.set()
         if template is None:
+            self._is_awaited = True
             return None
         while self._ahead:
             run = self._ahead.pop(0)
@@ -175,7 +177,9 @@ class Forks:
         if self._template and time.monotonic() - self._template.began > SOON:
             self._failures = 0
         await self._retire(new if is_current else None)
-        if not is_current:
+        if is_current:
+            self._is_awaited = False
+        else:
             await new.close()
             self._wanted.set()
 
@@ -183,7 +187,7 @@ class Forks:
         """Run a notebook ahead; return False if it has changed meanwhile. If it takes long, the next one begins."""
         starting: asyncio.Future[None] | None = None
         try:
-            async with self._services.traffic.next():
+            async with self._services.traffic.next(lambda: self._is_awaited):
                 if memory.is_short():  # a folder may have more notebooks than there is room for their templates
                     raise CannotFork("little memory is free")
                 starting = asyncio.ensure_future(new.start())

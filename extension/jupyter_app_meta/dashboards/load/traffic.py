@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 SETTLE = 0.25
@@ -22,7 +22,7 @@ class Traffic:
         self._rendering = 0
         self._free = asyncio.Event()
         self._free.set()
-        self._ahead, self._next = asyncio.Lock(), asyncio.Lock()
+        self._ahead, self._next = asyncio.Lock(), _Queue()
         # If more kernels start at once than there are processors, all of them are late and none is early.
         self._starts = asyncio.Semaphore(max(2, os.cpu_count() or 1))
 
@@ -72,13 +72,48 @@ class Traffic:
             yield
 
     @asynccontextmanager
-    async def next(self) -> AsyncIterator[None]:
-        """Do work that helps all visitors, one such work at a time."""
-        async with self._next:
+    async def next(self, is_urgent: Callable[[], bool]) -> AsyncIterator[None]:
+        """Do work that helps all visitors, one such work at a time. What is urgent by then comes first."""
+        await self._next.turn(is_urgent)
+        try:
             yield
+        finally:
+            self._next.pass_on()
 
     @asynccontextmanager
     async def start(self) -> AsyncIterator[None]:
         """Start a kernel for a visitor, when it is the visitor's turn."""
         async with self._starts:
             yield
+
+
+class _Queue:
+    """Gives turns in the order in which they were asked for, apart from those that are urgent."""
+
+    def __init__(self) -> None:
+        self._is_taken = False
+        self._waiting: list[tuple[asyncio.Future[None], Callable[[], bool]]] = []
+
+    async def turn(self, is_urgent: Callable[[], bool]) -> None:
+        """Wait for a turn."""
+        if not self._is_taken:
+            self._is_taken = True
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append((turn, is_urgent))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():  # it came at the same moment
+                self.pass_on()
+            raise
+
+    def pass_on(self) -> None:
+        """End a turn, and begin the next one."""
+        self._waiting = [each for each in self._waiting if not each[0].done()]
+        if not self._waiting:
+            self._is_taken = False
+            return
+        chosen = next((each for each in self._waiting if each[1]()), self._waiting[0])
+        self._waiting.remove(chosen)
+        chosen[0].set_result(None)
