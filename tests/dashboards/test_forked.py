@@ -23,6 +23,9 @@ OWN = "print(f'own {os.getpid()},')"
 
 STORES = "from jupyter_app_meta import visitor\nprint(f'<visit {visitor.state.add(\"visits\")}>')"
 
+SHARES = """from jupyter_app_meta import app_meta, shared, visitor
+print(f"<shared {shared.state.add('n')}>", f"<mine {visitor.state.add('n')}>", f"<{app_meta().user.username}>")"""
+
 CAPTURED = """import asyncio, ipywidgets, random
 from jupyter_app_meta import app_meta
 async def ask():
@@ -46,6 +49,7 @@ NOTEBOOKS = {
     "early": (AHEAD, f"print('before')\n{WHO}\n{OWN}", SLIDER, "print('after')"),
     "whole": (AHEAD, SLIDER),
     "asking": (CAPTURED, CAPTURES, "shown.update(f'updated for {m.user.username}')", ASKING),
+    "shared": (AHEAD, SHARES, OWN),
     "fatal": (AHEAD, f"{WHO}\nif 'die' in m.request.query_params:\n    os._exit(3)", STORES, OWN),
     "thread": ("import threading, time\nthreading.Thread(target=time.sleep, args=(3600,), daemon=True).start()", WHO),
     "broken": (AHEAD, "1 / 0", WHO),
@@ -131,6 +135,17 @@ def test_code_of_a_fork_stores_for_its_visitor(server: Server) -> None:
         opened.close()
 
 
+def test_shared_state_that_is_used_first_is_used_by_each_fork(server: Server) -> None:
+    """The process that is forked cannot ask the server, so the cell goes on in each fork, as with a question."""
+    for person, shared, mine in (("alice", 1, 1), ("bob", 2, 1), ("alice", 3, 2)):
+        opened = forked(server, person, "/shared")
+        assert f"<shared {shared}> <mine {mine}> <{person}>" in opened.html
+        assert pid(opened, "ahead") != pid(opened, "own")
+        opened.close()
+    assert "/shared/page.ipynb: its kernels cannot be forked" not in server.log
+
+
+@pytest.mark.unforked("the thread 'Thread-", "a cell failed")
 @pytest.mark.parametrize(
     ("name", "why"), [("thread", r"the thread 'Thread-\d+.*runs"), ("broken", "a cell failed ahead of a visitor")]
 )

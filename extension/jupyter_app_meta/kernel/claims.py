@@ -32,6 +32,8 @@ class BadTimeout(TypeError):
 class Claim:
     """What a kernel knows of its one visitor, and the code that waits for it."""
 
+    shares_ahead = True  #: Whether shared state may be used before the visitor is there.
+
     def __init__(self) -> None:
         self._told = threading.Condition()
         self._meta: AppMeta | None = None

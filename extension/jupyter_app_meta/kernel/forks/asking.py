@@ -3,6 +3,7 @@
 1. The template answers from its main thread only, because only the thread that forks goes on in a child. If another
    thread asks, the notebook cannot be forked.
 2. ``timeout`` has no effect ahead of a visitor: each child has its visitor by then.
+3. Code that uses shared state asks as well. The template has no connection to the server, so each child uses it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from ..claims import Claim, check_timeout
 
 class Asking(Claim):
     """The claim of a process that is forked. ``ask`` returns in a child that has its visitor."""
+
+    shares_ahead = False
 
     def __init__(self, ask: Callable[[], None], refuse: Callable[[str], None]) -> None:
         super().__init__()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ...errors import NoVisitor, StateNotKept, StateUnavailable
 from ...state.operations import Listen, Operation, Pages, Send, Unlisten, Viewers
-from .. import context, messages
+from .. import claims, context, messages
 from ..messages import this_kernel
 from . import asking
 from .mapping import State
@@ -66,7 +66,7 @@ class Asked:
         return "server" if self._memory(self._seen(), warns=False) is None else "memory"
 
     def _seen(self) -> context.Seen:
-        return context.seen(waits=self.audience != "shared")
+        return context.seen(waits=self.audience != "shared" or not claims.the_claim.shares_ahead)
 
     def _memory(self, seen: context.Seen, warns: bool = True) -> Memory | None:
         fake = memories_of(seen.meta)
