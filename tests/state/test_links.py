@@ -12,38 +12,12 @@ from typing import Any
 
 import pytest
 import zmq
-from jupyter_client.session import Session
-from zmq.eventloop.zmqstream import ZMQStream
+from control import Kernel
 
 from jupyter_app_meta.server.links import links as links_module
 from jupyter_app_meta.server.links.kept import THREADS, Kept
 from jupyter_app_meta.server.links.link import SHARE, WRITING, Office
 from jupyter_app_meta.server.links.links import Links
-from jupyter_app_meta.state import messages
-
-
-class Kernel:
-    """A kernel's manager, and the control socket of its kernel."""
-
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]]) -> None:
-        self._context, self.router = context, context.socket(zmq.ROUTER)
-        self.transport, self.ip = "tcp", "127.0.0.1"
-        self.control_port = self.router.bind_to_random_port("tcp://127.0.0.1")
-        self.session, self.provisioner = Session(key=b"0" * 32), SimpleNamespace(pid=1)
-        self.fails = False
-
-    def connect_control(self, identity: bytes) -> ZMQStream:
-        """Return the server's end of a new link."""
-        if self.fails:
-            raise OSError(24, "Too many open files")
-        dealer = self._context.socket(zmq.DEALER)
-        dealer.identity = identity
-        dealer.connect(f"tcp://127.0.0.1:{self.control_port}")
-        return ZMQStream(dealer)
-
-    def ask(self, link: str, number: int, op: str = "read") -> None:
-        """Send a question to the server's end."""
-        self.session.send(self.router, messages.REQUEST, {"id": f"q-{number}", "op": op}, ident=link.encode())
 
 
 class Service:

@@ -54,7 +54,7 @@ class Server:
         grant = grants.mint(KEY, Claims(kernel_id, space, who, tab, "l-1"), time.time())
         content = write_request(Request(f"id-{next(self._ids)}", grant, audience, operation))
         answer = self.service.answer(kernel_id, content)
-        assert answer is not None
+        assert isinstance(answer, dict)
         return answer["error"] if "error" in answer else answer["ok"]
 
     def heard(self) -> list[tuple[str, str]]:

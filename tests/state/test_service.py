@@ -320,7 +320,7 @@ def test_an_error_of_the_server_stays_in_its_log(store: Store, caplog: pytest.Lo
     service.changes.watch(replace(claims, kernel_id="k-2"), scope_of("visitor", SALES, ALICE))
     content = Server(store).content(put("a", "1"), grant=grants.mint(KEY, claims, 0.0))
     answer = service.answer("k-1", content)
-    assert answer is not None and answer["text"] == "The server could not do it; its log says why."
+    assert isinstance(answer, dict) and answer["text"] == "The server could not do it; its log says why."
     assert "RuntimeError" in caplog.text and "a secret" not in caplog.text
 
 

@@ -5,6 +5,7 @@
 3. The limits of a value are checked before the store is asked, those of a scope by the store, as it writes.
 4. An error that an author can act on reaches the author. Of any other error, the server's log has the kind.
 5. Others are told of a change after the store has it.
+6. A sum that another kernel or server was faster to change is tried again later, so that no thread waits for it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from .keys import Identity, Scope, scope_of
 from .live import viewers
 from .live.events import Event
 from .live.relay import Relay
-from .once import Busy, Once
+from .once import TRIES, Busy, Later, Once, pause
 from .operations import (
     Add,
     Apply,
@@ -44,7 +45,7 @@ from .operations import (
 )
 from .paging.operations import AskBrowser, NoPageService, PageService, TellPage, answered
 from .stores import sealed
-from .stores.base import Entry, Notice, Store, Where
+from .stores.base import CONTENDED, Entry, Notice, Store, Where
 
 PREFERENCE_LIMIT = 200
 """Characters of a preference."""
@@ -85,10 +86,11 @@ class Service:
         self.relay = Relay(store, tell, rules.not_before)
         self._viewers = viewers.Viewers(store, rules.presence)
 
-    def answer(self, kernel_id: str, content: object, tab: str | None = None) -> Content | None:
+    def answer(self, kernel_id: str, content: object, tab: str | None = None) -> Content | Later | None:
         """Return the content of the answer to a message of this kernel, whose page is in ``tab`` as the server knows.
 
-        None means that no answer is sent: the message has no id, or the same request is in work.
+        None means that no answer is sent: the message has no id, or the same request is in work. ``Later`` must be
+        tried again, or given up.
         """
         request_id = operations.request_id(content)
         if request_id is None:
@@ -97,12 +99,20 @@ class Service:
         try:
             return once.do(
                 request_id,
-                lambda: operations.write_answer(self._answer(kernel_id, request_id, content, tab)),
+                lambda: self._tried(lambda: self._answer(kernel_id, request_id, content, tab), request_id),
                 keeps=operations.changes_state(content),
             )
         except Busy:
             busy = StateUnavailable("This kernel has too many requests in work. Wait for some of them.")
             return operations.write_answer(Failed.of(request_id, busy))
+
+    def _tried(self, answer: Callable[[], Done | Failed], request_id: str, tries: int = 1) -> Content | Later:
+        try:
+            return operations.write_answer(answer())
+        except _Faster:
+            if tries < TRIES:
+                return Later(pause(tries), lambda: self._tried(answer, request_id, tries + 1))
+            return operations.write_answer(Failed.of(request_id, StateUnavailable(CONTENDED)))
 
     def copy(self, old: Scope, new: Scope) -> None:
         """Let a scope that has nothing begin as a copy of another one. What has an end keeps it.
@@ -161,6 +171,8 @@ class Service:
             return Failed.of(request_id, StateError(problem))
         except _Sum as error:
             return Failed.of(request_id, error.error)
+        except _Faster:
+            raise
         except (StateError, PageError) as error:
             return Failed.of(request_id, error)
         except Exception as error:
@@ -241,7 +253,9 @@ class Service:
     def _add(self, claims: Claims, scope: Scope, add: Add) -> list[Any]:
         self._check(scope, add.key, values.encode(add.amount))
         try:
-            entry = self._store.add(scope, add.key, add.amount, limits=self._rules.limits)
+            entry = self._store.try_add(scope, add.key, add.amount, limits=self._rules.limits)
+        except Conflict:
+            raise _Faster from None
         except (TypeError, OverflowError) as error:
             raise _Sum(error) from error
         self.changes.done(claims, Notice(scope.id, frozenset((add.key,))))
@@ -257,6 +271,10 @@ class Service:
 
 
 _UNKNOWN = "The server could not do it; its log says why."
+
+
+class _Faster(Exception):
+    """Another kernel or server has changed the number meanwhile, and nothing was added."""
 
 
 class _Sum(Exception):

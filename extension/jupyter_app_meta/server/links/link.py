@@ -3,7 +3,8 @@
 1. The socket has a random name, which only the kernel's own grants tell. The kernel sends its questions there.
 2. A question is answered in a thread, because a store blocks. A store that does not answer in time is an error. A
    kernel has ``SHARE`` of the threads, and all that change something have ``WRITING``, so that others find one free:
-   a store that is being written elsewhere can still be read. A thread that a frozen store holds counts.
+   a store that is being written elsewhere can still be read. A thread that a frozen store holds counts. A question
+   that must be tried again, because another kernel was faster, holds neither thread nor share meanwhile.
 3. A kernel that asks more than ``RATE`` times a second waits for its answers. What it asks beyond ``IN_FLIGHT``
    questions is dropped, and asked again. So are the questions of a kernel that does not take its answers.
 4. What the process before a restart has watched is forgotten before the first question of the new one is answered.
@@ -17,7 +18,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -27,6 +28,7 @@ import zmq
 from ... import wire
 from ...errors import StateUnavailable
 from ...state import forms, messages, operations
+from ...state.once import Later
 from ...state.operations import Failed, write_answer
 from ...state.rates import Bucket
 from ..protocols import key_of
@@ -37,6 +39,7 @@ MOST = 2 * forms.TEXT_LIMIT + 1024 * 1024
 """Bytes of a question, whose texts are escaped. A larger one is dropped before it is read."""
 
 Content = dict[str, Any]
+Answer = Content | Later | None
 TabOf = Callable[[str], Awaitable[str | None]]
 """Returns the tab of a kernel's page; None if the kernel has no page, or its grants name the tab."""
 
@@ -44,7 +47,7 @@ TabOf = Callable[[str], Awaitable[str | None]]
 class Answering(Protocol):
     """The service: answers the questions of kernels, and blocks."""
 
-    def answer(self, kernel_id: str, content: object, tab: str | None = None) -> Content | None:
+    def answer(self, kernel_id: str, content: object, tab: str | None = None) -> Content | Later | None:
         """Return the content of the answer; None if none is sent."""
 
     def restarted(self, kernel_id: str) -> None:
@@ -142,28 +145,45 @@ class Link:
         try:
             tab = await office.tab(self._kernel_id) if operations.needs_tab(content) else None
             async with asyncio.timeout(office.timeout):
-                return await self._in_thread(content, tab)
+                return await self._done(content, tab)
         except TimeoutError:
             return _late(content, office.timeout)
 
-    async def _in_thread(self, content: Content, tab: str | None) -> Content | None:
+    async def _done(self, content: Content, tab: str | None) -> Content | None:
+        """Ask the service, again as long as it says so."""
+        service, kernel_id = self._office.service, self._kernel_id
+        found = await self._in_thread(content, lambda: service.answer(kernel_id, content, tab))
+        while isinstance(found, Later):
+            found = await self._in_thread(content, found.again, found.give_up, found.seconds)
+        return found
+
+    async def _in_thread(
+        self,
+        content: Content,
+        ask: Callable[[], Answer],
+        give_up: Callable[[], object] = lambda: None,
+        pause: float = 0.0,
+    ) -> Answer:
         office, loop, held = self._office, asyncio.get_running_loop(), list[asyncio.Semaphore]()
-        answered: asyncio.Future[Content | None] = loop.create_future()
+        answered: asyncio.Future[Answer] = loop.create_future()
         shares = [self._share, office.writing] if operations.changes_state(content) else [self._share]
         try:
+            if pause:
+                await asyncio.sleep(pause)
             for share in shares:
                 await share.acquire()
                 held.append(share)
-            work = office.threads.submit(office.service.answer, self._kernel_id, content, tab)
+            work = office.threads.submit(ask)
         except BaseException:
             _release(held)
+            give_up()
             raise
 
         def end() -> None:
             _release(held)
-            if answered.done():
-                return
-            if error := work.exception():
+            if answered.done() or work.cancelled():
+                _given_up(work, give_up)
+            elif error := work.exception():
                 answered.set_exception(error)
             else:
                 answered.set_result(work.result())
@@ -180,6 +200,14 @@ class Link:
 def _release(shares: Iterable[asyncio.Semaphore]) -> None:
     for share in shares:
         share.release()
+
+
+def _given_up(work: Future[Answer], before: Callable[[], object]) -> None:
+    """Give up what did not begin, or would have to be tried again, because nothing waits for it any more."""
+    if work.cancelled():
+        before()
+    elif not work.exception() and isinstance(found := work.result(), Later):
+        found.give_up()
 
 
 def _late(content: Content, timeout: float) -> Content | None:

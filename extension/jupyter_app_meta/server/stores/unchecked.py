@@ -46,6 +46,10 @@ class Unchecked:
         """See `Store.add`."""
         return self._passed.add(scope, key, amount, limits=limits)
 
+    def try_add(self, scope: Scope, key: str, amount: float, *, limits: Limits | None = None) -> Entry:
+        """See `Store.try_add`."""
+        return self._passed.try_add(scope, key, amount, limits=limits)
+
     def replace(self, scope: Scope, key: str, version: int, text: str, *, limits: Limits | None = None) -> int:
         """See `Store.replace`."""
         return self._passed.replace(scope, key, version, text, limits=limits)

@@ -15,11 +15,14 @@ Methods may be called from any thread; they block until the store has answered.
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from ...errors import Conflict
+from ...errors import Conflict, StateUnavailable
 from ..keys import Scope
 from ..values import Limits
 
@@ -35,7 +38,13 @@ __all__ = [
     "Where",
     "check_expected",
     "for_ever",
+    "insist",
 ]
+
+TRIES, PAUSE = 500, 0.002
+"""How often `add` tries, and the longest pause between two tries, in seconds."""
+
+CONTENDED = "Too many others add to the same number at the moment. Nothing was added."
 
 # How many seconds a scope is kept after its last use; None: for ever.
 Keep = Callable[[Scope], float | None]
@@ -132,7 +141,11 @@ class Store(Protocol):
         """Add to a number; an absent one counts as 0. The time that the entry has left stays as it is.
 
         Raises TypeError where the value is not a number, OverflowError where the sum is not finite, and `TooLarge`.
+        Some stores try several times, because others are faster; after too many tries they raise `StateUnavailable`.
         """
+
+    def try_add(self, scope: Scope, key: str, amount: float, *, limits: Limits | None = None) -> Entry:
+        """Do what `add` does, with one try only: raise `Conflict` if another was faster. Then nothing has happened."""
 
     def replace(self, scope: Scope, key: str, version: int, text: str, *, limits: Limits | None = None) -> int:
         """Put a text in place of the one that has this version, and return the new version.
@@ -174,6 +187,15 @@ def check_expected(have: Mapping[str, Entry], expects: Mapping[str, int]) -> Non
     for key in have:
         if key not in expects:
             raise Conflict(key)
+
+
+def insist(add: Callable[[], Entry]) -> Entry:
+    """Try to add until no other is faster; raises StateUnavailable after too many tries."""
+    for _ in range(TRIES):
+        with suppress(Conflict):
+            return add()
+        time.sleep(random.uniform(0, PAUSE))  # noqa: S311  # the pause is not a secret
+    raise StateUnavailable(CONTENDED)
 
 
 def for_ever(scope: Scope) -> float | None:

@@ -16,8 +16,6 @@ import hmac
 import json
 import logging
 import os
-import random
-import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -25,15 +23,14 @@ from dataclasses import replace
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ...errors import Conflict, PolicyError, StateUnavailable
+from ...errors import PolicyError, StateUnavailable
 from ..keys import Scope
 from ..values import Limits
-from .base import Closeable, Entry, Notice, Row, Store, Where
+from .base import Closeable, Entry, Notice, Row, Store, Where, insist
 from .numbers import added
 from .sealed import OPTION, PREFIX, Flaw, is_sealed, sample
 
 SALT, NONCE = 16, bytes(12)  # the AES key of a text is used once, so its nonce may be fixed
-TRIES, PAUSE = 500, 0.002
 
 log = logging.getLogger(__name__)
 
@@ -121,14 +118,13 @@ class Encrypted:
 
     def add(self, scope: Scope, key: str, amount: float, *, limits: Limits | None = None) -> Entry:
         """See `Store.add`."""
-        for _ in range(TRIES):
-            have = self.read(scope.id, (key,)).get(key)
-            total = added(key, have.text if have else None, amount)
-            try:
-                return Entry(total, self.replace(scope, key, have.version if have else 0, total, limits=limits))
-            except Conflict:
-                time.sleep(random.uniform(0, PAUSE))  # noqa: S311  # the pause is not a secret
-        raise StateUnavailable("Too many others add to the same number.")
+        return insist(lambda: self.try_add(scope, key, amount, limits=limits))
+
+    def try_add(self, scope: Scope, key: str, amount: float, *, limits: Limits | None = None) -> Entry:
+        """See `Store.try_add`."""
+        have = self.read(scope.id, (key,)).get(key)
+        total = added(key, have.text if have else None, amount)
+        return Entry(total, self.replace(scope, key, have.version if have else 0, total, limits=limits))
 
     def replace(self, scope: Scope, key: str, version: int, text: str, *, limits: Limits | None = None) -> int:
         """See `Store.replace`."""

@@ -8,12 +8,11 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import suppress
 from hashlib import sha256
 
 from ...keys import Scope
 from ...values import Limits
-from ..base import Closeable, Conflict, Entry, Keep, Notice, Row, Where, for_ever
+from ..base import Closeable, Conflict, Entry, Keep, Notice, Row, Where, for_ever, insist
 from ..feeding import Feed
 from ..notices import decode, encode
 from ..numbers import added
@@ -69,13 +68,18 @@ class Redis:
 
     def add(self, scope: Scope, key: str, amount: float, *, limits: Limits | None = None) -> Entry:
         """See `Store.add`."""
-        entry = None
+        return insist(lambda: self.try_add(scope, key, amount, limits=limits))
+
+    def try_add(self, scope: Scope, key: str, amount: float, *, limits: Limits | None = None) -> Entry:
+        """See `Store.try_add`."""
         if isinstance(amount, int):
             answer, *rest = self._write(scope, [key], limits, scripts.ADD, key, str(amount))
-            entry = Entry(rest[0], int(rest[1])) if answer == "done" else None
-        while entry is None:
-            entry = self._replace(scope, key, amount, limits)
-        return entry
+            if answer == "done":
+                return Entry(rest[0], int(rest[1]))
+        # Redis would round or refuse the sum, so it is made here.
+        have = self.read(scope.id, [key]).get(key)
+        text = added(key, have.text if have else None, amount)
+        return Entry(text, self.replace(scope, key, have.version if have else 0, text, limits=limits))
 
     def replace(self, scope: Scope, key: str, version: int, text: str, *, limits: Limits | None = None) -> int:
         """See `Store.replace`."""
@@ -141,14 +145,6 @@ class Redis:
         if limits is not None and answer[0] == "full":
             limits.check_scope(int(answer[1]), int(answer[2]))
         return answer
-
-    def _replace(self, scope: Scope, key: str, amount: float, limits: Limits | None) -> Entry | None:
-        """Add here, where Redis would round or refuse; None: another server was faster."""
-        have = self.read(scope.id, [key]).get(key)
-        text = added(key, have.text if have else None, amount)
-        with suppress(Conflict):
-            return Entry(text, self.replace(scope, key, have.version if have else 0, text, limits=limits))
-        return None
 
     def _scopes(self, where: Where) -> Iterator[Scope]:
         """Yield the scopes that are chosen: one, a person's, or all that there are, looked through."""
