@@ -10,11 +10,13 @@ from types import SimpleNamespace
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 import websocket
-from harness import Server, free_port
+from harness import NO_TLS, Server, free_port
 from nginx import UPGRADE, answers, nginx, program
 from stage import SLIDER, WHO, Opened, move, served, serving_folder, visit, write
+from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
 from jupyter_app_meta.dashboards import DashboardError, create_app
@@ -257,3 +259,36 @@ async def test_a_website_that_leads_here_reads_nothing(tmp_path: Path, caplog: p
         for host in ("localhost", "friend.example:80"):
             assert (await http.get("/", headers={"Host": host})).status_code == 200
     assert caplog.text.count("Refused a request for the host rebound.example:8866") == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "options", "is_answered"),
+    [
+        ("127.0.0.1", {}, False),
+        ("0.0.0.0", {}, True),  # other machines reach it
+        ("127.0.0.1", {"allow_remote_access": True}, True),
+        ("127.0.0.1", {"public_url": "https://dashboards.example.org"}, True),
+        ("127.0.0.1", {"trust_xheaders": True}, True),
+        ("127.0.0.1", {"config": {"AppMetaExtension": {"trusted_proxies": ["127.0.0.1/32"]}}}, True),
+        ("127.0.0.1", {"token": "sesame"}, True),
+        ("127.0.0.1", {"token": "sesame", "local_hostnames": ["friend.example"]}, False),
+    ],
+)
+async def test_names_in_a_server_of_the_deployers(
+    tmp_path: Path, address: str, options: dict[str, Any], *, is_answered: bool
+) -> None:
+    """An application that anybody on this machine may read refuses the name of a website, and no proxy is refused."""
+    write(tmp_path / "page.ipynb", "1")
+    builder = create_app(**options).with_app(path="/page", root=tmp_path / "page.ipynb").with_index()
+    application, port = builder.build(), free_port()
+    server = HTTPServer(application)
+    server.listen(port, address)
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60, verify=NO_TLS) as http:
+            answer = await http.get("/login", headers={"Host": "rebound.example"})
+            assert (answer.status_code != 403) is is_answered
+            for host in ("localhost", f"127.0.0.1:{port}", *options.get("local_hostnames", ())):
+                assert (await http.get("/login", headers={"Host": host})).status_code != 403
+    finally:
+        server.stop()
+        await application.close()

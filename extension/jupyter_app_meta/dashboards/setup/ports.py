@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
+import socket
+from contextlib import suppress
+from pathlib import Path
 from typing import Protocol
 
 from tornado.httpserver import HTTPServer
@@ -39,6 +43,18 @@ def addresses(server: HTTPServer) -> list[str]:
     """Return the addresses that a server listens on; a socket that is a file has none."""
     names = [listening.getsockname() for listening in server._sockets.values()]
     return [str(name[0]) for name in names if isinstance(name, tuple)]
+
+
+def listening(port: int) -> set[str]:
+    """Return the addresses on which this process listens with a port; empty where its sockets cannot be listed."""
+    folder = Path("/proc/self/fd" if Path("/proc/self/fd").exists() else "/dev/fd")
+    found = set()
+    for name in os.listdir(folder) if folder.exists() else ():
+        with suppress(OSError, ValueError), socket.socket(fileno=os.dup(int(name))) as one:
+            if one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                address, *rest = one.getsockname()
+                found |= {str(address)} if rest and rest[0] == port else set()
+    return found
 
 
 def taken(server: HTTPServer) -> int:

@@ -21,6 +21,7 @@ from tornado.ioloop import IOLoop
 from voila.static_file_handler import MultiStaticFileHandler, TemplateStaticFileHandler
 from voila.utils import get_data_dir, get_voila_labextensions_path
 
+from ...policy import Policy
 from ...server.links.granting import realm_of
 from ...server.live.page import PATH
 from ...server.live.routes import routes as live_routes
@@ -32,6 +33,7 @@ from ..living import Living
 from ..peers import Peers
 from ..services import Services
 from ..setup import managers, ports
+from ..setup.outside import Outside
 from ..site import Plan, Site
 from ..sources import Source
 from . import access, uploads
@@ -77,6 +79,7 @@ class Application(web.Application):
         site.services.context.doors.see(face.provider, site.services.context.policy)
         self._living = Living(plan.lifespan, site.services.ambient)
         self._hosts = face.hosts
+        self._hosts.judges_others = _judges_others(plan.outside, face.provider, site.services.context.policy)
         trusts, trust_xheaders = site.services.context.policy.trusts, plan.outside.trust_xheaders
         self._front = Front(plan.base_url, face.public, trusts, self._hosts, trust_xheaders)
         super().__init__(
@@ -166,6 +169,16 @@ class Face:
         own = cookies(provider, plan.base_url, outside, secret_of(outside, peers.store, peers.secret_file, plan.log))
         hosts = Hosts(outside.names(public), allow_all=outside.allow_remote_access, log=plan.log)
         return cls(provider, own, public, hosts, {"xsrf_cookies": True, **outside.settings(), **of_hub})
+
+
+def _judges_others(outside: Outside, provider: IdentityProvider, policy: Policy) -> bool:
+    """Whether strange names are refused in a server that the deployer has made: see ``arrivals.hosts``.
+
+    Behind a login, a website under a name of its own reads nothing, because the visitor's browser has no cookie for it.
+    """
+    is_open = not provider.auth_enabled or not getattr(provider, "login_required", True)
+    has_proxy = outside.public_url or outside.trust_xheaders or policy.trusted_proxies
+    return bool(outside.local_hostnames) or (is_open and not has_proxy)
 
 
 def _own_settings(site: Site) -> dict[str, Any]:

@@ -49,7 +49,7 @@ class Front:
         """Give the request the address that its visitor sees; return a status if the request gets no further."""
         if not _is_readable(request):
             return 400
-        if not self.hosts.answers_to(request.host):
+        if not self.hosts.answers_to(request.host, _came_to(request)):
             return 403
         if _control.search(unquote(request.path)):
             return 404
@@ -108,6 +108,15 @@ def _is_readable(request: HTTPServerRequest) -> bool:
     with suppress(ValueError):
         return all(map(_is_origin, filter(None, origins))) and bool(_host.fullmatch(request.host))
     return False
+
+
+def _came_to(request: HTTPServerRequest) -> tuple[str, int] | None:
+    """Return the address and port of this machine to which a connection of tornado came; None for other connections."""
+    stream = getattr(request.connection, "stream", None)
+    with suppress(OSError, AttributeError):
+        name = stream.socket.getsockname()  # type: ignore[union-attr]  # other connections have none
+        return (str(name[0]), int(name[1])) if isinstance(name, tuple) else None
+    return None
 
 
 def _is_origin(text: str) -> bool:

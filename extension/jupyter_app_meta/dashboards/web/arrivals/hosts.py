@@ -4,8 +4,11 @@
    pages here, and could read them without a login. So a server that listens on loopback addresses answers only to the
    names of this machine and to those that the deployer lists. The rules are jupyter_server's.
 2. The name is that of the request itself, because such a script can write X-Forwarded-Host.
-3. A server that other machines reach cannot know its names, and answers to all. So does an application to which another
-   server hands its requests, unless ``allow_all`` is False: that server judges the name.
+3. A server that other machines reach cannot know its names, and answers to all.
+4. An application in a tornado server that the deployer has made sees where that server listens: on the sockets of this
+   process with the port to which a request came. It judges names as its own server would, if the deployer has listed
+   names, or if visitors need no login and nothing says that a proxy is in between (``judges_others``).
+5. In another host, such as an ASGI server, the host judges the name, unless ``allow_all`` is False.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 
 from ....server.reports.logs import printable
+from ...setup import ports
 
 LONGEST = 100
 """How many characters of a refused name are logged."""
@@ -28,15 +32,20 @@ class Hosts:
         self._names = {"localhost", *map(_name, names)}
         self._allow_all, self._log = allow_all, log
         self._addresses: set[str] = set()
+        self._local: dict[int, bool] = {}
         self._has_said = False
+        self.judges_others = False
 
     def listens(self, addresses: Iterable[str]) -> None:
         """Learn on which addresses the server listens."""
         self._addresses.update(addresses)
 
-    def answers_to(self, host: str) -> bool:
-        """Whether the server answers a request with this ``Host``. The first refusal is logged."""
-        if not self._judges or self._is_known(_name(host)):
+    def answers_to(self, host: str, came_to: tuple[str, int] | None = None) -> bool:
+        """Whether the server answers a request with this ``Host``. The first refusal is logged.
+
+        ``came_to`` is the address and the port of this machine to which the request came, if they are known.
+        """
+        if not self._judges(came_to) or self._is_known(_name(host)):
             return True
         if not self._has_said:
             self._has_said = True
@@ -47,11 +56,18 @@ class Hosts:
             )
         return False
 
-    @property
-    def _judges(self) -> bool:
+    def _judges(self, came_to: tuple[str, int] | None) -> bool:
         if self._allow_all is not None:
             return not self._allow_all
-        return bool(self._addresses) and all(map(_is_loopback, self._addresses))
+        if self._addresses:
+            return all(map(_is_loopback, self._addresses))
+        return self.judges_others and came_to is not None and _is_loopback(came_to[0]) and self._is_local(came_to[1])
+
+    def _is_local(self, port: int) -> bool:
+        """Whether this process listens with this port on loopback addresses only. It is looked up once."""
+        if port not in self._local:
+            self._local[port] = all(map(_is_loopback, ports.listening(port)))
+        return self._local[port]
 
     def _is_known(self, name: str) -> bool:
         return name in self._names or _is_loopback(name)
