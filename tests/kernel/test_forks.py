@@ -242,6 +242,15 @@ def test_a_seed_of_numpy_stays(tmp_path: Path, seed: str, order: str) -> None:
     assert first["numpy"] == second["numpy"] == np.random.RandomState(7).random()
 
 
+def test_a_child_has_the_functions_themselves(tmp_path: Path) -> None:
+    """Pools of processes are given them by name."""
+    names = "[function.__module__ for function in (random.seed, numpy.random.seed, numpy.random.set_state)]"
+    own = f"def own(): return [type(random.seed.__self__).__name__, *{names}]\n"
+    found = run(tmp_path, f"import random, numpy.random\n{own}print(own())")
+    code = SEEDS + f"import numpy\n{own}children(own, seeds.before_fork, seeds.in_child)"
+    assert answers(tmp_path, code) == [json.loads(found.replace("'", '"').replace("None", "null"))] * 2
+
+
 # --- how long a child lives ------------------------------------------------------------------------------------------
 
 HOLD = """

@@ -30,10 +30,11 @@ class Seeds:
         self._is_seeded = False
         self._state: _State | None = None
         self._is_numpy_seeded: bool | None = None
+        self._replaced: list[tuple[Any, str, Any]] = []
 
     def watch(self) -> None:
         """Note from now on when code seeds ``random`` or NumPy."""
-        random.seed, random.setstate = self._seeded, self._restored
+        self._replace(random, seed=self._seeded, setstate=self._restored)
         if numpy := sys.modules.get(NUMPY):
             self._watch_numpy(numpy)
         else:
@@ -44,7 +45,10 @@ class Seeds:
         self._state = random.getstate() if self._is_seeded else None
 
     def in_child(self) -> None:
-        """Give this process, a child, its random numbers."""
+        """Give this process, a child, its random numbers, and functions that can be sent to other processes again."""
+        for place, name, function in self._replaced:
+            setattr(place, name, function)
+        sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder) is not _AfterImport]
         if self._state is not None:
             self._setstate(self._state)
         numpy = sys.modules.get(NUMPY)
@@ -73,7 +77,12 @@ class Seeds:
             set_state(*given, **named)
             self._is_numpy_seeded = True
 
-        numpy.seed, numpy.set_state = seeded, restored
+        self._replace(numpy, seed=seeded, set_state=restored)
+
+    def _replace(self, place: Any, **functions: Callable[..., None]) -> None:
+        for name, function in functions.items():
+            self._replaced.append((place, name, getattr(place, name)))
+            setattr(place, name, function)
 
 
 def _has_let_go(numpy: Any) -> bool:
