@@ -117,12 +117,24 @@ def test_a_browser_cannot_speak_for_the_server(server: Server, hers: Socket, his
     assert server.log.count("of a type that only the server sends") == before + 2
 
 
+ASKS = """import threading
+asking = threading.Event()
+def ask_on():
+    while not asking.wait(0.01): visitor.state.add("asked")
+thread = threading.Thread(target=ask_on)
+thread.start()"""
+"""A cell whose thread asks for its visitor's state until it is told to end."""
+
+
 def test_a_browser_cannot_take_the_place_of_the_server(server: Server, kernel: str, hers: Socket) -> None:
-    """Bob connects under the name of the server's link: Alice's questions and their answers do not come to him."""
+    """Bob connects under the name of the server's link: none of Alice's many questions comes to him."""
     name = messages.link_of(hers.run(GRANT).text.strip())[0]
+    assert not hers.run(ASKS).text
     (forger,) = [*_first(_ready(server.visitor(cookies={"person": "bob"}), kernel, session_id=name))]
     for number in range(3):
         assert hers.run(f"visitor.state['x'] = {number}; print(visitor.state['x'])").text == f"{number}\n"
+        assert forger.run("print('his')").text == "his\n"
+    assert hers.run("asking.set(); thread.join(); print('ended')").text == "ended\n"
     assert "app_meta_state" not in str([message["header"] for message in forger.seen])
     forger.close()
 
