@@ -22,14 +22,15 @@ NOTE = (
 LOOK = """(() => {
   const shown = { opacityProperty: true, visibilityProperty: true };
   const isThere = (node) => node.textContent.includes(" is here") && node.checkVisibility(shown);
-  const note = () => { window.seen = performance.now(); };
+  const note = () => console.debug("seen", performance.now());
   const look = () => {
     const found = [...document.querySelectorAll("#rendered_cells pre")].some(isThere);
     requestAnimationFrame(found ? note : look);
   };
   look();
 })()"""
-"""Runs before a page's first script, and notes when the first output is on the screen."""
+"""Runs before a page's first script, and says when the first output is on the screen. The browser is asked nothing
+meanwhile: a question would bring a script of its own, for which the page waits."""
 
 _people = (f"s{number:04}x" for number in count(1))
 
@@ -66,9 +67,9 @@ def _seen(context: BrowserContext, contender: Contender, both: list[Contender]) 
     settle(both)
     page = context.new_page()
     page.add_init_script(LOOK)
-    page.goto(contender.address("page", next(_people)), wait_until="commit")
-    page.wait_for_function("window.seen", timeout=120_000)
-    taken = float(page.evaluate("window.seen"))
+    with page.expect_console_message(lambda said: said.text.startswith("seen "), timeout=120_000) as message:
+        page.goto(contender.address("page", next(_people)), wait_until="commit")
+    taken = float(message.value.text.split()[1])
     page.wait_for_load_state("load")
     page.wait_for_timeout(500)  # the rest of what it loads must be in the cache
     page.close(run_before_unload=True)

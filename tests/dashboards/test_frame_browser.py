@@ -108,28 +108,40 @@ def test_visitor_sees_that_the_page_works(server: Server, browser: Browser) -> N
 
 
 HOLD = """(() => {
-  const frame = window.requestAnimationFrame;
+  const frame = window.requestAnimationFrame, wait = window.setTimeout;
   window.requestAnimationFrame = (callback) => {
     window.requestAnimationFrame = frame;
     window.paint = callback;
   };
+  window.delayed = [];
+  window.setTimeout = (callback, ms, ...given) =>
+    ms === 300 ? window.delayed.push(callback) : wait(callback, ms, ...given);
 })()"""
-"""Keeps what wants to run with the first frame of a page."""
+"""Keeps what wants to run with the first frame of a page, or when the page takes long."""
 
 HIDE = f"Object.defineProperty(document, 'hidden', {{ value: true }});{HOLD}"
 
+FETCHED = "performance.getEntriesByType('resource').filter(({ name }) => name.includes('/voila/')).length"
+
 
 def test_page_is_painted_before_the_scripts_of_voila_run(server: Server, browser: Browser) -> None:
-    """They take longer than the rest; they start although the page has loaded, and at once where nothing is painted."""
+    """They take longer than the rest; they start although the page has loaded, and at once where nothing is painted.
+
+    Nothing of them is fetched before either, unless the page takes long.
+    """
     with window(browser, server.url, "alice") as context:
         page = context.new_page()
         page.add_init_script(HOLD)
         page.goto(f"{server.url}page", wait_until="load")
         assert page.get_by_text("hello alice").is_visible()
+        assert page.evaluate(FETCHED) == 0
+        page.evaluate("window.delayed.forEach((callback) => callback())")
+        page.wait_for_function(f"{FETCHED} >= 5")
         assert page.locator("script[src*='voila']").count() == page.locator(".noUi-handle").count() == 0
         page.evaluate("""() => {
             const output = document.querySelector("#rendered_cells");
-            output.insertAdjacentHTML("beforeend", "<link href='/of-an-output.js' data-app-meta-script>");
+            const link = "<link href='/of-an-output.js' data-app-meta-later='preload' as='script'>";
+            output.insertAdjacentHTML("beforeend", link);
             window.paint();
         }""")
         page.locator(".noUi-handle").first.wait_for()
@@ -139,6 +151,22 @@ def test_page_is_painted_before_the_scripts_of_voila_run(server: Server, browser
         hidden.add_init_script(HIDE)
         hidden.goto(f"{server.url}page")
         hidden.locator(".noUi-handle").first.wait_for(state="attached")
+
+
+PLACES = """Array.from(document.querySelectorAll("#rendered_cells :is(h1, p, li, code, pre, td)"),
+  (each) => [each.outerHTML, JSON.stringify(each.getBoundingClientRect())])"""
+
+
+def test_styles_that_arrive_later_move_nothing(server: Server, browser: Browser) -> None:
+    """What is in the page as HTML has its place before JupyterLab's styles are there."""
+    with window(browser, server.url, "alice") as context:
+        page = context.new_page()
+        page.route("**/*.js", lambda route: route.abort())
+        page.goto(f"{server.url}page")
+        page.wait_for_function("Array.from(document.styleSheets).filter(({ href }) => href).length === 3")
+        styled = page.evaluate(PLACES)
+        page.evaluate("Array.from(document.styleSheets).forEach((one) => { one.disabled = Boolean(one.href); })")
+        assert page.evaluate(PLACES) == styled and len(styled) > 6
 
 
 def test_visitor_chooses_the_theme(server: Server, browser: Browser) -> None:

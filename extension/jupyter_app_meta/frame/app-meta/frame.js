@@ -5,7 +5,7 @@
   "use strict";
   const line = document.getElementById("app-meta-busy"), bar = line.firstElementChild;
   const count = document.getElementById("app-meta-count");
-  const PATIENCE = 300; // ms that work may take before the line shows it
+  const PATIENCE = 300; // ms that work may take before the line shows it, and a page before the rest is fetched
   let timer = null, isLoading = true;
 
   window.appMetaTheme?.apply();
@@ -40,18 +40,29 @@
     hide();
   };
 
-  // Voila's scripts keep the browser busy for longer than all the rest of a page. They run when the page is complete and
-  // has been painted; at once if it is hidden, because a hidden page is not painted. They are noted before the first cell
-  // arrives, so that no output can name one.
-  const scripts = Array.from(document.head.querySelectorAll("link[data-app-meta-script]"), ({ href }) => href);
-  let begin = () => {
-    begin = () => {};
-    for (const href of scripts) {
-      document.head.append(Object.assign(document.createElement("script"), { src: href, async: false }));
+  // Voila's scripts and styles keep the browser busy for longer than all the rest of a page. They are fetched and run when
+  // the page is complete and has been painted: a callback of the frame that follows runs after that. A hidden page is not
+  // painted, so it fetches them at once; a page that takes long fetches them meanwhile. They are noted before the first
+  // cell arrives, so that no output can name one.
+  const later = Array.from(document.head.querySelectorAll("link[data-app-meta-later]"));
+  let fetchRest = () => {
+    fetchRest = () => {};
+    for (const link of later) {
+      const made = link.cloneNode(); // a browser paints nothing while it waits for a style that came with the page
+      made.rel = link.dataset.appMetaLater;
+      link.replaceWith(made);
     }
   };
+  let begin = () => {
+    begin = () => {};
+    fetchRest();
+    for (const { href, as } of later) {
+      if (as) document.head.append(Object.assign(document.createElement("script"), { src: href, async: false }));
+    }
+  };
+  setTimeout(() => fetchRest(), PATIENCE);
   document.addEventListener("DOMContentLoaded", () => {
-    requestAnimationFrame(() => setTimeout(() => begin()));
+    requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(() => begin())));
     if (document.hidden) begin();
     document.addEventListener("visibilitychange", () => begin());
   });
