@@ -145,6 +145,23 @@ def test_either_of_two_ways_gives_the_time_zone(server: Server, browser: Browser
         shows(page, "first <Asia/Tokyo|")
 
 
+BEHIND = """(() => {
+  const wait = window.setTimeout;
+  Object.defineProperty(document, "hidden", { value: true });
+  window.setTimeout = (callback, ms, ...given) => (ms ? wait(callback, ms, ...given) : 0);
+})()"""
+"""A tab in the background, whose timers a browser delays."""
+
+
+def test_tab_in_the_background_is_told_without_a_timer(server: Server, browser: Browser) -> None:
+    """Only a page that is painted tells its tab a moment later."""
+    with window(browser, server.url, "alice", **PHONE) as hers:
+        hers.add_init_script(BEHIND)
+        page = hers.new_page()
+        page.goto(f"{server.url}page", wait_until="commit")
+        shows(page, "first <Asia/Tokyo|")
+
+
 def query(page: Page) -> str:
     """Return the query in a page's address bar."""
     return str(page.evaluate("location.search"))

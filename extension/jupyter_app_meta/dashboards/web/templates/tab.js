@@ -101,4 +101,5 @@ function isUnanswered(id) {
   });
 }
 
-tellTab();
+// A browser shows what it has read of a page in one frame, unless a script has taken long: then it shows an empty page first.
+document.hidden ? tellTab() : setTimeout(tellTab);
