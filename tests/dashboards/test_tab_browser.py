@@ -24,7 +24,8 @@ tabs.PATIENCE = 60.0  # a browser that has just started may need longer than a v
 APP = """
 config = {"AppMetaExtension": {"state_timeout": 60}}
 app = (create_app(identity_provider=People, local_hostnames=["plain.test"], config=config)
-       .with_app(path="/page", root="page.ipynb"))
+       .with_app(path="/page", root="page.ipynb")
+       .with_app(path="/bare", root="bare.ipynb"))
 """
 LINKS = """%md <a id="here" href="page?way=link">here</a> <a id="there" href="page" target="_blank">there</a>"""
 KERNEL_ID = re.compile(r'"kernelId": *"([0-9a-f-]{36})"')
@@ -45,9 +46,10 @@ SANDBOX = "Object.defineProperty(window, 'sessionStorage', { get() { throw new D
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of one page, which has links to itself."""
+    """A server of a page that has links to itself, and of one with Voila's own template."""
     home = tmp_path_factory.mktemp("tabs")
     write(home / "root" / "page.ipynb", LINKS, WHO, COUNT)
+    write(home / "root" / "bare.ipynb", LINKS, WHO, COUNT, voila={"template": "lab"})
     with staging(home, PATIENT + APP) as server:
         yield server
 
@@ -114,7 +116,7 @@ def test_tab_is_known_although_a_style_sheet_does_not_come(server: Server, brows
         his.route("**/*.css*", lambda route: None)  # neither an answer nor an error
         page = his.new_page()
         with page.expect_request(is_word) as word:
-            page.goto(f"{server.url}page", wait_until="commit")
+            page.goto(f"{server.url}bare", wait_until="commit")
         answer = word.value.response()
         assert answer and answer.status == 204
         assert page.evaluate("document.readyState") != "complete"  # the style sheet is still waited for
