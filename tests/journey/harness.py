@@ -68,6 +68,16 @@ NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 T = TypeVar("T")
 
 
+def written(folder: Path) -> dict[str, bytes]:
+    """Return what the files below a folder hold, but not those that go meanwhile, such as a database's journal."""
+    found: dict[str, bytes] = {}
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            if path.is_file():
+                found[path.name] = found.get(path.name, b"") + path.read_bytes()
+    return found
+
+
 def free_port() -> int:
     """Return a free TCP port, which no other test gets while this process lives."""
     while True:

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from harness import FORMATS, Format, Server, Socket, Visitor, eventually, serving
+from harness import FORMATS, Format, Server, Socket, Visitor, eventually, serving, written
 
 PEOPLE = "c.ServerApp.identity_provider_class = 'providers.People'\n"
 NAMES = "from jupyter_app_meta import app_meta, session, shared, visitor\n"
@@ -208,8 +208,8 @@ def test_a_stored_value_is_nowhere_but_in_the_store(people: Server, alice: Visit
     assert CANARY not in people.log
     grant = hers.run("from jupyter_app_meta.kernel import context; print(context.seen().grant)").text.strip()
     assert len(grant) > 100 and grant not in people.log
-    files = [path for path in Path(people.home).rglob("*") if path.is_file() and "state.db" not in path.name]
-    assert not [path for path in files if CANARY.encode() in path.read_bytes()]
+    files = written(people.home)
+    assert not [name for name, held in files.items() if "state.db" not in name and CANARY.encode() in held]
 
 
 def test_a_watcher_hears_of_others_and_sees_who_it_is(hers: Socket, his: Socket) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 import pytest
-from harness import FORMATS, Format, Server, Socket, Visitor, eventually, runtime, serving
+from harness import FORMATS, Format, Server, Socket, Visitor, eventually, runtime, serving, written
 from jupyter_client.blocking.client import BlockingKernelClient
 
 from jupyter_app_meta import wire
@@ -338,8 +338,8 @@ def test_a_value_is_in_no_environment_and_no_stamp_of_another(server: Server, he
         for name in ("environ", "cmdline"):
             text = Path(f"/proc/{process.pid}/{name}").read_text(errors="replace")
             assert CANARY not in text and grant_of(hers)[:40] not in text and SECRET.decode() not in text
-    files = [path for path in server.home.rglob("*") if path.is_file() and "state.db" not in path.name]
-    assert not [path for path in files if CANARY.encode() in path.read_bytes()]
+    files = written(server.home)
+    assert not [name for name, held in files.items() if "state.db" not in name and CANARY.encode() in held]
     assert CANARY not in server.log and CANARY not in str(his.seen)
 
 
