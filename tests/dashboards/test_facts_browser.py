@@ -64,10 +64,13 @@ def forbidden(_):
     cookies = [("theme", "x"), ("_xsrf", "x"), ("region", "x\\r\\nSet-Cookie: a=b"), ("region", "x; Domain=evil.test")]
     found += [attempt(page.set_cookie, *given) for given in cookies]
     label.value = " ".join(["refused", *found])
+def keep(_):
+    page.set_cookie("region", "SECRET-apac")
+    label.value = "kept"
 def leave(_):
     page.redirect("page?left=1")
-made = [ipywidgets.Button(description=f.__name__) for f in (share, look, forbidden, leave)]
-for button, function in zip(made, (share, look, forbidden, leave)):
+made = [ipywidgets.Button(description=f.__name__) for f in (share, look, forbidden, keep, leave)]
+for button, function in zip(made, (share, look, forbidden, keep, leave)):
     button.on_click(function)
 display(ipywidgets.VBox([*made, label]))"""
 
@@ -196,6 +199,10 @@ def test_code_changes_its_own_page(server: Server, browser: Browser) -> None:
         cookie = {each["name"]: each for each in hers.cookies()}["region"]
         assert cookie["value"] == "SECRET-emea" and cookie["httpOnly"] and cookie["sameSite"] == "Lax"
         assert "region" not in page.evaluate("document.cookie")
+        with page.expect_response(lambda answer: "/api/app-meta/cookie/" in answer.url):
+            press(page, "keep")
+        kept = {each["name"]: each for each in hers.cookies()}["region"]
+        assert (kept["value"], kept["httpOnly"]) == ("SECRET-apac", True)
         press(page, "leave")
         page.wait_for_url(f"{server.url}page?left=1")
 

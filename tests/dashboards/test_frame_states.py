@@ -203,6 +203,27 @@ def test_states_of_a_login(servers: Servers, browser: Browser, look: str, tmp_pa
         album.look(page, "401")
 
 
+def test_logout_leads_the_other_tabs_to_the_login(servers: Servers, browser: Browser) -> None:
+    """A page that its visitor has open in another tab ends with the session, and asks who one is."""
+    server = servers.users
+    with window(browser, server.url, "alice", **LOOKS["light"]) as context:
+        page, other = context.new_page(), context.new_page()
+        page.goto(f"{server.url}login")
+        page.get_by_label("Name").fill("alice")
+        page.get_by_label("Password").fill("correct horse")
+        page.get_by_role("button", name="Log in").click()
+        expect(page.locator("summary")).to_be_visible()
+        with other.expect_websocket() as opened:
+            other.goto(f"{server.url}members")
+        opened.value.wait_for_event("framereceived")
+        expect(other.locator("#rendered_cells")).to_contain_text("hello alice")
+        page.goto(f"{server.url}logout")
+        page.get_by_role("button", name="Log out").click()
+        expect(page.get_by_role("heading")).to_have_text("You are logged out.")
+        other.bring_to_front()
+        expect(other.get_by_label("Password")).to_be_visible(timeout=PATIENCE)
+
+
 def _paint(page: Page) -> tuple[str, str]:
     """Return the colours of a page's text and of what it stands on."""
     found = page.evaluate(
