@@ -20,7 +20,7 @@ import uvicorn
 from clients import TestClient
 from fastapi import FastAPI
 from harness import Server, kernelspec
-from stage import KERNEL, WHO, browse, eventually, kernels, write
+from stage import ASK, KERNEL, WHO, browse, eventually, kernels, write
 from surroundings import FORMS, SEEN, closing_code, folders, have_ended, lived, living, opened, said, short_folder
 
 from jupyter_app_meta.asgi import create_asgi_app
@@ -31,7 +31,7 @@ UVICORNS = 0 if "KeyboardInterrupt" in inspect.getsource(uvicorn.run) else -sign
 INTERRUPTED = {"host": UVICORNS, "within": UVICORNS, "run": -signal.SIGINT}
 """How a process ends after Ctrl-C."""
 
-ENDLESS = """
+ENDLESS = f"""{ASK}
 import os, time
 with open(os.environ["EVENTS"], "a") as file:
     print("cell", file=file)

@@ -15,7 +15,7 @@ from clients import TestClient
 from fastapi import FastAPI
 from harness import Server, free_port, kernelspec, launched, without_kernels
 from journeys import at
-from stage import KERNEL, Opened, browse, eventually, kernels, write
+from stage import ASK, KERNEL, Opened, browse, eventually, kernels, write
 from test_asgi_app import refused
 
 from jupyter_app_meta.asgi import create_asgi_app
@@ -92,9 +92,12 @@ print("user", json.dumps(app_meta().user))"""
 
 MEMBERS = "from jupyter_app_meta import app_meta\napp_meta().require_user()"
 
-ENDLESS = """import os, time
+ENDLESS = (
+    ASK
+    + """import os, time
 open(os.environ["BEGUN"], "w").close()
 time.sleep(600)"""
+)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from browsing import PATIENCE, Relay, Seen, Tab, faults, window
 from harness import Server
 from playwright.sync_api import Browser, expect
-from stage import eventually, kernels, staging, write
+from stage import ASK, eventually, kernels, staging, write
 
 from jupyter_app_meta.dashboards.web.around import errors, settings
 
@@ -43,7 +43,7 @@ display(w.VBox([slider, button, region, name, said]))""",
 )
 SLOW = (
     "%md # A slow page",
-    "print('first output')",
+    f"{ASK}print('first output')",
     "import time\nfrom pathlib import Path\nwhile not Path('come').exists(): time.sleep(0.02)\nprint('second output')",
 )
 
@@ -52,7 +52,7 @@ SLOW = (
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server whose pages have our template."""
     home = tmp_path_factory.mktemp("frame-browser")
-    for name, cells in {"page": PAGE, "slow": SLOW, "broken": ("%md # A broken page", "1 / 0")}.items():
+    for name, cells in {"page": PAGE, "slow": SLOW, "broken": ("%md # A broken page", f"{ASK}1 / 0")}.items():
         write(home / "root" / f"{name}.ipynb", *cells)
     with staging(home, APP) as server:
         yield server
