@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from ...errors import Conflict, StateUnavailable
 from ..keys import Scope
 from .base import Store
@@ -10,6 +12,9 @@ META = Scope("meta", "")
 """Where a store keeps what belongs to the servers, and to no visitor."""
 
 COOKIES = "cookie_secret"
+
+SHORTEST = 16
+"""Bytes of a secret; fewer could be guessed."""
 
 
 def agreed(store: Store, own: bytes) -> bytes:
@@ -26,7 +31,7 @@ def agreed(store: Store, own: bytes) -> bytes:
 
 
 def _read(text: str) -> bytes:
-    try:
-        return bytes.fromhex(text)
-    except ValueError:
-        raise StateUnavailable("The servers' secret in the store cannot be read.") from None
+    with suppress(ValueError):
+        if len(found := bytes.fromhex(text)) >= SHORTEST:
+            return found
+    raise StateUnavailable("The servers' secret in the store cannot be read.")
