@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -23,7 +24,7 @@ from jupyter_app_meta.state.live.outbox import Letter, Outbox
 from jupyter_app_meta.state.operations import Listen, Operation, Request, Send, Unlisten, read_request, write_request
 from jupyter_app_meta.state.revoked import Revoked
 from jupyter_app_meta.state.service import Rules, Service
-from jupyter_app_meta.state.stores.base import RESYNC, Store
+from jupyter_app_meta.state.stores.base import RESYNC, Entry, Store
 from jupyter_app_meta.state.stores.open import open_store
 
 KEY = grants.derive_key(b"a secret that servers share")
@@ -135,6 +136,34 @@ def test_a_message_reaches_the_pages_of_another_server(two: tuple[Server, Server
     heard = [event.data for kernel, event in there.told if kernel == "k-1" and isinstance(event, Sent)]
     assert heard == ["0", "0", "1", "1", "2", "2"] and len(there.told) == 18
     assert not here.told
+
+
+def test_a_frozen_store_holds_up_no_grant(two: tuple[Server, Server], monkeypatch: pytest.MonkeyPatch) -> None:
+    """While messages are read from it, kernels end and grants are made, which the event loop does."""
+    here, _ = two
+    pages(here)
+    let, reading = threading.Event(), threading.Event()
+
+    def frozen(*_: object) -> dict[str, Entry]:
+        reading.set()
+        let.wait(120)
+        return {}
+
+    monkeypatch.setattr(here.store, "readable", frozen)
+    feed = threading.Thread(target=here.service.relay.heard, args=(RESYNC,))
+    end = threading.Thread(target=here.service.restarted, args=("k-3",))
+    grant = threading.Thread(target=here.service.renewed, args=(Claims("k-1", SALES, ALICE, "t-1"),))
+    feed.start()
+    assert reading.wait(60)
+    try:
+        for work in (end, grant):
+            work.start()
+            work.join(60)
+            assert not work.is_alive()
+        assert feed.is_alive()
+    finally:
+        let.set()
+        feed.join()
 
 
 def test_an_administrator_reaches_one_visitor_of_a_kernel(two: tuple[Server, Server]) -> None:

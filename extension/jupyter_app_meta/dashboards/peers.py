@@ -7,6 +7,7 @@ import logging
 import secrets
 import uuid
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from ..server.links.granting import Places
 from ..server.links.kept import Kept
 from ..server.links.link import TabOf
 from ..server.live.board import Board
+from ..server.stores import beside
 from ..state import keeping
 from ..state.grants import derive_key
 from ..state.paging.operations import PageService
@@ -105,9 +107,11 @@ class Peers:
 
     async def look_after(self) -> None:
         """Renew the server's name as long as it lives, and log when the store goes away and comes back."""
-        while self._lease is not None:
+        while (store := self.store) is not None:
             await asyncio.sleep(BEAT)
-            problem = await asyncio.to_thread(self._renewed, self._lease)
+            if (lease := self._lease) is None:
+                return
+            problem = await beside.own(store, partial(self._renewed, lease))
             if problem and problem != self._problem:
                 self._log.error("%s", problem)
             elif self._problem and not problem:
@@ -126,9 +130,9 @@ class Peers:
 
     async def sweep(self) -> None:
         """Erase what is over, once an hour, as long as the server lives. It may take longer than a beat."""
-        while self.store is not None:
+        while (store := self.store) is not None:
             try:
-                await asyncio.to_thread(keeping.sweep, self.store)
+                await beside.own(store, partial(keeping.sweep, store))
             except AppMetaError as error:
                 self._log.debug("Stored state that is over could not be erased (%s).", type(error).__name__)
             await asyncio.sleep(SWEEP)

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from ..errors import AppMetaError
+from ..server.stores import beside
 from ..state.grants import CLOCK_SKEW
 from ..state.revoked import LOGOUTS
 from ..state.stores.base import Notice, Row, Store, Where
@@ -42,7 +43,7 @@ async def share(ended: Ended, store: Store, changed: Callable[[], None], log: lo
                 loop.call_soon_threadsafe(news.set)
 
     ended.on_end = news.set
-    await asyncio.to_thread(store.feed, hear)
+    await beside.own(store, lambda: store.feed(hear))
     while True:
         news.clear()
         if await _exchanged(ended, store, log):
@@ -56,7 +57,7 @@ async def _exchanged(ended: Ended, store: Store, log: logging.Logger) -> bool:
     """Put what has ended here into the store, and take what has ended elsewhere; return whether the store was there."""
     untold = ended.untold()
     try:
-        known = await asyncio.to_thread(_put_and_read, store, untold, log)
+        known = await beside.own(store, lambda: _put_and_read(store, untold, log))
     except AppMetaError as error:
         log.warning("Other servers cannot be told which visitors have logged out: %s", error)
         return False

@@ -197,6 +197,11 @@ def needs_tab(content: object) -> bool:
     return isinstance(content, dict) and (content.get("scope") == "session" or content.get("op") == "browser")
 
 
+def is_of_page(content: object) -> bool:
+    """Return whether a request is about the kernel's page, so that it needs no store."""
+    return isinstance(content, dict) and content.get("op") in ("browser", "page")
+
+
 def changes_state(content: object) -> bool:
     """Return whether a request may change something. What only reads may be done again when it is sent again."""
     return not isinstance(content, dict) or content.get("op") not in ("read", "pages", "viewers", "browser")

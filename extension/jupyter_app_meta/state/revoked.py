@@ -45,6 +45,11 @@ class Revoked:
             _, moment = self._known.get(identity.text, (0.0, None))
         return now if moment is None else max(now, min(moment + MOMENT, now + CLOCK_SKEW))
 
+    def recalled(self, identity: Identity) -> float | None:
+        """Return what is known here of the latest revocation, without asking the store."""
+        with self._lock:
+            return self._known.get(identity.text, (0.0, None))[1]
+
     def not_before(self, identity: Identity) -> float | None:
         """Return when an identity was last revoked, in seconds since the epoch; None if it was not."""
         text, now = identity.text, time.monotonic()

@@ -69,6 +69,7 @@ class Rules:
     preferences: frozenset[str] = frozenset()  #: the keys that ``visitor.preferences`` has
     presence: bool = True  #: whether kernels are told who is looking
     revoke: Callable[[Identity], object] = _cannot_revoke  #: refuses all grants that an identity has until now
+    recalled: Callable[[Identity], float | None] | None = None  #: as ``not_before``, of what is known without a store
     pages: PageService = field(default_factory=NoPageService)  #: answers what is about pages
 
 
@@ -182,7 +183,9 @@ class Service:
     def _claims(self, kernel_id: str, request: Request) -> Claims:
         try:
             claims = grants.read(self._rules.key, request.grant, kernel_id, self._rules.now())
-            claims.check_revoked(self._rules.not_before)
+            # A page must work without the store, and one whose visitor was revoked elsewhere is ended anyway.
+            recalled = self._rules.recalled if isinstance(request.operation, AskBrowser | TellPage) else None
+            claims.check_revoked(recalled or self._rules.not_before)
         except grants.BadGrant as error:
             self._log.warning("jupyter-app-meta: refused a grant: %s", error.reason)
             raise StateUnavailable(f"{error} {error.remedy}") from None

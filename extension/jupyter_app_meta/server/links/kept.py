@@ -29,6 +29,10 @@ THREADS = 8
 """How many questions to the store are in work at the same time."""
 
 
+COPYING = 2.5
+"""Seconds for which a page waits for the copy of a duplicated tab. Half a second later it would do without its tab."""
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """The deployer's options for stored state."""
@@ -67,7 +71,7 @@ class Kept:
         """Put the parts together. Nothing connects before the first question."""
         revoked, threads = Revoked(store), ThreadPoolExecutor(THREADS, "app-meta-state")
         options = terms.limits, terms.preferences, terms.presence
-        rules = Rules(key, time.time, revoked.not_before, *options, revoke=revoked.revoke, pages=pages)
+        rules = Rules(key, time.time, revoked.not_before, *options, revoked.revoke, revoked.recalled, pages)
 
         def send(kernel_id: str, event: Event) -> None:
             if isinstance(event, Changed):
@@ -100,12 +104,14 @@ class Kept:
             return
         old, new = (keys.scope_of("session", space, identity, tab) for tab in (told.copy_of, told.tab))
         try:
-            await asyncio.get_running_loop().run_in_executor(self._threads, self.service.copy, old, new)
-        except AppMetaError as error:
+            async with asyncio.timeout(COPYING):
+                await asyncio.get_running_loop().run_in_executor(self._threads, self.service.copy, old, new)
+        except (AppMetaError, TimeoutError) as error:
             self._log.warning("jupyter-app-meta: a duplicated tab begins empty (%s).", type(error).__name__)
 
     async def close(self) -> None:
         """Close the links and the threads, and leave the store open. Idempotent."""
         self.links.close()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self.links.page_threads):
+            threads.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self.service.close)  # a feed may take seconds to end

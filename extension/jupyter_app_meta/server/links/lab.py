@@ -13,6 +13,7 @@ from ...state import keeping
 from ...state.grants import derive_key
 from ...state.paging.operations import NoPageService
 from ...state.stores.base import Store
+from ..stores import beside
 from .granting import Places, realm_of
 from .kept import Kept, Terms
 
@@ -35,7 +36,7 @@ async def look_after(store: Store, log: logging.Logger) -> None:
     """Erase what is over, once an hour, as long as the loop runs."""
     while True:
         try:
-            await asyncio.to_thread(keeping.sweep, store)
+            await beside.own(store, lambda: keeping.sweep(store))
         except AppMetaError as error:  # the next time, the store may be back
             log.warning("jupyter-app-meta: stored state that is over could not be erased (%s).", type(error).__name__)
         await asyncio.sleep(keeping.HOUR)

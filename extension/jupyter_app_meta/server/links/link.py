@@ -5,6 +5,7 @@
    kernel has ``SHARE`` of the threads, and all that change something have ``WRITING``, so that others find one free:
    a store that is being written elsewhere can still be read. A thread that a frozen store holds counts. A question
    that must be tried again, because another kernel was faster, holds neither thread nor share meanwhile.
+   Questions about the kernel's own page need no store, and have threads of their own.
 3. A kernel that asks more than ``RATE`` times a second waits for its answers. What it asks beyond ``IN_FLIGHT``
    questions is dropped, and asked again. So are the questions of a kernel that does not take its answers.
 4. What the process before a restart has watched is forgotten before the first question of the new one is answered.
@@ -18,7 +19,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -70,6 +71,7 @@ class Office:
     log: logging.Logger
     tab: TabOf
     tally: Counter[str] = field(default_factory=Counter)
+    pages: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "app-meta-page"))
     writing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(WRITING))
 
 
@@ -164,16 +166,16 @@ class Link:
         give_up: Callable[[], object] = lambda: None,
         pause: float = 0.0,
     ) -> Answer:
-        office, loop, held = self._office, asyncio.get_running_loop(), list[asyncio.Semaphore]()
+        loop, held = asyncio.get_running_loop(), list[asyncio.Semaphore]()
         answered: asyncio.Future[Answer] = loop.create_future()
-        shares = [self._share, office.writing] if operations.changes_state(content) else [self._share]
+        threads, shares = self._places(content)
         try:
             if pause:
                 await asyncio.sleep(pause)
             for share in shares:
                 await share.acquire()
                 held.append(share)
-            work = office.threads.submit(ask)
+            work = threads.submit(ask)
         except BaseException:
             _release(held)
             give_up()
@@ -195,6 +197,13 @@ class Link:
         # A wait that is given up leaves a thread at work, which counts until it comes back.
         work.add_done_callback(ended)
         return await answered
+
+    def _places(self, content: Content) -> tuple[Executor, list[asyncio.Semaphore]]:
+        """Return the threads that may answer a question, and whose shares it takes."""
+        office = self._office
+        if operations.is_of_page(content):
+            return office.pages, []
+        return office.threads, [self._share, office.writing] if operations.changes_state(content) else [self._share]
 
 
 def _release(shares: Iterable[asyncio.Semaphore]) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
 from contextlib import suppress
 from typing import Any
 
@@ -51,6 +52,11 @@ class Links:
     def tally(self) -> Mapping[str, int]:
         """How many questions were answered, by result."""
         return self._office.tally
+
+    @property
+    def page_threads(self) -> Executor:
+        """The threads that answer questions about pages."""
+        return self._office.pages
 
     def __len__(self) -> int:
         return len(self._links)

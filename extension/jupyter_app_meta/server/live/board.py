@@ -22,6 +22,7 @@ from ...errors import StateUnavailable, TooLarge
 from ...state.keys import Space
 from ...state.sessions import Command, Filter, Session, Sessions, found, tell
 from ...state.stores.base import Notice, Store
+from ..stores import beside
 
 RENEWED, RETRIED = 12 * 3600.0, 20.0
 """Seconds between two renewals of the rows, and until a store that was away is asked again."""
@@ -94,7 +95,7 @@ class Board:
         ``hub:user:alice``. ``seen`` and ``connections`` are None for pages of other servers.
         """
         which = Filter(dashboard, user)
-        elsewhere = await asyncio.to_thread(found, self._store, which)
+        elsewhere = await beside.asked(self._store, lambda: found(self._store, which))
         own = [own.session for own in self._own.values() if which.has(own.session)]
         rows = [*own, *(row for row in elsewhere if row.server != self._sessions.server)]
         return [self._shown(row) for row in sorted(rows, key=lambda row: (row.since, row.id))]
@@ -126,7 +127,7 @@ class Board:
         if command.session in self._own:
             self._do(command)
             return True
-        return await asyncio.to_thread(tell, self._store, command)
+        return await beside.asked(self._store, lambda: tell(self._store, command))
 
     def _do(self, command: Command) -> None:
         if (own := self._own.get(command.session)) is None:
@@ -145,7 +146,7 @@ class Board:
                 with suppress(RuntimeError):  # the loop has ended
                     loop.call_soon_threadsafe(news.set)
 
-        await asyncio.to_thread(self._store.feed, hear)
+        await beside.own(self._store, lambda: self._store.feed(hear))
         renewed = loop.time()
         while True:
             with suppress(TimeoutError):
@@ -153,7 +154,7 @@ class Board:
                     await news.wait()
             news.clear()
             try:
-                for command in await asyncio.to_thread(self._sessions.take):
+                for command in await beside.own(self._store, self._sessions.take):
                     self._do(command)
             except StateUnavailable:
                 continue  # the store says by its feed when it is back

@@ -7,7 +7,7 @@ import logging
 import secrets
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from jupyter_server.serverapp import ServerApp
@@ -19,6 +19,7 @@ from ...state.stores.servers import BEAT, Lease, NameTaken
 from ..links.kept import Kept, Terms
 from ..links.lab import kept_by, look_after
 from ..pages.origins import Origins
+from ..stores import beside
 from .board import Board
 from .rows import row_of
 
@@ -79,6 +80,7 @@ class Lab:
     kept: Kept
     board: Board
     _lease: Lease
+    _store: Store = field(repr=False)
     _log: logging.Logger
 
     @classmethod
@@ -86,7 +88,7 @@ class Lab:
         """Let kernels ask for state, list live pages, and look after both as long as the server's loop runs."""
         settings, log = app.web_app.settings, app.log
         kept, lease = kept_by(store, terms, realm, settings, log), Lease(store, secrets.token_hex(6))
-        made = cls(kept, Board(store, lease.name, log), lease, log)
+        made = cls(kept, Board(store, lease.name, log), lease, store, log)
         settings["app_meta_state"], settings["app_meta_sessions"] = kept, made.board
         for work in (made._stay_alive, made.board.look_after):
             app.io_loop.spawn_callback(work)
@@ -97,7 +99,7 @@ class Lab:
         """Renew the server's name, so that its pages count."""
         while True:
             try:
-                await asyncio.to_thread(self._lease.take)
+                await beside.own(self._store, self._lease.take)
             except (StateUnavailable, NameTaken) as error:  # the next time, the store may be back
                 self._log.debug("The server's name could not be renewed (%s).", type(error).__name__)
             await asyncio.sleep(BEAT)

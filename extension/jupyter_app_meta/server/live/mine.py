@@ -6,10 +6,8 @@ visitors of a dashboard belongs to no single visitor, so it is neither told nor 
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
@@ -23,17 +21,13 @@ from ...state.stores.base import Store, Where
 from .. import capture, identity
 from ..context import StampingContext
 from ..links.kept import Kept
+from ..stores import beside
 
 T = TypeVar("T")
 
 PATH = "api/app-meta/me/state"
 LINES = 200
 """How many entries are read at once."""
-
-WAITING = 16
-"""How many questions may wait for a thread of their own: a store that does not answer must not hold up other work."""
-
-_work = ThreadPoolExecutor(2, "app-meta-mine")
 
 
 class Mine(JupyterHandler):
@@ -49,7 +43,7 @@ class Mine(JupyterHandler):
         self.set_header("Cache-Control", "no-store")
         assert self.xsrf_token  # gives the browser its cookie: who sees this may want to erase it
         lines = _lines(kept.store, own)
-        while batch := await self._batch(lines):
+        while batch := await self._batch(kept.store, lines):
             self.write(batch)
             await self.flush()
 
@@ -59,7 +53,7 @@ class Mine(JupyterHandler):
         if not self.check_origin():
             raise web.HTTPError(403)
         kept, own = self._own()
-        await self._asked(lambda: _forget(kept, own))
+        await self._asked(kept.store, lambda: _forget(kept, own))
         self.set_status(204)
 
     def _own(self) -> tuple[Kept, Identity]:
@@ -74,20 +68,20 @@ class Mine(JupyterHandler):
             raise web.HTTPError(403)
         return kept, own
 
-    async def _batch(self, lines: Iterator[str]) -> str:
+    async def _batch(self, store: Store, lines: Iterator[str]) -> str:
         """Return the next lines; a last one says so if the store fails after others were sent."""
         try:
-            return await self._asked(lambda: "".join(f"{line}\n" for line in islice(lines, LINES)))
+            return await self._asked(store, lambda: "".join(f"{line}\n" for line in islice(lines, LINES)))
         except web.HTTPError as error:
             if not self._headers_written:
                 raise
             return json.dumps({"error": f"{error.log_message}, so this is not all"}) + "\n"
 
-    async def _asked(self, question: Callable[[], T]) -> T:
-        if _work._work_queue.qsize() >= WAITING:
+    async def _asked(self, store: Store, question: Callable[[], T]) -> T:
+        if beside.is_busy(store):
             raise web.HTTPError(503, "too many visitors ask for their state")
         try:
-            return await asyncio.get_running_loop().run_in_executor(_work, question)
+            return await beside.asked(store, question)
         except StateUnavailable:
             self.set_header("Retry-After", "5")
             raise web.HTTPError(503, "the store of state does not answer") from None

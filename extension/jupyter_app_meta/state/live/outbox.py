@@ -60,10 +60,11 @@ class _Kept(NamedTuple):
 class Outbox:
     """The messages of one space in a store. Methods block, and raise StateUnavailable."""
 
-    __slots__ = ("_clock", "_kept", "_last", "_lock", "_own", "_scope", "_store")
+    __slots__ = ("_clock", "_kept", "_last", "_lock", "_own", "_reading", "_scope", "_store")
 
     def __init__(self, store: Store, space: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._store, self._scope, self._clock, self._lock = store, Scope(AUDIENCE, space), clock, Lock()
+        self._reading = Lock()  # held while the store is read: never by what others wait for
         self._own = secrets.token_hex(8)
         self._kept: deque[_Kept] = deque()
         self._last: int | None = None
@@ -81,7 +82,7 @@ class Outbox:
 
     def begin(self) -> None:
         """Take what is sent from now on. Idempotent."""
-        with self._lock:
+        with self._reading:
             if self._last is None:
                 found = self._store.readable(self._scope.id, None)
                 self._last = max((entry.version for entry in found.values()), default=0)
@@ -94,7 +95,7 @@ class Outbox:
 
     def take(self, keys: Collection[str] | None) -> list[Letter]:
         """Return the messages of other servers under these keys that were not taken before, in their order."""
-        with self._lock:
+        with self._reading:
             last = self._last
             if last is None:
                 return []
