@@ -48,7 +48,10 @@ class Service:
 def kernels() -> Iterator[dict[str, Kernel]]:
     """The kernels of a server."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    yield {f"k-{number}": Kernel(context) for number in range(1, 6)}
+    made = {f"k-{number}": Kernel(context) for number in range(1, 6)}
+    yield {**made}
+    for kernel in made.values():  # also of one that the test has taken away
+        kernel.router.close(linger=0)
     context.destroy(linger=0)
 
 
