@@ -24,8 +24,10 @@ tabs.PATIENCE = 60.0  # a browser that has just started may need longer than a v
 APP = """
 config = {"AppMetaExtension": {"state_timeout": 60}}
 app = (create_app(identity_provider=People, local_hostnames=["plain.test"], config=config)
-       .with_app(path="/page", root="page.ipynb")
-       .with_app(path="/bare", root="bare.ipynb"))
+       .with_app(path="/page", root="page.ipynb"))
+"""
+BARE = """
+app = app.with_app(path="/bare", root="bare.ipynb")
 """
 LINKS = """%md <a id="here" href="page?way=link">here</a> <a id="there" href="page" target="_blank">there</a>"""
 KERNEL_ID = re.compile(r'"kernelId": *"([0-9a-f-]{36})"')
@@ -50,7 +52,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     home = tmp_path_factory.mktemp("tabs")
     write(home / "root" / "page.ipynb", LINKS, WHO, COUNT)
     write(home / "root" / "bare.ipynb", LINKS, WHO, COUNT, voila={"template": "lab"})
-    with staging(home, PATIENT + APP) as server:
+    with staging(home, PATIENT + APP + BARE) as server:
         yield server
 
 
