@@ -6,9 +6,11 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from jupyter_client.connect import port_names
 from jupyter_client.ioloop.manager import AsyncIOLoopKernelManager
 
 from jupyter_app_meta import wire
@@ -22,7 +24,7 @@ from jupyter_app_meta.state.paging.operations import NoPageService
 from jupyter_app_meta.state.stores.open import open_store
 from jupyter_app_meta.state.values import Limits
 
-KERNEL_ID = "k-1"
+KERNEL_ID, ARGUMENTS = "k-1", ["--ext=jupyter_app_meta"]
 ALICE = User(is_authenticated=True, username="alice", kind="user", assurance="provider")
 RAW = RawRequest("GET", "http://h/", "http://h/", user=ALICE)
 COUNT = "from jupyter_app_meta import visitor; print('counted', visitor.state.add('n'))"
@@ -30,12 +32,20 @@ COUNT = "from jupyter_app_meta import visitor; print('counted', visitor.state.ad
 
 @pytest.fixture
 async def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
-    """The manager of a kernel that listens on TCP ports."""
+    """The manager of a kernel whose ports are files: no other program takes one. The first five are taken meanwhile."""
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
-    manager: Any = AsyncIOLoopKernelManager(kernel_name="python3", cache_ports=False)
-    await manager.start_kernel(extra_arguments=["--ext=jupyter_app_meta"])
-    yield manager
-    await manager.shutdown_kernel(now=True)
+    with TemporaryDirectory(prefix="ports-", dir="/tmp") as folder:  # a socket's path must be short
+        place = f"{folder}/k"
+        taken = [Path(f"{place}-{number}") for number in range(1, 6)]
+        for path in taken:
+            path.touch()
+        options: dict[str, Any] = {"kernel_name": "python3", "transport": "ipc", "ip": place, "cache_ports": False}
+        manager: Any = AsyncIOLoopKernelManager(**options)
+        await manager.start_kernel(extra_arguments=ARGUMENTS)
+        for path in taken:
+            path.unlink()
+        yield manager
+        await manager.shutdown_kernel(now=True)
 
 
 @pytest.fixture
@@ -85,7 +95,11 @@ async def test_a_kernel_with_other_ports_asks_there(manager: Any, kept: Kept) ->
     """As after a start that failed at first: the link is opened at the new ports, under its old name."""
     assert await printed(manager, kept, COUNT) == "counted 1\n"
     port, name = manager.control_port, kept.links.name(KERNEL_ID)
-    await manager.restart_kernel(now=True, newports=True)
+    await manager.shutdown_kernel(now=True, restart=True)
+    for each in port_names:
+        setattr(manager, each, 0)  # what restart_kernel(newports=True) does with TCP ports
+    manager.cleanup_connection_file()
+    await manager.start_kernel(extra_arguments=ARGUMENTS)
     assert manager.control_port != port
     assert await printed(manager, kept, COUNT) == "counted 2\n"
     assert kept.links.name(KERNEL_ID) == name and len(kept.links) == 1
