@@ -80,6 +80,7 @@ def test_page_that_needs_a_login_says_that_there_is_none(server: Server) -> None
     opened.close()
 
 
+@pytest.mark.unforked("a cell failed")
 def test_author_may_derive_an_error_that_needs_a_login(server: Server) -> None:
     """A subclass of NotAuthenticated leads to the login, as NotAuthenticated does; its text is in the log."""
     opened = visit(server, None, "/own")

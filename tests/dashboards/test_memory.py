@@ -118,6 +118,7 @@ def status(server: Server) -> tuple[int, str | None]:
     return response.status_code, response.headers.get("Retry-After")
 
 
+@pytest.mark.unforked("little memory is free")
 def test_server_refuses_pages_while_memory_is_short(tmp_path: Path) -> None:
     """The second visitor is told to try again, once the first page is there; after it has ended there is room."""
     with staging(tmp_path, app(tmp_path, 1)) as server:
@@ -129,6 +130,7 @@ def test_server_refuses_pages_while_memory_is_short(tmp_path: Path) -> None:
         eventually(lambda: status(server) == (200, None))
 
 
+@pytest.mark.unforked("little memory is free")
 def test_no_limit_means_no_floor(tmp_path: Path) -> None:
     """A deployer who wants no limit of pages gets none."""
     with staging(tmp_path, app(tmp_path, 0, max_pages=0)) as server:

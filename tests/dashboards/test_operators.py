@@ -83,7 +83,9 @@ def test_each_record_has_a_time_and_a_level(tmp_path: Path, flags: tuple[str, ..
         opened.listen()
         opened.close()
         eventually(
-            lambda: re.search(RECORD.format("I") + r" page 200 alice /page \d+ms cold$", server.log, re.MULTILINE)
+            lambda: re.search(
+                RECORD.format("I") + r" page 200 alice /page \d+ms (cold|forked)$", server.log, re.MULTILINE
+            )
         )
         lines = without_kernels(server.log).splitlines()
     assert [line for line in lines if not re.match(RECORD.format("[DIWEC]") + "|    ", line)] == []
