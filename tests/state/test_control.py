@@ -15,7 +15,7 @@ from jupyter_server.services.kernels.connection.base import serialize_msg_to_ws_
 from tornado.web import Application, HTTPError
 from tornado.websocket import WebSocketHandler
 
-from jupyter_app_meta.server.gateway.client import Gateway
+from jupyter_app_meta.server.gateway.client import Gateway, GatewayFailed
 from jupyter_app_meta.server.links import control
 from jupyter_app_meta.server.links.control import Remote
 from jupyter_app_meta.server.messages.frames import V1
@@ -105,4 +105,43 @@ async def test_a_kernel_that_the_gateway_does_not_have_is_given_up(
     remote = Remote(gateway, "none", "the-name", Session(key=b"0" * 32))
     await until(remote._running.done)
     assert remote.sending() and caplog.text.count("a kernel gets no stored state") == 1
+    remote.close()
+
+
+async def test_a_gateway_that_is_away_for_days_is_asked_again(
+    gateway: Gateway, opened: list[Channels], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pause, which grows, stays a number."""
+    monkeypatch.setattr(control, "LONGEST", 0.0)
+    tries, connect = 0, gateway.connect
+
+    async def away(kernel_id: str, name: str) -> Any:
+        nonlocal tries
+        tries += 1
+        if tries <= 1100:
+            raise GatewayFailed("it is away")
+        return await connect(kernel_id, name)
+
+    monkeypatch.setattr(gateway, "connect", away)
+    remote = Remote(gateway, "k", "the-name", Session(key=b"0" * 32))
+    await until(lambda: opened or remote._running.done())
+    assert not remote._running.done()
+    remote.close()
+
+
+@pytest.mark.parametrize("count", [0, 2**40])
+async def test_a_damaged_message_is_dropped(
+    gateway: Gateway, opened: list[Channels], caplog: pytest.LogCaptureFixture, count: int
+) -> None:
+    """The connection goes on, and the next message is heard."""
+    heard: list[list[bytes]] = []
+    remote = Remote(gateway, "k", "the-name", Session(key=b"0" * 32))
+    remote.on_recv(heard.append)
+    await until(lambda: opened)
+    whole = serialize_msg_to_ws_v1([b"{}", b"{}", b"{}", b"whole"], "control")
+    await opened[0].write_message(count.to_bytes(8, "little") + whole[8:], binary=True)
+    await opened[0].write_message(whole, binary=True)
+    await until(lambda: heard or remote._running.done())
+    assert [frames[-1] for frames in heard] == [b"whole"] and len(opened) == 1
+    assert caplog.text.count("a gateway's message was dropped") == 1
     remote.close()

@@ -25,6 +25,7 @@ from tornado.websocket import WebSocketClientConnection, WebSocketClosedError
 
 from ...state import messages
 from ..gateway.client import Gateway, GatewayFailed
+from ..messages.frames import V1, is_absurd
 from ..protocols import KEY
 
 FIRST, LONGEST = 0.5, 30.0
@@ -127,7 +128,7 @@ class Remote:
                 if error.status in (401, 403, 404):
                     log.warning("jupyter-app-meta: a kernel gets no stored state. %s", error)
                     return
-                failures += 1
+                failures = min(failures + 1, 100)  # a gateway may be away for days: the pause stays a number
             else:
                 failures = 0
                 await self._listen(web)
@@ -141,11 +142,20 @@ class Remote:
         try:
             while not self._is_closed and (frame := await web.read_message()) is not None:
                 if isinstance(frame, bytes) and _is_of_control(frame):
-                    _, parts = deserialize_msg_from_ws_v1(frame)
-                    self._heard([DELIM, self._session.sign(parts[:4]), *parts])
+                    self._hear(frame)
         finally:
             web.close()
             self._web = None
+
+    def _hear(self, frame: bytes) -> None:
+        """Pass a message on. One that is damaged is logged: an error would end the connection for good."""
+        try:
+            if is_absurd(frame, V1):
+                raise ValueError("more parts than bytes")
+            _, parts = deserialize_msg_from_ws_v1(frame)
+            self._heard([DELIM, self._session.sign(parts[:4]), *parts])
+        except Exception as error:
+            self._gateway.log.warning("jupyter-app-meta: a gateway's message was dropped (%s).", type(error).__name__)
 
 
 def _is_of_control(frame: bytes) -> bool:
