@@ -311,6 +311,25 @@ async def test_what_will_hardly_change_is_tried_later(
     await stage.forks.close()
 
 
+async def test_a_notebook_that_failed_very_often_still_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that runs for weeks must not begin to try it all the time."""
+
+    class Fails(Slow):
+        """A template that cannot be used."""
+
+        async def start(self) -> None:
+            """Fail."""
+            raise Refused("a thread runs")
+
+    stage = Stage(monkeypatch, Template=Fails)
+    forks: Any = stage.forks
+    forks._tried, forks._failures = stage.version, 1100
+    stage.forks.start()
+    await until(lambda: bool(stage.otherwise) or bool(stage.forks._trouble))
+    assert not stage.forks._trouble and stage.forks._not_before > stage.clock
+    await stage.forks.close()
+
+
 FORKS = """
 import os
 from jupyter_app_meta.dashboards.forks.processes import lifeline

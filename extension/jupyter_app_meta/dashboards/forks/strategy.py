@@ -40,6 +40,9 @@ RENEWAL = 0.8
 PAUSE, REFUSED_PAUSE = 1.0, 30.0
 """Half the seconds after which a notebook is tried again that failed, or was refused."""
 
+MOST_FAILURES = 100
+"""How many failures are counted. Python has no number for the pause after a thousand, which an old server may reach."""
+
 SOON = 60.0
 """Seconds: a template that ended by itself within them waits before it is started again."""
 
@@ -206,7 +209,7 @@ class Forks:
 
     def _pause(self, first: float = PAUSE) -> None:
         """Wait longer with each failure of one version."""
-        self._failures += 1
+        self._failures = min(self._failures + 1, MOST_FAILURES)
         self._not_before = time.monotonic() + min(first * 2.0**self._failures, self._max_age)
 
     def _give_up(self, blueprint: Blueprint, error: Exception) -> None:

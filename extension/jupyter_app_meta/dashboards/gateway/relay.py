@@ -129,7 +129,8 @@ class Relay:
             except GatewayFailed as error:
                 if failures >= options.gateway_retry_max or error.status in (401, 403):
                     raise
-            await asyncio.sleep(min(options.gateway_retry_interval * 2**failures, options.gateway_retry_interval_max))
+            pause = options.gateway_retry_interval * 2 ** min(failures, 100)  # a larger power may be no number
+            await asyncio.sleep(min(pause, options.gateway_retry_interval_max))
             failures += 1
 
     def _inward(self, channel: str, frames: list[bytes]) -> None:
