@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -20,6 +22,7 @@ from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
 from jupyter_app_meta.dashboards import DashboardError, create_app
+from jupyter_app_meta.dashboards.setup import ports
 from jupyter_app_meta.dashboards.web.arrivals.front import Front
 from jupyter_app_meta.dashboards.web.arrivals.hosts import Hosts
 
@@ -292,3 +295,19 @@ async def test_names_in_a_server_of_the_deployers(
     finally:
         server.stop()
         await application.close()
+
+
+def test_looking_for_sockets_leaves_no_descriptor_open(tmp_path: Path) -> None:
+    """A process has a few sockets, and many files and pipes."""
+
+    def copies(number: int) -> int:
+        """Return how many descriptors of this process are of the same file."""
+        wanted, count = os.fstat(number), 0
+        for other in range(4096):
+            with suppress(OSError):
+                count += os.path.samestat(os.fstat(other), wanted)
+        return count
+
+    with (tmp_path / "file").open("w") as file, socket.create_server(("127.0.0.1", 0)) as server:
+        assert ports.listening(server.getsockname()[1]) == {"127.0.0.1"}
+        assert copies(file.fileno()) == copies(server.fileno()) == 1

@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import socket
+import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -50,10 +51,13 @@ def listening(port: int) -> set[str]:
     folder = Path("/proc/self/fd" if Path("/proc/self/fd").exists() else "/dev/fd")
     found = set()
     for name in os.listdir(folder) if folder.exists() else ():
-        with suppress(OSError, ValueError), socket.socket(fileno=os.dup(int(name))) as one:
-            if one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                address, *rest = one.getsockname()
-                found |= {str(address)} if rest and rest[0] == port else set()
+        with suppress(OSError, ValueError):
+            if not stat.S_ISSOCK(os.stat(int(name)).st_mode):  # a copy of what is no socket would stay open
+                continue
+            with socket.socket(fileno=os.dup(int(name))) as one:
+                if one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                    address, *rest = one.getsockname()
+                    found |= {str(address)} if rest and rest[0] == port else set()
     return found
 
 
