@@ -1,7 +1,9 @@
 """The first script of each page: it ends and reconnects the page (``page.js``), tells the visitor (``bar.js``), and
 tells the server in which tab the page is (``tab.js``) and does what code in the kernel asks of it (``commands.js``).
 
-It is written into the page, so that it runs before any other script and costs no request.
+It is written into the page, so that it runs before any other script and costs no request. rjsmin, a small package
+without dependencies of its own, takes off what only readers of its source need. It does so when the first page is
+shown: if a build did it, a checkout would need a build before each try.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from functools import lru_cache
 from html import escape
 from importlib.resources import files
 
+import rjsmin
+
 from ..load.limits import largest
 
 PLACE = "  // (the other scripts stand here)\n"
@@ -20,10 +24,6 @@ PLACE = "  // (the other scripts stand here)\n"
 THEMES = {"light": "light", "JupyterLab Light": "light", "dark": "dark", "JupyterLab Dark": "dark"}
 """The themes that do not depend on the visitor's system."""
 
-_fluff = re.compile(r"^[ \t]+(?://.*\n)?|^//.*\n|[ \t]+// .*$", re.MULTILINE)
-_texts = re.compile(r'("(?:[^"\\]|\\.)*"|`[^`]*`)')
-_signs = re.compile(r" *(!==|[=,;:?{}<>&|*]+) *| (?=\()")
-_ends = re.compile(r"(?<=[{,])\n")
 _head = re.compile(r"<head(?:\s[^>]*)?>", re.IGNORECASE)
 
 
@@ -37,19 +37,9 @@ def script(upload: int, beat: float, *, tab: bool = True) -> str:
     templates = files(__package__) / "templates"
     names = ("page.js", "bar.js", *(["tab.js", "commands.js"] if tab else []))
     page, *others = ((templates / name).read_text(encoding="utf-8") for name in names)
-    lines = _fluff.sub("", page.replace(PLACE, "".join(others))).split("\n")
-    text = _ends.sub("", "\n".join(_tight(line) for line in lines if line)) + "\n"
+    text = rjsmin.jsmin(page.replace(PLACE, "".join(others)))
     limits = f'data-upload="{upload}" data-message="{largest(upload)}" data-beat="{round(1000 * beat)}"'
-    return f"<script {limits}>\n{text}</script>\n"
-
-
-def _tight(line: str) -> str:
-    """Return a line without the spaces around its signs; a line with a regular expression or a division stays."""
-    parts = _texts.split(line)
-    if any(sign in part for part in parts[::2] for sign in "\"'`/"):
-        return line
-    parts[::2] = [_signs.sub(lambda found: found[1] or "", part) for part in parts[::2]]
-    return "".join(parts)
+    return f"<script {limits}>\n{text}\n</script>\n"
 
 
 def told(element: str, url: str, theme: object = None) -> str:
