@@ -11,7 +11,7 @@
 
 const TAB = "app-meta-tab";
 const SETTLED = 300; // ms in which a window keeps its size before the server is told
-const LEAVING = 400; // ms in which the page that was in this tab before gives up its id
+const LEAVING = 1000; // ms in which the page that was in this tab before gives up its id; on a busy machine it takes some hundred
 const ANSWERING = 150; // ms in which another page answers whose an id is
 
 async function tellTab() {
