@@ -14,6 +14,7 @@ import zmq
 from jupyter_client.session import Session
 from zmq.eventloop.zmqstream import ZMQStream
 
+from jupyter_app_meta.server.links import links as links_module
 from jupyter_app_meta.server.links.link import Office
 from jupyter_app_meta.server.links.links import Links
 from jupyter_app_meta.state.live.events import Changed, Sent, write_event
@@ -87,4 +88,21 @@ async def test_a_kernel_that_was_behind_is_told_that_something_changed(deaf: Any
     for _ in range(2000):
         links.send("k-1", change, ("scope", later))
     assert len(await heard(router, '"keys":null')) < 2000
+    links.close()
+
+
+async def test_a_kernel_whose_link_rested_is_told_that_something_changed(
+    deaf: Any, links: Links, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No editor is connected to a kernel behind a gateway, and then one is."""
+    monkeypatch.setattr(links_module, "is_remote", bool)
+    _, router, _ = deaf
+    router.router_handover = 1  # as a kernel has it: the link comes again by the same name
+    assert links.name("k-1")
+    links.rest("k-1")
+    assert len(links) == 0
+    links.send("k-1", write_event(Changed("scope", ("key",), "alice")), ("scope", write_event(Changed("scope"))))
+    links.send("k-1", write_event(Sent("scope", "lost", "1")))
+    assert links.name("k-1")
+    assert not any(b'"lost"' in text for text in await heard(router, '"keys":null'))
     links.close()

@@ -69,10 +69,13 @@ class Links:
         return self._names[kernel_id]
 
     def rest(self, kernel_id: str) -> None:
-        """Close the link of a kernel behind a gateway to which no editor is connected, until its name is asked for."""
+        """Close the link of a kernel behind a gateway to which no editor is connected, until its name is asked for.
+
+        What the kernel would be told of meanwhile is told then.
+        """
         if kernel_id in self._links and is_remote(self._kernel(kernel_id)):
             self._resting.add(kernel_id)
-            self._close(kernel_id)
+            self._links.pop(kernel_id).close()
 
     def promise(self, kernel_id: str) -> None:
         """Give a kernel a link as soon as it can have one, and the link's name now."""
@@ -86,13 +89,13 @@ class Links:
             self._names.pop(kernel_id, None)
 
     def send(self, kernel_id: str, content: Content, later: tuple[str, Content] | None = None) -> None:
-        """Send an event to a kernel that has a link, unless the kernel does not take what was sent before.
+        """Send an event to a kernel that has a link, unless the link rests, or the kernel does not take what was sent.
 
         Then ``later``, a name and an event, is sent as soon as the kernel takes events again: once for each name.
         """
-        if (link := self._links.get(kernel_id)) is None:
+        if (link := self._links.get(kernel_id)) is None and kernel_id not in self._resting:
             return
-        if not link.is_behind:
+        if link and not link.is_behind:
             link.send(messages.EVENT, content)
         elif later:
             self._missed.setdefault(kernel_id, {})[later[0]] = later[1]
