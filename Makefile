@@ -25,7 +25,7 @@ QUICK_TESTS := tests/test_model.py tests/policy/test_policy.py tests/policy/test
 # The pure core: each line and branch of it is run by an example, none by luck of a property or for its time.
 PURE_TESTS := tests/policy tests/test_wire.py
 
-FORKED_TESTS := tests/dashboards tests/asgi tests/hub tests/providers tests/testing tests/cli/test_serve.py \
+FORKED_TESTS := tests/dashboards tests/asgi tests/hub tests/providers tests/testing \
 	tests/test_dashboard_notebooks.py tests/test_demo_browser.py tests/kernel/test_forks.py tests/kernel/test_forks_frames.py \
 	tests/kernel/test_template.py tests/kernel/test_template_attached.py \
 	--ignore-glob='tests/dashboards/test_fork_*.py' # they break forks, and run with their own in each run
