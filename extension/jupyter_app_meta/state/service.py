@@ -47,8 +47,7 @@ from .paging.operations import AskBrowser, NoPageService, PageService, TellPage,
 from .stores import sealed
 from .stores.base import CONTENDED, Entry, Notice, Store, Where
 
-PREFERENCE_LIMIT = 200
-"""Characters of a preference."""
+PREFERENCE_LIMIT = 200  # characters of a preference
 
 Content = dict[str, Any]
 Tell = Callable[[str, Event], object]
