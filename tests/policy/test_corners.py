@@ -11,7 +11,7 @@ from jupyter_app_meta import wire
 from jupyter_app_meta.datastructures import URL
 from jupyter_app_meta.errors import BadStamp, UnknownVersion
 from jupyter_app_meta.model import AppMeta, HTTPRequest, Names, SessionInfo, User
-from jupyter_app_meta.policy import Policy, headers, urls, values
+from jupyter_app_meta.policy import Policy, RawRequest, headers, urls, values
 
 KEY = wire.derive_key(b"a kernel's session key") or b""
 PAYLOAD = wire.encode(AppMeta(), 16_384)
@@ -110,6 +110,14 @@ def test_a_stamp_gives_things_up_until_it_fits(size: int) -> None:
     assert found.request is not None
     assert isinstance(found.request.truncated, Names)
     assert len(wire.encode(AppMeta(long, session=SessionInfo(path="p" * size)), 1024)) <= 1024
+
+
+@pytest.mark.parametrize("user", [None, User(username="a", groups=["staff"], admin=True, mail="a@example.org")])
+@pytest.mark.parametrize("policy", [Policy(), Policy.of(user_fields=["username"]), Policy().of_deployer()])
+def test_the_user_alone_is_that_of_the_whole_request(policy: Policy, user: User | None) -> None:
+    """No more and no less is known of a user where the rest of the request is not asked for."""
+    raw = RawRequest("GET", str(HOME), str(HOME), user=user)
+    assert policy.user(raw) == policy.request(raw).user
 
 
 def test_the_deployers_own_functions_know_the_whole_user() -> None:
