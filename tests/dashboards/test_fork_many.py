@@ -27,8 +27,8 @@ SPARES = 2
 SOCKETS = 20
 """Each of how many visits connects."""
 
-ALLOWED = {"object": 4, "server's": 4, "task": 1}
-"""How much more there may be. It takes a minute: timers hold what belonged to a socket."""
+ALLOWED = {"object": 4, "server's": 8, "task": 1}
+"""How much more there may be. It takes a minute: timers hold what belonged to a socket. Eight threads ask the store."""
 
 APP = f"""
 import asyncio, collections, gc, json, threading

@@ -172,6 +172,7 @@ class Peers:
             with suppress(StateUnavailable):
                 lease.end()
         if self.store is not None:
+            beside.end(self.store)
             self.store.close()
 
 

@@ -39,7 +39,7 @@ from .managers import wrap_kernel_manager
 from .pages.origins import Origins
 from .pages.sessions import wrap_session_manager
 from .reports import logs
-from .stores import opened
+from .stores import beside, opened
 
 
 class AppMetaExtension(StateOptions, ExtensionApp):
@@ -192,6 +192,7 @@ class AppMetaExtension(StateOptions, ExtensionApp):
         if self._lab:
             await self._lab.close()
         if self._store:
+            beside.end(self._store)
             self._store.close()
 
     def initialize_handlers(self) -> None:
