@@ -395,9 +395,10 @@ async def test_base_url_is_taken_literally(folder: Path) -> None:
     assert await lead(app, "/a+b.c/x", "/aab.c/x", "/a+bxc/x") == ["page", "404", "404"]
 
 
-async def test_base_url_may_be_escaped(folder: Path) -> None:
+async def test_base_url_may_be_escaped(folder: Path, tmp_path: Path) -> None:
     """A base URL with other letters than those of ASCII is given as browsers send it."""
     app = create_app(base_url="/caf%C3%A9%20x/").with_app(path="/x", root=folder / "a.ipynb", authorize=to("page"))
     assert await lead(app, "/café x/x", "/caf%C3%A9%20x/x", "/cafe/x") == ["page", "page", "404"]
-    async with served(app.with_index().with_app(path="/y", root=folder / "a.ipynb")) as client:
+    shown = write(tmp_path / "shown.ipynb", "1", kernel="python3")  # an index has no link to what no kernel can run
+    async with served(app.with_index().with_app(path="/y", root=shown)) as client:
         assert 'href="/caf%C3%A9%20x/y"' in (await client.get("/café x/")).text

@@ -18,8 +18,6 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import zmq
-
 PREFIX = "app_meta_"
 """How the types of this package's own messages begin. Browsers may not send them."""
 
@@ -64,14 +62,16 @@ class AtOnce:
     Only the thread of the stream's loop may send.
     """
 
-    __slots__ = ("_stream",)
+    __slots__ = ("_stream", "_zmq")
 
     def __init__(self, stream: Any) -> None:
-        self._stream = stream
+        import zmq  # late, because code without a kernel imports this module and has no ZeroMQ
+
+        self._stream, self._zmq = stream, zmq
 
     def send_multipart(self, parts: Sequence[Any], copy: bool = True) -> None:
         """Send a message; if others wait, or the socket takes no more, it waits behind them."""
-        stream = self._stream
+        stream, zmq = self._stream, self._zmq
         try:
             if stream.sending():
                 raise zmq.Again
