@@ -95,7 +95,7 @@ class Sql:
         return Entry(total, revision)
 
     def try_add(self, scope: Scope, key: str, amount: float, *, limits: Limits | None = None) -> Entry:
-        """See `Store.try_add`. Nobody is faster: the scope's row is locked."""
+        """See `Store.try_add`. No other writer is faster: the scope's row is locked."""
         return self.add(scope, key, amount, limits=limits)
 
     def replace(self, scope: Scope, key: str, version: int, text: str, *, limits: Limits | None = None) -> int:

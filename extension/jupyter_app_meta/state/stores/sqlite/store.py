@@ -93,7 +93,7 @@ class Sqlite:
         return entry
 
     def try_add(self, scope: Scope, key: str, amount: float, *, limits: Limits | None = None) -> Entry:
-        """See `Store.try_add`. Nobody is faster: writers take turns."""
+        """See `Store.try_add`. No other writer is faster: they take turns."""
         return self.add(scope, key, amount, limits=limits)
 
     def replace(self, scope: Scope, key: str, version: int, text: str, *, limits: Limits | None = None) -> int:
