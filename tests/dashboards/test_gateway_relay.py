@@ -1,4 +1,4 @@
-"""The relay of a kernel at a gateway that takes no messages."""
+"""The relay of a kernel at a gateway that takes no messages, or refuses for a moment."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from typing import Any
 
 import pytest
 import zmq
+from harness import free_port
 from jupyter_client.session import Session
+from jupyter_server.gateway.gateway_client import GatewayClient
+from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketClosedError
 
 from jupyter_app_meta.dashboards.gateway import relay as relay_module
 from jupyter_app_meta.dashboards.gateway.relay import Relay
+from jupyter_app_meta.server.gateway.client import Gateway, GatewayFailed
 
 
 async def never(*_: object) -> bool:
@@ -70,3 +74,49 @@ async def test_what_a_closed_connection_does_not_take_waits_for_the_next_one() -
         while relay._waits:
             await asyncio.sleep(0)
     assert frames == [b"abc"]
+
+
+@pytest.mark.parametrize("most", [2, 3])
+async def test_a_refusal_may_pass(most: int) -> None:
+    """A token is renewed, and a proxy asks its own login: the gateway is asked again, as often as the options say."""
+    failures = [GatewayFailed("refused", status) for status in (401, 403, 404)]
+
+    async def has(_: str) -> bool:
+        if failures:
+            raise failures.pop()
+        return True
+
+    async def connect(*_: str) -> str:
+        return "connected"
+
+    options = SimpleNamespace(gateway_retry_max=most, gateway_retry_interval=0, gateway_retry_interval_max=0)
+    gateway: Any = SimpleNamespace(has=has, connect=connect, options=options, log=logging.getLogger("gateway"))
+    anything: Any = None
+    relay = Relay(gateway, "k-1", "link", anything, lambda: None)
+    if most == 3:
+        assert str(await relay._connected()) == "connected"
+    else:
+        with pytest.raises(GatewayFailed):
+            await relay._connected()
+
+
+class Absent(RequestHandler):
+    """Has no kernel: a gateway says so in JSON, a proxy without its gateway in HTML."""
+
+    def get(self, kernel_id: str) -> None:
+        """Say so."""
+        self.set_status(404)
+        self.finish({"message": "Kernel does not exist"} if kernel_id == "gone" else "<h1>404</h1>")
+
+
+async def test_only_the_gateway_knows_that_a_kernel_has_gone() -> None:
+    """While it starts, a proxy in front of it answers 404."""
+    port = free_port()
+    server = Application([("/api/kernels/(.*)", Absent)]).listen(port, "127.0.0.1")
+    gateway = Gateway(GatewayClient(url=f"http://127.0.0.1:{port}"), logging.getLogger("gateway"))
+    assert not await gateway.has("gone")
+    with pytest.raises(GatewayFailed, match="answered 404"):
+        await gateway.has("hidden")
+    gateway.close()
+    server.stop()
+    await server.close_all_connections()

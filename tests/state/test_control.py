@@ -25,15 +25,18 @@ class Channels(WebSocketHandler):
     """The channels of a gateway's kernels; those of ``none`` are not there."""
 
     opened: list[Channels]
+    refusals: list[int]
 
     def select_subprotocol(self, subprotocols: list[str]) -> str:
         """Speak the gateway's protocol."""
         return V1
 
     def prepare(self) -> None:
-        """Refuse what is not there."""
+        """Refuse what is not there, and what the test says."""
         if "none" in self.request.path:
             raise HTTPError(404)
+        if self.refusals:
+            raise HTTPError(self.refusals.pop(0))
 
     def open(self, *args: str, **kwargs: str) -> None:
         """Note the connection."""
@@ -52,13 +55,20 @@ async def opened() -> list[Channels]:
 
 
 @pytest.fixture
-async def gateway(opened: list[Channels], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Gateway]:
+async def refusals() -> list[int]:
+    """The statuses with which the gateway refuses the next connections."""
+    return []
+
+
+@pytest.fixture
+async def gateway(
+    opened: list[Channels], refusals: list[int], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Gateway]:
     """A gateway that is asked by its address."""
     monkeypatch.setattr(control, "FIRST", 0.01)
     port = free_port()
-    server = Application([("/api/kernels/.*/channels", type("Mine", (Channels,), {"opened": opened}))]).listen(
-        port, "127.0.0.1"
-    )
+    channels = type("Mine", (Channels,), {"opened": opened, "refusals": refusals})
+    server = Application([("/api/kernels/.*/channels", channels)]).listen(port, "127.0.0.1")
     options = GatewayClient(url=f"http://127.0.0.1:{port}")
     yield Gateway(options, logging.getLogger("gateway"))
     server.stop()
@@ -99,12 +109,46 @@ async def test_a_lost_connection_is_made_again(gateway: Gateway, opened: list[Ch
 
 
 async def test_a_kernel_that_the_gateway_does_not_have_is_given_up(
-    gateway: Gateway, caplog: pytest.LogCaptureFixture
+    gateway: Gateway, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The log says so once."""
+    """After a while. The log says so, and that it was refused, once each."""
+    monkeypatch.setattr(control, "PATIENCE", 0.1)
     remote = Remote(gateway, "none", "the-name", Session(key=b"0" * 32))
-    await until(remote._running.done)
-    assert remote.sending() and caplog.text.count("a kernel gets no stored state") == 1
+    await until(lambda: remote.is_over)
+    assert remote.sending()
+    for text in ("no stored state now", "no stored state until an editor uses it again"):
+        assert caplog.text.count(text) == 1
+    remote.close()
+
+
+async def test_a_refusal_that_passes_costs_the_connection_little(
+    gateway: Gateway, opened: list[Channels], refusals: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A token is renewed, and a proxy answers 404 while its gateway starts: the gateway is asked again."""
+    refusals += [401, 404, 403, 404]
+    remote = Remote(gateway, "k", "the-name", Session(key=b"0" * 32))
+    await until(lambda: opened or remote.is_over)
+    assert not remote.is_over and caplog.text.count("a kernel gets no stored state") == 1
+    remote.close()
+
+
+async def test_a_token_that_cannot_be_renewed_at_the_moment_is_asked_for_again(
+    gateway: Gateway, opened: list[Channels], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error of the deployer's class does not end the connection for good."""
+    load, errors = GatewayClient.load_connection_args, [OSError("a secret"), KeyError("another")]
+
+    def fails_first(self: GatewayClient, **options: Any) -> Any:
+        if errors:
+            raise errors.pop()
+        return load(self, **options)  # type: ignore[no-untyped-call]  # jupyter_server's own
+
+    monkeypatch.setattr(GatewayClient, "load_connection_args", fails_first)
+    with pytest.raises(GatewayFailed, match=r"gateway_token_renewer_class gave no token for .* \(KeyError\)\.$"):
+        await gateway.connect("k", "the-name")
+    remote = Remote(gateway, "k", "the-name", Session(key=b"0" * 32))
+    await until(lambda: opened or remote.is_over)
+    assert not remote.is_over and not errors
     remote.close()
 
 
@@ -124,8 +168,8 @@ async def test_a_gateway_that_is_away_for_days_is_asked_again(
 
     monkeypatch.setattr(gateway, "connect", away)
     remote = Remote(gateway, "k", "the-name", Session(key=b"0" * 32))
-    await until(lambda: opened or remote._running.done())
-    assert not remote._running.done()
+    await until(lambda: opened or remote.is_over)
+    assert not remote.is_over
     remote.close()
 
 
@@ -141,7 +185,7 @@ async def test_a_damaged_message_is_dropped(
     whole = serialize_msg_to_ws_v1([b"{}", b"{}", b"{}", b"whole"], "control")
     await opened[0].write_message(count.to_bytes(8, "little") + whole[8:], binary=True)
     await opened[0].write_message(whole, binary=True)
-    await until(lambda: heard or remote._running.done())
+    await until(lambda: heard or remote.is_over)
     assert [frames[-1] for frames in heard] == [b"whole"] and len(opened) == 1
     assert caplog.text.count("a gateway's message was dropped") == 1
     remote.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -160,3 +161,32 @@ def test_a_kernel_without_an_editor_is_not_held_at_the_gateway(gateway: Server, 
         assert connections(gateway, kernel) == 2
         socket.close()
         eventually(lambda: connections(gateway, kernel) == 0)
+
+
+LATE = """import pathlib, time
+place = pathlib.Path({place!r})
+(place / "begun").touch()
+while not (place / "go").exists(): time.sleep(0.05)
+try:
+    session.state["late"] = 1
+    found = "stored"
+except Exception as error:
+    found = repr(error)
+(place / "found.part").write_text(found)
+(place / "found.part").rename(place / "found")"""
+"""A cell that uses state when the test says so."""
+
+
+def test_a_cell_that_runs_on_keeps_its_state(gateway: Server, alice: Visitor, tmp_path: Path) -> None:
+    """The last editor leaves while the cell runs. When the cell has ended, the gateway sees no client."""
+    kernel = alice.start_kernel()
+    (socket,) = [*_first(_ready(alice, kernel))]
+    content = {"code": LATE.format(place=str(tmp_path)), "silent": False}
+    socket.send(socket.message("execute_request", content))
+    eventually((tmp_path / "begun").exists)
+    socket.close()
+    eventually(lambda: connections(gateway, kernel) < 2)
+    (tmp_path / "go").touch()
+    eventually((tmp_path / "found").exists)
+    assert (tmp_path / "found").read_text() == "stored"
+    eventually(lambda: connections(gateway, kernel) == 0)

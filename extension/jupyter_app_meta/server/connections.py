@@ -56,6 +56,7 @@ class Stamped(Connection):
     app_meta_visitor: identity.Visitor
     app_meta_raw: RawRequest | None = None
     _app_meta_tab: str | None = None
+    _app_meta_is_over = False
 
     @property
     def app_meta_context(self) -> StampingContext:
@@ -76,13 +77,20 @@ class Stamped(Connection):
             self.app_meta_stamps = await self._make_stamps()
 
     def connect(self) -> object:
-        """Connect, and note that the visitor's tab is there."""
+        """Connect, and note that the visitor's tab is there.
+
+        jupyter_server connects again to a gateway that was lost, also if the tab has left meanwhile. No other code
+        would end that connection, and the gateway would not cull the kernel.
+        """
+        if self._app_meta_is_over:
+            return None
         with harmless(self.log):
             self._note_opened()
         return super().connect()
 
     def disconnect(self) -> object:
         """Disconnect, and note that the visitor's tab has left."""
+        self._app_meta_is_over = True
         with harmless(self.log):
             self._note_closed()
         return super().disconnect()
@@ -120,9 +128,9 @@ class Stamped(Connection):
         if tab is None:
             return
         context = self.app_meta_context
-        context.origins.disconnect(self.kernel_id, self.app_meta_visitor.key, tab)
         if context.live:
             context.live.closed(self)
+        context.origins.disconnect(self.kernel_id, self.app_meta_visitor.key, tab)
 
     def _refuse(self, error: Unreadable) -> None:
         """Drop a message, and keep its text out of the log. If stamps are required, close its socket."""

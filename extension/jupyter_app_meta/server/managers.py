@@ -11,12 +11,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from typing import Any, Protocol
 
-from jupyter_server.gateway.managers import GatewayKernelManager
-
 from .. import wire
 from ..policy import RawRequest, urls
 from .context import StampingContext
 from .execution import Attributing
+from .links.control import is_remote
+from .links.processes import noting_restarts
 from .messages.clients import wrap_client
 from .protocols import KEY, Client
 from .renderers import note_opener, rendering
@@ -75,6 +75,8 @@ def wrap_kernel(kernel: Any, context: StampingContext) -> object:
         return made
 
     kernel.start_kernel, kernel.client = start_kernel, make_client
+    if is_remote(kernel):
+        kernel.restart_kernel = noting_restarts(kernel, kernel.restart_kernel)
     return kernel
 
 
@@ -93,7 +95,7 @@ def _start_arguments(kernel: object, context: StampingContext, kwargs: dict[str,
     env: dict[str, str] | None = kwargs.get("env")
     if env is not None:
         kwargs = {**kwargs, "env": clean_environment(env, context)}
-    if isinstance(kernel, GatewayKernelManager):
+    if is_remote(kernel):
         # The gateway keeps its kernel's Session key to itself, so the kernel gets a key of ours.
         key = _Hidden(secrets.token_hex(32))
         setattr(kernel, KEY, key.encode())

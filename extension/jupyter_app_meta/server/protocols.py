@@ -16,6 +16,9 @@ from .. import wire
 KEY = "app_meta_key"
 """The attribute of a kernel's manager that holds the key given to the kernel at its start."""
 
+PROCESS = "app_meta_process"
+"""The attribute of the manager of a kernel behind a gateway that holds the name of the process which asked last."""
+
 LINK = "app_meta_link"
 """The attribute of a kernel's manager that holds the name of the kernel's link, if the server cannot choose one."""
 

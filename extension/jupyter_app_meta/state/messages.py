@@ -31,12 +31,13 @@ PATIENCE = 5.0
 
 
 class Message(NamedTuple):
-    """What one end reads of a message of the other."""
+    """What one end reads of a message of the other. Each process of a kernel has a ``session`` of its own."""
 
     id: str
     type: str
     metadata: Any
     content: Any
+    session: str = ""
 
 
 def read(session: Any, parts: Sequence[bytes]) -> Message:
@@ -53,7 +54,8 @@ def read(session: Any, parts: Sequence[bytes]) -> Message:
             raise ValueError("the message is not signed")
         session._add_digest(signature)
     found = session.unpack(header)
-    return Message(found["msg_id"], found["msg_type"], session.unpack(metadata), session.unpack(content))
+    unpacked = session.unpack(metadata), session.unpack(content)
+    return Message(found["msg_id"], found["msg_type"], *unpacked, str(found.get("session", "")))
 
 
 class AtOnce:

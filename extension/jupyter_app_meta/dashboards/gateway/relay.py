@@ -127,8 +127,9 @@ class Relay:
                     return None
                 return await self._gateway.connect(self._kernel_id, self._name)
             except GatewayFailed as error:
-                if failures >= options.gateway_retry_max or error.status in (401, 403):
+                if failures >= options.gateway_retry_max:
                     raise
+                self._log.debug("A page's kernel is not reached: %s", error)  # also a refusal may pass
             pause = options.gateway_retry_interval * 2 ** min(failures, 100)  # a larger power may be no number
             await asyncio.sleep(min(pause, options.gateway_retry_interval_max))
             failures += 1

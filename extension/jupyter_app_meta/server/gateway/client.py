@@ -36,11 +36,14 @@ ENDING = 20.0
 
 
 class GatewayFailed(RuntimeError):
-    """The gateway does not do what it was asked for. ``status`` is the HTTP status of its answer; 0 for no answer."""
+    """The gateway does not do what it was asked for. ``status`` is the HTTP status of its answer; 0 for no answer.
 
-    def __init__(self, text: str, status: int = 0) -> None:
+    A gateway explains an error in JSON (``is_explained``). Proxies in front of it do not.
+    """
+
+    def __init__(self, text: str, status: int = 0, is_explained: bool = False) -> None:
         super().__init__(text)
-        self.status = status
+        self.status, self.is_explained = status, is_explained
 
 
 class Gateway:
@@ -80,14 +83,18 @@ class Gateway:
         await self._ask("POST", f"{self._kernels(kernel_id)}/interrupt", {})
 
     async def has(self, kernel_id: str) -> bool:
-        """Whether the gateway knows a kernel."""
+        """Whether the gateway knows a kernel. What only a proxy says, while the gateway starts, is an error."""
         try:
             await self._ask("GET", self._kernels(kernel_id))
         except GatewayFailed as error:
-            if error.status == 404:
+            if error.status == 404 and error.is_explained:
                 return False
             raise
         return True
+
+    async def state(self, kernel_id: str) -> str:
+        """Return what a kernel does: busy, idle, starting or restarting."""
+        return str((await self._json("GET", self._kernels(kernel_id))).get("execution_state"))
 
     async def connect(self, kernel_id: str, session_id: str) -> WebSocketClientConnection:
         """Return a WebSocket to a kernel's channels."""
@@ -149,7 +156,12 @@ class Gateway:
         """Return the arguments of a request: credentials, certificates and time limits."""
         load = self.options.load_connection_args
         still = isinstance(self.options.gateway_token_renewer, NoOpTokenRenewer)
-        found: dict[str, Any] = load() if still else await asyncio.to_thread(load)  # type: ignore[no-untyped-call]  # jupyter_server's own
+        try:
+            found: dict[str, Any] = load() if still else await asyncio.to_thread(load)  # type: ignore[no-untyped-call]  # jupyter_server's own
+        except Exception as error:  # of a class that the deployer configured; its text may have the token
+            raise GatewayFailed(
+                f"GatewayClient.gateway_token_renewer_class gave no token for {self.url} ({type(error).__name__})."
+            ) from None
         if self.options.ca_certs:
             found["ca_certs"] = self.options.ca_certs  # jupyter_server passes it with a client's certificate only
         return found
@@ -158,7 +170,8 @@ class Gateway:
         """Return what an error means for the deployer."""
         status = error.code if isinstance(error, HTTPClientError) and error.code != 599 else 0
         if status:
-            return GatewayFailed(_explained(self.url, status, error), status)
+            said = _message(getattr(error, "response", None))
+            return GatewayFailed(_explained(self.url, status, said), status, bool(said))
         if isinstance(error, ssl.SSLError):
             return GatewayFailed(
                 f"The certificate of the gateway {self.url} is not accepted: set GatewayClient.ca_certs to the "
@@ -169,8 +182,7 @@ class Gateway:
         )
 
 
-def _explained(url: str, status: int, error: HTTPClientError | OSError) -> str:
-    said = _message(getattr(error, "response", None))
+def _explained(url: str, status: int, said: str) -> str:
     text = f"The gateway {url} answered {status}{said and f' ({said})'}"
     if status in (401, 403):
         return (

@@ -5,7 +5,8 @@ A server of notebooks reaches a kernel behind a gateway by a WebSocket only. `Re
 1. The gateway calls the WebSocket by the link's name, and so does the kernel: no other client hears its questions.
 2. A message is passed on in parts. Its signature is made and checked here only, because the gateway has its own.
 3. A gateway sends to each WebSocket what the kernel publishes, too. It is dropped unread.
-4. A connection that is lost is tried again, after longer and longer pauses, until the gateway has no such kernel.
+4. A connection that is lost is tried again, after longer and longer pauses. A refusal may pass, too: a token is
+   renewed, and a proxy answers 404 while the gateway behind it starts. Only one that lasts ``PATIENCE`` is believed.
 5. What is sent while there is no connection is dropped: the kernel asks again, and events are told later.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -30,6 +32,9 @@ from ..protocols import KEY
 
 FIRST, LONGEST = 0.5, 30.0
 """Seconds until a lost connection is tried again, at first and at most."""
+
+PATIENCE = 600.0
+"""Seconds for which a gateway is asked again that refuses the token, or says that it has no such kernel."""
 
 MOST = 1024 * 1024
 """Bytes that may wait for the gateway. While there are more, the kernel counts as one that takes nothing."""
@@ -108,6 +113,11 @@ class Remote:
         """Whether it is closed."""
         return self._is_closed
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the gateway is not asked again, because it has refused for too long."""
+        return self._running.done()
+
     def close(self, linger: int = 0) -> None:
         """Close the connection. Idempotent."""
         self._is_closed = True
@@ -118,19 +128,18 @@ class Remote:
         self._web = None
 
     async def _run(self) -> None:
-        """Be connected until the gateway does not have the kernel any more."""
-        failures, log = 0, self._gateway.log
+        """Be connected until the gateway has refused for too long."""
+        failures, refusals = 0, _Refusals(self._gateway.log)
         while not self._is_closed:
             try:
                 self._is_connecting = True
                 web = await self._gateway.connect(self._kernel_id, self._name)
             except GatewayFailed as error:
-                if error.status in (401, 403, 404):
-                    log.warning("jupyter-app-meta: a kernel gets no stored state. %s", error)
+                if refusals.are_final(error):
                     return
                 failures = min(failures + 1, 100)  # a gateway may be away for days: the pause stays a number
             else:
-                failures = 0
+                failures, refusals.since = 0, None
                 await self._listen(web)
             finally:
                 self._is_connecting = False
@@ -156,6 +165,28 @@ class Remote:
             self._heard([DELIM, self._session.sign(parts[:4]), *parts])
         except Exception as error:
             self._gateway.log.warning("jupyter-app-meta: a gateway's message was dropped (%s).", type(error).__name__)
+
+
+class _Refusals:
+    """How long a gateway has refused a connection. The first refusal is logged, and that they last."""
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log = log
+        self.since: float | None = None
+
+    def are_final(self, error: GatewayFailed) -> bool:
+        """Note that a connection failed; return whether there is no use in trying again."""
+        if error.status not in (401, 403, 404):
+            self.since = None
+            return False
+        now = time.monotonic()
+        if self.since is None:
+            self.since = now
+            self._log.warning("jupyter-app-meta: a kernel gets no stored state now. %s", error)
+        if now - self.since < PATIENCE:
+            return False
+        self._log.warning("jupyter-app-meta: a kernel gets no stored state until an editor uses it again. %s", error)
+        return True
 
 
 def _is_of_control(frame: bytes) -> bool:

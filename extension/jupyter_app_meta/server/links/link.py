@@ -33,7 +33,8 @@ from ...state.once import Later
 from ...state.operations import Failed, write_answer
 from ...state.rates import Bucket
 from ..protocols import key_of
-from .control import at_once, control_of
+from .control import Remote, at_once, control_of
+from .processes import Process
 
 RATE, IN_FLIGHT, SHARE, WRITING = 200.0, 64, 2, 4
 MOST = 2 * forms.TEXT_LIMIT + 1024 * 1024
@@ -81,7 +82,7 @@ class Link:
     def __init__(self, office: Office, kernel_id: str, kernel: Any, name: str) -> None:
         self._office, self._kernel_id, self._kernel, self.name = office, kernel_id, kernel, name
         self._share = asyncio.Semaphore(SHARE)
-        self.address = address_of(kernel)
+        self.process = Process.of(kernel)
         self._session = kernel.session.clone()
         self._signer = wire.Signer(key_of(kernel, kernel.session) or b"", messages.LINK)
         self._bucket, self._asked = Bucket(RATE, IN_FLIGHT), set[asyncio.Task[None]]()
@@ -104,6 +105,11 @@ class Link:
             self._stream.flush(zmq.POLLOUT)  # what the socket takes now would otherwise wait for the event loop
         return bool(self._stream.sending())
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the kernel cannot be reached by this link any more."""
+        return isinstance(self._stream, Remote) and self._stream.is_over
+
     def close(self) -> None:
         """Close the socket. Questions that are being answered get no answer."""
         for task in tuple(self._asked):
@@ -121,16 +127,15 @@ class Link:
             self._office.log.warning("jupyter-app-meta: a question could not be read (%s).", type(error).__name__)
             return
         if message.type == messages.REQUEST:
-            self._see_restart()
+            self._see_restart(message.session)
             task = asyncio.get_running_loop().create_task(self._answer(message.content))
             self._asked.add(task)
             task.add_done_callback(self._asked.discard)
 
-    def _see_restart(self) -> None:
+    def _see_restart(self, session: str) -> None:
         """Forget what the kernel's last process watched. A later look would also forget what the new one watches."""
-        address = address_of(self._kernel)
-        if address != self.address:
-            self.address = address
+        before, self.process = self.process, Process.asking(self._kernel, session)
+        if self.process.is_another_than(before):
             self._office.service.restarted(self._kernel_id)
 
     async def _answer(self, content: Content) -> None:
@@ -227,8 +232,3 @@ def _late(content: Content, timeout: float) -> Content | None:
     rest = " It may have happened." if happened else ""
     error = StateUnavailable(f"The store did not answer within {timeout:g} seconds.{rest}", happened)
     return write_answer(Failed.of(request_id, error))
-
-
-def address_of(kernel: Any) -> tuple[object, ...]:
-    """Return what a link connects to: it changes if a kernel gets another process or other ports at a restart."""
-    return (getattr(kernel.provisioner, "pid", None), kernel.transport, kernel.ip, kernel.control_port)

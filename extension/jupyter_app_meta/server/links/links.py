@@ -5,8 +5,8 @@
 2. A kernel that has another process or other ports gets a new socket. If that fails, it is tried again.
 3. A kernel of a dashboard behind a gateway knows this server by one name only, that of the connection to the gateway.
    The kernel's manager has that name, and it is the link's.
-4. A kernel behind a gateway of a server of notebooks has a link while an editor is connected to it: a gateway does not
-   cull a kernel that is connected.
+4. A kernel behind a gateway of a server of notebooks has a link while an editor is connected to it or it is busy: a
+   gateway does not cull a kernel that is connected.
 5. A kernel may be promised a link before it has a control channel. It has the link's name at once, and the link as soon
    as it has the channel and a grant is made, until the promise is taken back.
 """
@@ -24,7 +24,9 @@ from tornado.ioloop import IOLoop
 from ...state import messages
 from ..protocols import LINK
 from .control import has_control, is_remote
-from .link import Content, Link, Office, address_of
+from .leaving import Leaving
+from .link import Content, Link, Office
+from .processes import Process
 
 PERIOD = 1.0
 """Seconds between two looks at the kernels."""
@@ -43,7 +45,8 @@ class Links:
         self._links: dict[str, Link] = {}
         self._names: dict[str, str] = {}
         self._promised: set[str] = set()
-        self._resting: set[str] = set()
+        self._resting: dict[str, Process] = {}
+        self._leaving = Leaving(self.rest, office.log)
         self._missed: dict[str, dict[str, Content]] = {}
         self._loop: IOLoop | None = None
         self._next: object = None
@@ -63,19 +66,23 @@ class Links:
 
     def name(self, kernel_id: str) -> str | None:
         """Return the name of a kernel's link, which is open from now on; None if the kernel cannot have one."""
+        if (link := self._links.get(kernel_id)) and link.is_over:
+            self._links.pop(kernel_id).close()
         if kernel_id not in self._links and not self._open(kernel_id) and kernel_id not in self._promised:
             return None
-        self._resting.discard(kernel_id)
+        self._leaving.end(kernel_id)
         return self._names[kernel_id]
 
-    def rest(self, kernel_id: str) -> None:
-        """Close the link of a kernel behind a gateway to which no editor is connected, until its name is asked for.
-
-        What the kernel would be told of meanwhile is told then.
-        """
+    def leave(self, kernel_id: str) -> None:
+        """Let the link of a kernel behind a gateway rest once the kernel is idle: its last editor has left."""
         if kernel_id in self._links and is_remote(self._kernel(kernel_id)):
-            self._resting.add(kernel_id)
-            self._links.pop(kernel_id).close()
+            self._leaving.begin(kernel_id)
+
+    def rest(self, kernel_id: str) -> None:
+        """Close the link of a kernel until its name is asked for. What the kernel was not told is told then."""
+        if link := self._links.pop(kernel_id, None):
+            self._resting[kernel_id] = link.process
+            link.close()
 
     def promise(self, kernel_id: str) -> None:
         """Give a kernel a link as soon as it can have one, and the link's name now."""
@@ -117,6 +124,7 @@ class Links:
         if self._loop is not None and self._next is not None:
             self._loop.remove_timeout(self._next)
         self._next = None
+        self._leaving.close()
         for kernel_id in tuple(self._links):
             self._close(kernel_id)
 
@@ -129,8 +137,15 @@ class Links:
         if self._next is None:
             self._loop = IOLoop.current()
             self._next = self._loop.call_later(PERIOD, self._look)
-        self._links[kernel_id] = Link(self._office, kernel_id, kernel, name)
+        link = self._links[kernel_id] = Link(self._office, kernel_id, kernel, name)
+        self._compare(kernel_id, self._resting.pop(kernel_id, link.process), link.process)
         return True
+
+    def _compare(self, kernel_id: str, before: Process, now: Process) -> None:
+        """Forget what the last process of a kernel watched whose link rested, if the kernel has another."""
+        if now.is_another_than(before):
+            self._missed.pop(kernel_id, None)
+            self._office.service.restarted(kernel_id)
 
     def _look(self) -> None:
         """Close the links of kernels that have ended, and open those anew whose kernels have restarted."""
@@ -150,13 +165,16 @@ class Links:
         if kernel is None:
             self._close(kernel_id)
             del self._names[kernel_id]
-            self._resting.discard(kernel_id)
+            self._resting.pop(kernel_id, None)
+            self._leaving.end(kernel_id)
             with suppress(RuntimeError):  # the server ends, and its threads have
                 self._office.threads.submit(self._office.service.ended, kernel_id)
+        elif link is None and kernel_id in self._resting:
+            before, self._resting[kernel_id] = self._resting[kernel_id], Process.of(kernel)
+            self._compare(kernel_id, before, self._resting[kernel_id])
         elif link is None:
-            if kernel_id not in self._resting:
-                self._open(kernel_id)
-        elif address_of(kernel) != link.address:
+            self._open(kernel_id)
+        elif Process.of(kernel).is_another_than(link.process):
             self._close(kernel_id)
             self._office.service.restarted(kernel_id)
             self._open(kernel_id)

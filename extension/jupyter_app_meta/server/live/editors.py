@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,26 +50,29 @@ class Editors:
 
     def __init__(self, board: Board, kept: Kept, origins: Origins) -> None:
         self._board, self._kept, self._origins = board, kept, origins
-        self._open: Counter[str] = Counter()
+        self._open: dict[str, set[str]] = {}
 
     def opened(self, connection: Any) -> None:
         """Put a connection on the board."""
-        self._open[connection.kernel_id] += 1
+        kernel_id, name = connection.kernel_id, str(id(connection))
+        self._open.setdefault(kernel_id, set()).add(name)
         if (raw := connection.app_meta_raw) is None:
             return
-        kernel_id, path = connection.kernel_id, self._origins.session(connection.kernel_id)["path"]
+        path = self._origins.session(kernel_id)["path"]
         space = self._kept.places.space(kernel_id, path, "edit")
         row = row_of(self._kept.grants, raw, connection.app_meta_visitor, space, kernel_id, page=path or "")
         page = Connection(connection, self._kept.service.relay, row.identity)
-        self._board.opened(str(id(connection)), row, page)
+        self._board.opened(name, row, page)
 
     def closed(self, connection: Any) -> None:
-        """Take a connection from the board."""
-        self._open[connection.kernel_id] -= 1
-        if not self._open[connection.kernel_id]:
-            del self._open[connection.kernel_id]
-            self._kept.links.rest(connection.kernel_id)
-        self._board.closed(str(id(connection)))
+        """Take a connection from the board. Idempotent, also for one that could not be put on it."""
+        kernel_id, name = connection.kernel_id, str(id(connection))
+        others = self._open.pop(kernel_id, set()) - {name}
+        if others:
+            self._open[kernel_id] = others
+        else:
+            self._kept.links.leave(kernel_id)
+        self._board.closed(name)
 
 
 @dataclass(frozen=True, slots=True)
