@@ -6,10 +6,14 @@ import logging
 import os
 import pwd
 import re
+import select
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
+from threading import Thread
 
 import pytest
+from harness import eventually
 from traitlets import TraitError
 from traitlets.config import Config
 
@@ -18,6 +22,7 @@ from jupyter_app_meta.cli import arguments
 from jupyter_app_meta.dashboards.web.cookies import kept_secret, problem
 from jupyter_app_meta.errors import DashboardError, IdentityError, PolicyError
 from jupyter_app_meta.providers import OpenIDProvider, UsersIdentityProvider
+from jupyter_app_meta.providers.users.editing import set_password
 from jupyter_app_meta.providers.users.watched import Watched
 from jupyter_app_meta.server.app import AppMetaExtension
 from jupyter_app_meta.server.stores.opening import keys_of, store_url
@@ -163,3 +168,40 @@ def test_a_secret_may_come_through_a_pipe(tmp_path: Path) -> None:
         secret_files.read(Path("/dev/zero"))
     with pytest.raises(IdentityError, match="it has more than"):
         Watched(Path("/dev/zero"), LOG)
+
+
+@pytest.mark.parametrize("read", READERS, ids=lambda read: read.__name__)
+def test_a_named_pipe_holds_no_server_up(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    """No program writes into it: the error says so, and what to do."""
+    os.mkfifo(pipe := tmp_path / "pipe", 0o600)
+    with pytest.raises(READERS[read][1], match=r"no program writes into this pipe: start .* or name a regular file"):
+        read(pipe)
+
+
+def test_a_pipe_waits_for_the_program_that_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may ask a person first, and write in parts. One that writes nothing is not waited for without end."""
+    os.mkfifo(pipe := tmp_path / "pipe", 0o600)
+    held = os.open(pipe, os.O_RDWR)
+    reading: Future[str] = Future()
+    thread = Thread(target=lambda: reading.set_result(secret_files.text(pipe)))
+    thread.start()
+    for part in (b"s3", b"cret"):
+        os.write(held, part)
+        eventually(lambda: not select.select([held], [], [], 0)[0])
+        assert not reading.done()
+    os.close(held)
+    assert reading.result(60) == "s3cret"
+    thread.join()
+    held = os.open(pipe, os.O_RDWR)
+    monkeypatch.setattr(secret_files, "PATIENCE", 0.0)
+    with pytest.raises(OSError, match="nothing was written into it within 0 seconds: start the program"):
+        secret_files.read(pipe)
+    os.close(held)
+
+
+def test_passwd_replaces_only_a_file(tmp_path: Path) -> None:
+    """Not a pipe, whose reading would wait, nor a device."""
+    os.mkfifo(pipe := tmp_path / "pipe", 0o600)
+    with pytest.raises(IdentityError, match=r"pipe: it must be a regular file.*; name another path\.$"):
+        set_password(pipe, "alice", HASH)
+    assert pipe.is_fifo()

@@ -28,6 +28,8 @@ def set_password(path: Path, name: str, hash: str) -> bool:
     if problem := people.unfit(name):
         raise IdentityError(problem)
     path = path.expanduser().resolve()  # a link stays a link
+    if path.exists() and not path.is_file():
+        raise IdentityError(f"users file {path}: it must be a regular file, because it is replaced; name another path.")
     try:
         text = path.read_bytes().decode("utf-8") if path.exists() else ""
         new = changed(text, name, hash, path)
