@@ -13,7 +13,8 @@ from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelMana
 from traitlets.config import Config
 
 from jupyter_app_meta.dashboards.files import imports
-from jupyter_app_meta.dashboards.forks.commands import TEMPLATE, CannotFork, Commands, command
+from jupyter_app_meta.dashboards.forks import commands as forks_commands
+from jupyter_app_meta.dashboards.forks.commands import TEMPLATE, CannotFork, Commands, Unanswered, command
 from jupyter_app_meta.dashboards.forks.provisioner import started_otherwise
 from jupyter_app_meta.dashboards.runs.kernel import KernelFailed
 from jupyter_app_meta.kernel.forks.sockets import commands
@@ -65,6 +66,22 @@ async def test_a_server_without_descriptors_knows_at_once() -> None:
     near.close()
     far.close()
     os.close(unused)
+
+
+async def test_one_that_waited_in_vain_ends_the_wait_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A template that hangs answers none of them. The one who asked last does not wait for as long as the first."""
+    made = Commands(lambda: None)
+    near, far = socket.socketpair()
+    monkeypatch.setattr(forks_commands, "FORK_PATIENCE", 0.1)
+    first = asyncio.ensure_future(made.fork(far))
+    await asyncio.sleep(0)
+    monkeypatch.setattr(forks_commands, "FORK_PATIENCE", 3600.0)
+    last = asyncio.ensure_future(made.fork(far))
+    async with asyncio.timeout(60):
+        assert [type(error) for error in await asyncio.gather(first, last, return_exceptions=True)] == [Unanswered] * 2
+    made.close()
+    near.close()
+    far.close()
 
 
 ELSEWHERE = {

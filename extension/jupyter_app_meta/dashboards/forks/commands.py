@@ -96,14 +96,21 @@ class Commands:
             self._ready.result()
 
     async def fork(self, end: socket.socket) -> Process:
-        """Return a new fork, which has this end of its own socket; raises KernelFailed, and Unanswered if none came."""
+        """Return a new fork, which has this end of its own socket; raises KernelFailed, and Unanswered if none came.
+
+        If one is not answered in time, the others that wait are not, either: their visitors wait no longer.
+        """
         number = next(self._numbers)
         answer = self._forks[number] = self._loop.create_future()
         try:
             self._send({"do": "fork", "number": number}, [end.fileno()])
             return Process(*await self._said(answer, FORK_PATIENCE))
-        except (asyncio.CancelledError, Unanswered):
+        except asyncio.CancelledError:
             _discard(answer)
+            raise
+        except Unanswered as error:
+            _discard(answer)
+            self._fail(error)
             raise
         finally:
             self._forks.pop(number, None)

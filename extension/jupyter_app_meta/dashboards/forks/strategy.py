@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from ...state.keys import Space
 from ..load import memory
@@ -66,6 +67,7 @@ class Forks:
         self._template: Template | None = None
         self._ahead: list[Run] = []
         self._retired: set[Template] = set()
+        self._written: set[Path] = set()
         self._wanted = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._said: set[tuple[Version, str]] = set()
@@ -168,7 +170,7 @@ class Forks:
             return
         if blueprint.version != self._tried:
             self._tried, self._failures = blueprint.version, 0
-        new = Template(self._services, blueprint, self._space, self._wanted.set)
+        new = Template(self._services, blueprint, self._space, self._wanted.set, self._written)
         try:
             is_current = await self._started(new)
         except BaseException as error:

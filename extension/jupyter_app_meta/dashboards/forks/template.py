@@ -22,11 +22,12 @@ from ..files import imports
 from ..gateway.specs import GatewaySpecs
 from ..runs import priority
 from ..runs.beginning import Beginning
-from ..runs.notebook import Blueprint, Version, version
+from ..runs.notebook import Blueprint
 from ..runs.run import Run
 from ..services import Services
 from .commands import CannotFork, Commands, Refused, Unanswered
 from .kernel import ForkedKernel
+from .modules import Modules
 from .processes import GONE, Process
 from .provisioner import started_otherwise
 
@@ -35,8 +36,14 @@ class Template:
     """The process from which the kernels of one notebook are forked. ``on_end`` is called when the process ends."""
 
     def __init__(
-        self, services: Services, blueprint: Blueprint, space: Space | None, on_end: Callable[[], None]
+        self,
+        services: Services,
+        blueprint: Blueprint,
+        space: Space | None,
+        on_end: Callable[[], None],
+        written: set[Path],
     ) -> None:
+        """``written`` are the modules that changed while earlier templates ran ahead."""
         self.blueprint, self.began = blueprint, time.monotonic()
         self.is_usable = self.is_retired = False
         self._services, self._space, self._on_end = services, space, on_end
@@ -44,12 +51,12 @@ class Template:
         self._run: Run | None = None
         self._beginning: Beginning | None = None
         self._children: set[Process] = set()
-        self._modules: dict[Path, Version | None] = {}
+        self._modules = Modules(blueprint.folder, written)
 
     @property
     def is_current(self) -> bool:
-        """Whether the author's own modules are as they were when the notebook had imported them."""
-        return all(version(path) == seen for path, seen in self._modules.items())
+        """Whether the author's own modules are as they were when the notebook imported them."""
+        return self._modules.are_current
 
     @property
     def is_running(self) -> bool:
@@ -65,6 +72,7 @@ class Template:
         """Run the notebook ahead; raises CannotFork if its kernel cannot be forked, and what else goes wrong."""
         self.began = time.monotonic()  # others may have had their turn before
         services = self._services
+        await self._modules.look()
         if isinstance(services.specs, GatewaySpecs):
             raise CannotFork("kernels run behind a gateway")
         kernel = ForkedKernel(services, self.blueprint.kernel_name, self._space)
@@ -83,7 +91,7 @@ class Template:
             raise CannotFork("a cell failed ahead of a visitor")
         code, left = imports.sources(self.blueprint.notebook["cells"]), imports.sources(run.cells.left())
         files = await self._commands.prepare(imports.modules(code, left))
-        self._modules = {path: version(path) for path in map(Path, files)}
+        self._modules.imported(map(Path, files))
         is_running = bool(kernel.pipe.running)
         self._beginning = run.beginning(is_running=is_running)
         self._msg_id = kernel.pipe.running
