@@ -350,7 +350,7 @@ def test_a_child_is_apart(tmp_path: Path) -> None:
 def test_memory_is_the_same_in_large_pages() -> None:
     """A process that puts its memory into large pages has the same in it, also where the system cannot do that."""
     code = """if True:
-    from jupyter_app_meta.kernel.forks import idle
+    from jupyter_app_meta.kernel.forks.ahead import idle
     kept = bytes(range(256)) * 65_536
     idle.compact()
     print(kept == bytes(range(256)) * 65_536)

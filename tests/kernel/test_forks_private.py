@@ -25,7 +25,7 @@ OF_MODULES: dict[Any, tuple[str, ...]] = {
     multiprocessing.util: ("_finalizer_registry", "_run_after_forkers", "_exit_function"),
     weakref.finalize: ("_registry", "_registered_with_atexit"),
     TemporaryDirectory: ("_cleanup",),
-    IPythonKernel: ("_supports_kernel_subshells", "_topic"),
+    IPythonKernel: ("_execute_sleep", "_supports_kernel_subshells", "_topic"),
     IOPubThread: ("_really_send",),
     ScriptMagics: ("stop_event_loop",),
 }

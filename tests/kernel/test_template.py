@@ -171,6 +171,30 @@ def test_a_child_waits_for_its_visitor(ready: Ready) -> None:
     assert ready.finish(spare) == "carol\n"
 
 
+def test_a_child_is_prepared_before_its_visitor_is_there(ready: Ready) -> None:
+    """It has read a claim that nobody sent, and has its thread for outputs. It has printed nothing, and still waits."""
+    spare = ready.asking()
+    until(lambda: len(os.listdir(f"/proc/{spare.pid}/task")) == 2)
+    spare.claim("carol")
+    assert ready.finish(spare) == "carol\n"
+    assert value(spare, "[one.name for one in __import__('threading').enumerate()][1:]") == ["app-meta-output"]
+
+
+def test_what_two_streams_print_at_once_arrives_together(ready: Ready, tmp_path: Path) -> None:
+    """While the cell is busy. One thread sends both."""
+    child, goes_on = ready.child(), tmp_path / "goes on"
+    msg_id = child.execute(f"""
+import sys, time
+from pathlib import Path
+print("out"), print("err", file=sys.stderr)
+while not Path({str(goes_on)!r}).exists():
+    time.sleep(0.01)""")
+    while not all(text in shown(child) for text in ("out", "err")):
+        child.message()
+    goes_on.touch()
+    child.finish(msg_id)
+
+
 def test_only_its_own_key_gives_a_child(ready: Ready) -> None:
     """A claim that is signed with the key of the template, or of a sibling, is refused. A second one is ignored."""
     child, sibling = ready.asking(), ready.child()

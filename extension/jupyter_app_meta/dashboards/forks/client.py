@@ -215,8 +215,14 @@ class PipeClient:
             return
         if cause == self.running:
             self.running = ""
+            if not self.attached.done():
+                self._end_cell(message)
         self._size += size
         self.shell_channel.put(message, size)
+
+    def _end_cell(self, reply: Json) -> None:
+        """Tell the executor that a cell has ended: nothing overtakes a reply here, so it need not wait for "idle"."""
+        self.iopub_channel.put({**reply, "msg_type": "status", "content": {"execution_state": "idle"}})
 
     def _take_published(self, message: Json, parts: list[bytes], size: int) -> None:
         if message["msg_type"] == "status":

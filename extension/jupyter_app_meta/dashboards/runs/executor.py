@@ -139,10 +139,22 @@ class Executor(VoilaExecutor):  # type: ignore[misc]  # Voila has no types
         self, outs: list[NotebookNode], msg: Json, display_id: str | None, cell_index: int
     ) -> NotebookNode | None:
         """Add an output to a cell, and note where its display is."""
-        made: NotebookNode | None = super().output(outs, msg, display_id, cell_index)
+        made: NotebookNode | None
+        if (text := _printed(msg)) and not self.output_hook_stack[msg["parent_header"].get("msg_id")]:
+            self._clear_first(outs, cell_index)
+            outs.append(text)
+            return text
+        made = super().output(outs, msg, display_id, cell_index)
         if display_id and made is not None:
             self._displays.show(display_id, made, cell_index)
         return made
+
+    def _clear_first(self, outs: list[NotebookNode], cell_index: int) -> None:
+        """Clear what a cell has shown, if it said so before its next output."""
+        if self.clear_before_next_output:
+            outs[:] = []
+            self.clear_display_id_mapping(cell_index)
+            self.clear_before_next_output = False
 
     def clear_display_id_mapping(self, cell_index: int) -> None:
         """Forget the displays of a cell whose outputs are cleared."""
@@ -153,6 +165,19 @@ class Executor(VoilaExecutor):  # type: ignore[misc]  # Voila has no types
         """Change a display. nbclient finds it by counting outputs, which is wrong once they are joined or masked."""
         if display_id is not None:
             self._displays.update(display_id, msg["content"])
+
+
+def _printed(msg: Json) -> NotebookNode | None:
+    """Return what a cell printed as an output; None for any other message.
+
+    nbclient checks each output against nbformat's schema, which takes as long as to render it.
+    """
+    header: Json = msg["header"]
+    content: Json = msg["content"]
+    name, text = content.get("name"), content.get("text")
+    if header["msg_type"] != "stream" or name not in ("stdout", "stderr") or not isinstance(text, str):
+        return None
+    return NotebookNode(output_type="stream", name=name, text=text)
 
 
 def startup_timeout(config: Config) -> float:

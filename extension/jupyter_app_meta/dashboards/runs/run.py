@@ -148,9 +148,11 @@ class Run:
     def _give_kernel(self, kernel: PageKernel, visit: Visit) -> None:
         rewrite = partial(self._services.context.origins.rewrite, kernel.id)
         visit.outbox.begin(self._page.nudge, rewrite, visit.page.url)
-        self._services.visits.begin(visit, kernel.id, self)
-        self._services.incidents.visited(kernel.id, visit.who, urlsplit(visit.page.url).path)
-        kernel.give_to(visit)
+        try:
+            kernel.give_to(visit)  # first, because its cell waits for that
+        finally:
+            self._services.visits.begin(visit, kernel.id, self)
+            self._services.incidents.visited(kernel.id, visit.who, urlsplit(visit.page.url).path)
 
     async def _start(self, ahead: bool) -> None:
         try:

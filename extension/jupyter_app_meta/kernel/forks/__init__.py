@@ -6,7 +6,8 @@ Linux only: it reads /proc.
 
     template ── application, asking ──> process <── sockets (outlets, private, frames)
         │                                   ^
-        ├── idle, preload, safety (owners)  ├── attaching: when a browser connects
+        ├── preload, safety (owners)        ├── ahead (idle, rehearsal): before its visitor is there
+        │                                   ├── attaching: when a browser connects
         └── fork ── child (life, files, seeds, ending, title)
 
 The server shares ``sockets.frames`` and ``sockets.commands`` with it. They import neither ipykernel nor ZeroMQ.

@@ -43,6 +43,7 @@ class ForkedKernel(IPythonKernel):
     shell_stream = Anything()
     control_stream = Anything()
     _supports_kernel_subshells = False
+    _execute_sleep = 0.0  # ipykernel waits so long for ZeroMQ, which may be slower with outputs than with replies
 
     def start(self) -> None:
         """Begin to take messages."""

@@ -19,6 +19,9 @@ from .sockets import outlets
 LINGER = 1000
 """Milliseconds that a message may wait to be sent when a socket is closed."""
 
+PAUSE = 0.0005
+"""Seconds between the outputs of a cell and its reply: ipykernel's own number, for clients of ZeroMQ."""
+
 
 class Attached:
     """The sockets and threads, and how they end."""
@@ -63,7 +66,7 @@ def attach(app: Application, info: dict[str, Any]) -> Attached:
         raise OSError(error.errno, f"The kernel cannot listen: {error.strerror}") from error
     sys.stdout.flush()
     sys.stderr.flush()
-    app.kernel.stdin_socket = bound["stdin"]
+    app.kernel.stdin_socket, app.kernel._execute_sleep = bound["stdin"], PAUSE
     _publish(app, attached, bound["iopub"])
     _control(app, attached, bound["control"], bound["hb"])
     app.replies.public = ZMQStream(bound["shell"])

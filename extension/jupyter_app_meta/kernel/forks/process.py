@@ -17,6 +17,7 @@ from ... import wire
 from ...errors import BadStamp
 from .. import claims
 from . import application, attaching, ending
+from .ahead import rehearsal
 from .seeds import Seeds
 from .sockets import frames
 from .sockets.private import Private
@@ -79,6 +80,8 @@ class Process:
 
     def wait_for_visitor(self) -> None:
         """Handle messages until the visitor is known. Meanwhile the event loop stands still, as the cell that asks."""
+        if not self.private.has_more():
+            rehearsal.rehearse(self)
         while not claims.the_claim.is_given:
             if (message := self.private.next()) is None:
                 ending.end(self)

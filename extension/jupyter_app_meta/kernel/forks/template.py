@@ -31,7 +31,8 @@ from typing import Any, NoReturn
 from ipykernel._version import version_info
 
 from .. import authors, claims, extension
-from . import child, ending, files, idle, life, preload, safety, title
+from . import child, ending, files, life, preload, safety, title
+from .ahead import idle, rehearsal
 from .asking import Asking
 from .process import Process
 from .sockets import commands, frames
@@ -67,6 +68,7 @@ class Template:
         extension.load_page(shell)
         process.seeds.watch()
         preload.usual()
+        rehearsal.sample()
         title.find()
         process.loop.add_reader(self._commands.fileno(), self._obey)
         if version_info < NEEDED:

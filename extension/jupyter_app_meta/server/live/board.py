@@ -28,6 +28,10 @@ RENEWED, RETRIED = 12 * 3600.0, 20.0
 """Seconds between two renewals of the rows, and until a store that was away is asked again."""
 
 
+MOMENT = 0.05
+"""Seconds after which changes are written."""
+
+
 class Open(Protocol):
     """An open page or connection, on any server."""
 
@@ -58,6 +62,7 @@ class Board:
     def __init__(self, store: Store, name: str, log: logging.Logger) -> None:
         self._store, self._sessions, self._log = store, Sessions(store, name), log
         self._thread = ThreadPoolExecutor(1, "app-meta-sessions")
+        self._waiting: list[Callable[[], None]] = []
         self._own: dict[str, _Own] = {}
         self._ids: dict[str, str] = {}
         self._is_closed = False
@@ -84,6 +89,24 @@ class Board:
                 self._sessions.is_behind = True
             except TooLarge as error:
                 self._log.debug("A page is not listed: %s", error)
+
+        self._waiting.append(write)
+        if len(self._waiting) == 1:
+            self._later()
+
+    def _later(self) -> None:
+        """Write in a moment: the thread would take time from the page that has just been opened."""
+        try:
+            asyncio.get_running_loop().call_later(MOMENT, self._submit)
+        except RuntimeError:  # no loop runs yet
+            self._submit()
+
+    def _submit(self) -> None:
+        waiting, self._waiting = self._waiting, []
+
+        def write() -> None:
+            for one in waiting:
+                one()
 
         with suppress(RuntimeError):  # the board is closed
             self._thread.submit(write)

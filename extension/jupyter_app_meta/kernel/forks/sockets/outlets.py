@@ -3,7 +3,7 @@
 1. A reply goes to the side that asked: to the private socket if the message came from there, else to ZeroMQ.
 2. What the kernel publishes goes to the private socket, until the server wants no more of it. Once a browser may be
    connected, it goes to ZeroMQ too. From then on a thread sends both, so that their order stays.
-3. What a cell of a child prints arrives while the cell is busy: a timer's thread sends it. A template has no thread.
+3. What a cell of a child prints arrives while the cell is busy: a thread sends it. A template has no thread.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ import asyncio
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from queue import SimpleQueue
 from typing import Any
 
 from ipykernel.iostream import IOPubThread
@@ -112,37 +115,60 @@ class Later:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop, self._has_threads = loop, False
+        self._thread: threading.Thread | None = None
+        self._kept: SimpleQueue[tuple[float, Callable[[], Any]]] = SimpleQueue()
 
     def use_threads(self) -> None:
         """Send although the event loop stands still, from now on: this process is a child."""
         self._has_threads = True
-        os.register_at_fork(after_in_child=_renew_locks)
+        os.register_at_fork(after_in_child=self._renew)
+
+    def begin(self) -> None:
+        """Start the thread that sends, if there is none; raises RuntimeError if the system has no thread left.
+
+        It stays: to start one takes as long as a short cell.
+        """
+        if self._thread is None:
+            thread = threading.Thread(target=self._send, name="app-meta-output", daemon=True)
+            thread.start()
+            self._thread = thread
 
     def call_later(self, delay: float, flush: Callable[[], Any]) -> None:
         """Send in a moment what a stream has kept."""
         if self._has_threads:
-            timer = threading.Timer(delay, _in_order, (flush,))
-            timer.daemon = True
-            try:
-                timer.start()
-            except RuntimeError:  # the system has no thread left
-                _in_order(flush)
+            self._keep(delay, flush)
         elif threading.current_thread() is threading.main_thread():
             self._loop.call_later(delay, flush)
         else:
             self._loop.call_soon_threadsafe(self._loop.call_later, delay, flush)
+
+    def _keep(self, delay: float, flush: Callable[[], Any]) -> None:
+        try:
+            self.begin()
+        except RuntimeError:
+            _in_order(flush)
+        else:
+            self._kept.put((time.monotonic() + delay, flush))
+
+    def _send(self) -> None:
+        kept = self._kept
+        while True:
+            due, flush = kept.get()
+            time.sleep(max(0.0, due - time.monotonic()))
+            with suppress(Exception):  # what is printed later has to be sent all the same
+                _in_order(flush)
+
+    def _renew(self) -> None:
+        """Let a process that the notebook forks print: it has no other thread, and one may have had a lock."""
+        self._thread, self._kept = None, SimpleQueue()
+        for stream in _streams():
+            stream._buffer_lock = threading.RLock()
 
 
 def _in_order(flush: Any) -> None:
     """Send what a stream has kept, before any other thread sends what came after it."""
     with flush.__self__._buffer_lock:
         flush()
-
-
-def _renew_locks() -> None:
-    """Let a process that the notebook forks print, although a timer's thread had the lock at that moment."""
-    for stream in _streams():
-        stream._buffer_lock = threading.RLock()
 
 
 def _streams() -> Iterator[Any]:

@@ -82,6 +82,10 @@ class Private:
         self._received.clear()
         return found
 
+    def has_more(self) -> bool:
+        """Whether a message, or the end, has arrived."""
+        return bool(self._received) or self.has_ended or self._is_readable(0)
+
     def next(self, seconds: float | None = None) -> frames.Message | None:
         """Wait for the next message; None if the time is up or the server has closed its end."""
         end = None if seconds is None else time.monotonic() + seconds
