@@ -38,15 +38,32 @@ def reads(times):
         shared.state["visits"]
         taken.append(clock() - began)
     return taken
+def goes_on(act):
+    global greed
+    modest()
+    greed = threading.Event()
+    def go(greed=greed):
+        while not greed.is_set(): act()
+    threading.Thread(target=go, daemon=True).start()
 def greedy():
-    global greed
-    greed = True
-    def ask():
-        while greed: shared.state.add("asked")
-    threading.Thread(target=ask, daemon=True).start()
+    global share
+    share = 0.0
+    goes_on(ask)
+def ask():
+    global share
+    began, used = time.monotonic(), time.process_time()
+    for _ in range(10):
+        shared.state.add("asked")
+    share = (time.process_time() - used) / (time.monotonic() - began)
+def busy():
+    goes_on(compute)
+def compute():
+    end = time.thread_time() + 0.02 * share
+    while time.thread_time() < end: pass
+    time.sleep(0.02 * (1 - share))
 def modest():
-    global greed
-    greed = False
+    greed.set()
+greed, share = threading.Event(), 0.0
 comm.on_msg(obey)"""
 """The first cell of the page: its kernel evaluates what its page sends, and answers with the value."""
 ASKS = 'print("comm", comm.comm_id)'

@@ -16,7 +16,7 @@ from control import Kernel
 
 from jupyter_app_meta.server.links import links as links_module
 from jupyter_app_meta.server.links.kept import THREADS, Kept
-from jupyter_app_meta.server.links.link import SHARE, WRITING, Office
+from jupyter_app_meta.server.links.link import IN_FLIGHT, SHARE, WRITING, Office
 from jupyter_app_meta.server.links.links import Links
 
 
@@ -144,6 +144,24 @@ async def test_a_kernel_cannot_take_all_threads(kernels: dict[str, Kernel], serv
     async with asyncio.timeout(60):
         while service.waiting.count("k-1") < 2 * SHARE + 2:
             await asyncio.sleep(0.01)
+    links.close()
+
+
+async def test_a_question_that_is_asked_again_while_its_answer_waits_is_one(
+    kernels: dict[str, Kernel], service: Service, links: Links
+) -> None:
+    """What a kernel sends again counts neither for its rate nor for what it may have in work."""
+    name = links.name("k-1")
+    assert name is not None
+    await known(links, kernels, "k-1")
+    for _ in range(2 * IN_FLIGHT):
+        kernels["k-1"].ask(name, 1)
+    kernels["k-1"].ask(name, 2)
+    async with asyncio.timeout(60):
+        while service.waiting.count("k-1") < 2:
+            await asyncio.sleep(0.01)
+    service.let.set()
+    assert service.waiting == ["k-1"] * 2
     links.close()
 
 

@@ -6,8 +6,10 @@
    a store that is being written elsewhere can still be read. A thread that a frozen store holds counts. A question
    that must be tried again, because another kernel was faster, holds neither thread nor share meanwhile.
    Questions about the kernel's own page need no store, and have threads of their own.
-3. A kernel that asks more than ``RATE`` times a second waits for its answers. What it asks beyond ``IN_FLIGHT``
-   questions is dropped, and asked again. So are the questions of a kernel that does not take its answers.
+3. A kernel that asks more than ``RATE`` times a second waits for its answers; if it goes on for ``SECONDS``, as long
+   as one that may ask ``SLOWEST`` times a second. What it asks beyond ``IN_FLIGHT`` questions is dropped, and asked
+   again. So are the questions of a kernel that does not take its answers. A question that comes again while its answer
+   waits is the same one.
 4. What the process before a restart has watched is forgotten before the first question of the new one is answered.
 5. An error while a message is received is logged: a raised one would stop the socket for good.
 """
@@ -18,9 +20,8 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -31,17 +32,17 @@ from ...errors import StateUnavailable
 from ...state import forms, messages, operations
 from ...state.once import Later
 from ...state.operations import Failed, write_answer
-from ...state.rates import Bucket
+from ...state.rates import Bucket, Rates
 from ..protocols import key_of
 from .control import Remote, at_once, control_of
 from .processes import Process
+from .work import Content, Work
 
-RATE, IN_FLIGHT, SHARE, WRITING = 200.0, 64, 2, 4
+RATE, BURST, IN_FLIGHT, SHARE, WRITING = 200.0, 128, 64, 2, 4
+SLOWEST, SECONDS = 50.0, 2.0
 MOST = 2 * forms.TEXT_LIMIT + 1024 * 1024
 """Bytes of a question, whose texts are escaped. A larger one is dropped before it is read."""
 
-Content = dict[str, Any]
-Answer = Content | Later | None
 TabOf = Callable[[str], Awaitable[str | None]]
 """Returns the tab of a kernel's page; None if the kernel has no page, or its grants name the tab."""
 
@@ -85,7 +86,8 @@ class Link:
         self.process = Process.of(kernel)
         self._session = kernel.session.clone()
         self._signer = wire.Signer(key_of(kernel, kernel.session) or b"", messages.LINK)
-        self._bucket, self._asked = Bucket(RATE, IN_FLIGHT), set[asyncio.Task[None]]()
+        self._bucket = Bucket(Rates(RATE, BURST, SLOWEST, SECONDS, longest=office.timeout / 2))
+        self._asked: dict[object, asyncio.Task[None]] = {}  # by the request's id
         self._stream = control_of(kernel, name, self._session, office.log)
         self._stream.setsockopt(zmq.RCVHWM, IN_FLIGHT)  # what does not fit is lost, and asked again
         self._stream.on_recv(self._heard)
@@ -112,7 +114,7 @@ class Link:
 
     def close(self) -> None:
         """Close the socket. Questions that are being answered get no answer."""
-        for task in tuple(self._asked):
+        for task in tuple(self._asked.values()):
             task.cancel()
         if not self._stream.closed():
             self._stream.close(linger=0)
@@ -128,9 +130,14 @@ class Link:
             return
         if message.type == messages.REQUEST:
             self._see_restart(message.session)
-            task = asyncio.get_running_loop().create_task(self._answer(message.content))
-            self._asked.add(task)
-            task.add_done_callback(self._asked.discard)
+            self._ask(message.content)
+
+    def _ask(self, content: Content) -> None:
+        """Begin to answer a question, unless it is in work."""
+        name = operations.request_id(content) or object()  # without an id, it is one that no answer waits for
+        if name not in self._asked:
+            task = self._asked[name] = asyncio.get_running_loop().create_task(self._answer(content))
+            task.add_done_callback(lambda _: self._asked.pop(name))
 
     def _see_restart(self, session: str) -> None:
         """Forget what the kernel's last process watched. A later look would also forget what the new one watches."""
@@ -158,50 +165,11 @@ class Link:
 
     async def _done(self, content: Content, tab: str | None) -> Content | None:
         """Ask the service, again as long as it says so."""
-        service, kernel_id = self._office.service, self._kernel_id
-        found = await self._in_thread(content, lambda: service.answer(kernel_id, content, tab))
+        service, kernel_id, (threads, places) = self._office.service, self._kernel_id, self._places(content)
+        found = await Work(lambda: service.answer(kernel_id, content, tab)).done(threads, places)
         while isinstance(found, Later):
-            found = await self._in_thread(content, found.again, found.give_up, found.seconds)
+            found = await Work.of(found).done(threads, places, found.seconds)
         return found
-
-    async def _in_thread(
-        self,
-        content: Content,
-        ask: Callable[[], Answer],
-        give_up: Callable[[], object] = lambda: None,
-        pause: float = 0.0,
-    ) -> Answer:
-        loop, held = asyncio.get_running_loop(), list[asyncio.Semaphore]()
-        answered: asyncio.Future[Answer] = loop.create_future()
-        threads, shares = self._places(content)
-        try:
-            if pause:
-                await asyncio.sleep(pause)
-            for share in shares:
-                await share.acquire()
-                held.append(share)
-            work = threads.submit(ask)
-        except BaseException:
-            _release(held)
-            give_up()
-            raise
-
-        def end() -> None:
-            _release(held)
-            if answered.done() or work.cancelled():
-                _given_up(work, give_up)
-            elif error := work.exception():
-                answered.set_exception(error)
-            else:
-                answered.set_result(work.result())
-
-        def ended(_: object) -> None:
-            with suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(end)
-
-        # A wait that is given up leaves a thread at work, which counts until it comes back.
-        work.add_done_callback(ended)
-        return await answered
 
     def _places(self, content: Content) -> tuple[Executor, list[asyncio.Semaphore]]:
         """Return the threads that may answer a question, and whose shares it takes."""
@@ -209,19 +177,6 @@ class Link:
         if operations.is_of_page(content):
             return office.pages, []
         return office.threads, [self._share, office.writing] if operations.changes_state(content) else [self._share]
-
-
-def _release(shares: Iterable[asyncio.Semaphore]) -> None:
-    for share in shares:
-        share.release()
-
-
-def _given_up(work: Future[Answer], before: Callable[[], object]) -> None:
-    """Give up what did not begin, or would have to be tried again, because nothing waits for it any more."""
-    if work.cancelled():
-        before()
-    elif not work.exception() and isinstance(found := work.result(), Later):
-        found.give_up()
 
 
 def _late(content: Content, timeout: float) -> Content | None:

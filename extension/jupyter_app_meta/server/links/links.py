@@ -25,8 +25,9 @@ from ...state import messages
 from ..protocols import LINK
 from .control import has_control, is_remote
 from .leaving import Leaving
-from .link import Content, Link, Office
+from .link import Link, Office
 from .processes import Process
+from .work import Content
 
 PERIOD = 1.0
 """Seconds between two looks at the kernels."""
