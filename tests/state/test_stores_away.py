@@ -6,7 +6,9 @@ import signal
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from queue import Queue
+from typing import Any
 
 import psutil
 import psycopg
@@ -33,6 +35,13 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 def own_redis() -> Iterator[Server]:
     """A Redis of these tests alone."""
     with running(RedisServer) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def own_postgres() -> Iterator[Server]:
+    """A PostgreSQL of these tests alone."""
+    with running(PostgresServer) as started:
         yield started
 
 
@@ -144,8 +153,7 @@ def test_a_newer_schema_is_refused_by_name(server: Server, scope: Scope) -> None
 
 def test_a_frozen_server_holds_no_thread(server: Server, scope: Scope, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each call ends with an error, although nothing answers, and the store works again with its server."""
-    monkeypatch.setattr(redis_server, "PATIENCE", 0.3)
-    monkeypatch.setattr(patience, "PATIENCE", 0.3)
+    monkeypatch.setattr(redis_server, "PATIENCE", 2.0)
     monkeypatch.setattr(database, "PATIENCE", 2)
     store = open_store(server.url)
     store.add(scope, "n", 1)
@@ -153,6 +161,7 @@ def test_a_frozen_server_holds_no_thread(server: Server, scope: Scope, monkeypat
     frozen = [psutil.Process(server.process.pid), *psutil.Process(server.process.pid).children()]
     for process in frozen:
         process.suspend()
+    monkeypatch.setattr(patience, "PATIENCE", 0.3)
     began = time.monotonic()
     try:
         for ask in ways_to_ask(store, scope):
@@ -162,13 +171,44 @@ def test_a_frozen_server_holds_no_thread(server: Server, scope: Scope, monkeypat
     finally:
         for process in frozen:
             process.resume()
+    monkeypatch.setattr(patience, "PATIENCE", 60.0)  # a busy machine may answer late
     assert int(store.add(scope, "n", 1).text) >= 2
+    store.close()
+
+
+@pytest.mark.parametrize(("rested", "is_asked"), [(0.0, True), (3600.0, False)])
+def test_a_connection_that_rested_long_is_asked_whether_it_works(
+    own_postgres: Server, scope: Scope, monkeypatch: pytest.MonkeyPatch, rested: float, is_asked: bool
+) -> None:
+    """What lies in between may have forgotten it: no call fails. A connection that was used lately is not asked."""
+    connect = database._patient
+
+    def patient(*given: Any) -> Any:
+        monkeypatch.setattr(patience, "PATIENCE", 60.0)  # a busy machine may answer late
+        return connect(*given)
+
+    monkeypatch.setattr(database, "_patient", patient)
+    monkeypatch.setattr(database, "RESTED", rested)
+    store = open_store(own_postgres.url)
+    store.add(scope, "n", 1)
+    with psycopg.connect(own_postgres.url) as db:
+        others = "backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        silent = [psutil.Process(pid) for (pid,) in db.execute(f"SELECT pid FROM pg_stat_activity WHERE {others}")]
+    for process in silent:
+        process.suspend()
+    monkeypatch.setattr(patience, "PATIENCE", 0.3)
+    try:
+        with nullcontext() if is_asked else pytest.raises(StateUnavailable):
+            assert store.read(scope.id, ["n"])["n"].text == "1"
+    finally:
+        for process in silent:
+            process.resume()
     store.close()
 
 
 def test_a_frozen_server_leaves_a_doubt(own_redis: Server, scope: Scope, monkeypatch: pytest.MonkeyPatch) -> None:
     """The call that gave up had been sent, and its error says that it may have happened. It had, once."""
-    monkeypatch.setattr(redis_server, "PATIENCE", 0.3)
+    monkeypatch.setattr(redis_server, "PATIENCE", 2.0)
     store = open_store(own_redis.url)
     store.add(scope, "n", 1)
     assert own_redis.process is not None

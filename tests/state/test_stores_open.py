@@ -25,7 +25,13 @@ from jupyter_app_meta.state.stores.open import open_store
         ("sqlite://state:s3cret.db", "sqlite:////absolute/path"),
         ("redis://user:s3cret@host:port", "not a Redis URL"),
         ("postgresql://user:s3cret@host:port/db", "not a database URL"),
-        ("postgresql+parrot://user:s3cret@host/db", "no postgresql\\+parrot database"),
+        ("postgresql+parrot://user:s3cret@host/db", r"'postgresql\+parrot', because this driver is not supported: use"),
+        ("postgresql+psycopg2://user:s3cret@host/db", "this driver is not supported: use sqlite:///, postgresql://"),
+        ("sqlite+aiosqlite:///state.db", "this driver is not supported"),
+        ("mysql+pymysql://user:s3cret@host/db", r"no store for 'mysql\+pymysql', because it takes Alice and alice for"),
+        ("mariadb://user:s3cret@host/db", "because it takes Alice and alice for one person: use sqlite:///"),
+        ("oracle://user:s3cret@host/db", "because it has no empty text"),
+        ("mssql+pyodbc://user:s3cret@host/db", "because it does not let writers of one scope take turns"),
     ],
 )
 def test_a_url_of_no_store_is_named(url: str, problem: str) -> None:

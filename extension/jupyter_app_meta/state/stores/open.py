@@ -9,7 +9,14 @@ from ...errors import PolicyError, RequirementMissing
 from .base import Keep, Store, for_ever
 
 REDIS = frozenset({"redis", "rediss", "unix", "valkey", "valkeys"})
-SQL = frozenset({"postgresql", "postgres", "mysql", "mariadb", "oracle", "mssql", "sqlite"})
+SQL = frozenset({"postgresql", "postgres", "postgresql+psycopg", "sqlite+pysqlite"})
+UNFIT = {
+    "mysql": "it takes Alice and alice for one person",
+    "mariadb": "it takes Alice and alice for one person",
+    "oracle": "it has no empty text",
+    "mssql": "it does not let writers of one scope take turns",
+}
+"""Databases that SQLAlchemy knows and that cannot keep state, by the scheme of their URL."""
 
 
 def open_store(url: str, keep: Keep = for_ever, keys: Sequence[bytes] = ()) -> Store:
@@ -28,10 +35,17 @@ def _plain(url: str, keep: Keep) -> Store:
         return _sqlite(url, keep)
     if colon and scheme in REDIS:
         return _redis(url, keep)
-    if colon and scheme.partition("+")[0] in SQL:
+    if colon and scheme in SQL:
         return _sql(url, keep)
     # The rest of a URL may have a password.
-    raise PolicyError("state_url", f"no store for {scheme[:30]!r}: use sqlite:///, postgresql:// or redis://.")
+    raise PolicyError("state_url", f"no store for {_named(scheme)}: use sqlite:///, postgresql:// or redis://.")
+
+
+def _named(scheme: str) -> str:
+    """Return a scheme, and why its database cannot keep state, where that is known."""
+    kind, plus, _ = scheme.partition("+")
+    why = "this driver is not supported" if plus and kind in {*SQL, "sqlite"} else UNFIT.get(kind, "")
+    return f"{scheme[:30]!r}{why and f', because {why}'}"
 
 
 def _sqlite(url: str, keep: Keep) -> Store:

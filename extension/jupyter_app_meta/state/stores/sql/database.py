@@ -122,22 +122,19 @@ def _parsed(url: str) -> sa.URL:
 
 def _engine(url: sa.URL) -> sa.Engine:
     options: dict[str, Any] = {"hide_parameters": True}
-    lite, postgres = url.get_backend_name() == "sqlite", url.drivername == "postgresql+psycopg"
-    options["pool_pre_ping"] = not postgres
-    if not lite:
+    lite = url.get_backend_name() == "sqlite"
+    if lite:
+        options["pool_pre_ping"] = True
+    else:
         options |= {"pool_size": CONNECTIONS, "max_overflow": CONNECTIONS, "pool_timeout": PATIENCE}
-        options |= {"isolation_level": "READ COMMITTED"}
-    if postgres:
-        options["connect_args"] = {"connect_timeout": PATIENCE}
+        options |= {"isolation_level": "READ COMMITTED", "connect_args": {"connect_timeout": PATIENCE}}
     try:
         engine = sa.create_engine(url, **options)
     except ImportError as error:
         raise RequirementMissing(f"state_url names a database that needs {error.name}: pip install it.") from error
-    except sa.exc.SQLAlchemyError:
-        raise PolicyError("state_url", f"SQLAlchemy knows no {url.drivername} database.") from None
     if lite:
         _write_ahead(engine)
-    if postgres:
+    else:
         sa.event.listen(engine, "connect", _limit)
         sa.event.listen(engine, "do_connect", _patient)
         sa.event.listen(engine, "checkin", _rests)

@@ -1,7 +1,7 @@
-"""State in a SQL database, by SQLAlchemy: PostgreSQL, or any other that it knows.
+"""State in a SQL database, by SQLAlchemy: PostgreSQL, or a SQLite file.
 
 A write locks its scope's row, so writers of one scope take turns. PostgreSQL tells the other servers of a change
-(``LISTEN``); other databases are asked once a second.
+(``LISTEN``); SQLite is asked once a second.
 """
 
 from __future__ import annotations

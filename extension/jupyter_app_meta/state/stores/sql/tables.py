@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.dialects import postgresql
 
 from ..base import Where
 from ..schema import SCHEMA
@@ -31,19 +31,14 @@ scopes = sa.Table(
     sa.Column("tab", sa.Text),
     sa.Column("revision", sa.BigInteger, nullable=False, index=True),
     sa.Column("used", sa.Double, nullable=False),
-    sa.Index("scopes_identity", "identity", mysql_length=100, mariadb_length=100),
+    sa.Index("scopes_identity", "identity"),
 )
 entries = sa.Table(
     "entries",
     metadata,
     sa.Column("scope", sa.String(64), primary_key=True),
-    # MySQL compares without case and trailing spaces unless it is told otherwise.
-    sa.Column(
-        "key",
-        sa.String(KEY).with_variant(mysql.VARCHAR(KEY, charset="ascii", collation="ascii_bin"), "mysql", "mariadb"),
-        primary_key=True,
-    ),
-    sa.Column("value", sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb"), nullable=False),
+    sa.Column("key", sa.String(KEY), primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
     sa.Column("version", sa.BigInteger, nullable=False),
     sa.Column("expires", sa.Double, index=True),
 )
@@ -52,11 +47,9 @@ PARTS = (scopes.c.audience, scopes.c.space, scopes.c.identity, scopes.c.tab)
 
 
 def clock(dialect: str) -> sa.ColumnElement[float]:
-    """Return the SQL of the database's time in seconds; of this machine's where we do not know the database."""
+    """Return the SQL of the database's time in seconds. A file has the time of this machine."""
     if dialect == "postgresql":
         return sa.cast(sa.extract("epoch", sa.func.clock_timestamp()), sa.Double)
-    if dialect in {"mysql", "mariadb"}:
-        return sa.cast(sa.func.unix_timestamp(sa.func.now(6)), sa.Double)
     return sa.bindparam("machine", callable_=time.time, type_=sa.Double)
 
 
