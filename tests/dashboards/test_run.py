@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from nbformat import NotebookNode
 from stage import KERNEL, WHO, write
 
 from jupyter_app_meta.dashboards import create_app
+from jupyter_app_meta.dashboards.dashboard import Dashboard
 from jupyter_app_meta.dashboards.runs import notebook
 from jupyter_app_meta.dashboards.runs.kernel import KernelFailed
 from jupyter_app_meta.dashboards.runs.notebook import Blueprint
@@ -160,6 +162,28 @@ async def test_cell_that_fails_is_the_last_one(stage: Stage) -> None:
 
 
 # --- ahead of its visitor --------------------------------------------------------------------------------------------
+
+
+async def test_page_begins_before_its_kernel_has_the_visitor(stage: Stage) -> None:
+    """A warm page's beginning is sent first. A cold page has none yet."""
+    pages: list[tuple[str, bool]] = []
+
+    async def greet(run: Run) -> None:
+        async with asyncio.timeout(60):
+            pages.append((await anext(run.html(30)), run.has_visitor))
+
+    path = write(stage.home / "root" / "page.ipynb", "print('ah' + 'ead')", WHO)
+    for warm, start in ((0, "cold"), (1, "warm")):
+        dashboard, visit = Dashboard(stage.services, path, Settings(warm=warm), "/page"), stage.visit()
+        dashboard.start()
+        await until(partial(getattr, dashboard, "is_settled"))
+        run = await dashboard.open(visit, greet)
+        assert visit.start == start and run.has_visitor
+        await run.rendered()
+        await dashboard.close()
+        await run.close()
+    ((beginning, had_visitor),) = pages
+    assert "ahead" in beginning and "<None|" not in beginning.replace("&lt;", "<") and not had_visitor
 
 
 async def test_run_ahead_is_given_while_its_kernel_starts(stage: Stage) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from .runs.run import Run
 from .services import Services
 from .settings import Settings
 from .visits import Visit
+
+Greet = Callable[[Run], Awaitable[None]]
+"""Sends the beginning of a run's page."""
 
 
 class Dashboard:
@@ -57,9 +61,15 @@ class Dashboard:
         if self._pool:
             self._pool.start()
 
-    async def open(self, visit: Visit) -> Run:
-        """Return the visitor's run: a fork, or one from the pool, or else a new one."""
+    async def open(self, visit: Visit, greet: Greet) -> Run:
+        """Return the visitor's run: a fork, or one from the pool, or else a new one.
+
+        If the page of a run ahead has a beginning, ``greet`` sends it before the kernel is given to the visitor. A
+        browser takes longer to prepare for a page than the kernel to answer, so the browser begins first.
+        """
         run, visit.start = await self._taken()
+        if run.has_begun:
+            await greet(run)
         run.give_to(visit)
         return run
 

@@ -63,6 +63,11 @@ class PageBuffer:
         self._pieces = self._displays.added(self._pieces, piece)
         self._more.set()
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether something waits to be sent."""
+        return bool(self._pieces)
+
     def waiting(self) -> str:
         """Return what waits to be sent, which is all of a page that is not sent."""
         return "".join(self._pieces)

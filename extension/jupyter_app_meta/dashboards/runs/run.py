@@ -112,6 +112,11 @@ class Run:
         return State.RUNNING <= self.state < State.CLOSED and not self.has_visitor
 
     @property
+    def has_begun(self) -> bool:
+        """Whether the run has its kernel, and its page a beginning that can be sent at once."""
+        return self.kernel is not None and self._page.has_begun
+
+    @property
     def failed(self) -> bool:
         """Whether a cell failed, or the page broke off."""
         return self.cells.failed or self._page.is_broken

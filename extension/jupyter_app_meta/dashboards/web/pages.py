@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from urllib.parse import quote
 
 from jupyter_server.utils import url_path_join
@@ -15,6 +16,7 @@ from tornado.iostream import StreamClosedError
 
 from ...policy import RawRequest
 from ...server import capture, identity
+from ...server.reports.incidents import told
 from .. import admission
 from ..admission import Admitted, Redirect, Refused
 from ..commands import outbox
@@ -22,6 +24,7 @@ from ..dashboard import Dashboard
 from ..files.leads import lead
 from ..files.titles import title
 from ..load.occupancy import TooManyPages
+from ..runs.page import BROKEN
 from ..runs.reasons import reason
 from ..runs.run import Run
 from ..sources import Entry, Source
@@ -51,6 +54,8 @@ class PageHandler(Handler):
         self._visit: Visit | None = None
         self._run: Run | None = None
         self._raw: RawRequest | None = None
+        self._pieces: AsyncIterator[str] | None = None
+        self._sending: asyncio.Future[None] | None = None
         self._has_left = False
         self.page_start = ""
 
@@ -119,10 +124,12 @@ class PageHandler(Handler):
         run = await self._opened(dashboard, visit)
         if run is None:
             return
-        self._set_headers()
+        pieces = self._begun(run, visit)
         self.page_start = visit.start
         try:
-            async for piece in self._pieces(run, visit):
+            if self._sending:
+                await asyncio.wait_for(self._sending, STALLED)
+            async for piece in pieces:
                 if not piece:
                     continue
                 self.write(piece)
@@ -134,6 +141,20 @@ class PageHandler(Handler):
         finally:
             self.services.meter.page(visit.start, self._outcome(run), self.request.request_time())
 
+    def _begun(self, run: Run, visit: Visit) -> AsyncIterator[str]:
+        """Return the pieces of the page that are not sent yet."""
+        if self._pieces is None:
+            self._set_headers()
+            self._pieces = self._html(run, visit)
+        return self._pieces
+
+    async def _greet(self, visit: Visit, run: Run) -> None:
+        """Send the beginning of a page that has one, without a pause: the kernel has no visitor yet."""
+        self._run = run
+        self.write(await anext(self._begun(run, visit)))
+        self._sending = self.flush()
+        self.page_start = visit.start
+
     def _outcome(self, run: Run) -> str:
         """Return how a page ended, for the operator."""
         if self._has_left:
@@ -144,7 +165,7 @@ class PageHandler(Handler):
         """Return the run of a page; None if it could not begin, and the visitor has already been answered."""
         try:
             with self.services.occupancy.arriving(visit):
-                self._run = run = await dashboard.open(visit)
+                self._run = run = await dashboard.open(visit, partial(self._greet, visit))
             await run.spawned(PATIENCE)
         except TooManyPages as error:
             await self.refuse(admission.for_now(error.status))
@@ -164,9 +185,14 @@ class PageHandler(Handler):
             await self.refuse(admission.for_now(503))
             return
         place = f"{visit.notebook}, for {visit.who}: it could not be opened"
-        await self.fail(500, self.services.incidents.failed(place, error, text=reason(error)))
+        error_id = self.services.incidents.failed(place, error, text=reason(error))
+        if self._sending is None:
+            await self.fail(500, error_id)
+        else:
+            self.services.meter.page(visit.start, "failed", self.request.request_time())
+            await self.finish(BROKEN.format(f" {told(error_id)}"))
 
-    async def _pieces(self, run: Run, visit: Visit) -> AsyncIterator[str]:
+    async def _html(self, run: Run, visit: Visit) -> AsyncIterator[str]:
         """Yield the page with our script, and with the HTML that covers it if one of its cells needs a login."""
         options = self.services.options
         beat = options.voila.http_keep_alive_timeout
