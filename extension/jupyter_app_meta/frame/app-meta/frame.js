@@ -47,6 +47,8 @@
   const later = Array.from(document.head.querySelectorAll("link[data-app-meta-later]"));
   let fetchRest = () => {
     fetchRest = () => {};
+    new MutationObserver(name).observe(document, { childList: true, subtree: true });
+    name();
     for (const link of later) {
       const made = link.cloneNode(); // a browser paints nothing while it waits for a style that came with the page
       made.rel = link.dataset.appMetaLater;
@@ -102,5 +104,4 @@
       handle.setAttribute("aria-label", label?.textContent.trim() ?? "Slider");
     }
   }
-  new MutationObserver(name).observe(document, { childList: true, subtree: true });
 })();

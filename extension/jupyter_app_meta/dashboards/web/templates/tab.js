@@ -101,5 +101,4 @@ function isUnanswered(id) {
   });
 }
 
-// A browser shows what it has read of a page in one frame, unless a script has taken long: then it shows an empty page first.
-document.hidden ? tellTab() : setTimeout(tellTab);
+tellTab();
