@@ -106,7 +106,7 @@ class Slider:
 
 
 @contextmanager
-def _sliders(contenders: Sequence[Contender]) -> Iterator[list[Slider]]:
+def sliders(contenders: Sequence[Contender]) -> Iterator[list[Slider]]:
     """Open a page of each, in this order, and close them."""
     found = [Slider.open(contender) for contender in contenders]
     settle(list(contenders[:2]))
@@ -137,16 +137,21 @@ def pages(running: tuple[Contender, Contender], visits: int) -> Blocks:
     return found
 
 
-def callbacks(own: Contender, inside: Contender, blocks: int, rounds: int) -> tuple[Blocks, Blocks]:
-    """Return the nanoseconds of callbacks: of our server and inside ASGI, and of two pages of our server."""
+def callbacks(
+    own: Contender, inside: Contender, blocks: int, rounds: int, twin: Contender | None = None
+) -> tuple[Blocks, Blocks]:
+    """Return the nanoseconds of callbacks: of our server and inside ASGI, and of our server and its twin.
+
+    Without a twin, the second pair is of two pages of our server.
+    """
     found: Blocks = []
     control: Blocks = []
     for number in range(blocks):
         note(f"asgi: callbacks, block {number + 1} of {blocks}")
         settle([own, inside])
         turn = -1 if number % 2 else 1  # two pages differ by the order in which they were opened
-        with _sliders([own, inside, own][::turn]) as sliders:
-            taken = _rounds(sliders[::turn], rounds, random.Random(number))
+        with sliders([own, inside, twin or own][::turn]) as opened:
+            taken = _rounds(opened[::turn], rounds, random.Random(number))
         found.append([(times[0], times[1]) for times in taken])
         control.append([(times[0], times[2]) for times in taken])
     return found, control
