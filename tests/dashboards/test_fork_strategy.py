@@ -14,7 +14,10 @@ import pytest
 
 from jupyter_app_meta.dashboards.forks import strategy
 from jupyter_app_meta.dashboards.forks.commands import CannotFork, Refused
+from jupyter_app_meta.dashboards.forks.demand import Demand
 from jupyter_app_meta.dashboards.load.traffic import Traffic
+
+NAMED = Demand(is_named=True, max_age=3600)
 
 
 async def test_a_template_that_ends_soon_is_started_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,7 +31,7 @@ async def test_a_template_that_ends_soon_is_started_after_a_pause(monkeypatch: p
 
         is_usable, is_retired, has_ended, is_running = False, False, True, False
 
-        def __init__(self, *_: object) -> None:
+        def __init__(self, *_: object, **__: object) -> None:
             self.began = clock
             begun.append(self)
 
@@ -42,7 +45,7 @@ async def test_a_template_that_ends_soon_is_started_after_a_pause(monkeypatch: p
 
     monkeypatch.setattr(strategy, "Template", DiesSoon)
     services: Any = SimpleNamespace(traffic=Traffic(), log=logging.getLogger(), spawn=asyncio.ensure_future)
-    forks = strategy.Forks(services, read, bool, list, space=None, spares=0, max_age=3600)  # type: ignore[arg-type]
+    forks = strategy.Forks(services, read, bool, list, demand=NAMED, space=None, spares=0)  # type: ignore[arg-type]
     forks.start()
     for expected in (1, 2, 3):
         for _ in range(100):
@@ -66,7 +69,7 @@ async def test_a_notebook_that_cannot_be_read_is_logged_once(
         raise ValueError("it is not a notebook")
 
     services: Any = SimpleNamespace(traffic=Traffic(), log=logging.getLogger(), spawn=asyncio.ensure_future)
-    forks = strategy.Forks(services, read, bool, list, space=None, spares=0, max_age=3600)  # type: ignore[arg-type]
+    forks = strategy.Forks(services, read, bool, list, demand=NAMED, space=None, spares=0)  # type: ignore[arg-type]
     forks.start()
     while len(reads) < 3:
         assert await forks.take() is None
@@ -87,7 +90,7 @@ async def test_a_notebook_that_takes_for_ever_does_not_hold_up_the_others(monkey
 
         is_usable, is_retired, has_ended, is_running, began = False, False, False, False, 0.0
 
-        def __init__(self, services: object, blueprint: Any, *_: object) -> None:
+        def __init__(self, services: object, blueprint: Any, *_: object, **__: object) -> None:
             self.name, self.blueprint = blueprint.version, blueprint
 
         async def start(self) -> None:
@@ -109,7 +112,7 @@ async def test_a_notebook_that_takes_for_ever_does_not_hold_up_the_others(monkey
         return read
 
     both = [
-        strategy.Forks(services, reader(name), bool, list, space=None, spares=0, max_age=3600)  # type: ignore[arg-type]
+        strategy.Forks(services, reader(name), bool, list, demand=NAMED, space=None, spares=0)  # type: ignore[arg-type]
         for name in ("one", "other")
     ]
     for forks in both:
@@ -129,7 +132,7 @@ class Slow:
     is_usable, is_retired, has_ended, has_begun = False, False, False, False
     is_current = is_running = True
 
-    def __init__(self, services: object, blueprint: Any, *_: object) -> None:
+    def __init__(self, services: object, blueprint: Any, *_: object, **__: object) -> None:
         self.blueprint, self.began = blueprint, vars(strategy)["time"].monotonic()
         self.goes_on, self.is_closed, self.fails = asyncio.Event(), False, False
         self.begun.append(self)
@@ -161,7 +164,7 @@ class Stage:
         services: Any = SimpleNamespace(traffic=Traffic(), log=logging.getLogger(), spawn=asyncio.ensure_future)
         otherwise: list[int] = []
         self.forks = strategy.Forks(
-            services, self._read, self._is_current, lambda: otherwise.append(1), space=None, spares=0, max_age=3600
+            services, self._read, self._is_current, lambda: otherwise.append(1), demand=NAMED, space=None, spares=0
         )
         self.otherwise = otherwise
 

@@ -135,7 +135,7 @@ def create_asgi_app(
     on_error: OnError | Literal["host"] | None = None,
     meta: Meta | None = None,
     warm: int = 0,
-    fork: bool = False,
+    fork: bool | None = None,
     fork_spares: int = 2,
     max_age: float = 3600,
     max_pages: int = 0,

@@ -46,6 +46,10 @@ FLAGS = {
         "Run as a service of JupyterHub, which starts this command.",
     ),
     "fork": ({"Serve": {"fork": True}}, "Fork the kernel of each visitor from one that has run ahead (Linux)."),
+    "no-fork": (
+        {"Serve": {"fork": False}},
+        "Fork no kernels. By default those of notebooks that are opened often are.",
+    ),
     "dev": ({"Serve": {"dev": True}}, "Reload pages, show tracebacks, and look as another person."),
     "show-tracebacks": ({"VoilaConfiguration": {"show_tracebacks": True}}, "Show visitors the tracebacks of errors."),
     "log-json": ({"Serve": {"log_json": True}}, "Write the log as lines of JSON."),

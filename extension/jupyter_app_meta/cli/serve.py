@@ -33,7 +33,7 @@ from ..server.local import LOOPBACK
 from ..server.reports import logs, operator
 from . import arguments, dev, logins
 from .program import Program
-from .traits import count, limit, names, seconds, switch, text
+from .traits import automatic, count, limit, names, seconds, switch, text
 
 SAME = (
     *("warm", "fork", "fork_spares", "base_url", "idle_timeout", "connect_timeout", "files", "template_paths"),
@@ -84,7 +84,10 @@ class Serve(Program):
     ).tag(config=True)
     warm = count(0, "How many warm kernels to keep for each notebook.")
     warm_max_age = seconds(3600, "Seconds after which a kernel that has run ahead is replaced by a new one.")
-    fork = switch("Run each notebook ahead once, and fork that process for each visitor, where it can be (Linux only).")
+    fork = automatic(
+        "Run each notebook ahead once, and fork that process for each visitor, where it can be (Linux only). By "
+        "default those that ask who is looking are forked, while they are opened often and if warm is 0."
+    )
     fork_spares = count(2, "How many forks of each notebook to keep ahead of their visitors.")
     idle_timeout = seconds(300, "Seconds after which the kernel of a page that lost its connection is shut down.")
     connect_timeout = seconds(60, "Seconds after which the kernel of a page that never connected is shut down.")
@@ -144,12 +147,10 @@ class Serve(Program):
         "address and a proxy passes their Host on. It also answers to localhost, and to the host of public_url; all "
         "other names get 403, as in jupyter_server."
     )
-    allow_remote_access = Bool(
-        None,
-        allow_none=True,
-        help="Answer to each name, even on a loopback address. A website that visitors of this machine's browser look "
-        "at can then reach the server. By default the address decides (ip).",
-    ).tag(config=True)
+    allow_remote_access = automatic(
+        "Answer to each name, even on a loopback address. A website that visitors of this machine's browser look "
+        "at can then reach the server. By default the address decides (ip)."
+    )
     allow_origin = text(
         "Another origin whose scripts may use pages, such as https://portal.example.org, as in jupyter_server."
     )

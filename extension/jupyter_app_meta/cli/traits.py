@@ -22,6 +22,11 @@ def switch(help: str, *, default: bool = False) -> Bool[bool, bool | int]:
     return Bool(default, help=help).tag(config=True)
 
 
+def automatic(help: str) -> Bool[bool | None, bool | int | None]:
+    """Return an option that is on or off; None means that the server decides."""
+    return Bool(None, allow_none=True, help=help).tag(config=True)
+
+
 def seconds(default: float, help: str, *, least: float = -math.inf) -> Float[float, int | float]:
     """Return an option whose value is a time in seconds."""
     return Float(default, min=least, help=help).tag(config=True)

@@ -207,7 +207,7 @@ def create_app(
     meta: Meta | None = None,
     token: str | None = None,
     warm: int = 0,
-    fork: bool = False,
+    fork: bool | None = None,
     fork_spares: int = 2,
     base_url: str = "/",
     cookie_secret: bytes | None = None,
@@ -246,10 +246,12 @@ def create_app(
     left after the last kernel, and each request sees its ContextVars. ``meta``, ``warm`` and ``max_age`` (seconds after
     which a warm kernel is replaced) are the defaults of every dashboard. So is ``fork``: each notebook runs ahead once,
     up to the first question for its visitor, and each visitor's kernel is a fork of that process; ``fork_spares`` are
-    forked ahead of their visitors. It needs Linux. A notebook that cannot be forked is served as without it. Cookies
-    are signed with ``cookie_secret``, or with the content of ``cookie_secret_file``, or else with a secret that all
-    servers of one store of state share. ``server_id``, such as ``aaaa``, is what the ids of this server's kernels begin
-    with, so that a proxy in front of several servers finds it.
+    forked ahead of their visitors. It needs Linux. A notebook that cannot be forked is served as without it. None forks
+    notebooks that ask who is looking while they are opened often, if no warm kernels are wanted.
+
+    Cookies are signed with ``cookie_secret``, or with the content of ``cookie_secret_file``, or else with a secret that
+    all servers of one store of state share. ``server_id``, such as ``aaaa``, is what the ids of this server's kernels
+    begin with, so that a proxy in front of several servers finds it.
 
     A page that has lost its connection for ``idle_timeout`` seconds, or has not connected within ``connect_timeout``,
     loses its kernel, and so does a page whose visitor sends nothing for ``quiet_timeout`` seconds (0: never). If

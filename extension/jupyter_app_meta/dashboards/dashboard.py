@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import DashboardError
 from .files import imports
+from .forks.demand import Demand
 from .forks.strategy import Forks
 from .runs import notebook
 from .runs.notebook import Blueprint
@@ -39,15 +40,15 @@ class Dashboard:
             begin = partial(self._begin, ahead=True)
             self._pool = Pool(services, begin, self._is_current, size=settings.warm, max_age=settings.max_age)
         self._forks: Forks | None = None
-        if settings.fork:
+        if demand := Demand.of(settings, services):
             self._forks = Forks(
                 services,
                 self._read,
                 self._is_version,
                 self._start_pool,
+                demand=demand,
                 space=self._space,
                 spares=settings.fork_spares,
-                max_age=settings.max_age,
             )
 
     def start(self) -> None:

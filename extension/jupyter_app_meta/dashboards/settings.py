@@ -15,7 +15,8 @@ GATE = "jupyter_app_meta.gate"
 class Settings:
     """The access rule, the function that adds request fields, how many warm kernels are kept, and how long.
 
-    With ``fork``, kernels are forked from one that has run ahead, and ``fork_spares`` of them are kept.
+    With ``fork``, kernels are forked from one that has run ahead, and ``fork_spares`` of them are kept. None means that
+    they are if no warm kernels are wanted, the notebook asks who is looking, and it is opened often.
 
     ``state`` is the name under which the dashboard's state is kept; None for its path.
 
@@ -28,7 +29,7 @@ class Settings:
     meta: Meta | None = None
     warm: int = 0
     max_age: float = 3600
-    fork: bool = False
+    fork: bool | None = None
     fork_spares: int = 2
     callback: ValidateCallback | None = None
     gate: object | None = None
@@ -38,4 +39,4 @@ class Settings:
     @property
     def runs_ahead(self) -> bool:
         """Whether notebooks run before their visitors come."""
-        return self.fork or self.warm > 0
+        return self.fork is True or self.warm > 0

@@ -1,7 +1,7 @@
 """What a notebook imports.
 
-There may be something better here, of which its author is told once. And what cells import after the question may be
-imported before, if kernels are forked.
+There may be something better here, of which its author is told once. What cells import after the question may be
+imported before, if kernels are forked. And a notebook that names none of ``QUESTIONS`` does not ask who is looking.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ _settings = re.compile(r"\b(?:environ|putenv)\b")
 MOST, LONGEST = 64, 100
 """How many modules are named at most, and how long a name may be."""
 
+QUESTIONS = ("app_meta", "QUERY_STRING", "VOILA_REQUEST_URL", "get_query_string", "wait_for_request")
+"""What the code of a cell that asks has in it: the name of this package or its function, or what Voila offers."""
+
 VOILA = (
     "imports voila.utils. It works, but needs Voila beside the kernel: read app_meta().request.query_params in place "
     "of get_query_string() and wait_for_request()."
@@ -34,6 +37,11 @@ VOILA = (
 def advice(notebook: NotebookNode) -> str:
     """Return what to write in place of an import of a notebook's cells; empty if there is nothing to say."""
     return VOILA if any(map(_utils.search, sources(notebook["cells"]))) else ""
+
+
+def asks(notebook: NotebookNode) -> bool:
+    """Whether a notebook may ask who is looking. A module of its author may ask as well, which is not seen here."""
+    return any(question in source for source in sources(notebook["cells"]) for question in QUESTIONS)
 
 
 def sources(cells: Iterable[NotebookNode]) -> list[str]:

@@ -3,7 +3,8 @@
 ==============  ==================================================================================================
 strategy        what a dashboard asks: gives a run to a visitor, keeps a template and a few forks ahead
 template        runs the notebook ahead in a process that can be forked, and knows what all its pages begin with
-modules         the author's own modules, and whether one has changed
+demand          whether a notebook's kernels are to be forked
+files           the author's files on which a template depends, and whether one has changed
 commands        starts that process, and has it forked
 kernel          the kernel of a run: a fork, or the template itself
 client          sends a kernel its cells over a private socket, without ZeroMQ

@@ -23,6 +23,7 @@ from jupyter_client.kernelspec import KernelSpec
 from ...kernel.forks import title
 from ...kernel.forks.sockets import commands
 from ..runs.kernel import NOT_INHERITED, KernelFailed
+from ..runs.notebook import Version
 from .processes import Process, lifeline
 
 PATIENCE = 60.0
@@ -78,13 +79,14 @@ class Commands:
         await self._said(self._started)
         return self.process
 
-    async def prepare(self, imports: list[str]) -> list[str]:
+    async def prepare(self, imports: list[str]) -> dict[Path, Version | None]:
         """Wait until it may be forked, and has these modules; raises CannotFork and KernelFailed.
 
-        Return the files of the author's own modules that it has imported.
+        Return the author's files on which it depends: those that the notebook has read, each with its version, and the
+        modules that it has imported, with None.
         """
         self._send({"do": "prepare", "imports": imports})
-        return [str(file) for file in await self._said(self._ready)]
+        return {Path(file): found and (found[0], found[1], found[2]) for file, found in await self._said(self._ready)}
 
     async def refused(self) -> None:
         """Wait until it is known that the process cannot be forked, or has ended."""

@@ -1,11 +1,12 @@
 """Keeps a template of one dashboard's notebook, and a few forks ahead of their visitors.
 
-1. A visitor gets a fork only if the notebook, and the author's modules that it imports, are as they were when the
-   template was made, and it is not older than ``max_age``. Otherwise the page starts as without forks, and the template
-   is replaced.
+1. A visitor gets a fork only if the notebook, the author's modules that it imports and the files that it has read are
+   as they were when the template was made, and it is not older than its ``max_age``. Otherwise the page starts as
+   without forks, and the template is replaced.
 2. If a notebook cannot be forked, the log says once for each version and reason why. It is tried again later: after 2
-   seconds, 4 seconds, and so on up to ``max_age``; so is a template that ended by itself soon after its start. If the
-   process has what cannot be forked, it will hardly be different soon: it is tried again after a minute, and so on.
+   seconds, 4 seconds, and so on up to ``max_age``; so is a template that ended by itself soon after its start, or whose
+   files changed. If the process has what cannot be forked, it will hardly be different soon: it is tried again after a
+   minute, and so on.
 3. Forks ahead are made while no visitor waits for a page. A template is started at once, because all visitors wait less
    with it; one at a time, those of pages first that a visitor has opened, and with a low priority.
 4. A cell may run for ever. It keeps neither other notebooks from running ahead nor the server from being ready, and its
@@ -20,6 +21,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from ...state.keys import Space
+from ..files import imports
 from ..load import memory
 from ..runs.notebook import Blueprint, Version
 from ..runs.pool import SWEEP
@@ -27,6 +29,7 @@ from ..runs.reasons import reason
 from ..runs.run import Run
 from ..services import Services
 from .commands import CannotFork, Refused
+from .demand import Demand
 from .template import Template
 
 TURN = 10.0
@@ -58,12 +61,12 @@ class Forks:
         is_current: Callable[[Blueprint], bool],
         otherwise: Callable[[], None],
         *,
+        demand: Demand,
         space: Space | None,
         spares: int,
-        max_age: float,
     ) -> None:
         self._services, self._read, self._is_current, self._otherwise = services, read, is_current, otherwise
-        self._space, self._spares, self._max_age = space, spares, max_age
+        self._demand, self._space, self._spares, self._max_age = demand, space, spares, demand.max_age
         self._template: Template | None = None
         self._ahead: list[Run] = []
         self._retired: set[Template] = set()
@@ -79,17 +82,20 @@ class Forks:
 
     @property
     def is_settled(self) -> bool:
-        """Whether it is known if the notebook can be forked, or that is not known for long."""
-        return self._has_looked or (self._keeper is not None and time.monotonic() - self._began > READY)
+        """Whether it is known if the notebook can be forked, or that is not known for long, or need not be known."""
+        is_late = self._keeper is not None and time.monotonic() - self._began > READY
+        return self._has_looked or is_late or not self._demand.is_named
 
     def start(self) -> None:
-        """Run the notebook ahead, and keep forks ahead; idempotent."""
-        if self._keeper is None:
+        """Run the notebook ahead, and keep forks ahead, while that is wanted; idempotent."""
+        if self._keeper is None and self._demand.is_there:
             self._began = time.monotonic()
             self._keeper = self._services.spawn(self._keep())
 
     async def take(self) -> Run | None:
         """Return a run whose kernel was forked; None if there is no template, or the fork failed."""
+        self._demand.visited()
+        self.start()
         template = self._usable()
         self._wanted.set()
         if template is None:
@@ -147,7 +153,10 @@ class Forks:
         self._trouble = trouble
 
     async def _look(self) -> None:
-        """Replace a template that cannot be used any more, or not for long, and fork ahead."""
+        """Replace a template that cannot be used any more, or not for long, and fork ahead; end one that is idle."""
+        if not self._demand.is_there:
+            await self._retire()
+            return
         template = self._usable()
         if template is None or time.monotonic() - template.began > RENEWAL * self._max_age:
             await self._replace()
@@ -160,7 +169,10 @@ class Forks:
     async def _replace(self) -> None:
         """Start a new template, unless this version of the notebook failed a moment ago."""
         blueprint = await self._read()
-        if self._template and self._template.has_ended:
+        if not self._demand.is_named and not imports.asks(blueprint.notebook):
+            await self._retire()
+            return
+        if self._template and (self._template.has_ended or not self._template.is_current):
             if time.monotonic() - self._template.began < SOON:
                 self._pause()
             else:
@@ -170,7 +182,8 @@ class Forks:
             return
         if blueprint.version != self._tried:
             self._tried, self._failures = blueprint.version, 0
-        new = Template(self._services, blueprint, self._space, self._wanted.set, self._written)
+        must_ask = not self._demand.is_named
+        new = Template(self._services, blueprint, self._space, self._wanted.set, self._written, must_ask=must_ask)
         try:
             is_current = await self._started(new)
         except BaseException as error:
@@ -221,7 +234,9 @@ class Forks:
         if (blueprint.version, why) not in self._said:
             self._said = {(version, said) for version, said in self._said if version == blueprint.version}
             self._said.add((blueprint.version, why))
-            self._services.log.warning("%s: its kernels cannot be forked, because %s.", blueprint.name, why)
+            self._services.log.log(
+                self._demand.level, "%s: its kernels cannot be forked, because %s.", blueprint.name, why
+            )
         if self._usable() is None:
             self._otherwise()
 

@@ -27,7 +27,7 @@ from ..runs.run import Run
 from ..services import Services
 from .commands import CannotFork, Commands, Refused, Unanswered
 from .kernel import ForkedKernel
-from .modules import Modules
+from .files import Files
 from .processes import GONE, Process
 from .provisioner import started_otherwise
 
@@ -42,21 +42,26 @@ class Template:
         space: Space | None,
         on_end: Callable[[], None],
         written: set[Path],
+        *,
+        must_ask: bool = False,
     ) -> None:
-        """``written`` are the modules that changed while earlier templates ran ahead."""
+        """``written`` are the modules that changed while earlier templates ran ahead.
+
+        ``must_ask`` says that a notebook is not forked that has run ahead to its end without a question.
+        """
         self.blueprint, self.began = blueprint, time.monotonic()
         self.is_usable = self.is_retired = False
-        self._services, self._space, self._on_end = services, space, on_end
+        self._services, self._space, self._on_end, self._must_ask = services, space, on_end, must_ask
         self._commands = Commands(self._ended)
         self._run: Run | None = None
         self._beginning: Beginning | None = None
         self._children: set[Process] = set()
-        self._modules = Modules(blueprint.folder, written)
+        self._files = Files(blueprint.folder, written)
 
     @property
     def is_current(self) -> bool:
-        """Whether the author's own modules are as they were when the notebook imported them."""
-        return self._modules.are_current
+        """Whether the author's modules, and the files that the notebook has read, are as they were."""
+        return self._files.are_current
 
     @property
     def is_running(self) -> bool:
@@ -72,7 +77,7 @@ class Template:
         """Run the notebook ahead; raises CannotFork if its kernel cannot be forked, and what else goes wrong."""
         self.began = time.monotonic()  # others may have had their turn before
         services = self._services
-        await self._modules.look()
+        await self._files.look()
         if isinstance(services.specs, GatewaySpecs):
             raise CannotFork("kernels run behind a gateway")
         kernel = ForkedKernel(services, self.blueprint.kernel_name, self._space)
@@ -89,9 +94,10 @@ class Template:
         await self._comes_far(run, kernel)
         if run.failed:
             raise CannotFork("a cell failed ahead of a visitor")
+        if self._must_ask and not kernel.pipe.asking.is_set():
+            raise Refused("it does not ask who is looking before its last cell has run")
         code, left = imports.sources(self.blueprint.notebook["cells"]), imports.sources(run.cells.left())
-        files = await self._commands.prepare(imports.modules(code, left))
-        self._modules.imported(map(Path, files))
+        self._files.used(await self._commands.prepare(imports.modules(code, left)))
         is_running = bool(kernel.pipe.running)
         self._beginning = run.beginning(is_running=is_running)
         self._msg_id = kernel.pipe.running

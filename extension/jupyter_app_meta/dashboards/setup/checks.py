@@ -47,7 +47,7 @@ def examples(given: Sequence[Mapping[str, str]], route: paths.Route) -> None:
             )
 
 
-def can_fork(fork: bool) -> None:
+def can_fork(fork: bool | None) -> None:
     """Raise DashboardError if kernels are to be forked on another system than Linux."""
     if fork and sys.platform != "linux":
         raise DashboardError(f"fork needs Linux, and this is {sys.platform}: leave it out, and use warm.")

@@ -96,7 +96,7 @@ EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "root": (_is_path, "the path of a notebook"),
     "directory": (_is_path, "the path of a directory"),
     "warm": (_is_count, "a whole number, 0 or more"),
-    "fork": (lambda given: isinstance(given, bool), "True or False"),
+    "fork": (lambda given: isinstance(given, bool | None), "True, False or None"),
     "fork_spares": (_is_count, "a whole number, 0 or more"),
     "max_pages": (_is_count, "a whole number, 0 or more"),
     **dict.fromkeys(

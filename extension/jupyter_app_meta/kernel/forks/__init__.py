@@ -6,7 +6,7 @@ Linux only: it reads /proc.
 
     template ── application, asking ──> process <── sockets (outlets, private, frames)
         │                                   ^
-        ├── preload, safety (owners)        ├── ahead (idle, rehearsal): before its visitor is there
+        ├── safety (owners)                 ├── ahead: before its visitor is there
         │                                   ├── attaching: when a browser connects
         └── fork ── child (life, files, seeds, ending, title)
 

@@ -40,6 +40,7 @@ def become(process: Process, own: int, foreign: list[int]) -> None:
     process.app.iopub_thread.io_loop.use_threads()
     files.reopen({process.lifeline, *process.private.descriptors, *loop_descriptors(process.loop)})
     process.seeds.in_child()
+    process.reads.end()
 
 
 def live(lifeline: int) -> None:

@@ -18,6 +18,7 @@ from ...errors import BadStamp
 from .. import claims
 from . import application, attaching, ending
 from .ahead import rehearsal
+from .ahead.reads import Reads
 from .seeds import Seeds
 from .sockets import frames
 from .sockets.private import Private
@@ -37,7 +38,7 @@ class Process:
         self.private, self.lifeline = private, lifeline
         self.loop = Loop()
         asyncio.set_event_loop(self.loop)
-        self.seeds = Seeds()
+        self.seeds, self.reads = Seeds(), Reads()
         self.is_child = False
         self.app: application.Application
         self.attached: Any = None

@@ -25,14 +25,14 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NoReturn
 
 from ipykernel._version import version_info
 
 from .. import authors, claims, extension
-from . import child, ending, files, life, preload, safety, title
-from .ahead import idle, rehearsal
+from . import child, ending, files, life, safety, title
+from .ahead import idle, preload, reads, rehearsal
 from .asking import Asking
 from .process import Process
 from .sockets import commands, frames
@@ -43,8 +43,8 @@ USAGE = "usage: python -m jupyter_app_meta.kernel.forks.template MESSAGES COMMAN
 NEEDED = (7, 4)
 """The oldest release of ipykernel whose private names are those that this package uses."""
 
-MOST_FILES, LONGEST_PATH = 100, 400
-"""How many of the author's own modules are told to the server, and how many bytes a path may take there."""
+MOST_FILES, LONGEST_PATH = 180, 250
+"""How many files are told to the server, and how many bytes a path may take there."""
 
 
 class Template:
@@ -67,6 +67,7 @@ class Template:
         shell: Any = process.app.shell
         extension.load_page(shell)
         process.seeds.watch()
+        process.reads.watch()
         preload.usual()
         rehearsal.sample()
         title.find()
@@ -166,7 +167,7 @@ class Template:
         gc.collect()
         gc.freeze()
         idle.compact()
-        self._tell({"said": "ready", "files": _files()})
+        self._tell({"said": "ready", "files": _files(process.reads)})
         if not self._stands_still:
             self._stand_still()
 
@@ -216,9 +217,11 @@ class Template:
         self._tell({"said": "ended", "pid": pid, "status": os.waitstatus_to_exitcode(status)})
 
 
-def _files() -> list[str]:
-    """Return the files of the author's own modules."""
-    return list(islice((file for file in authors.modules() if len(json.dumps(file)) <= LONGEST_PATH), MOST_FILES))
+def _files(read: reads.Reads) -> list[tuple[str, reads.Version | None]]:
+    """Return the author's own modules, and the files that the notebook has read with the versions that it has read."""
+    modules = ((file, None) for file in authors.modules())
+    found = (each for each in chain(modules, read.files()) if len(json.dumps(each[0])) <= LONGEST_PATH)
+    return list(islice(found, MOST_FILES))
 
 
 def main(argv: list[str]) -> NoReturn:

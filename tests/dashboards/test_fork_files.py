@@ -1,4 +1,4 @@
-"""Whether a module of the author has changed since a template imported it."""
+"""Whether a file of the author has changed since a template imported or read it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_app_meta.dashboards.forks import modules
-from jupyter_app_meta.dashboards.forks.modules import FEW, Modules
+from jupyter_app_meta.dashboards.forks import files as looked_at
+from jupyter_app_meta.dashboards.forks.files import FEW, Files
+from jupyter_app_meta.dashboards.runs.notebook import version
 
 
 def written(file: Path, text: str) -> Path:
@@ -20,11 +21,11 @@ def written(file: Path, text: str) -> Path:
     return file
 
 
-async def imported(folder: Path, known: set[Path], *files: Path) -> Modules:
+async def imported(folder: Path, known: set[Path], *files: Path) -> Files:
     """Return the modules of a template that has run ahead."""
-    made = Modules(folder, known)
+    made = Files(folder, known)
     await made.look()
-    made.imported(files)
+    made.used(dict.fromkeys(files))
     return made
 
 
@@ -44,12 +45,24 @@ async def test_a_change_is_noticed(tmp_path: Path) -> None:
 async def test_a_change_while_the_notebook_runs_ahead_is_noticed(tmp_path: Path, name: str) -> None:
     """The notebook may have imported the module before."""
     file, known = written(tmp_path / name, "1"), set[Path]()
-    made = Modules(tmp_path, known)
+    made = Files(tmp_path, known)
     await made.look()
     written(file, "2")
-    made.imported([file])
+    made.used({file: None})
     assert not made.are_current
     assert (await imported(tmp_path, known, file)).are_current
+
+
+async def test_what_was_read_has_the_version_that_was_read(tmp_path: Path) -> None:
+    """It may have changed before the notebook had run ahead, each time again."""
+    file, known = written(tmp_path / "data.csv", "1"), set[Path]()
+    for text, changes in ("2", True), ("3", True), ("4", False):
+        made, read = Files(tmp_path, known), version(file)
+        await made.look()
+        if changes:
+            written(file, text)
+        made.used({file: read})
+        assert made.are_current is not changes
 
 
 async def test_a_module_that_the_notebook_writes_is_no_change(tmp_path: Path) -> None:
@@ -57,10 +70,10 @@ async def test_a_module_that_the_notebook_writes_is_no_change(tmp_path: Path) ->
     file, known = written(tmp_path / "made.py", "0"), set[Path]()
     found = []
     for text in "123":
-        made = Modules(tmp_path, known)
+        made = Files(tmp_path, known)
         await made.look()
         written(file, text)
-        made.imported([file])
+        made.used({file: None})
         found.append(made.are_current)
     assert found == [False, True, True]
 
@@ -71,8 +84,8 @@ async def test_many_files_are_looked_at_now_and_then(tmp_path: Path, monkeypatch
     looks: list[Path] = []
     few = await imported(tmp_path, set(), *files[:FEW])
     many = await imported(tmp_path, set(), *files)
-    monkeypatch.setattr(modules, "OFTEN", 3600.0)
-    monkeypatch.setattr(modules, "version", looks.append)
+    monkeypatch.setattr(looked_at, "OFTEN", 3600.0)
+    monkeypatch.setattr(looked_at, "version", looks.append)
     for made in (few, many):
         made._seen = dict.fromkeys(made._seen)
     assert all(made.are_current for made in (few, many, few, many))

@@ -19,8 +19,8 @@ import time
 from collections.abc import Collection, Iterable
 from importlib.machinery import PathFinder
 
-from .. import authors
-from . import life, safety
+from ... import authors
+from .. import life, safety
 
 USUAL = ("ipywidgets", "traceback")
 """Modules that most children need."""

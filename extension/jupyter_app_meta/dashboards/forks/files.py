@@ -1,6 +1,7 @@
-"""The author's own modules that a notebook imports, and whether one of them has changed since.
+"""The author's files on which a template depends, and whether one of them has changed since.
 
-1. Which modules a notebook imports is known once it has run ahead. So before that, the files that it may import are
+1. They are the modules that the notebook has imported, and the files that it has read. The process says which version of
+   a file it has read. Which modules a notebook imports is known once it has run ahead. So before that, the files that it may import are
    looked at: those of its folder, and of the folders in it. A module that was changed meanwhile makes the template
    outdated as soon as it is ready.
 2. A notebook may write a module itself, each time. So if a module has changed meanwhile twice, its second version
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
 from itertools import chain, islice
 from pathlib import Path
 
@@ -25,8 +26,8 @@ MOST = 200
 """How many files are looked at before a notebook runs ahead."""
 
 
-class Modules:
-    """The modules that one template has imported. ``written`` are those that changed while earlier ones ran ahead."""
+class Files:
+    """The files of one template. ``written`` are the modules that changed while earlier ones ran ahead."""
 
     def __init__(self, folder: Path, written: set[Path]) -> None:
         self._folder, self._written = folder, written
@@ -35,19 +36,23 @@ class Modules:
         self._are_current, self._looked = True, -OFTEN
 
     async def look(self) -> None:
-        """Look at the files that the notebook may import."""
+        """Look at the modules that the notebook may import."""
         self._before = await asyncio.to_thread(_versions, self._folder)
 
-    def imported(self, files: Iterable[Path]) -> None:
-        """Note the modules that the notebook has imported."""
-        for file in files:
-            now = version(file)
-            self._seen[file] = before = self._before.get(file, now)
-            if before != now and file in self._written:
-                self._seen[file] = now
-            elif before != now:
-                self._written.add(file)
+    def used(self, files: Mapping[Path, Version | None]) -> None:
+        """Note the files that the notebook has read, each with its version, and the modules that it has imported."""
+        for file, read in files.items():
+            self._seen[file] = read or self._imported(file)
         self._before = {}
+
+    def _imported(self, module: Path) -> Version | None:
+        """Return the version of a module that counts."""
+        now = version(module)
+        before = self._before.get(module, now)
+        if before != now and module not in self._written:
+            self._written.add(module)
+            return before
+        return now
 
     @property
     def are_current(self) -> bool:

@@ -1,0 +1,56 @@
+"""Whether a notebook's kernels are to be forked: because the deployer says so, or because its visitors come often.
+
+1. If the deployer says so, there is a template from the start to the end.
+2. If the deployer says nothing, there is one while a notebook is opened often: from the second visit within ``IDLE``
+   seconds until that many seconds after the last visit. Nothing runs that nobody looks at.
+3. Then only notebooks are forked that ask who is looking, and what they load before they ask is ``LONGEST`` seconds old
+   at most: their authors may not know that it is loaded once for several visitors.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+
+from ..gateway.specs import GatewaySpecs
+from ..services import Services
+from ..settings import Settings
+
+IDLE = 300.0
+"""Seconds without a visit after which a notebook that nobody said to fork has no template any more."""
+
+LONGEST = 600.0
+"""Seconds after which a template is replaced that nobody asked for."""
+
+
+class Demand:
+    """How much a template is wanted. ``is_named`` says that the deployer wants one."""
+
+    def __init__(self, *, is_named: bool, max_age: float) -> None:
+        self.is_named = is_named
+        self.max_age = max_age if is_named else min(max_age, LONGEST)
+        self._last, self._is_frequent = float("-inf"), False
+
+    @classmethod
+    def of(cls, settings: Settings, services: Services) -> Demand | None:
+        """Return the demand for a dashboard's template; None if there is none, or it could not be met."""
+        if settings.fork is None:
+            can_be_met = sys.platform == "linux" and not isinstance(services.specs, GatewaySpecs)
+            return cls(is_named=False, max_age=settings.max_age) if can_be_met and not settings.warm else None
+        return cls(is_named=True, max_age=settings.max_age) if settings.fork else None
+
+    def visited(self) -> None:
+        """Note that the notebook is opened."""
+        now = time.monotonic()
+        self._is_frequent, self._last = now - self._last < IDLE, now
+
+    @property
+    def is_there(self) -> bool:
+        """Whether a template is wanted now."""
+        return self.is_named or (self._is_frequent and time.monotonic() - self._last < IDLE)
+
+    @property
+    def level(self) -> int:
+        """The level of a line in the log that says why there is no template."""
+        return logging.WARNING if self.is_named else logging.INFO
