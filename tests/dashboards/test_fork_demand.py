@@ -95,7 +95,7 @@ def test_a_notebook_that_asks_only_later_runs_for_each_visitor(server: Server) -
 
 
 def test_a_file_that_was_read_is_never_old(server: Server) -> None:
-    """Neither in the next page, which starts cold, nor in forks. A file that the notebook itself writes does not count."""
+    """Neither in the next page, which starts cold, nor in forks. What the notebook itself writes does not count."""
     page = forked(server, "alice", "/reads")
     assert "price 5 EUR" in page.html
     page.close()
