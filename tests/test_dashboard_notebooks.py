@@ -27,7 +27,7 @@ from functools import partial
 from pathlib import Path
 sys.path.insert(0, {str(PROJECT)!r})
 from tools.demo import dashboards
-app = dashboards(Path.cwd(), warm=0)
+app = dashboards(Path.cwd())
 """
 OUTPUT = re.compile(r'<script type="application/vnd\.voila\.cell-output\+json">(.*?)</script>', re.DOTALL)
 REGIONS = ("all", "emea", "apac", "amer")

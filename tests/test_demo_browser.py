@@ -19,7 +19,7 @@ APP = f"""
 from pathlib import Path
 sys.path.insert(0, {str(PROJECT)!r})
 from tools.demo import dashboards
-app = dashboards(Path.cwd(), warm=0)
+app = dashboards(Path.cwd())
 """
 PAGES = {
     "": ".am-cards a",

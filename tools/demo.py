@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
     from jupyter_app_meta.dashboards import Builder
 
 
-def dashboards(folder: Path, *, warm: int = 1) -> Builder:
-    """Return a server of the dashboards of a folder, each with so many kernels ahead of its visitors."""
+def dashboards(folder: Path, *, fork: bool | None = None) -> Builder:
+    """Return a server of the dashboards of a folder."""
     from jupyter_app_meta.dashboards import create_app
 
     from .login import PAGES, People
@@ -22,12 +23,12 @@ def dashboards(folder: Path, *, warm: int = 1) -> Builder:
     customers = [{"customer_id": str(number)} for number in (1001, 1002, 1003)]
 
     return (
-        create_app(identity_provider=People, template_paths=[PAGES])
+        create_app(identity_provider=People, template_paths=[PAGES], fork=fork)
         .with_index()
-        .with_app(path="/sales", root=folder / "sales.ipynb", warm=warm)
-        .with_app(path="/customers/{customer_id}", root=folder / "customer.ipynb", warm=warm, examples=customers)
-        .with_app(path="/live", root=folder / "live.ipynb", warm=warm)
-        .with_app(path="/lunch", root=folder / "lunch.ipynb", warm=warm)
+        .with_app(path="/sales", root=folder / "sales.ipynb")
+        .with_app(path="/customers/{customer_id}", root=folder / "customer.ipynb", examples=customers)
+        .with_app(path="/live", root=folder / "live.ipynb")
+        .with_app(path="/lunch", root=folder / "lunch.ipynb")
     )
 
 
@@ -57,7 +58,8 @@ def main() -> None:
     with suppress(KeyboardInterrupt):
         prepare()
         port = free_port(8866)
-        dashboards(NOTEBOOKS / "dashboards").run(port=port, ip=HOST, ready=lambda: invite(port))
+        fork = sys.platform == "linux" or None  # the first visitor should not wait either
+        dashboards(NOTEBOOKS / "dashboards", fork=fork).run(port=port, ip=HOST, ready=lambda: invite(port))
 
 
 if __name__ == "__main__":
