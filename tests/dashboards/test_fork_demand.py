@@ -37,7 +37,7 @@ NOTEBOOKS = {
 OPTIONS = {"named": ", fork=True", "off": ", fork=False", "warm": ", warm=1"}
 """What the deployer says."""
 
-APP = "app = create_app(identity_provider=People, fork_spares=0, max_pages=0)" + "".join(
+APP = "app = create_app(identity_provider=People, fork_spares=1, max_pages=0)" + "".join(
     f"\napp = app.with_app(path='/{name}', root='{name}/page.ipynb'{OPTIONS.get(name, '')})" for name in NOTEBOOKS
 )
 
@@ -95,7 +95,7 @@ def test_a_notebook_that_asks_only_later_runs_for_each_visitor(server: Server) -
 
 
 def test_a_file_that_was_read_is_never_old(server: Server) -> None:
-    """Neither in the next page, which starts cold, nor in forks. What the notebook itself writes does not count."""
+    """Neither in the next page, which starts cold, nor in forks. What it writes itself does not count."""
     page = forked(server, "alice", "/reads")
     assert "price 5 EUR" in page.html
     page.close()
@@ -126,7 +126,7 @@ from jupyter_app_meta.dashboards.forks import demand, strategy
 strategy.SWEEP = 0.1
 signal.signal(signal.SIGUSR1, lambda *_: setattr(demand, "IDLE", 0))
 signal.signal(signal.SIGUSR2, lambda *_: setattr(demand, "IDLE", 300))
-app = create_app(identity_provider=People, fork_spares=1).with_app(path="/page", root="page/page.ipynb")
+app = create_app(identity_provider=People).with_app(path="/page", root="page/page.ipynb")
 """
     with staging(tmp_path, app) as server:
         for _ in range(2):
@@ -141,7 +141,7 @@ def test_demand(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is there from the second visit in time until its time after the last one."""
     clock = 1000.0
     monkeypatch.setattr(demand, "time", SimpleNamespace(monotonic=lambda: clock))
-    wanted = Demand(is_named=False, max_age=3600)
+    wanted = Demand(Settings())
     assert not wanted.is_there
     for passed, expected in ((0, False), (299, True), (299, True), (301, False), (299, True)):
         clock += passed
@@ -149,23 +149,23 @@ def test_demand(monkeypatch: pytest.MonkeyPatch) -> None:
         assert wanted.is_there is expected
     clock += demand.IDLE
     assert not wanted.is_there
-    assert Demand(is_named=True, max_age=3600).is_there
+    assert Demand(Settings(fork=True)).is_there
 
 
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        (Settings(), (False, 600)),
-        (Settings(max_age=60), (False, 60)),
+        (Settings(), (False, 600, 0)),
+        (Settings(max_age=60), (False, 60, 0)),
         (Settings(warm=1), None),
         (Settings(fork=False), None),
-        (Settings(fork=True, warm=1), (True, 3600)),
-        (Settings(fork=True, max_age=60), (True, 60)),
+        (Settings(fork=True, warm=1), (True, 3600, 2)),
+        (Settings(fork=True, max_age=60, fork_spares=1), (True, 60, 1)),
     ],
 )
 @pytest.mark.parametrize("system", ["linux", "darwin"])
 def test_who_wants_forks(
-    monkeypatch: pytest.MonkeyPatch, settings: Settings, expected: tuple[bool, float] | None, system: str
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, expected: tuple[bool, float, int] | None, system: str
 ) -> None:
     """The deployer, or else the server where it is possible."""
     monkeypatch.setattr(demand, "sys", SimpleNamespace(platform=system))
@@ -173,7 +173,7 @@ def test_who_wants_forks(
     found = Demand.of(settings, services)
     if system == "darwin" and settings.fork is None:
         expected = None
-    assert (found and (found.is_named, found.max_age)) == expected
+    assert (found and (found.is_named, found.max_age, found.spares)) == expected
 
 
 @pytest.mark.parametrize(

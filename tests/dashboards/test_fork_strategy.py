@@ -16,8 +16,9 @@ from jupyter_app_meta.dashboards.forks import strategy
 from jupyter_app_meta.dashboards.forks.commands import CannotFork, Refused
 from jupyter_app_meta.dashboards.forks.demand import Demand
 from jupyter_app_meta.dashboards.load.traffic import Traffic
+from jupyter_app_meta.dashboards.settings import Settings
 
-NAMED = Demand(is_named=True, max_age=3600)
+NAMED = Demand(Settings(fork=True, fork_spares=0))
 
 
 async def test_a_template_that_ends_soon_is_started_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,7 +46,7 @@ async def test_a_template_that_ends_soon_is_started_after_a_pause(monkeypatch: p
 
     monkeypatch.setattr(strategy, "Template", DiesSoon)
     services: Any = SimpleNamespace(traffic=Traffic(), log=logging.getLogger(), spawn=asyncio.ensure_future)
-    forks = strategy.Forks(services, read, bool, list, demand=NAMED, space=None, spares=0)  # type: ignore[arg-type]
+    forks = strategy.Forks(services, read, bool, list, demand=NAMED, space=None)  # type: ignore[arg-type]
     forks.start()
     for expected in (1, 2, 3):
         for _ in range(100):
@@ -69,7 +70,7 @@ async def test_a_notebook_that_cannot_be_read_is_logged_once(
         raise ValueError("it is not a notebook")
 
     services: Any = SimpleNamespace(traffic=Traffic(), log=logging.getLogger(), spawn=asyncio.ensure_future)
-    forks = strategy.Forks(services, read, bool, list, demand=NAMED, space=None, spares=0)  # type: ignore[arg-type]
+    forks = strategy.Forks(services, read, bool, list, demand=NAMED, space=None)  # type: ignore[arg-type]
     forks.start()
     while len(reads) < 3:
         assert await forks.take() is None
@@ -112,7 +113,7 @@ async def test_a_notebook_that_takes_for_ever_does_not_hold_up_the_others(monkey
         return read
 
     both = [
-        strategy.Forks(services, reader(name), bool, list, demand=NAMED, space=None, spares=0)  # type: ignore[arg-type]
+        strategy.Forks(services, reader(name), bool, list, demand=NAMED, space=None)  # type: ignore[arg-type]
         for name in ("one", "other")
     ]
     for forks in both:
@@ -164,7 +165,7 @@ class Stage:
         services: Any = SimpleNamespace(traffic=Traffic(), log=logging.getLogger(), spawn=asyncio.ensure_future)
         otherwise: list[int] = []
         self.forks = strategy.Forks(
-            services, self._read, self._is_current, lambda: otherwise.append(1), demand=NAMED, space=None, spares=0
+            services, self._read, self._is_current, lambda: otherwise.append(1), demand=NAMED, space=None
         )
         self.otherwise = otherwise
 

@@ -48,7 +48,6 @@ class Dashboard:
                 self._start_pool,
                 demand=demand,
                 space=self._space,
-                spares=settings.fork_spares,
             )
 
     def start(self) -> None:

@@ -2,7 +2,7 @@
 
 1. If the deployer says so, there is a template from the start to the end.
 2. If the deployer says nothing, there is one while a notebook is opened often: from the second visit within ``IDLE``
-   seconds until that many seconds after the last visit. Nothing runs that nobody looks at.
+   seconds until that many seconds after the last visit. No forks are made ahead: no kernel runs that nobody looks at.
 3. Then only notebooks are forked that ask who is looking, and what they load before they ask is ``LONGEST`` seconds old
    at most: their authors may not know that it is loaded once for several visitors.
 """
@@ -25,20 +25,23 @@ LONGEST = 600.0
 
 
 class Demand:
-    """How much a template is wanted. ``is_named`` says that the deployer wants one."""
+    """How much a template is wanted, how long it is used, and how many forks are made ahead.
 
-    def __init__(self, *, is_named: bool, max_age: float) -> None:
-        self.is_named = is_named
-        self.max_age = max_age if is_named else min(max_age, LONGEST)
+    ``is_named`` says that the deployer wants a template.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.is_named = settings.fork is True
+        self.max_age = settings.max_age if self.is_named else min(settings.max_age, LONGEST)
+        self.spares = settings.fork_spares if self.is_named else 0
         self._last, self._is_frequent = float("-inf"), False
 
     @classmethod
     def of(cls, settings: Settings, services: Services) -> Demand | None:
         """Return the demand for a dashboard's template; None if there is none, or it could not be met."""
-        if settings.fork is None:
-            can_be_met = sys.platform == "linux" and not isinstance(services.specs, GatewaySpecs)
-            return cls(is_named=False, max_age=settings.max_age) if can_be_met and not settings.warm else None
-        return cls(is_named=True, max_age=settings.max_age) if settings.fork else None
+        is_possible = sys.platform == "linux" and not isinstance(services.specs, GatewaySpecs) and not settings.warm
+        is_wanted = is_possible if settings.fork is None else settings.fork
+        return cls(settings) if is_wanted else None
 
     def visited(self) -> None:
         """Note that the notebook is opened."""

@@ -1,9 +1,9 @@
 """The author's files on which a template depends, and whether one of them has changed since.
 
-1. They are the modules that the notebook has imported, and the files that it has read. The process says which version of
-   a file it has read. Which modules a notebook imports is known once it has run ahead. So before that, the files that it may import are
-   looked at: those of its folder, and of the folders in it. A module that was changed meanwhile makes the template
-   outdated as soon as it is ready.
+1. They are the modules that the notebook has imported, and the files that it has read. The process says which version
+   of a file it read. Which modules it imports is known once it has run ahead. So before that, the files that it may
+   import are looked at: those of its folder, and of the folders in it. A module that was changed meanwhile makes the
+   template outdated as soon as it is ready.
 2. A notebook may write a module itself, each time. So if a module has changed meanwhile twice, its second version
    counts.
 3. A few files are looked at for each page. More of them are looked at once a second, because the event loop waits.

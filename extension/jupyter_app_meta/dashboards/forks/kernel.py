@@ -52,9 +52,9 @@ class ForkedKernel:
     aware: bool = True
     is_python: bool = True
 
-    def __init__(self, services: Services, name: str, space: Space | None) -> None:
-        """``name`` is that of its kernelspec; ``space`` is where its notebook's state is kept."""
-        self.id, self.name, self.key = services.peers.new_kernel_id(), name, secrets.token_hex(32).encode()
+    def __init__(self, services: Services, id: str, name: str, space: Space | None) -> None:
+        """``name`` is that of its kernelspec; ``space`` is where its notebook's state is kept. It has to be started."""
+        self.id, self.name, self.key = id, name, secrets.token_hex(32).encode()
         self.process: Process | None = None
         self._services, self._is_complete = services, False
         self._attaching: asyncio.Task[None] | None = None

@@ -63,10 +63,9 @@ class Forks:
         *,
         demand: Demand,
         space: Space | None,
-        spares: int,
     ) -> None:
         self._services, self._read, self._is_current, self._otherwise = services, read, is_current, otherwise
-        self._demand, self._space, self._spares, self._max_age = demand, space, spares, demand.max_age
+        self._demand, self._space, self._max_age = demand, space, demand.max_age
         self._template: Template | None = None
         self._ahead: list[Run] = []
         self._retired: set[Template] = set()
@@ -160,7 +159,7 @@ class Forks:
         template = self._usable()
         if template is None or time.monotonic() - template.began > RENEWAL * self._max_age:
             await self._replace()
-        while (template := self._usable()) and len(self._ahead) < self._spares:
+        while (template := self._usable()) and len(self._ahead) < self._demand.spares:
             async with self._services.traffic.ahead():
                 if (run := await self._forked(template)) is None:
                     break

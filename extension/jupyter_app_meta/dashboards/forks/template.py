@@ -16,6 +16,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 from ...state.keys import Space
 from ..files import imports
@@ -26,8 +27,8 @@ from ..runs.notebook import Blueprint
 from ..runs.run import Run
 from ..services import Services
 from .commands import CannotFork, Commands, Refused, Unanswered
-from .kernel import ForkedKernel
 from .files import Files
+from .kernel import ForkedKernel
 from .processes import GONE, Process
 from .provisioner import started_otherwise
 
@@ -80,17 +81,12 @@ class Template:
         await self._files.look()
         if isinstance(services.specs, GatewaySpecs):
             raise CannotFork("kernels run behind a gateway")
-        kernel = ForkedKernel(services, self.blueprint.kernel_name, self._space)
         self._run = run = Run(
-            services,
-            self.blueprint,
-            ahead=True,
-            space=self._space,
-            start=lambda _: self._started(kernel),
-            is_urgent=True,
+            services, self.blueprint, ahead=True, space=self._space, start=lambda _: self._started(), is_urgent=True
         )
         services.occupancy.runs.discard(run)  # it will never be a page
         await run.started()
+        kernel = cast(ForkedKernel, run.kernel)
         await self._comes_far(run, kernel)
         if run.failed:
             raise CannotFork("a cell failed ahead of a visitor")
@@ -105,10 +101,14 @@ class Template:
         self._raise_priority()
         self.is_usable = True
 
-    async def _started(self, kernel: ForkedKernel) -> ForkedKernel:
+    def _kernel(self, id: str) -> ForkedKernel:
+        return ForkedKernel(self._services, id, self.blueprint.kernel_name, self._space)
+
+    async def _started(self) -> ForkedKernel:
         spec = self._services.specs.get_kernel_spec(self.blueprint.kernel_name)
         if why := started_otherwise(self._services.kernels, spec):
             raise Refused(why)
+        kernel = self._kernel(self._services.peers.new_kernel_id())
         await kernel.start(lambda end: self._commands.start(spec, self.blueprint.folder, kernel.id, end))
         priority.lower(kernel.process.pid if kernel.process else None)
         return kernel
@@ -132,19 +132,20 @@ class Template:
     def forked(self) -> Run:
         """Return a new run that begins where this one is; its kernel is about to be forked."""
         assert self._beginning is not None
-        kernel = ForkedKernel(self._services, self.blueprint.kernel_name, self._space)
-        if self._msg_id:
-            kernel.pipe.goes_on_with(self._msg_id)
+        id = self._services.peers.new_kernel_id()
         return Run(
             self._services,
             self.blueprint,
             ahead=True,
-            start=lambda _: self._forked(kernel),
+            start=lambda _: self._forked(id),
             space=self._space,
-            continues=self._beginning.continued(kernel.id),
+            continues=self._beginning.continued(id),
         )
 
-    async def _forked(self, kernel: ForkedKernel) -> ForkedKernel:
+    async def _forked(self, id: str) -> ForkedKernel:
+        kernel = self._kernel(id)
+        if self._msg_id:
+            kernel.pipe.goes_on_with(self._msg_id)
         try:
             await kernel.start(self._commands.fork)
         except Unanswered:  # the next visitors shall not wait for it as well
