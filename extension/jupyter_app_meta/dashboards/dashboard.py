@@ -81,6 +81,11 @@ class Dashboard:
             return run, "warm"
         return await self._begin(), "cold"
 
+    def shown(self) -> None:
+        """Note that a visitor has seen the whole page."""
+        if self._forks:
+            self._forks.visited()
+
     @property
     def is_settled(self) -> bool:
         """Whether what runs ahead, if the dashboard has it, is ready or has found that it cannot be."""

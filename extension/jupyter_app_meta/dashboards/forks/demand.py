@@ -1,8 +1,9 @@
 """Whether a notebook's kernels are to be forked: because the deployer says so, or because its visitors come often.
 
 1. If the deployer says so, there is a template from the start to the end.
-2. If the deployer says nothing, there is one while a notebook is opened often: from the second visit within ``IDLE``
-   seconds until that many seconds after the last visit. No forks are made ahead: no kernel runs that nobody looks at.
+2. If the deployer says nothing, there is one while a notebook is opened often: from the second page that is shown
+   within ``IDLE`` seconds until that many seconds after the last one. No forks are made ahead, so that no kernel runs
+   that nobody looks at.
 3. Then only notebooks are forked that ask who is looking, and what they load before they ask is ``LONGEST`` seconds old
    at most: their authors may not know that it is loaded once for several visitors.
 """
@@ -44,7 +45,7 @@ class Demand:
         return cls(settings) if is_wanted else None
 
     def visited(self) -> None:
-        """Note that the notebook is opened."""
+        """Note that a page of the notebook was shown."""
         now = time.monotonic()
         self._is_frequent, self._last = now - self._last < IDLE, now
 

@@ -91,10 +91,13 @@ class Forks:
             self._began = time.monotonic()
             self._keeper = self._services.spawn(self._keep())
 
-    async def take(self) -> Run | None:
-        """Return a run whose kernel was forked; None if there is no template, or the fork failed."""
+    def visited(self) -> None:
+        """Note a visit: there may be enough of them now."""
         self._demand.visited()
         self.start()
+
+    async def take(self) -> Run | None:
+        """Return a run whose kernel was forked; None if there is no template, or the fork failed."""
         template = self._usable()
         self._wanted.set()
         if template is None:

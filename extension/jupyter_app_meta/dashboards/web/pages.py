@@ -139,7 +139,10 @@ class PageHandler(Handler):
             self.detach().close()  # the browser may still be connected, but reads nothing
             self._has_left = True
         finally:
-            self.services.meter.page(visit.start, self._outcome(run), self.request.request_time())
+            outcome = self._outcome(run)
+            self.services.meter.page(visit.start, outcome, self.request.request_time())
+            if outcome == "shown":
+                dashboard.shown()
 
     def _begun(self, run: Run, visit: Visit) -> AsyncIterator[str]:
         """Return the pieces of the page that are not sent yet."""
