@@ -7,6 +7,7 @@ be handled in a child, whose key is another one.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # it is built in, and has no types
 import asyncio
 import sys
 import threading
@@ -50,6 +51,11 @@ class ForkedKernel(IPythonKernel):
         shell: Any = self.shell
         shell.exit_now = False
         Kernel.start(self)  # IPythonKernel's own start warns that there is no debugger
+
+    def post_handler_hook(self) -> None:
+        """Restore the handler of SIGINT. Python's own function looks names up, for which a child copies 50 pages."""
+        saved = self.saved_sigint_handler
+        _signal.signal(_signal.SIGINT, int(saved) if isinstance(saved, int) else saved)
 
 
 class Application(IPKernelApp):

@@ -85,7 +85,8 @@ def take_kernel(process: Process, key: dict[str, str]) -> None:
     claims.the_claim.earlier_key = wire.derive_key(session.key)
     session.pid = os.getpid()
     app.sign(key)
-    session.digest_history, session.message_count = set(), 0
+    session.digest_history.clear()
+    session.message_count = 0
     if kernel_id := key.get("kernel_id"):
         title.show(kernel_id)
         app.connection_file = f"kernel-{kernel_id}.json"

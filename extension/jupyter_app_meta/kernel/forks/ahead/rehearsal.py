@@ -67,6 +67,5 @@ def _pack_message(app: Any) -> None:
 
 def _print_nothing() -> None:
     """Nothing is sent, but the thread that would send it begins."""
-    for stream in (sys.stdout, sys.stderr):
-        if type(stream) is OutStream:
-            stream.write("")
+    if type(sys.stdout) is OutStream:
+        sys.stdout.write("")

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import os
 import sys
@@ -115,7 +116,7 @@ class Later:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop, self._has_threads = loop, False
-        self._thread: threading.Thread | None = None
+        self._has_begun = False
         self._kept: SimpleQueue[tuple[float, Callable[[], Any]]] = SimpleQueue()
 
     def use_threads(self) -> None:
@@ -126,12 +127,12 @@ class Later:
     def begin(self) -> None:
         """Start the thread that sends, if there is none; raises RuntimeError if the system has no thread left.
 
-        It stays: to start one takes as long as a short cell.
+        It stays: to start one takes as long as a short cell. It is one of the system's, without an object of Python's,
+        which would make this process copy twice as many pages of its template's memory.
         """
-        if self._thread is None:
-            thread = threading.Thread(target=self._send, name="app-meta-output", daemon=True)
-            thread.start()
-            self._thread = thread
+        if not self._has_begun:
+            _thread.start_new_thread(self._send, ())
+            self._has_begun = True
 
     def call_later(self, delay: float, flush: Callable[[], Any]) -> None:
         """Send in a moment what a stream has kept."""
@@ -160,7 +161,7 @@ class Later:
 
     def _renew(self) -> None:
         """Let a process that the notebook forks print: it has no other thread, and one may have had a lock."""
-        self._thread, self._kept = None, SimpleQueue()
+        self._has_begun, self._kept = False, SimpleQueue()
         for stream in _streams():
             stream._buffer_lock = threading.RLock()
 
