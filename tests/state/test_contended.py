@@ -27,7 +27,8 @@ from jupyter_app_meta.state.grants import Claims
 from jupyter_app_meta.state.keys import Space, scope_of
 from jupyter_app_meta.state.once import TRIES, Later
 from jupyter_app_meta.state.operations import Add, Apply, Operation, Request, write_request
-from jupyter_app_meta.state.service import Rules, Service
+from jupyter_app_meta.state.rules import Rules
+from jupyter_app_meta.state.service import Service
 from jupyter_app_meta.state.stores import base
 from jupyter_app_meta.state.stores.base import Entry, Store
 

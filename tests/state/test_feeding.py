@@ -8,7 +8,7 @@ from queue import Queue
 from typing import Any
 
 from jupyter_app_meta.state.stores.base import Notice
-from jupyter_app_meta.state.stores.feeding import Feed
+from jupyter_app_meta.state.stores.feeding import Feed, Seen
 
 NOTICE = Notice("scope", None)
 
@@ -48,3 +48,24 @@ def test_a_listener_that_comes_while_the_last_one_goes_hears() -> None:
         assert [heard.get(timeout=60) for _ in range(3)] == [NOTICE] * 3
     finally:
         feed.close()
+
+
+def test_an_own_write_while_a_poll_is_read_is_told_to_nobody() -> None:
+    """Neither by that poll, which has seen the own write before, nor by the next one."""
+    seen = Seen(window=0)
+    seen.begin([("other", 10)])
+    seen.own("scope", 0, 11)
+    seen.own("scope", 11, 12)  # the poll has looked before this
+    assert seen.fresh([("scope", 11)]) == []
+    assert seen.fresh([("scope", 12)]) == []
+    assert seen.fresh([("scope", 13)]) == ["scope"]
+
+
+def test_an_own_write_on_top_of_one_that_is_not_known_is_told() -> None:
+    """What another process wrote in between is not missed, whether a poll has seen it or only what came after it."""
+    seen = Seen(window=0)
+    seen.begin([("scope", 10)])
+    seen.own("scope", 11, 12)
+    assert seen.fresh([("scope", 11)]) == ["scope"]
+    seen.own("scope", 13, 14)
+    assert seen.fresh([("scope", 14)]) == ["scope"]

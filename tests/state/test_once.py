@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from jupyter_app_meta.server.links.rates import Bucket, Rates
 from jupyter_app_meta.state.once import ANSWERS, Busy, Once
-from jupyter_app_meta.state.rates import Bucket, Rates
 
 
 def test_a_request_in_work_is_not_begun_again() -> None:

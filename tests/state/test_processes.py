@@ -30,6 +30,9 @@ class Service:
         self.told.append("asked")
         return None
 
+    def glance(self, kernel_id: str, content: object) -> None:
+        """Have no answer at once."""
+
     def restarted(self, kernel_id: str) -> None:
         """Note it."""
         self.told.append("restarted")

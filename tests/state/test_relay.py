@@ -23,7 +23,8 @@ from jupyter_app_meta.state.live.events import Event, Sent, read_event, write_ev
 from jupyter_app_meta.state.live.outbox import Letter, Outbox
 from jupyter_app_meta.state.operations import Listen, Operation, Request, Send, Unlisten, read_request, write_request
 from jupyter_app_meta.state.revoked import Revoked
-from jupyter_app_meta.state.service import Rules, Service
+from jupyter_app_meta.state.rules import Rules
+from jupyter_app_meta.state.service import Service
 from jupyter_app_meta.state.stores.base import RESYNC, Entry, Store
 from jupyter_app_meta.state.stores.open import open_store
 

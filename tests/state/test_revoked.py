@@ -11,7 +11,7 @@ import pytest
 from jupyter_app_meta.model import SessionInfo, User
 from jupyter_app_meta.policy import RawRequest
 from jupyter_app_meta.server.links.granting import Grants, Places
-from jupyter_app_meta.state import grants
+from jupyter_app_meta.state import grants, revoked
 from jupyter_app_meta.state.grants import BadGrant
 from jupyter_app_meta.state.keys import Identity
 from jupyter_app_meta.state.revoked import MOMENT, Revoked
@@ -28,6 +28,19 @@ def store(tmp_path: Path) -> Iterator[Store]:
     store = open_store(f"sqlite:///{tmp_path / 'state.db'}")
     yield store
     store.close()
+
+
+def test_what_was_not_asked_lately_is_not_known(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The event loop never takes an old answer for a new one."""
+    mine = Revoked(store)
+    with pytest.raises(LookupError):
+        mine.lately(ALICE)
+    assert mine.not_before(ALICE) is None and mine.lately(ALICE) is None
+    mine.revoke(ALICE)
+    assert mine.lately(ALICE) == mine.not_before(ALICE) is not None
+    monkeypatch.setattr(revoked, "REMEMBERED", 0.0)
+    with pytest.raises(LookupError):
+        mine.lately(ALICE)
 
 
 def test_each_server_learns_of_a_revocation(store: Store) -> None:

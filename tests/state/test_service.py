@@ -31,7 +31,8 @@ from jupyter_app_meta.state.operations import (
     write_request,
 )
 from jupyter_app_meta.state.paging.operations import AskBrowser, Redirect, SetCookie, SetQuery, SetTitle, TellPage
-from jupyter_app_meta.state.service import Rules, Service
+from jupyter_app_meta.state.rules import Rules
+from jupyter_app_meta.state.service import Service
 from jupyter_app_meta.state.stores.base import Store, Where
 from jupyter_app_meta.state.stores.open import open_store
 from jupyter_app_meta.state.values import Limits
@@ -55,11 +56,26 @@ class Server:
     def __init__(self, store: Store, **limits: int) -> None:
         self.now = 1_800_000_000.0
         self.revoked: dict[Identity, float] = {}
+        self.is_forgetful = False
         self.told: list[tuple[str, Changed]] = []
         preferences = frozenset(("theme", "size"))
-        rules = Rules(KEY, lambda: self.now, self.revoked.get, Limits(**limits), preferences, revoke=self.revoke)
+        rules = Rules(
+            KEY,
+            lambda: self.now,
+            self.revoked.get,
+            Limits(**limits),
+            preferences,
+            revoke=self.revoke,
+            lately=self.lately,
+        )
         self.service = Service(store, rules, lambda *event: self.told.append(event), logging.getLogger("state"))
         self._ids = count()
+
+    def lately(self, who: Identity) -> float | None:
+        """Know of all revocations without asking the store, unless nothing is known."""
+        if self.is_forgetful:
+            raise LookupError
+        return self.revoked.get(who)
 
     def revoke(self, who: Identity) -> None:
         """Refuse what this visitor has until now."""
@@ -114,6 +130,26 @@ def test_what_is_written_is_read(store: Store) -> None:
     assert server.ask(Read()) == {}
     changed = [("a", "b"), ("a",), ("b",), None]
     assert server.told == [("k-2", Changed(name, keys, "alice")) for keys in changed]
+
+
+def test_a_small_read_needs_no_wait(store: Store) -> None:
+    """The event loop has the same answer as a thread. What is refused, or not known at once, it leaves to a thread."""
+    server, bobs = Server(store), Server(store).grant(BOB)
+    read, foreign = server.content(Read(("a",))), server.content(Read(), grant=bobs)
+    server.ask(put("a", "1"))
+    assert server.service.glance("k-1", read) is None  # it was not read before
+    answer = server.send(read)
+    assert server.service.glance("k-1", read) == answer and answer["ok"]["a"][0] == "1"
+    others: tuple[object, ...] = (server.content(put("a", "2")), server.content(Clear()), {"op": "read"}, [], None)
+    for content in others:
+        assert server.service.glance("k-1", content) is None
+    assert server.service.glance("k-2", read) is None
+    assert server.service.glance("k-1", foreign) is None
+    server.is_forgetful = True
+    assert server.service.glance("k-1", read) is None
+    server.is_forgetful = False
+    server.revoke(ALICE)
+    assert server.service.glance("k-1", read) is None
 
 
 def test_each_audience_is_its_own(store: Store) -> None:

@@ -21,7 +21,8 @@ from jupyter_app_meta.state import grants
 from jupyter_app_meta.state.grants import Claims
 from jupyter_app_meta.state.keys import Identity, Space
 from jupyter_app_meta.state.operations import Done, Operation, Read, Request, read_answer, write_request
-from jupyter_app_meta.state.service import Rules, Service
+from jupyter_app_meta.state.rules import Rules
+from jupyter_app_meta.state.service import Service
 from jupyter_app_meta.state.stores.open import open_store
 
 KEY = grants.derive_key(b"a secret that servers share")

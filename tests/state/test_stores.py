@@ -88,6 +88,19 @@ def test_a_large_value_comes_back(store: Store, scope: Scope) -> None:
     assert texts(store, scope) == kept
 
 
+def test_a_glance_is_what_is_read(store: Store, scope: Scope) -> None:
+    """A store that can answer at once has the same answer: of some keys, of all, and after each change."""
+    for number in range(3):
+        store.apply(scope, {}, {"a": f"{number}", f"k {number}": '"x"'}, (), None)
+        for keys in (("a",), ("a", "absent"), ("absent",), (), None):
+            read = store.read(scope.id, keys)
+            assert store.glance(scope.id, keys) in (None, read)
+    store.apply(scope, {}, {f"k {number}": "1" for number in range(100)}, (), None)
+    assert store.glance(scope.id, None) is None
+    store.erase(Where(scope=scope.id))
+    assert not store.glance(scope.id, None)
+
+
 def test_versions_only_grow_through_deletion_and_erasure(store: Store, scope: Scope) -> None:
     """What is deleted and made again is never taken for what it was."""
     versions = [put(store, scope, k="1"), put(store, scope, k="1")]

@@ -50,6 +50,14 @@ class Revoked:
         with self._lock:
             return self._known.get(identity.text, (0.0, None))[1]
 
+    def lately(self, identity: Identity) -> float | None:
+        """Return what ``not_before`` does; raises LookupError if that is not known without asking the store."""
+        with self._lock:
+            read, moment = self._known.get(identity.text, (float("-inf"), None))
+        if time.monotonic() - read >= REMEMBERED:
+            raise LookupError
+        return moment
+
     def not_before(self, identity: Identity) -> float | None:
         """Return when an identity was last revoked, in seconds since the epoch; None if it was not."""
         text, now = identity.text, time.monotonic()

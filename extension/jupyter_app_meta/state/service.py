@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import suppress
 from typing import Any
 
 from ..errors import Conflict, PageError, StateError, StateUnavailable, Unstorable
@@ -43,7 +43,8 @@ from .operations import (
     Viewers,
     Watch,
 )
-from .paging.operations import AskBrowser, NoPageService, PageService, TellPage, answered
+from .paging.operations import AskBrowser, TellPage, answered
+from .rules import Rules
 from .stores import sealed
 from .stores.base import CONTENDED, Entry, Notice, Store, Where
 
@@ -51,25 +52,6 @@ PREFERENCE_LIMIT = 200  # characters of a preference
 
 Content = dict[str, Any]
 Tell = Callable[[str, Event], object]
-
-
-def _cannot_revoke(_: Identity) -> None:
-    raise StateError("This server cannot revoke grants.")
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What a deployer and the server decide for all requests."""
-
-    key: bytes = field(repr=False)  #: what grants are signed with
-    now: Callable[[], float]  #: seconds since the epoch
-    not_before: Callable[[Identity], float | None]  #: when an identity was last revoked
-    limits: values.Limits = field(default_factory=values.Limits)
-    preferences: frozenset[str] = frozenset()  #: the keys that ``visitor.preferences`` has
-    presence: bool = True  #: whether kernels are told who is looking
-    revoke: Callable[[Identity], object] = _cannot_revoke  #: refuses all grants that an identity has until now
-    recalled: Callable[[Identity], float | None] | None = None  #: as ``not_before``, of what is known without a store
-    pages: PageService = field(default_factory=NoPageService)  #: answers what is about pages
 
 
 class Service:
@@ -105,6 +87,22 @@ class Service:
         except Busy:
             busy = StateUnavailable("This kernel has too many requests in work. Wait for some of them.")
             return operations.write_answer(Failed.of(request_id, busy))
+
+    def glance(self, kernel_id: str, content: object) -> Content | None:
+        """Return the answer to a question that needs no wait, and None for any other. The event loop asks.
+
+        It changes nothing, so it needs no id that is done once.
+        """
+        if not isinstance(content, dict) or content.get("op") != "read":
+            return None
+        with suppress(Exception):  # ``answer`` has the error
+            request = operations.read_request(content)
+            claims = self._rules.claims(kernel_id, request, self._rules.lately)
+            scope = scope_of(request.audience, claims.space, claims.identity, claims.tab)
+            assert isinstance(request.operation, Read)
+            found = self._store.glance(scope.id, request.operation.keys)
+            return None if found is None else operations.write_answer(Done(request.id, _pairs(found)))
+        return None
 
     def _tried(self, answer: Callable[[], Done | Failed], request_id: str, tries: int = 1) -> Content | Later:
         try:
@@ -181,20 +179,17 @@ class Service:
 
     def _claims(self, kernel_id: str, request: Request) -> Claims:
         try:
-            claims = grants.read(self._rules.key, request.grant, kernel_id, self._rules.now())
             # A page must work without the store, and one whose visitor was revoked elsewhere is ended anyway.
             recalled = self._rules.recalled if isinstance(request.operation, AskBrowser | TellPage) else None
-            claims.check_revoked(recalled or self._rules.not_before)
+            return self._rules.claims(kernel_id, request, recalled or self._rules.not_before)
         except grants.BadGrant as error:
             self._log.warning("jupyter-app-meta: refused a grant: %s", error.reason)
             raise StateUnavailable(f"{error} {error.remedy}") from None
-        return claims
 
     def _done(self, claims: Claims, scope: Scope, operation: Operation) -> Any:
         match operation:
             case Read(keys):
-                found = self._store.read(scope.id, keys)
-                return {key: _pair(entry) for key, entry in found.items()}
+                return _pairs(self._store.read(scope.id, keys))
             case Apply():
                 return self._apply(claims, scope, operation)
             case Add():
@@ -294,6 +289,10 @@ def _check_preference(names: frozenset[str], key: str, value: object) -> None:
         raise Unstorable(f"{key!r} is not a preference of this server. AppMetaExtension.preferences allows: {allowed}.")
     if not isinstance(value, bool | int | float | str) or len(str(value)) > PREFERENCE_LIMIT:
         raise Unstorable(f"a preference is a bool, a number or a text of at most {PREFERENCE_LIMIT} characters")
+
+
+def _pairs(found: dict[str, Entry]) -> dict[str, Any]:
+    return {key: _pair(entry) for key, entry in found.items()}
 
 
 def _pair(entry: Entry) -> list[Any]:

@@ -16,7 +16,8 @@ from ...state import keys
 from ...state.live.events import Changed, Event, write_event
 from ...state.paging.operations import PageService
 from ...state.revoked import Revoked
-from ...state.service import Rules, Service
+from ...state.rules import Rules
+from ...state.service import Service
 from ...state.stores.base import Store
 from ...state.tabs import Told
 from ...state.values import Limits
@@ -71,7 +72,9 @@ class Kept:
         """Put the parts together. Nothing connects before the first question."""
         revoked, threads = Revoked(store), ThreadPoolExecutor(THREADS, "app-meta-state")
         options = terms.limits, terms.preferences, terms.presence
-        rules = Rules(key, time.time, revoked.not_before, *options, revoked.revoke, revoked.recalled, pages)
+        knowing = revoked.revoke, revoked.recalled
+        now, then = time.time, revoked.not_before
+        rules = Rules(key, now, then, *options, *knowing, pages=pages, lately=revoked.lately)
 
         def send(kernel_id: str, event: Event) -> None:
             if isinstance(event, Changed):

@@ -1,7 +1,8 @@
 """The server's end of one kernel's control channel: questions come in, answers and events go out.
 
 1. The socket has a random name, which only the kernel's own grants tell. The kernel sends its questions there.
-2. A question is answered in a thread, because a store blocks. A store that does not answer in time is an error. A
+2. A question that reads little from a store that needs no wait is answered at once. Waking a thread takes longer.
+   Any other is answered in a thread, because a store blocks. A store that does not answer in time is an error. A
    kernel has ``SHARE`` of the threads, and all that change something have ``WRITING``, so that others find one free:
    a store that is being written elsewhere can still be read. A thread that a frozen store holds counts. A question
    that must be tried again, because another kernel was faster, holds neither thread nor share meanwhile.
@@ -32,10 +33,10 @@ from ...errors import StateUnavailable
 from ...state import forms, messages, operations
 from ...state.once import Later
 from ...state.operations import Failed, write_answer
-from ...state.rates import Bucket, Rates
 from ..protocols import key_of
 from .control import Remote, at_once, control_of
 from .processes import Process
+from .rates import Bucket, Rates
 from .work import Content, Work
 
 RATE, BURST, IN_FLIGHT, SHARE, WRITING = 200.0, 128, 64, 2, 4
@@ -52,6 +53,9 @@ class Answering(Protocol):
 
     def answer(self, kernel_id: str, content: object, tab: str | None = None) -> Content | Later | None:
         """Return the content of the answer; None if none is sent."""
+
+    def glance(self, kernel_id: str, content: object) -> Content | None:
+        """Return the answer to a question that needs no wait; None for any other."""
 
     def restarted(self, kernel_id: str) -> None:
         """Forget what the process of a kernel watches, because it has another process."""
@@ -103,7 +107,7 @@ class Link:
     @property
     def is_behind(self) -> bool:
         """Whether messages wait, because the kernel does not take those that were sent."""
-        if not self._stream.closed():
+        if self._stream.sending() and not self._stream.closed():
             self._stream.flush(zmq.POLLOUT)  # what the socket takes now would otherwise wait for the event loop
         return bool(self._stream.sending())
 
@@ -123,11 +127,13 @@ class Link:
         if len(self._asked) >= IN_FLIGHT or sum(map(len, frames)) > MOST or self.is_behind:
             return
         try:
-            _, parts = self._session.feed_identities(frames)
-            message = messages.read(self._session, parts)
+            self._take(frames)
         except Exception as error:
             self._office.log.warning("jupyter-app-meta: a question could not be read (%s).", type(error).__name__)
-            return
+
+    def _take(self, frames: list[bytes]) -> None:
+        _, parts = self._session.feed_identities(frames)
+        message = messages.read(self._session, parts)
         if message.type == messages.REQUEST:
             self._see_restart(message.session)
             self._ask(message.content)
@@ -135,9 +141,14 @@ class Link:
     def _ask(self, content: Content) -> None:
         """Begin to answer a question, unless it is in work."""
         name = operations.request_id(content) or object()  # without an id, it is one that no answer waits for
-        if name not in self._asked:
-            task = self._asked[name] = asyncio.get_running_loop().create_task(self._answer(content))
-            task.add_done_callback(lambda _: self._asked.pop(name))
+        if name in self._asked:
+            return
+        delay = self._bucket.delay(time.monotonic())
+        if not delay and (reply := self._office.service.glance(self._kernel_id, content)) is not None:
+            self._reply(reply)
+            return
+        task = self._asked[name] = asyncio.get_running_loop().create_task(self._answer(content, delay))
+        task.add_done_callback(lambda _: self._asked.pop(name))
 
     def _see_restart(self, session: str) -> None:
         """Forget what the kernel's last process watched. A later look would also forget what the new one watches."""
@@ -145,16 +156,18 @@ class Link:
         if self.process.is_another_than(before):
             self._office.service.restarted(self._kernel_id)
 
-    async def _answer(self, content: Content) -> None:
-        delay = self._bucket.delay(time.monotonic())
-        reply = await self._reply(content)
+    async def _answer(self, content: Content, delay: float) -> None:
+        reply = await self._answered(content)
         if delay:
             await asyncio.sleep(delay)
         if reply is not None:
-            self._office.tally["done" if "ok" in reply else "failed"] += 1
-            self.send(messages.REPLY, reply)
+            self._reply(reply)
 
-    async def _reply(self, content: Content) -> Content | None:
+    def _reply(self, content: Content) -> None:
+        self._office.tally["done" if "ok" in content else "failed"] += 1
+        self.send(messages.REPLY, content)
+
+    async def _answered(self, content: Content) -> Content | None:
         office = self._office
         try:
             tab = await office.tab(self._kernel_id) if operations.needs_tab(content) else None

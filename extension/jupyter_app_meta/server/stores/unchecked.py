@@ -28,6 +28,10 @@ class Unchecked:
         """See `Store.readable`."""
         return self._passed.readable(scope, keys)
 
+    def glance(self, scope: str, keys: Collection[str] | None) -> dict[str, Entry] | None:
+        """See `Store.glance`."""
+        return self._store.glance(scope, keys) if self._has_passed else None
+
     def apply(
         self,
         scope: Scope,

@@ -120,6 +120,12 @@ class Store(Protocol):
         For the lists that servers keep of themselves, which one entry of another server must not hide. Never for state.
         """
 
+    def glance(self, scope: str, keys: Collection[str] | None) -> dict[str, Entry] | None:
+        """Return what `read` does if that is little and needs no wait; None if it does. The event loop asks.
+
+        Whatever fails, it returns None: `read` has the error.
+        """
+
     def apply(
         self,
         scope: Scope,

@@ -18,6 +18,7 @@ import logging
 import os
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from cryptography.exceptions import InvalidTag
@@ -100,6 +101,13 @@ class Encrypted:
             except StateUnavailable as error:
                 self._say(error)
         return found
+
+    def glance(self, scope: str, keys: Collection[str] | None) -> dict[str, Entry] | None:
+        """See `Store.glance`."""
+        with suppress(StateUnavailable):
+            if (found := self._store.glance(scope, keys)) is not None:
+                return {key: self._opened(scope, key, entry) for key, entry in found.items()}
+        return None
 
     def apply(
         self,

@@ -146,11 +146,16 @@ class Seen:
                 self._known[scope] = revision
 
     def fresh(self, rows: Iterable[tuple[str, int]]) -> list[str]:
-        """Return the scopes of a poll that others wrote; from now on they are known."""
+        """Return the scopes of a poll that others wrote; from now on they are known.
+
+        An own write may have come since the poll looked. It is known only if the one before it was, so what the poll
+        has seen of that scope is known as well, and the own write stays known for the next poll.
+        """
         with self._lock:
             found, known = dict(rows), self._known or {}
-            told = [scope for scope, revision in found.items() if known.get(scope) != revision]
+            told = [scope for scope, revision in found.items() if known.get(scope, 0) < revision]
             highest = max(found.values(), default=0)
             self._floor = max(self._floor, highest - self._window)
-            self._known = {scope: revision for scope, revision in (known | found).items() if revision > self._floor}
+            newest = {scope: max(revision, known.get(scope, 0)) for scope, revision in (known | found).items()}
+            self._known = {scope: revision for scope, revision in newest.items() if revision > self._floor}
             return told

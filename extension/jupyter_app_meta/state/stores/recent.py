@@ -17,6 +17,10 @@ class Recent:
         self._marked: OrderedDict[str, float] = OrderedDict()
         self._lock = threading.Lock()
 
+    def has(self, scope: str) -> bool:
+        """Return whether the scope needs no mark now."""
+        return time.monotonic() - self._marked.get(scope, -HOUR) < HOUR
+
     def due(self, scope: str) -> bool:
         """Return whether to mark the scope now. The answer is yes once an hour."""
         now = time.monotonic()

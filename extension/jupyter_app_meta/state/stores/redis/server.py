@@ -45,7 +45,8 @@ class Server:
             known = self._scripts[script] = self._redis.register_script(script)
         with self._errors():
             self._prepare()
-            return known(keys=[key], args=arguments)
+            # hiredis, which redis-py uses if it is there, does not encode half surrogates, which keys may hold.
+            return known(keys=[key], args=[text.encode("utf-8", "surrogatepass") for text in arguments])
 
     def field(self, key: str, name: str) -> str | None:
         """Return a field of a hash."""
@@ -122,7 +123,6 @@ def _pool(url: str) -> redis.BlockingConnectionPool:
             max_connections=CONNECTIONS,
             timeout=PATIENCE,
             decode_responses=True,
-            # Keys may hold half surrogates.
             encoding_errors="surrogatepass",
             socket_timeout=PATIENCE,
             socket_connect_timeout=CONNECT,

@@ -45,6 +45,9 @@ class Redis:
         """See `Store.readable`."""
         return self.read(scope, keys)
 
+    def glance(self, scope: str, keys: Collection[str] | None) -> None:
+        """See `Store.glance`. Redis is asked over a connection."""
+
     def apply(
         self,
         scope: Scope,

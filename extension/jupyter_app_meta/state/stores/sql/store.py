@@ -61,6 +61,9 @@ class Sql:
         """See `Store.readable`."""
         return self.read(scope, keys)
 
+    def glance(self, scope: str, keys: Collection[str] | None) -> None:
+        """See `Store.glance`. A database is asked over a connection."""
+
     def apply(
         self,
         scope: Scope,

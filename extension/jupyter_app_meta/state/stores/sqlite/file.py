@@ -47,6 +47,8 @@ class Connections:
         self._idle: list[sqlite3.Connection] = []
         self._ready = False
         self._lock = threading.Lock()
+        self._glanced: sqlite3.Connection | None = None
+        self._glance = threading.Lock()
         # Over a network the one connection that has the file locked is used in turn.
         self._alone = threading.RLock()
 
@@ -57,6 +59,27 @@ class Connections:
             self._prepare()
             with self._turn() as db:
                 yield db
+
+    @contextmanager
+    def glancing(self) -> Iterator[sqlite3.Connection | None]:
+        """Lend a connection that waits for nothing; None if there is none. The file has been read before."""
+        if not self._ready or self.remote or not self._glance.acquire(blocking=False):
+            yield None
+            return
+        try:
+            self._glanced = self._glanced or self._connect(str(self.path), patience=0.0)
+            yield self._glanced
+        except sqlite3.Error:
+            self._end_glance()
+            raise
+        finally:
+            self._glance.release()
+
+    def _end_glance(self) -> None:
+        """Close the connection for glances; the next glance makes another one."""
+        db, self._glanced = self._glanced, None
+        if db is not None:
+            db.close()
 
     @contextmanager
     def writing(self, *, patient: bool = True) -> Iterator[sqlite3.Connection]:
@@ -90,6 +113,8 @@ class Connections:
             idle, self._idle = self._idle, []
         for db in idle:
             db.close()
+        with self._glance:
+            self._end_glance()
 
     @contextmanager
     def _turn(self) -> Iterator[sqlite3.Connection]:
@@ -135,8 +160,8 @@ class Connections:
                     _make(db, str(self.path))
                 self._ready = True
 
-    def _connect(self, name: str) -> sqlite3.Connection:
-        db = sqlite3.connect(name, isolation_level=None, timeout=PATIENCE, check_same_thread=False)
+    def _connect(self, name: str, patience: float = PATIENCE) -> sqlite3.Connection:
+        db = sqlite3.connect(name, isolation_level=None, timeout=patience, check_same_thread=False)
         try:
             db.execute("PRAGMA locking_mode=EXCLUSIVE" if self.remote else "PRAGMA synchronous=NORMAL")
             db.execute(f"PRAGMA journal_mode={'DELETE' if self.remote else 'WAL'}")

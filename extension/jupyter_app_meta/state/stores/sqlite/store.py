@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,6 +27,9 @@ from .places import foreign, shared_with_others, writable
 
 # Seconds between two looks at what other processes wrote; scopes that one step of an export or a sweep takes.
 POLL, PAGE = 0.5, 500
+
+# Entries, and characters of texts, that a glance returns at most.
+GLANCE, GLANCED = 64, 64 * 1024
 
 PARTS = "scope, audience, space, identity, tab"
 LIVE = "(expires IS NULL OR expires > ?)"
@@ -54,6 +57,14 @@ class Sqlite:
         if found and self._recent.due(scope):
             self._mark(scope)
         return found
+
+    def glance(self, scope: str, keys: Collection[str] | None) -> dict[str, Entry] | None:
+        """See `Store.glance`. Other writers are no reason to wait; a file that one server has locked for itself is."""
+        if not self._recent.has(scope) or (keys is not None and len(keys) > GLANCE):
+            return None
+        with suppress(sqlite3.Error, OSError), self._file.glancing() as db:
+            return None if db is None else _glanced(db, scope, keys)
+        return None
 
     def readable(self, scope: str, keys: Collection[str] | None) -> dict[str, Entry]:
         """See `Store.readable`."""
@@ -231,13 +242,26 @@ def _next(db: sqlite3.Connection) -> int:
     return max((last or 0) + 1, time.time_ns() // 1000)
 
 
+def _glanced(db: sqlite3.Connection, scope: str, keys: Collection[str] | None) -> dict[str, Entry] | None:
+    """Return what `_read` does, or None if it is much."""
+    found, size = dict[str, Entry](), 0
+    for key, text, version in _rows(db, scope, keys):
+        found[unquoted(key)], size = Entry(text, version), size + len(text)
+        if len(found) > GLANCE or size > GLANCED:
+            return None
+    return found
+
+
 def _read(db: sqlite3.Connection, scope: str, keys: Collection[str] | None) -> dict[str, Entry]:
+    return {unquoted(key): Entry(text, version) for key, text, version in _rows(db, scope, keys)}
+
+
+def _rows(db: sqlite3.Connection, scope: str, keys: Collection[str] | None) -> Iterable[tuple[str, str, int]]:
     if keys is not None and not keys:
-        return {}
+        return ()
     some = "" if keys is None else f" AND key IN ({','.join('?' * len(keys))})"
     sql = f"SELECT key, value, version FROM entries WHERE scope=? AND {LIVE}{some}"
-    rows = db.execute(sql, (scope, time.time(), *map(quoted, keys or ())))
-    return {unquoted(key): Entry(text, version) for key, text, version in rows}
+    return db.execute(sql, (scope, time.time(), *map(quoted, keys or ())))
 
 
 def _one(db: sqlite3.Connection, scope: str, key: str) -> tuple[str | None, int, float | None]:
