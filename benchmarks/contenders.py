@@ -102,7 +102,7 @@ def contenders() -> Iterator[list[Contender]]:
         yield [
             stack.enter_context(ours("warm", POOL)),
             stack.enter_context(ours("forked", 0, NOTEBOOKS, "--fork", f"--fork-spares={POOL}")),
-            stack.enter_context(ours("cold", 0)),
+            stack.enter_context(ours("cold", 0, NOTEBOOKS, "--no-fork")),
             stack.enter_context(_voila("Voila preheated", ahead=True)),
             stack.enter_context(_voila("Voila cold", ahead=False)),
         ]

@@ -121,7 +121,7 @@ def all_contenders() -> list[Contender]:
     return [
         forked(),
         _ours("warm", f"--warm={POOL}"),
-        _ours("cold", "--warm=0", is_slow=True),
+        _ours("cold", "--no-fork", is_slow=True),
         _voila("Voila preheated", "Voila ahead", "--preheat_kernel=True", f"--pool_size={POOL}", is_slow=True),
         _voila("Voila cold", "Voila", "--preheat_kernel=False", is_slow=True),
         _framework("Panel", visits.Panel, "panel", "serve", "page.py", "--port={port}"),

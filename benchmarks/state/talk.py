@@ -74,7 +74,7 @@ def serving(url: str, *options: str, env: Mapping[str, str] | None = None) -> It
     """Run dashboards whose state is kept there, with these further options and variables."""
     with home(ASKS, {PAGE: LISTENS}) as folder:
         port = free_port()
-        argv = ["-m", "jupyter_app_meta.cli", "serve", ".", f"--port={port}", "--no-browser", *options]
+        argv = ["-m", "jupyter_app_meta.cli", "serve", ".", f"--port={port}", "--no-browser", "--no-fork", *options]
         argv.append(f"--AppMetaExtension.state_url={url}")
         with launched(folder, argv, f"http://127.0.0.1:{port}/", env={**environment(), **(env or {})}) as server:
             yield server
