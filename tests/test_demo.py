@@ -68,7 +68,7 @@ def started(name: str, home: Path) -> Iterator[Process]:
 
 @pytest.fixture
 def taken_ports() -> Iterator[None]:
-    """The first ports of both, taken by us or by somebody else."""
+    """The first ports of both, taken by us or by another program."""
     with ExitStack() as stack:
         for port in FIRST.values():
             taken = stack.enter_context(socket.socket())

@@ -25,7 +25,7 @@ Opened = AbstractAsyncContextManager["Running"]
 
 
 def visitor(username: str, name: str, region: str) -> AppMeta:
-    """Return what a server says of somebody who looks at a notebook with ``?region=``."""
+    """Return what a server says of a visitor who looks at a notebook with ``?region=``."""
     raw = RawRequest(
         method="GET",
         url="http://hub/api/kernels/k1/channels?session_id=s1",
@@ -72,7 +72,7 @@ class Running:
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Callable[[str, AppMeta | None], Opened]:
-    """Open a notebook in a request-aware kernel, for a visitor or for nobody."""
+    """Open a notebook in a request-aware kernel, with or without a visitor."""
 
     @asynccontextmanager
     async def opened(name: str, visitor: AppMeta | None) -> AsyncIterator[Running]:

@@ -444,7 +444,7 @@ def test_a_started_fake_holds_until_it_is_stopped() -> None:
 
 
 def test_a_started_fake_does_not_reach_other_threads() -> None:
-    """Outside a kernel, a thread sees nobody by itself, as under a block."""
+    """Outside a kernel, a thread sees no user by itself, as under a block."""
     fake, seen = fake_request(user="alice").start(), []
     try:
         thread = threading.Thread(target=lambda: seen.append(who()))

@@ -99,7 +99,7 @@ def setting(user: object) -> Callable[[ASGIApp], ASGIApp]:
 
 
 class Closed(BaseHTTPMiddleware):
-    """Middleware that admits nobody."""
+    """Middleware that admits no visitor."""
 
     async def dispatch(self, request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
         """Refuse."""

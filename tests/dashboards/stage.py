@@ -82,7 +82,7 @@ def staging(
 
 @asynccontextmanager
 async def served(builder: Builder) -> AsyncIterator[httpx.AsyncClient]:
-    """Serve in this process, for what starts no kernel: the index, a HEAD, whoever is refused."""
+    """Serve in this process, for what starts no kernel: the index, a HEAD, a refused visitor."""
     application, port = builder.build(), free_port()
     server = application.listen(port, "127.0.0.1")
     try:

@@ -43,7 +43,7 @@ def folder(tmp_path: Path) -> Path:
 
 @asynccontextmanager
 async def opened(builder: Builder) -> AsyncIterator[Site]:
-    """Build a server that nobody listens to, and close it."""
+    """Build a server that does not listen, and close it."""
     application = builder.build()
     try:
         yield application.site

@@ -1,4 +1,4 @@
-"""``serve --dev``: an author looks as somebody else, sees tracebacks, and the page notices changed files."""
+"""``serve --dev``: an author looks as another person, sees tracebacks, and the page notices changed files."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ WAYS = (
 )
 
 UNHANDLED = ("raise", "thread", "task", "loop", "capture")
-"""Those that nobody handles: a visitor is told."""
+"""Those that no code handles: a visitor is told."""
 
 FIRST = """
 for name, way in ways():

@@ -55,7 +55,7 @@ def picture(path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of pages with files beside them, and of files that are nobody's business."""
+    """A server of pages with files beside them, and of files that no visitor may see."""
     home = tmp_path_factory.mktemp("files")
     root = home / "root"
     books = root / "books"

@@ -54,7 +54,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def page(server: Server) -> Iterator[Opened]:
-    """Somebody's page, which ends with the test."""
+    """A visitor's page, which ends with the test."""
     opened = visit(server, "mallory", "/page")
     yield opened
     opened.close()
@@ -69,7 +69,7 @@ def answers(server: Server) -> bool:
 
 
 def comes_in(server: Server) -> Opened:
-    """Return the page of somebody who tries until there is room."""
+    """Return the page of a visitor who tries until there is room."""
 
     def attempt() -> Opened | None:
         opened = visit(server, "late", "/page")

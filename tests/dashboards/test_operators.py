@@ -37,7 +37,7 @@ def metric(text: str, name: str) -> float:
 
 
 def test_a_page_is_counted_and_has_one_line(server: Server) -> None:
-    """A server gets ready; the metrics count a page by how it began and ended, and name nobody; nor does its line."""
+    """A server gets ready. The metrics count a page by how it began and ended. They and its line name no visitor."""
     http = server.visitor().http
     assert http.get("healthz").text == "ok\n"
     eventually(lambda: http.get("healthz?ready").status_code == 200)

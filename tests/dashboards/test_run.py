@@ -58,7 +58,7 @@ class Stage:
         return Run(self.services, await self.blueprint(*cells), ahead=ahead)
 
     def visit(self) -> Visit:
-        """Return the visit of somebody who has just come."""
+        """Return the visit of a visitor who has just come."""
         asked = Asked(identity.unknown(), RawRequest("GET", URL, "http://localhost/"), URL)
         return Visit(self.home, Settings(), asked, Page(URL, mode="run"))
 

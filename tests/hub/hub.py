@@ -23,7 +23,7 @@ from harness import AWARE, NO_TLS, Server, Visitor, free_port, kernelspec, pytho
 
 USERS = ("alice", "bob", "carol", "admin")
 MARK = "APP_META_TEST_HUB"
-FORM = "/hub/login?next=/hub/home"  # otherwise the Hub starts a server for whoever logs in
+FORM = "/hub/login?next=/hub/home"  # otherwise the Hub starts a server for each user who logs in
 PAGE, WELCOME = "files/welcome.txt", "welcome to a user's server"
 
 HUB_CONFIG = """

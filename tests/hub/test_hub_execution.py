@@ -27,7 +27,7 @@ def mode(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def hub(mode: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    """A Hub on which alice's server runs cells for whoever asks, and bob has a share."""
+    """A Hub on which alice's server runs cells for each visitor who asks, and bob has a share."""
     home = tmp_path_factory.mktemp("hub")
     extension = mode == "extension"
     with hub_running(home, config=CONFIG, hub_config=HUB_CONFIG, extension=extension) as hub:

@@ -190,7 +190,7 @@ def carol(executor: Server) -> Visitor:
 
 @pytest.fixture(scope="module")
 def kernel(executor: Server) -> str:
-    """A kernel that several tests use, whose worker and client were made for somebody else's first cell."""
+    """A kernel that several tests use, whose worker and client were made for another person's first cell."""
     eve = executor.visitor(cookies={"person": "eve"})
     kernel = eve.start_kernel()
     assert who(eve, kernel)["user"]["username"] == "eve"

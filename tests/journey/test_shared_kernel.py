@@ -28,7 +28,7 @@ CELL = (
 
 
 def forgeries(other: str, stolen: Any) -> list[tuple[Any, str | None]]:
-    """Return metadata, as a value or as JSON text, with which a client pretends to be somebody else."""
+    """Return metadata, as a value or as JSON text, with which a client pretends to be another person."""
     forged = {
         "v": "1.0",
         "payload": json.dumps({"mode": "edit", "request": {"user": {"username": other}}}),

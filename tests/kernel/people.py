@@ -35,14 +35,14 @@ def who():
 
 
 def person(username: str) -> AppMeta:
-    """Return what a server says of somebody who works in a notebook."""
+    """Return what a server says of a person who works in a notebook."""
     user = User(username=username, name=username, kind="user", assurance="provider", is_authenticated=True)
     raw = RawRequest("GET", "http://server/lab?region=emea", "http://server/", user=user)
     return AppMeta(Policy().request(raw), "edit", SessionInfo(client_id=f"tab-of-{username}"))
 
 
 class Stamping(Session):
-    """A client's session that stamps each message for the visitor of the moment, or for nobody."""
+    """A client's session that stamps each message for the visitor of the moment, if there is one."""
 
     visitor: AppMeta | None = None
     stamp_key: bytes | None = None
@@ -63,7 +63,7 @@ class Stamping(Session):
 
 
 class Kernel:
-    """A running kernel and one client of it; each message is sent in somebody's name."""
+    """A running kernel and one client of it; each message is sent in a person's name."""
 
     def __init__(self, client: BlockingKernelClient) -> None:
         self.client = client
@@ -86,7 +86,7 @@ class Kernel:
         buffers: list[bytes] | None = None,
         **header: str,
     ) -> str:
-        """Send a message in somebody's name, in nobody's, or with a stamp of the test's own."""
+        """Send a message in a person's name, in none, or with a stamp of the test's own."""
         self.session.visitor = person(username) if username else None
         message = self.session.msg(msg_type, content)
         message["header"].update(header)
@@ -124,7 +124,7 @@ class Kernel:
         return found
 
     def run(self, username: str | None, code: str, **options: Any) -> str:
-        """Run a cell in somebody's name and return what it printed."""
+        """Run a cell in a person's name and return what it printed."""
         return self.finish(self.start(username, code, **options))
 
     def value(self, username: str | None, code: str) -> Any:
@@ -132,7 +132,7 @@ class Kernel:
         return json.loads(self.run(username, code))
 
     def comm(self, username: str | None, comm_id: str, data: Json, **options: Any) -> str:
-        """Send a comm message, as a widget of somebody's browser does."""
+        """Send a comm message, as a widget in a browser does."""
         return self.send(username, "comm_msg", {"comm_id": comm_id, "data": data}, **options)
 
     def subshell(self) -> str:

@@ -36,7 +36,7 @@ def child():
 
 THREADED = "import threading\nt = threading.Thread(target=who); t.start()"
 TASKED = "import asyncio\nasync def later(): who()\ntask = asyncio.ensure_future(later())"
-"""Cells that leave somebody behind who asks."""
+"""Cells that leave a thread or task behind that asks."""
 
 
 def visit(username: str, kernel_id: str | None = ID) -> AppMeta:
@@ -118,7 +118,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Kernel, P
 
 @pytest.fixture
 def ahead(shared: tuple[Kernel, Path]) -> Iterator[Ahead]:
-    """A kernel that nobody has claimed yet; in the end nothing waits in it."""
+    """A kernel without a visitor; in the end nothing waits in it."""
     shared[0].run(None, ANEW)
     yield Ahead(shared[0])
     Ahead(shared[0]).claim("somebody")

@@ -67,7 +67,7 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
 
 @pytest.fixture
 def run(kernel: Kernel) -> Run:
-    """Run a cell for a visitor, or for nobody, and return its outputs; the reply's status comes last."""
+    """Run a cell with or without a visitor, and return its outputs; the reply's status comes last."""
 
     def run(code: str, visitor: AppMeta | None = None) -> list[Output]:
         outputs: list[Output] = []

@@ -172,7 +172,7 @@ def test_a_child_waits_for_its_visitor(ready: Ready) -> None:
 
 
 def test_a_child_is_prepared_before_its_visitor_is_there(ready: Ready) -> None:
-    """It has read a claim that nobody sent, and has its thread for outputs. It has printed nothing, and still waits."""
+    """It has read a claim of no server, and has its thread for outputs. It has printed nothing, and still waits."""
     spare = ready.asking()
     until(lambda: len(os.listdir(f"/proc/{spare.pid}/task")) == 2)
     spare.claim("carol")

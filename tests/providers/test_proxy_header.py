@@ -69,7 +69,7 @@ def test_request_is_named_by_the_proxy_or_refused(tmp_path: Path) -> None:
 
 
 async def test_request_from_elsewhere_is_refused(tmp_path: Path) -> None:
-    """A client that is not the proxy names nobody, whatever it says about its address."""
+    """A client that is not the proxy names no user, whatever it says about its address."""
     config = {"ProxyIdentityProvider": {**OPTIONS, "trusted_proxies": ["10.0.0.0/8"]}}
     builder = create_app(identity_provider=ProxyIdentityProvider, trust_xheaders=True, config=config)
     builder = builder.with_app(path="/x", root=write(tmp_path / "x.ipynb", "1")).with_index()

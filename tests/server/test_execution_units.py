@@ -52,7 +52,7 @@ def context(**more: Any) -> StampingContext:
 
 
 def asked(code: str, key: bytes | None = KEY, at: StampingContext | None = None, username: str = "alice") -> Asked:
-    """Return code that somebody asks for."""
+    """Return code that a visitor asks for."""
     user = User(username=username, kind="user", assurance="provider", is_authenticated=True)
     raw = RawRequest("POST", "http://h/api/kernels/k/execute", "http://h/", user=user)
     session = SessionInfo(kernel_id=KERNEL)
@@ -294,7 +294,7 @@ def test_stamp_is_bound_to_its_message() -> None:
 
 
 def broken(*_: object, **__: object) -> Any:
-    """Raise what nobody expects."""
+    """Raise an unexpected error."""
     raise RuntimeError("CANARY")
 
 
@@ -423,7 +423,7 @@ def post(app: Application, body: object, person: str | None = "alice", kernel_id
 
 
 def asker(body: Any) -> str | None:
-    """Return who asked for a body's code; None where nobody did."""
+    """Return who asked for a body's code; None where no visitor did."""
     return username(Attributing(context(), KERNEL, None).message(message(body["code"]))["metadata"])
 
 

@@ -281,7 +281,7 @@ class CallsSuper(PasswordIdentityProvider):
     """Overrides get_user, and asks jupyter_server all the same."""
 
     async def get_user(self, handler: Any) -> Any:
-        """Return what jupyter_server says, perhaps somebody else."""
+        """Return what jupyter_server says, or another user."""
         return await super()._get_user(handler)
 
 
@@ -302,7 +302,7 @@ class OwnHandlers(PasswordIdentityProvider):
 
 
 class OAuthPage(LoginFormHandler):
-    """A login page that asks somebody else, then sets jupyter_server's cookie."""
+    """A login page that asks another service, then sets jupyter_server's cookie."""
 
     def get(self) -> None:
         """Redirect to who knows."""

@@ -136,7 +136,7 @@ def test_a_planted_secret_of_cookies_is_not_used(
 def test_users_stay_if_their_file_is_given_away(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, give_away: Callable[[Path], None]
 ) -> None:
-    """What another account then writes into it makes nobody a user."""
+    """What another account then writes into it adds no user."""
     file = tmp_path / "people.toml"
     file.write_text("[alice]\n")
     file.chmod(0o600)

@@ -1,4 +1,4 @@
-"""Sums that others are faster to change: they hold up nobody else, end, and lose and invent nothing."""
+"""Sums that others are faster to change: they hold up no other kernel, end, and lose and invent nothing."""
 
 from __future__ import annotations
 

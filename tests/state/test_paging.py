@@ -159,7 +159,7 @@ def test_cookies_that_code_may_not_set(name: str, value: str, max_age: int | Non
     ],
 )
 def test_names_that_no_deployer_may_list(name: str) -> None:
-    """The server's own cookies, logins and what is no name are refused when the server is configured."""
+    """The server's own cookies, logins and what is not a name are refused when the server is configured."""
     assert not cookies.may_be_listed(name)
     with pytest.raises(DashboardError, match="page_cookies has"):
         Allowed.of([name], [])

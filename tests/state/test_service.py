@@ -153,7 +153,7 @@ def test_a_small_read_needs_no_wait(store: Store) -> None:
 
 
 def test_each_audience_is_its_own(store: Store) -> None:
-    """What one person writes is read by whom the audience says, and by nobody else."""
+    """What one person writes is read by the audience, and by no other person."""
     server = Server(store)
     other_tab, bob, nobody = server.grant(tab="t-2"), server.grant(BOB), server.grant(None, tab=None)
     for audience in ("session", "visitor", "shared"):
@@ -223,7 +223,7 @@ def test_an_expired_grant_says_what_to_do(store: Store) -> None:
 
 
 def test_a_conflict_names_its_key(store: Store) -> None:
-    """A write that expects what is not so changes nothing, and nobody is told."""
+    """A write that expects what is not so changes nothing, and no kernel is told."""
     server = Server(store)
     server.watch("k-2")
     server.ask(put("a", "1"))
@@ -397,7 +397,7 @@ def test_kernel_reaches_its_own_page_only(store: Store) -> None:
 
 
 def test_kernel_of_an_editor_has_no_page(store: Store) -> None:
-    """On a server of notebooks, no message sets a cookie, whoever has written it."""
+    """On a server of notebooks, no message sets a cookie, whichever code has written it."""
     server = Server(store)
     for command in (SetCookie("region", "emea"), Redirect("/"), SetTitle("x"), SetQuery({})):
         assert server.send(server.content(TellPage(command)))["error"] == "NoPage"

@@ -381,7 +381,7 @@ def received(server: Server, kernel: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_foreign_kernel_hears_what_its_clients_say(alice: Visitor, server: Server, format: Format) -> None:
-    """A kernel of another language: header and content are as they were sent, and nobody asks or tells it of state."""
+    """A kernel of another language: header and content are as they were sent, and it hears nothing of state."""
     kernel = alice.start_kernel(FOREIGN)
     socket = alice.connect(kernel, format=format)
     content: dict[str, Any] = {"code": "x <- c(1, 2) # é", "silent": False, "allow_stdin": False}

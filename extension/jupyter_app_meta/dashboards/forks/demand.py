@@ -2,8 +2,8 @@
 
 1. If the deployer says so, there is a template from the start to the end.
 2. If the deployer says nothing, there is one while a notebook is opened often: from the second page that is shown
-   within ``IDLE`` seconds until that many seconds after the last one. No forks are made ahead, so that no kernel runs
-   that nobody looks at.
+   within ``IDLE`` seconds until that many seconds after the last one. No forks are made ahead, so that each
+   kernel has a visitor.
 3. Then only notebooks are forked that ask who is looking, and what they load before they ask is ``LONGEST`` seconds old
    at most: their authors may not know that it is loaded once for several visitors.
 """
@@ -19,10 +19,10 @@ from ..services import Services
 from ..settings import Settings
 
 IDLE = 300.0
-"""Seconds without a visit after which a notebook that nobody said to fork has no template any more."""
+"""Seconds without a visit after which a notebook that the deployer did not name has no template any more."""
 
 LONGEST = 600.0
-"""Seconds after which a template is replaced that nobody asked for."""
+"""Seconds after which a template is replaced that the deployer did not ask for."""
 
 
 class Demand:

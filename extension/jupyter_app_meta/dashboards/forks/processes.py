@@ -29,7 +29,7 @@ class Process:
     def _has_ended(self) -> None:
         self._loop.remove_reader(self._descriptor)
         if self._on_end is None:
-            with suppress(OSError):  # it is no child of this process, as usual
+            with suppress(OSError):  # as usual, it is not a child of this process
                 os.waitid(os.P_PIDFD, self._descriptor, os.WEXITED | os.WNOHANG)
         os.close(self._descriptor)
         self.ended.set()

@@ -52,7 +52,7 @@ def listening(port: int) -> set[str]:
     found = set()
     for name in os.listdir(folder) if folder.exists() else ():
         with suppress(OSError, ValueError):
-            if not stat.S_ISSOCK(os.stat(int(name)).st_mode):  # a copy of what is no socket would stay open
+            if not stat.S_ISSOCK(os.stat(int(name)).st_mode):  # a copy of another file would stay open
                 continue
             with socket.socket(fileno=os.dup(int(name))) as one:
                 if one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
