@@ -37,9 +37,9 @@ class Service:
         self.let.wait(20)
         return None
 
-    def glance(self, kernel_id: str, content: Any) -> dict[str, Any] | None:
-        """Have an answer at once to questions that begin so."""
-        return {"id": content["id"], "ok": {}} if content["op"] == "glance" else None
+    def glance(self, kernel_id: str, content: Any, tab: str | None = None) -> dict[str, Any] | None:
+        """Have an answer at once to questions that are named so."""
+        return {"id": content["id"], "ok": tab} if content["op"] == "glance" else None
 
     def restarted(self, kernel_id: str) -> None:
         """Note it."""
@@ -74,8 +74,8 @@ def links(kernels: dict[str, Kernel], service: Service) -> Iterator[Links]:
     """The links of a server with these kernels, which looks at them when the test says so."""
     with ThreadPoolExecutor(THREADS) as threads:
 
-        async def tab(_: str) -> None:
-            return None
+        async def tab(_: str) -> str:
+            return "t-1"
 
         links = Links(Office(service, threads, 20.0, logging.getLogger("links"), tab), kernels.get)
         yield links
@@ -189,6 +189,24 @@ async def test_what_needs_no_wait_is_answered_without_a_thread(
             found = kernels["k-1"].answers()
     assert [answer["id"] for answer in found] == ["q-99"] and links.tally == {"done": 1}
     service.let.set()
+    links.close()
+
+
+async def test_a_link_knows_the_tab_from_the_first_question_that_needs_it(
+    kernels: dict[str, Kernel], service: Service, links: Links
+) -> None:
+    """Later ones need not wait for it."""
+    service.let.set()
+    kernel, name, found = kernels["k-1"], links.name("k-1"), list[dict[str, Any]]()
+    assert name is not None
+    await known(links, kernels, "k-1")
+    for number, (op, scope) in enumerate([("glance", "shared"), ("read", "session"), ("glance", "session")]):
+        kernel.send(name, {"id": f"q-{number}", "op": op, "scope": scope})
+        async with asyncio.timeout(60):
+            while len(found) + len(service.questions) <= number:
+                await asyncio.sleep(0.01)
+                found += kernel.answers()
+    assert [(answer["id"], answer["ok"]) for answer in found] == [("q-0", None), ("q-2", "t-1")]
     links.close()
 
 

@@ -30,7 +30,7 @@ class Service:
         self.told.append("asked")
         return None
 
-    def glance(self, kernel_id: str, content: object) -> None:
+    def glance(self, kernel_id: str, content: object, tab: str | None = None) -> None:
         """Have no answer at once."""
 
     def restarted(self, kernel_id: str) -> None:

@@ -152,6 +152,18 @@ def test_a_small_read_needs_no_wait(store: Store) -> None:
     assert server.service.glance("k-1", read) is None
 
 
+def test_a_small_read_of_a_tab_needs_no_wait_once_the_tab_is_known(store: Store) -> None:
+    """Until then a thread waits for it. A tab has its own state."""
+    server = Server(store)
+    grant = server.grant(tab=None)
+    write, read = server.content(put("a", "1"), "session", grant), server.content(Read(), "session", grant)
+    for content in (write, read):
+        server.service.answer("k-1", content, "t-2")
+    assert server.service.glance("k-1", read) is None
+    assert server.service.glance("k-1", read, "t-2") == server.service.answer("k-1", read, "t-2")
+    assert server.service.glance("k-1", read, "t-3") is None  # nothing was read there before
+
+
 def test_each_audience_is_its_own(store: Store) -> None:
     """What one person writes is read by the audience, and by no other person."""
     server = Server(store)

@@ -88,7 +88,7 @@ class Service:
             busy = StateUnavailable("This kernel has too many requests in work. Wait for some of them.")
             return operations.write_answer(Failed.of(request_id, busy))
 
-    def glance(self, kernel_id: str, content: object) -> Content | None:
+    def glance(self, kernel_id: str, content: object, tab: str | None = None) -> Content | None:
         """Return the answer to a question that needs no wait, and None for any other. The event loop asks.
 
         It changes nothing, so it needs no id that is done once.
@@ -98,7 +98,7 @@ class Service:
         with suppress(Exception):  # ``answer`` has the error
             request = operations.read_request(content)
             claims = self._rules.claims(kernel_id, request, self._rules.lately)
-            scope = scope_of(request.audience, claims.space, claims.identity, claims.tab)
+            scope = scope_of(request.audience, claims.space, claims.identity, tab or claims.tab)
             assert isinstance(request.operation, Read)
             found = self._store.glance(scope.id, request.operation.keys)
             return None if found is None else operations.write_answer(Done(request.id, _pairs(found)))

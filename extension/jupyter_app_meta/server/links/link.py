@@ -54,7 +54,7 @@ class Answering(Protocol):
     def answer(self, kernel_id: str, content: object, tab: str | None = None) -> Content | Later | None:
         """Return the content of the answer; None if none is sent."""
 
-    def glance(self, kernel_id: str, content: object) -> Content | None:
+    def glance(self, kernel_id: str, content: object, tab: str | None = None) -> Content | None:
         """Return the answer to a question that needs no wait; None for any other."""
 
     def restarted(self, kernel_id: str) -> None:
@@ -91,6 +91,7 @@ class Link:
         self._session = kernel.session.clone()
         self._signer = wire.Signer(key_of(kernel, kernel.session) or b"", messages.LINK)
         self._bucket = Bucket(Rates(RATE, BURST, SLOWEST, SECONDS, longest=office.timeout / 2))
+        self._tab: str | None = None  # once it is known, it stays
         self._asked: dict[object, asyncio.Task[None]] = {}  # by the request's id
         self._stream = control_of(kernel, name, self._session, office.log)
         self._stream.setsockopt(zmq.RCVHWM, IN_FLIGHT)  # what does not fit is lost, and asked again
@@ -144,7 +145,7 @@ class Link:
         if name in self._asked:
             return
         delay = self._bucket.delay(time.monotonic())
-        if not delay and (reply := self._office.service.glance(self._kernel_id, content)) is not None:
+        if not delay and (reply := self._office.service.glance(self._kernel_id, content, self._tab)) is not None:
             self._reply(reply)
             return
         task = self._asked[name] = asyncio.get_running_loop().create_task(self._answer(content, delay))
@@ -170,9 +171,10 @@ class Link:
     async def _answered(self, content: Content) -> Content | None:
         office = self._office
         try:
-            tab = await office.tab(self._kernel_id) if operations.needs_tab(content) else None
+            if operations.needs_tab(content):
+                self._tab = await office.tab(self._kernel_id)
             async with asyncio.timeout(office.timeout):
-                return await self._done(content, tab)
+                return await self._done(content, self._tab)
         except TimeoutError:
             return _late(content, office.timeout)
 
