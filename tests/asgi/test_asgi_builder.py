@@ -116,7 +116,7 @@ def test_the_signatures_are_those_of_the_contract() -> None:
         **dict.fromkeys(("user", "host", "lifespan", "on_error", "meta", "cookie_secret", "config", "log")),
         **dict.fromkeys(("files", "page_cookies", "redirect_origins"), ()),
         "warm": 0,
-        "fork": False,
+        "fork": None,
         "fork_spares": 2,
         "max_age": 3600,
         "max_pages": 0,

@@ -16,7 +16,7 @@ import psutil
 import pytest
 from harness import Server, without_kernels
 from journeys import at, hosting
-from stage import WHO, browse, eventually, kernels, write
+from stage import FORK, WHO, browse, eventually, kernels, write
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -27,7 +27,7 @@ THREADS = 8
 
 PLACES = ("", "dash/", "t/acme/d/")
 
-DASHBOARDS = """
+DASHBOARDS = f"""
 import asyncio, collections, gc, threading
 
 async def counts():
@@ -36,15 +36,16 @@ async def counts():
     kinds = ((str(getattr(type(thing), "__module__", "")), type(thing).__name__) for thing in gc.get_objects())
     ours = collections.Counter(name for module, name in kinds if module.startswith("jupyter_app_meta"))
     tasks = collections.Counter(task.get_coro().__qualname__ for task in asyncio.all_tasks())
-    return {"objects": ours, "tasks": tasks, "threads": threading.active_count()}
+    return {{"objects": ours, "tasks": tasks, "threads": threading.active_count()}}
 
 class Pass(BaseHTTPMiddleware):
     async def dispatch(self, request, call_next):
         return await call_next(request)
 
 mounted(
-    builder.with_app(path="/open", root="page.ipynb").with_app(path="/through", root="page.ipynb", middleware=[Pass]),
-    *("/dash", "/t/{tenant}/d", "/"),
+    builder.with_app(path="/open", root="page.ipynb", fork={FORK})
+    .with_app(path="/through", root="page.ipynb", middleware=[Pass], fork={FORK}),
+    *("/dash", "/t/{{tenant}}/d", "/"),
     counts=counts,
 )
 """
