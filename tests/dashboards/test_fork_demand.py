@@ -18,8 +18,6 @@ from jupyter_app_meta.dashboards.forks import demand
 from jupyter_app_meta.dashboards.forks.demand import Demand
 from jupyter_app_meta.dashboards.settings import Settings
 
-pytestmark = pytest.mark.unforked("may ask who is looking|does not ask|opened often")
-
 READS = "from pathlib import Path\nprice = Path('price.txt').read_text()\nprint('price', price)"
 WRITES = "Path('count.txt').write_text('1')\nprint(Path('count.txt').read_text())\nPath('count.txt').write_text('22')"
 LATE = "import ipywidgets as w\nslider = w.IntSlider()\nslider.observe(lambda _: print(app_meta().user), 'value')"
