@@ -85,8 +85,7 @@ class Serve(Program):
     warm = count(0, "How many warm kernels to keep for each notebook.")
     warm_max_age = seconds(3600, "Seconds after which a kernel that has run ahead is replaced by a new one.")
     fork = automatic(
-        "Run each notebook ahead once, and fork that process for each visitor, where it can be (Linux only). By "
-        "default those that ask who is looking are forked, while they are opened often and if warm is 0."
+        "Run notebooks ahead, and fork that process for each visitor (Linux). By default those that are opened often."
     )
     fork_spares = count(2, "How many forks of each notebook to keep ahead of their visitors.")
     idle_timeout = seconds(300, "Seconds after which the kernel of a page that lost its connection is shut down.")
