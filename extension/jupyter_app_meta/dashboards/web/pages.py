@@ -184,16 +184,17 @@ class PageHandler(Handler):
             self.services.spawn(self._run.close())  # otherwise it would count as an open page for ever
         if self._has_left:
             return
-        if self.services.traffic.closed:  # what fails while a server ends is not a fault of the page
-            await self.refuse(admission.for_now(503))
-            return
-        place = f"{visit.notebook}, for {visit.who}: it could not be opened"
-        error_id = self.services.incidents.failed(place, error, text=reason(error))
-        if self._sending is None:
+        error_id = ""
+        if not self.services.traffic.closed:  # what fails while a server ends is not a fault of the page
+            place = f"{visit.notebook}, for {visit.who}: it could not be opened"
+            error_id = self.services.incidents.failed(place, error, text=reason(error))
+        if self._sending:
+            self.services.meter.page(visit.start, "failed", self.request.request_time())
+            await self.finish(BROKEN.format(error_id and f" {told(error_id)}"))
+        elif error_id:
             await self.fail(500, error_id)
         else:
-            self.services.meter.page(visit.start, "failed", self.request.request_time())
-            await self.finish(BROKEN.format(f" {told(error_id)}"))
+            await self.refuse(admission.for_now(503))
 
     async def _html(self, run: Run, visit: Visit) -> AsyncIterator[str]:
         """Yield the page with our script, and with the HTML that covers it if one of its cells needs a login."""
