@@ -196,7 +196,7 @@ class Busy:
         return "busy"
 
 
-AWAY, GONE = GatewayFailed("it is away"), GatewayFailed("no such kernel", 404)
+AWAY, GONE = GatewayFailed("it is away"), GatewayFailed("no such kernel", 404, is_explained=True)
 
 
 @pytest.mark.parametrize(

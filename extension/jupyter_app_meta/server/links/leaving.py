@@ -67,4 +67,4 @@ async def _is_busy(gateway: Gateway, kernel_id: str) -> bool:
     try:
         return await gateway.state(kernel_id) == "busy"
     except GatewayFailed as error:
-        return error.status != 404
+        return not (error.status == 404 and error.is_explained)  # a proxy's own 404 says that the gateway is away
