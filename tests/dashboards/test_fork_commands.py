@@ -159,3 +159,21 @@ def test_none_is_named_before_the_environment_is_set(sets: str) -> None:
     """A module may read it when it is imported. What cells set that have run is set."""
     assert imports.modules(["import torch"], [f"{sets}\nimport torch"]) == []
     assert imports.modules([f"{sets}\nimport torch", "import numpy"], ["import numpy"]) == ["torch", "numpy"]
+
+
+@pytest.mark.parametrize(
+    ("ahead", "asking", "expected"),
+    [
+        (["from uuid import uuid4\nname = uuid4().hex"], "app_meta()", "uuid4"),
+        (["import secrets"], "key = secrets.token_hex(8)\nwho = app_meta()", "token_hex"),
+        (["import os\nkey = os.urandom (8)"], "%app_meta user", "urandom"),
+        (["from uuid import uuid4", "import numpy"], "from jupyter_app_meta import app_meta\nx = uuid4()", "uuid4"),
+        (["from secrets import token_hex"], "ballot = visitor.state.setdefault('ballot', token_hex(8))", ""),
+        (["import uuid"], "who = app_meta()\nkey = uuid.uuid4()", ""),
+        (["import uuid\nuuid.uuid5(uuid.NAMESPACE_DNS, 'a')"], "app_meta()", ""),
+    ],
+)
+def test_what_is_made_up_before_the_question(ahead: list[str], asking: str, expected: str) -> None:
+    """Each visitor should have one. What comes after the question is made for each."""
+    found = imports.unique([*ahead, asking, "uuid4()"], [asking, "uuid4()"])
+    assert found.partition(" who is")[0] == (expected and f"it calls {expected}() before it asks")

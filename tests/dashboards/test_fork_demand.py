@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,12 +23,16 @@ READS = "from pathlib import Path\nprice = Path('price.txt').read_text()\nprint(
 WRITES = "Path('count.txt').write_text('1')\nprint(Path('count.txt').read_text())\nPath('count.txt').write_text('22')"
 LATE = "import ipywidgets as w\nslider = w.IntSlider()\nslider.observe(lambda _: print(app_meta().user), 'value')"
 
+KEEPS = "import tempfile\nfolder = tempfile.TemporaryDirectory()"
+INVENTS = "import uuid\nname = uuid.uuid4()"
+
 NOTEBOOKS = {
     "asks": (WHO,),
     "reads": (READS, WRITES, WHO),
     "silent": ("print('the same for everybody')",),
     "late": (LATE,),
-    "idle": (WHO,),
+    "keeps": (KEEPS, WHO, "print('own place', folder.name)"),
+    "invents": (INVENTS, WHO, "print('own place', name)"),
     "named": (WHO,),
     "off": (WHO,),
     "warm": (WHO,),
@@ -90,6 +95,21 @@ def test_a_notebook_that_asks_only_later_runs_for_each_visitor(server: Server) -
     assert "WARNING" not in next(line for line in server.log.splitlines() if why in line)
     assert visited(server, "late", 1) == ["cold"]
     eventually(lambda: not inhabitants(folder(server, "late")))
+
+
+@pytest.mark.parametrize(("name", "why"), [("keeps", "it makes '"), ("invents", "it calls uuid4() before it asks")])
+def test_what_a_notebook_makes_for_one_visitor_is_not_shared(server: Server, name: str, why: str) -> None:
+    """Its author may not know that it runs ahead. So each visitor has a folder or a name, as without forks."""
+    log = f"page: its kernels cannot be forked, because {why}"
+    visited(server, name, 1)
+    eventually(lambda: visited(server, name, 1) == ["cold"] and log in server.log, 240)
+    assert "WARNING" not in next(line for line in server.log.splitlines() if log in line)
+    alice, bob = (opened_how(server, person, f"/{name}") for person in ("alice", "bob"))
+    assert (alice[1], bob[1]) == ("cold", "cold")
+    places = [re.search(r"own place ([/\w-]+)", page.html) for page, _ in (alice, bob)]
+    assert places[0] and places[1] and places[0][1] != places[1][1]
+    for page, _ in (alice, bob):
+        page.close()
 
 
 def test_a_file_that_was_read_is_never_old(server: Server) -> None:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from people import Json
 from templates import Template, template
 
 from jupyter_app_meta.kernel.forks.ahead import reads
@@ -15,10 +16,15 @@ from jupyter_app_meta.kernel.forks.sockets import commands
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only")
 
 
+def prepared(made: Template) -> Json:
+    """Prepare a template; return what it tells."""
+    commands.send(made.control, {"do": "prepare"})
+    return made.answer()
+
+
 def told(made: Template) -> dict[str, tuple[int, ...]]:
     """Prepare a template; return the files that it tells."""
-    commands.send(made.control, {"do": "prepare"})
-    return {file: tuple(version) for file, version in made.answer()["files"]}
+    return {file: tuple(version) for file, version in prepared(made)["files"]}
 
 
 def run(made: Template, *lines: str) -> None:
@@ -40,7 +46,8 @@ def test_what_was_read_is_told(tmp_path: Path) -> None:
             made,
             "import os\nopen('text.csv').read(), open('bytes.bin', 'rb').read()",
             "open('unbuffered', 'rb', buffering=0).read(); os.close(os.open('number.csv', os.O_RDONLY))",
-            f"from pathlib import Path\nPath({str(other)!r}, 'absolute.csv').read_text()",
+            f"from pathlib import Path\npath = Path({str(other)!r}, 'absolute.csv')",
+            "os.close(os.open(path, os.O_RDONLY))",
         )
         assert told(made) == {str(folder / name): reads.version(str(folder / name)) for name, folder in names.items()}
 
@@ -86,9 +93,48 @@ def test_there_is_room_for_so_many(tmp_path: Path) -> None:
     (deep / "data.csv").touch()
     with template(tmp_path) as made:
         run(made, f"open({str(deep / 'data.csv')!r}).read()", "for n in range(2000):\n    open(f'{n}.csv').read()")
-        found = told(made)
+        answer = prepared(made)
+    found = [file for file, _ in answer["files"]]
     assert len(found) == 180
+    assert answer["but"].startswith("it reads more files before it asks who is looking than can be looked at")
     assert {Path(file).parent for file in found} == {tmp_path}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import tempfile\nmade = tempfile.mkdtemp(dir='.')",
+        "import tempfile\nkept = tempfile.TemporaryDirectory(dir='.')",
+        "import tempfile, os\nos.close(tempfile.mkstemp(dir='.')[0])",
+        "from pathlib import Path\nPath('made').mkdir()",
+        "open('made', 'w').close()",
+        "import os\nopen('old', 'a').close()\nos.rename('old', 'made')",
+    ],
+)
+def test_what_a_notebook_makes_is_told(tmp_path: Path, code: str) -> None:
+    """Its name may be one that a visitor should have alone."""
+    (tmp_path / "old").touch()
+    with template(tmp_path) as made:
+        run(made, code)
+        but = prepared(made)["but"]
+    assert but.startswith(f"it makes '{tmp_path}/")
+    assert but.endswith("' before it asks who is looking, and its visitors would share that")
+
+
+def test_what_was_there_or_is_there_no_more_is_not_made(tmp_path: Path) -> None:
+    """A folder that each run needs, a file that each run writes, what is removed, and the cache of a module."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "result.csv").touch()
+    (tmp_path / "helper.py").touch()
+    with template(tmp_path) as made:
+        run(
+            made,
+            "import os, sys\nos.makedirs('folder', exist_ok=True); open('result.csv', 'w').write('1')",
+            "import tempfile\nwith tempfile.TemporaryDirectory(dir='.') as name: open(f'{name}/file', 'w').close()",
+            "with tempfile.NamedTemporaryFile(dir='.'): pass",
+            "sys.path.insert(0, '')\nsys.dont_write_bytecode = False\nimport helper",
+        )
+        assert prepared(made)["but"] == ""
 
 
 def test_a_child_notes_nothing(tmp_path: Path) -> None:

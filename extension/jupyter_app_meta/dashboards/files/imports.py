@@ -1,7 +1,8 @@
 """What a notebook imports.
 
 There may be something better here, of which its author is told once. What cells import after the question may be
-imported before, if kernels are forked. And a notebook that names none of ``QUESTIONS`` does not ask who is looking.
+imported before, if kernels are forked. A notebook that names none of ``QUESTIONS`` does not ask who is looking. And one
+that makes up a name before it asks has perhaps one visitor in mind.
 """
 
 from __future__ import annotations
@@ -28,6 +29,12 @@ MOST, LONGEST = 64, 100
 QUESTIONS = ("app_meta", "QUERY_STRING", "VOILA_REQUEST_URL", "get_query_string", "wait_for_request")
 """What the code of a cell that asks has in it: the name of this package or its function, or what Voila offers."""
 
+_question = re.compile(
+    r"(?:\bapp_meta|get_query_string|wait_for_request)\s*\(|%app_meta|QUERY_STRING|VOILA_REQUEST_URL|"
+    r"\b(?:visitor|session|shared)\."
+)
+_made_up = re.compile(r"\b(uuid[14678]?|token_(?:bytes|hex|urlsafe)|urandom)\s*\(")
+
 VOILA = (
     "imports voila.utils. It works, but needs Voila beside the kernel: read app_meta().request.query_params in place "
     "of get_query_string() and wait_for_request()."
@@ -37,6 +44,19 @@ VOILA = (
 def advice(notebook: NotebookNode) -> str:
     """Return what to write in place of an import of a notebook's cells; empty if there is nothing to say."""
     return VOILA if any(map(_utils.search, sources(notebook["cells"]))) else ""
+
+
+def unique(code: list[str], left: list[str]) -> str:
+    """Return what code makes up before it asks, if each visitor should have one; or nothing.
+
+    ``left`` are the cells that have not run to their end. The first of them asks.
+    """
+    asking = left[0] if left else ""
+    asked = _question.search(asking)
+    ahead = *code[: len(code) - len(left)], asking[: asked.start()] if asked else asking
+    for found in filter(None, map(_made_up.search, ahead)):
+        return f"it calls {found[1]}() before it asks who is looking, and its visitors would share the result"
+    return ""
 
 
 def asks(notebook: NotebookNode) -> bool:

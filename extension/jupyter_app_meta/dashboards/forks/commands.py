@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jupyter_client.kernelspec import KernelSpec
 
@@ -46,6 +46,17 @@ class Refused(CannotFork):
 
 class Unanswered(KernelFailed):
     """The template did not answer in time, so it should be asked no more."""
+
+
+class Prepared(NamedTuple):
+    """What a template says that may be forked."""
+
+    files: dict[Path, Version | None]
+    """The author's files on which it depends: those that the notebook has read, each with its version, and the modules
+    that it has imported, with None."""
+
+    but: str
+    """Why it should not be forked if the deployer did not say so, or nothing."""
 
 
 class Commands:
@@ -79,14 +90,11 @@ class Commands:
         await self._said(self._started)
         return self.process
 
-    async def prepare(self, imports: list[str]) -> dict[Path, Version | None]:
-        """Wait until it may be forked, and has these modules; raises CannotFork and KernelFailed.
-
-        Return the author's files on which it depends: those that the notebook has read, each with its version, and the
-        modules that it has imported, with None.
-        """
+    async def prepare(self, imports: list[str]) -> Prepared:
+        """Wait until it may be forked, and has these modules; raises CannotFork and KernelFailed."""
         self._send({"do": "prepare", "imports": imports})
-        return {Path(file): found and (found[0], found[1], found[2]) for file, found in await self._said(self._ready)}
+        files, but = await self._said(self._ready)
+        return Prepared({Path(file): found and (found[0], found[1], found[2]) for file, found in files}, str(but))
 
     async def refused(self) -> None:
         """Wait until it is known that the process cannot be forked, or has ended."""
@@ -158,7 +166,7 @@ class Commands:
             case {"said": "started"}:
                 _settle(self._started, None)
             case {"said": "ready", "files": files}:
-                _settle(self._ready, files)
+                _settle(self._ready, (files, said.get("but", "")))
             case {"said": "refused", "why": why}:
                 self._fail(Refused(str(why)))
             case {"said": "forked", "number": number, "pid": pid} if descriptors:

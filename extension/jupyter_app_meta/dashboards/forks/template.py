@@ -48,7 +48,8 @@ class Template:
     ) -> None:
         """``written`` are the modules that changed while earlier templates ran ahead.
 
-        ``must_ask`` says that a notebook is not forked that has run ahead to its end without a question.
+        ``must_ask`` says that a notebook is not forked that has run ahead to its end without a question, or has made
+        something before it that may be meant for one visitor: its author may not know that it runs ahead.
         """
         self.blueprint, self.began = blueprint, time.monotonic()
         self.is_usable = self.is_retired = False
@@ -93,7 +94,10 @@ class Template:
         if self._must_ask and not kernel.pipe.asking.is_set():
             raise Refused("it does not ask who is looking before its last cell has run")
         code, left = imports.sources(self.blueprint.notebook["cells"]), imports.sources(run.cells.left())
-        self._files.used(await self._commands.prepare(imports.modules(code, left)))
+        prepared = await self._commands.prepare(imports.modules(code, left))
+        if self._must_ask and (why := imports.unique(code, left) or prepared.but):
+            raise Refused(why)
+        self._files.used(prepared.files)
         is_running = bool(kernel.pipe.running)
         self._beginning = run.beginning(is_running=is_running)
         self._msg_id = kernel.pipe.running

@@ -25,7 +25,6 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
-from itertools import chain, islice
 from typing import Any, NoReturn
 
 from ipykernel._version import version_info
@@ -167,7 +166,7 @@ class Template:
         gc.collect()
         gc.freeze()
         idle.compact()
-        self._tell({"said": "ready", "files": _files(process.reads)})
+        self._tell({"said": "ready", **_shared(process.reads)})
         if not self._stands_still:
             self._stand_still()
 
@@ -217,11 +216,20 @@ class Template:
         self._tell({"said": "ended", "pid": pid, "status": os.waitstatus_to_exitcode(status)})
 
 
-def _files(read: reads.Reads) -> list[tuple[str, reads.Version | None]]:
-    """Return the author's own modules, and the files that the notebook has read with the versions that it has read."""
-    modules = ((file, None) for file in authors.modules())
-    found = (each for each in chain(modules, read.files()) if len(json.dumps(each[0])) <= LONGEST_PATH)
-    return list(islice(found, MOST_FILES))
+def _shared(read: reads.Reads) -> dict[str, Any]:
+    """Return what all children depend on: the author's own modules, and the files that were read, with their versions.
+
+    ``but`` says why they should not be children of one process, unless the deployer wants that.
+    """
+    found = [*((file, None) for file in authors.modules()), *read.files()]
+    files = [each for each in found if len(json.dumps(each[0])) <= LONGEST_PATH][:MOST_FILES]
+    but = ""
+    if made := read.made():
+        name = os.fsencode(made).decode("utf-8", "replace")[-LONGEST_PATH:]
+        but = f"it makes {name!r} before it asks who is looking, and its visitors would share that"
+    elif len(files) < len(found) or read.is_full:
+        but = f"it reads more files before it asks who is looking than can be looked at for changes ({MOST_FILES})"
+    return {"files": files, "but": but}
 
 
 def main(argv: list[str]) -> NoReturn:

@@ -1,10 +1,12 @@
-"""The files that a notebook reads ahead of its visitors: if one changes, what was read is old.
+"""The files that a notebook reads ahead of its visitors: if one changes, what was read is old. And those that it makes.
 
 1. A file counts that Python opens for reading. What C code opens by itself, such as a database, is not seen.
 2. Libraries, the system's files and what applications keep in hidden folders do not count: they hardly change, or
    for other reasons. Modules do not count here: ``authors`` knows those that are imported.
 3. A file that this process has written itself does not count. It would always have changed.
 4. A file has the version that it had when it was read first.
+5. A file or folder that was not there before is one that the notebook has made, perhaps for one visitor: its name may
+   be a random one, such as those of ``tempfile``.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 from stat import S_ISREG
 from typing import Any
 
@@ -26,15 +28,19 @@ MOST = 1000
 """How many files are kept in mind."""
 
 SYSTEM = ("/proc", "/sys", "/dev", "/usr", "/etc", "/lib", "/run")
-MODULES = (".py", ".pyc", ".so")
+MODULES = (".py", ".pyc", ".so", f"{os.sep}__pycache__")
+
+HEARD = {"open": 0, "os.mkdir": 0, "os.rename": 1}
+"""What Python is about to do, and where in its arguments the name is."""
 
 
 class Reads:
-    """The files that this process has read, until it is a child."""
+    """The files that this process has read, and what it has made, until it is a child."""
 
     def __init__(self) -> None:
         self._read: dict[str, Version] = {}
         self._written: set[str] = set()
+        self._made: dict[str, None] = {}
         self._is_over = False
         self._folder = Path.cwd()
 
@@ -52,21 +58,37 @@ class Reads:
             if _is_data(Path(path), self._folder):
                 yield path, version
 
+    @property
+    def is_full(self) -> bool:
+        """Whether there may be more files than were kept in mind."""
+        return len(self._read) >= MOST
+
+    def made(self) -> str | None:
+        """Return a file or folder that was not there before and is there now; None if there is none."""
+        return next(filter(os.path.lexists, self._made), None)
+
     def _hear(self, event: str, given: tuple[Any, ...]) -> None:
-        if event != "open" or self._is_over:
+        if self._is_over or event not in HEARD:
             return
         with suppress(Exception):  # it is not our business whether this can be opened; an error would forbid it
-            name, _, flags = given
-            if isinstance(name, str | bytes):
-                self._note(os.path.abspath(os.fsdecode(name)), is_read=flags & os.O_ACCMODE == os.O_RDONLY)
+            name = given[HEARD[event]]
+            if not isinstance(name, str | bytes | PurePath):
+                return
+            path = os.path.abspath(os.fsdecode(name))
+            if event == "open" and given[2] & os.O_ACCMODE == os.O_RDONLY:
+                self._note_read(path)
+            else:
+                self._note_written(path)
 
-    def _note(self, path: str, *, is_read: bool) -> None:
-        if not is_read:
-            self._read.pop(path, None)
-            if len(self._written) < MOST:
-                self._written.add(path)
-            return
-        if path in self._read or path in self._written or len(self._read) >= MOST or path.endswith(MODULES):
+    def _note_written(self, path: str) -> None:
+        self._read.pop(path, None)
+        if len(self._made) < MOST and not (path in self._written or _is_librarys(path) or os.path.lexists(path)):
+            self._made[path] = None
+        if len(self._written) < MOST:
+            self._written.add(path)
+
+    def _note_read(self, path: str) -> None:
+        if path in self._read or path in self._written or self.is_full or _is_librarys(path):
             return
         if found := version(path):
             self._read[path] = found
@@ -79,6 +101,11 @@ def version(path: str) -> Version | None:
     except OSError:
         return None
     return (found.st_mtime_ns, found.st_size, found.st_ino) if S_ISREG(found.st_mode) else None
+
+
+def _is_librarys(path: str) -> bool:
+    """Whether a file is certainly no data. Libraries read hundreds of files, which would leave no room for others."""
+    return path.endswith(MODULES) or not authors.INSTALLED.isdisjoint(path.split(os.sep))
 
 
 def _is_data(path: Path, folder: Path) -> bool:

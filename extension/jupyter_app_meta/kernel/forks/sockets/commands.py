@@ -3,8 +3,8 @@
 ============================================  =======================================================================
 the server sends ``do``                       the template answers with ``said``
 ============================================  =======================================================================
-prepare, ``imports``: modules that cells      ready, ``files``: those of the author's own modules;
-will import                                   or refused with ``why``
+prepare, ``imports``: modules that cells      ready, ``files``: those on which it depends, and ``but``: why it should
+will import                                   not be forked if the deployer did not say so; or refused with ``why``
 fork, ``number``; a descriptor: the child's   forked, ``number``, ``pid``, and a descriptor of the process;
 end of a stream socket                        or failed, ``number``, ``why``
 ============================================  =======================================================================
