@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ async def imported(folder: Path, known: set[Path], *files: Path) -> Files:
     """Return the modules of a template that has run ahead."""
     made = Files(folder, known)
     await made.look()
-    made.used(dict.fromkeys(files))
+    await made.used(dict.fromkeys(files))
     return made
 
 
@@ -48,7 +49,7 @@ async def test_a_change_while_the_notebook_runs_ahead_is_noticed(tmp_path: Path,
     made = Files(tmp_path, known)
     await made.look()
     written(file, "2")
-    made.used({file: None})
+    await made.used({file: None})
     assert not made.are_current
     assert (await imported(tmp_path, known, file)).are_current
 
@@ -61,7 +62,7 @@ async def test_what_was_read_has_the_version_that_was_read(tmp_path: Path) -> No
         await made.look()
         if changes:
             written(file, text)
-        made.used({file: read})
+        await made.used({file: read})
         assert made.are_current is not changes
 
 
@@ -73,7 +74,7 @@ async def test_a_module_that_the_notebook_writes_is_no_change(tmp_path: Path) ->
         made = Files(tmp_path, known)
         await made.look()
         written(file, text)
-        made.used({file: None})
+        await made.used({file: None})
         found.append(made.are_current)
     assert found == [False, True, True]
 
@@ -90,3 +91,36 @@ async def test_many_files_are_looked_at_now_and_then(tmp_path: Path, monkeypatch
         made._seen = dict.fromkeys(made._seen)
     assert all(made.are_current for made in (few, many, few, many))
     assert len(looks) == FEW + (FEW + 1) + FEW
+
+
+async def test_another_file_system_that_does_not_answer_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event loop goes on, one thread waits, and what cannot be looked at counts as changed until it answers."""
+    here, there = written(tmp_path / "data.csv", "1"), written(tmp_path / "mount" / "data.csv", "1")
+    monkeypatch.setattr(looked_at, "_device", lambda path: path.parent.name == "mount")
+    made, answers, looks = Files(tmp_path, set()), threading.Event(), list[Path]()
+    await made.used({file: version(file) for file in (here, there)})
+    await made.look_elsewhere()
+    assert made.are_current
+
+    def slow(file: Path) -> object:
+        looks.append(file)
+        assert file == here or answers.wait(60)
+        return version(file)
+
+    monkeypatch.setattr(looked_at, "version", slow)
+    monkeypatch.setattr(looked_at, "PATIENCE", 0.01)
+    try:
+        for _ in range(3):
+            await made.look_elsewhere()
+            assert not made.are_current
+        assert looks.count(there) <= 1
+    finally:
+        answers.set()
+    monkeypatch.setattr(looked_at, "PATIENCE", 60.0)
+    await made.look_elsewhere()
+    assert made.are_current
+    written(there, "2")
+    await made.look_elsewhere()
+    assert not made.are_current

@@ -7,14 +7,17 @@ import logging
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from jupyter_app_meta.dashboards.forks import strategy
+from jupyter_app_meta.dashboards.forks import template as forks_template
 from jupyter_app_meta.dashboards.forks.commands import CannotFork, Refused
 from jupyter_app_meta.dashboards.forks.demand import Demand
+from jupyter_app_meta.dashboards.forks.template import Template
 from jupyter_app_meta.dashboards.load.traffic import Traffic
 from jupyter_app_meta.dashboards.settings import Settings
 
@@ -132,6 +135,7 @@ class Slow:
     begun: list[Slow]
     is_usable, is_retired, has_ended, has_begun = False, False, False, False
     is_current = is_running = True
+    has_forks = False
 
     def __init__(self, services: object, blueprint: Any, *_: object, **__: object) -> None:
         self.blueprint, self.began = blueprint, vars(strategy)["time"].monotonic()
@@ -146,6 +150,9 @@ class Slow:
             raise CannotFork("a cell failed")
         self.is_usable = True
 
+    async def look(self) -> None:
+        """Look at no file."""
+
     async def close(self) -> None:
         """Note the end."""
         self.is_closed = True
@@ -156,7 +163,7 @@ class Slow:
 class Stage:
     """A notebook that is run ahead by ``Slow``, with a clock and versions of its own."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, **patches: object) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, demand: Demand = NAMED, **patches: object) -> None:
         self.clock, self.version = 100.0, 1
         Slow.begun = []
         changes = {"SWEEP": 0.001, "TURN": 0.001, "Template": Slow, **patches}
@@ -165,12 +172,13 @@ class Stage:
         services: Any = SimpleNamespace(traffic=Traffic(), log=logging.getLogger(), spawn=asyncio.ensure_future)
         otherwise: list[int] = []
         self.forks = strategy.Forks(
-            services, self._read, self._is_current, lambda: otherwise.append(1), demand=NAMED, space=None
+            services, self._read, self._is_current, lambda: otherwise.append(1), demand=demand, space=None
         )
         self.otherwise = otherwise
 
     async def _read(self) -> Any:
-        return SimpleNamespace(version=self.version, name="page")
+        cells = [{"cell_type": "code", "source": "app_meta()"}]
+        return SimpleNamespace(version=self.version, name="page", notebook={"cells": cells})
 
     def _is_current(self, blueprint: Any) -> bool:
         return bool(blueprint.version == self.version)
@@ -287,6 +295,66 @@ async def test_no_template_is_started_without_memory(
     stage.clock += 3
     await until(lambda: Slow.begun[-1].has_begun)
     await stage.forks.close()
+
+
+@pytest.mark.parametrize("has_forks", [False, True])
+async def test_a_template_that_nobody_asked_for_takes_no_room_of_pages(
+    monkeypatch: pytest.MonkeyPatch, has_forks: bool
+) -> None:
+    """A visitor may open each notebook of a folder twice. If pages come from it, it saves memory, and stays."""
+    is_short, looks = False, list[int]()
+
+    def current(self: Slow) -> bool:
+        looks.append(1)
+        return True
+
+    monkeypatch.setattr(Slow, "is_current", property(current))
+    stage = Stage(monkeypatch, Demand(Settings()), memory=SimpleNamespace(is_short=lambda: is_short))
+    for _ in range(2):
+        stage.forks.visited()
+    await until(lambda: bool(Slow.begun))
+    Slow.begun[0].goes_on.set()
+    await until(lambda: Slow.begun[0].is_usable)
+    Slow.begun[0].has_forks, is_short = has_forks, True
+    before = len(looks)
+    await until(lambda: Slow.begun[0].is_closed or len(looks) > before + 10)
+    assert Slow.begun[0].is_closed is not has_forks
+    await stage.forks.close()
+
+
+async def test_a_page_that_ends_after_its_dashboard_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its notebook may have been removed meanwhile."""
+    stage = Stage(monkeypatch, Demand(Settings()))
+    stage.forks.visited()
+    await stage.forks.close()
+    stage.forks.visited()
+    assert stage.forks._keeper is None
+
+
+async def test_a_template_that_is_replaced_makes_the_fork_that_is_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then it ends. Its visitor need not start cold."""
+    made_one = asyncio.Event()
+
+    class Forked:
+        """A run whose fork is being made."""
+
+        def __init__(self, *_: object, **__: object) -> None:
+            pass
+
+        async def started(self) -> None:
+            """Wait for the fork."""
+            await made_one.wait()
+
+    monkeypatch.setattr(forks_template, "Run", Forked)
+    services: Any = SimpleNamespace(spawn=asyncio.ensure_future, peers=SimpleNamespace(new_kernel_id=str))
+    blueprint: Any = SimpleNamespace(folder=Path(), kernel_name="python3")
+    made = Template(services, blueprint, None, lambda: None, set())
+    made._beginning = SimpleNamespace(continued=list)  # type: ignore[assignment]  # what the run begins with
+    made.forked()
+    await made.retire()
+    assert not made._commands._is_closed
+    made_one.set()
+    await until(lambda: made._commands._is_closed)
 
 
 @pytest.mark.parametrize(("error", "pause"), [(CannotFork("a cell failed"), 2), (Refused("a thread runs"), 60)])

@@ -76,7 +76,7 @@ class Forks:
         self._tried: Version | None = None
         self._failures, self._not_before = 0, 0.0
         self._trouble = ""
-        self._is_awaited = False
+        self._is_awaited = self._is_closed = False
         self._has_looked, self._began = False, time.monotonic()
 
     @property
@@ -87,7 +87,7 @@ class Forks:
 
     def start(self) -> None:
         """Run the notebook ahead, and keep forks ahead, while that is wanted; idempotent."""
-        if self._keeper is None and self._demand.is_there:
+        if self._keeper is None and self._demand.is_there and not self._is_closed:
             self._began = time.monotonic()
             self._keeper = self._services.spawn(self._keep())
 
@@ -98,6 +98,7 @@ class Forks:
 
     async def take(self) -> Run | None:
         """Return a run whose kernel was forked; None if there is no template, or the fork failed."""
+        await self._look_elsewhere()
         template = self._usable()
         self._wanted.set()
         if template is None:
@@ -124,6 +125,10 @@ class Forks:
             )
             return None
         return run
+
+    async def _look_elsewhere(self) -> None:
+        if self._template and self._template.is_usable:
+            await self._template.look()
 
     def _usable(self) -> Template | None:
         template = self._template
@@ -156,10 +161,11 @@ class Forks:
 
     async def _look(self) -> None:
         """Replace a template that cannot be used any more, or not for long, and fork ahead; end one that is idle."""
-        if not self._demand.is_there:
+        await self._look_elsewhere()
+        template = self._usable()
+        if not self._demand.is_there or (template and self._gives_way(template)):
             await self._retire()
             return
-        template = self._usable()
         if template is None or time.monotonic() - template.began > RENEWAL * self._max_age:
             await self._replace()
         while (template := self._usable()) and len(self._ahead) < self._demand.spares:
@@ -167,6 +173,10 @@ class Forks:
                 if (run := await self._forked(template)) is None:
                     break
                 self._ahead.append(run)
+
+    def _gives_way(self, template: Template) -> bool:
+        """Whether a template that nobody asked for, and from which no page comes now, takes the room of pages."""
+        return not (self._demand.is_named or template.has_forks) and memory.is_short()
 
     async def _replace(self) -> None:
         """Start a new template, unless this version of the notebook failed a moment ago."""
@@ -196,11 +206,12 @@ class Forks:
             return
         if self._template and time.monotonic() - self._template.began > SOON:
             self._failures = 0
-        await self._retire(new if is_current else None)
         if is_current:
+            await self._retire(new)
             self._is_awaited = False
         else:
             await new.close()
+            await self._retire()
             self._wanted.set()
 
     async def _started(self, new: Template) -> bool:
@@ -255,6 +266,7 @@ class Forks:
 
     async def close(self) -> None:
         """End the template and the forks ahead. Those that have visitors are closed as pages."""
+        self._is_closed = True  # a page that ends later counts as a visit, too
         if self._keeper:
             self._keeper.cancel()
             await asyncio.wait((self._keeper,))

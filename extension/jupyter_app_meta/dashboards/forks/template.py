@@ -5,7 +5,7 @@
     run the notebook ahead ──> a cell asks for the visitor, or all have run ──> prepare ──> usable ──> retired
                                                                                                └─ ended
 
-1. A template that is retired makes no more forks. Its process ends with its last fork, because it is their parent.
+1. A template that is retired begins no more forks. Its process ends with its last fork, because it is their parent.
 2. A template whose process ends makes no more forks. Its forks live on.
 """
 
@@ -58,12 +58,22 @@ class Template:
         self._run: Run | None = None
         self._beginning: Beginning | None = None
         self._children: set[Process] = set()
+        self._forking: set[Run] = set()
         self._files = Files(blueprint.folder, written)
 
     @property
     def is_current(self) -> bool:
         """Whether the author's modules, and the files that the notebook has read, are as they were."""
         return self._files.are_current
+
+    async def look(self) -> None:
+        """Look at files that the event loop cannot look at itself, for ``is_current``."""
+        await self._files.look_elsewhere()
+
+    @property
+    def has_forks(self) -> bool:
+        """Whether it has forks, or one is being made."""
+        return bool(self._children or self._forking)
 
     @property
     def is_running(self) -> bool:
@@ -97,7 +107,7 @@ class Template:
         prepared = await self._commands.prepare(imports.modules(code, left))
         if self._must_ask and (why := imports.unique(code, left) or prepared.but):
             raise Refused(why)
-        self._files.used(prepared.files)
+        await self._files.used(prepared.files)
         is_running = bool(kernel.pipe.running)
         self._beginning = run.beginning(is_running=is_running)
         self._msg_id = kernel.pipe.running
@@ -137,7 +147,7 @@ class Template:
         """Return a new run that begins where this one is; its kernel is about to be forked."""
         assert self._beginning is not None
         id = self._services.peers.new_kernel_id()
-        return Run(
+        run = Run(
             self._services,
             self.blueprint,
             ahead=True,
@@ -145,6 +155,17 @@ class Template:
             space=self._space,
             continues=self._beginning.continued(id),
         )
+        self._forking.add(run)
+        self._services.spawn(self._stay_for(run))
+        return run
+
+    async def _stay_for(self, run: Run) -> None:
+        """Take commands until a run has its kernel, or has none: its visitor may be waiting."""
+        try:
+            await run.started()
+        finally:
+            self._forking.discard(run)
+            await self._close_if_over()
 
     async def _forked(self, id: str) -> ForkedKernel:
         kernel = self._kernel(id)
@@ -164,13 +185,15 @@ class Template:
     async def _outlive(self, child: Process) -> None:
         await child.ended.wait()
         self._children.discard(child)
-        if self.is_retired and not self._children:
-            await self.close()
+        await self._close_if_over()
 
     async def retire(self) -> None:
-        """Make no more forks, and end with the last one."""
+        """Begin no more forks, and end with the last one."""
         self.is_retired, self.is_usable = True, False
-        if not self._children:
+        await self._close_if_over()
+
+    async def _close_if_over(self) -> None:
+        if self.is_retired and not self.has_forks:
             await self.close()
 
     async def close(self) -> None:
