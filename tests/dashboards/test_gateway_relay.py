@@ -100,6 +100,35 @@ async def test_a_refusal_may_pass(most: int) -> None:
             await relay._connected()
 
 
+async def test_a_gateway_that_closes_each_connection_is_asked_so_often(caplog: pytest.LogCaptureFixture) -> None:
+    """After longer and longer pauses, and not without an end. One that lasted is none of these."""
+    made: list[float] = []
+    died = asyncio.Event()
+
+    async def nothing() -> None:
+        return None
+
+    async def has(_: str) -> bool:
+        return True
+
+    async def connect(*_: str) -> object:
+        made.append(asyncio.get_running_loop().time())
+        assert len(made) < 100
+        return SimpleNamespace(read_message=nothing, close=lambda: None)
+
+    options = SimpleNamespace(gateway_retry_max=3, gateway_retry_interval=0.02, gateway_retry_interval_max=60)
+    gateway: Any = SimpleNamespace(
+        has=has, connect=connect, options=options, log=logging.getLogger("gateway"), url="http://gateway"
+    )
+    anything: Any = None
+    relay = Relay(gateway, "k-1", "link", anything, died.set)
+    async with asyncio.timeout(60):
+        await relay._run()
+    assert died.is_set() and len(made) == 5
+    assert all(made[place + 1] - made[place] >= pause for place, pause in ((1, 0.02), (2, 0.04), (3, 0.08)))
+    assert "closes each connection to it at once" in caplog.text
+
+
 class Absent(RequestHandler):
     """Has no kernel: a gateway says so in JSON, a proxy without its gateway in HTML."""
 

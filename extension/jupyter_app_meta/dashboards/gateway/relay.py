@@ -3,8 +3,9 @@
 1. A message is passed on as it is, in parts. Only headers are read, to know to which client a reply goes.
 2. Locally each message is signed with the kernel manager's own key. A message with another signature is not passed on.
 3. ``shutdown_request`` is not passed on, because the gateway would start the kernel anew. It ends kernels by DELETE.
-4. A connection that is lost is tried again. If the gateway has lost or restarted the kernel, the kernel has died: what
-   the new process would publish does not belong to the page.
+4. A connection that is lost is tried again; if one after the other does not last, after pauses, and not for ever. If
+   the gateway has lost or restarted the kernel, the kernel has died: what the new process would publish does not belong
+   to the page.
 5. The kernel knows all local clients by one name, ``name``. What answers no request goes to the local client of that
    name: the server's link, which the kernel asks for stored state.
 6. If a gateway takes nothing while ``MOST`` bytes wait for it, the kernel is given up, as one that has died.
@@ -16,6 +17,7 @@ import asyncio
 import hmac
 import json
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -39,6 +41,9 @@ PENDING = 10_000
 
 MOST = 64 * 1024 * 1024
 """Bytes that may wait for the gateway when another message comes."""
+
+LASTS = 5.0
+"""Seconds after which a connection that is closed has lasted."""
 
 NOT_PASSED = ("shutdown_request",)
 GONE = ("restarting", "dead")
@@ -103,9 +108,10 @@ class Relay:
 
     async def _run(self) -> None:
         """Receive what the kernel sends until it has ended."""
+        short = 0  # connections in a row that have not lasted
         try:
-            while web := await self._connected():
-                self._web = web
+            while web := await self._connected(max(0, short - 1)):
+                self._web, began = web, time.monotonic()
                 for _ in range(len(self._waiting)):  # a connection that is closed again gives them back
                     self._send(self._waiting.popleft())
                 while isinstance(frame := await web.read_message(), bytes):
@@ -113,14 +119,23 @@ class Relay:
                 self._web = None
                 web.close()
                 self._log.warning("The gateway %s closed the connection to a kernel.", self._gateway.url)
+                short = short + 1 if time.monotonic() - began < LASTS else 0
         except GatewayFailed as error:
             self._log.warning("A kernel is lost: %s", error)
         self._died()
 
-    async def _connected(self) -> WebSocketClientConnection | None:
-        """Return a new connection; None if the gateway does not have the kernel. Raises GatewayFailed in the end."""
-        options, failures = self._gateway.options, 0
+    async def _connected(self, failures: int = 0) -> WebSocketClientConnection | None:
+        """Return a new connection; None if the gateway does not have the kernel. Raises GatewayFailed in the end.
+
+        ``failures`` is how many tries count as failed before this one.
+        """
+        options = self._gateway.options
+        if failures and failures > options.gateway_retry_max:
+            raise GatewayFailed(f"The gateway {self._gateway.url} closes each connection to it at once.")
         while True:
+            if failures:
+                pause = options.gateway_retry_interval * 2 ** min(failures - 1, 100)  # a larger power may be no number
+                await asyncio.sleep(min(pause, options.gateway_retry_interval_max))
             try:
                 if not await self._gateway.has(self._kernel_id):
                     self._log.warning("The gateway %s does not have a page's kernel any more.", self._gateway.url)
@@ -130,8 +145,6 @@ class Relay:
                 if failures >= options.gateway_retry_max:
                     raise
                 self._log.debug("A page's kernel is not reached: %s", error)  # also a refusal may pass
-            pause = options.gateway_retry_interval * 2 ** min(failures, 100)  # a larger power may be no number
-            await asyncio.sleep(min(pause, options.gateway_retry_interval_max))
             failures += 1
 
     def _inward(self, channel: str, frames: list[bytes]) -> None:
