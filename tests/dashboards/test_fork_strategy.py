@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from jupyter_app_meta.dashboards.forks import demand as demands
 from jupyter_app_meta.dashboards.forks import strategy
 from jupyter_app_meta.dashboards.forks import template as forks_template
 from jupyter_app_meta.dashboards.forks.commands import CannotFork, Refused
@@ -357,9 +358,17 @@ async def test_a_template_that_is_replaced_makes_the_fork_that_is_awaited(monkey
     await until(lambda: made._commands._is_closed)
 
 
-@pytest.mark.parametrize(("error", "pause"), [(CannotFork("a cell failed"), 2), (Refused("a thread runs"), 60)])
+@pytest.mark.parametrize(
+    ("error", "is_named", "pause"),
+    [
+        (CannotFork("a cell failed"), True, 2),
+        (Refused("a thread runs"), True, 60),
+        (CannotFork("a cell failed"), False, 2),
+        (Refused("a thread runs"), False, 3600),
+    ],
+)
 async def test_what_will_hardly_change_is_tried_later(
-    monkeypatch: pytest.MonkeyPatch, error: Exception, pause: float
+    monkeypatch: pytest.MonkeyPatch, error: Exception, is_named: bool, pause: float
 ) -> None:
     """A notebook that failed may succeed soon. One that has a thread will have it again."""
 
@@ -370,7 +379,11 @@ async def test_what_will_hardly_change_is_tried_later(
             """Fail."""
             raise error
 
-    stage = Stage(monkeypatch, Template=Fails)
+    demand = Demand(Settings(fork=is_named or None))
+    stage = Stage(monkeypatch, demand, Template=Fails)
+    monkeypatch.setattr(demands, "IDLE", 7200.0)
+    for _ in range(2):
+        stage.forks.visited()
     stage.forks.start()
     await until(lambda: len(stage.otherwise) == 1)
     stage.clock += pause - 0.1

@@ -6,7 +6,7 @@
 2. If a notebook cannot be forked, the log says once for each version and reason why. It is tried again later: after 2
    seconds, 4 seconds, and so on up to ``max_age``; so is a template that ended by itself soon after its start, or whose
    files changed. If the process has what cannot be forked, it will hardly be different soon: it is tried again after a
-   minute, and so on.
+   minute, and so on; after an hour if the deployer did not say that it should be forked.
 3. Forks ahead are made while no visitor waits for a page. A template is started at once, because all visitors wait less
    with it; one at a time, those of pages first that a visitor has opened, and with a low priority.
 4. A cell may run for ever. It keeps neither other notebooks from running ahead nor the server from being ready, and its
@@ -43,6 +43,9 @@ RENEWAL = 0.8
 
 PAUSE, REFUSED_PAUSE = 1.0, 30.0
 """Half the seconds after which a notebook is tried again that failed, or was refused."""
+
+UNWANTED_PAUSE = 3600.0
+"""Seconds after which it is tried again if it was refused and the deployer did not say that it should be forked."""
 
 MOST_FAILURES = 100
 """How many failures are counted. Python has no number for the pause after a thousand, which an old server may reach."""
@@ -235,14 +238,16 @@ class Forks:
                 starting.cancel()
         return True
 
-    def _pause(self, first: float = PAUSE) -> None:
+    def _pause(self, *, refused: bool = False) -> None:
         """Wait longer with each failure of one version."""
         self._failures = min(self._failures + 1, MOST_FAILURES)
-        self._not_before = time.monotonic() + min(first * 2.0**self._failures, self._max_age)
+        pause = (REFUSED_PAUSE if refused else PAUSE) * 2.0**self._failures
+        is_unwanted = refused and not self._demand.is_named  # what it makes when it runs ahead is for nobody
+        self._not_before = time.monotonic() + (UNWANTED_PAUSE if is_unwanted else min(pause, self._max_age))
 
     def _give_up(self, blueprint: Blueprint, error: Exception) -> None:
         """Say why a notebook cannot be forked, once, and let its pages start in another way."""
-        self._pause(REFUSED_PAUSE if isinstance(error, Refused) else PAUSE)
+        self._pause(refused=isinstance(error, Refused))
         why = str(error) if isinstance(error, CannotFork) else reason(error)
         if (blueprint.version, why) not in self._said:
             self._said = {(version, said) for version, said in self._said if version == blueprint.version}
