@@ -84,6 +84,14 @@ def test_sessions_are_filtered(pair: tuple[Sessions, Sessions]) -> None:
     assert one.list(Filter("/a", "hub:user:alice")) == () == one.list(Filter(dashboard="/"))
 
 
+def test_a_page_that_has_ended_is_not_ended_again(pair: tuple[Sessions, Sessions], stores: tuple[Store, Store]) -> None:
+    """Its row may be there a moment longer. Its own server knows better, and other servers cannot know."""
+    one, other = pair
+    opened = one.open(page())
+    assert not tell(stores[0], Command("end", opened.id), one.server)
+    assert tell(stores[1], Command("end", opened.id), other.server)
+
+
 def test_pages_of_a_killed_server_leave_the_list(
     pair: tuple[Sessions, Sessions], stores: tuple[Store, Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:

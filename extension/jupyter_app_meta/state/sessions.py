@@ -258,11 +258,11 @@ def found(store: Store, which: Filter = Filter()) -> tuple[Session, ...]:
     return tuple(sorted(sessions, key=lambda session: (session.since, session.id)))
 
 
-def tell(store: Store, command: Command) -> bool:
-    """Put a command for the server that has the session; False if no server that lives has it. Raises TooLarge."""
+def tell(store: Store, command: Command, asker: str = "") -> bool:
+    """Put a command for the server, not the asker, that has the session; False if none that lives. Raises TooLarge."""
     text = command.bounded().text
-    server = next((session.server for session in found(store) if session.id == command.session), None)
-    if server is None:
+    servers = (session.server for session in found(store) if session.id == command.session)
+    if (server := next(servers, asker)) == asker:  # the row of a session that has ended there may still be written out
         return False
     scope = _commands(server)
     if sum(1 for _ in store.outline(Where(scope=scope.id))) >= COMMANDS:

@@ -150,7 +150,7 @@ class Board:
         if command.session in self._own:
             self._do(command)
             return True
-        return await beside.asked(self._store, lambda: tell(self._store, command))
+        return await beside.asked(self._store, lambda: tell(self._store, command, self._sessions.server))
 
     def _do(self, command: Command) -> None:
         if (own := self._own.get(command.session)) is None:
