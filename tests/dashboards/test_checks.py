@@ -71,6 +71,7 @@ def test_odd_metadata_names_no_kernel(metadata: dict[str, Any]) -> None:
 CARD = r'<div class="am-off"><span>%s</span>.*?<b>Not available at the moment</b></div>'
 
 
+@pytest.mark.unforked("No such file or directory: '/no/such/python'")
 def test_notebook_that_cannot_be_shown_is_named_at_the_start_and_has_no_link(tmp_path: Path) -> None:
     """The log says what is wrong with which notebook; the index has its title, and leads to no error."""
     root, wrong = tmp_path / "root", ("other", "dead", "plain", "torn")

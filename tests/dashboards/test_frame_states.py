@@ -22,7 +22,7 @@ app = (create_app(identity_provider=People, max_pages=4, max_pages_per_visitor=0
                   config={"AppMetaExtension": {"admins": ["alice"]}})
        .with_index()
        .with_app(path="/page", root="page.ipynb")
-       .with_app(path="/slow", root="slow.ipynb")
+       .with_app(path="/slow", root="slow.ipynb", fork=False)
        .with_app(path="/broken", root="broken.ipynb")
        .with_app(path="/torn", root="torn.ipynb")
        .with_app(path="/closed", root="page.ipynb", authorize=lambda user, request: user.username != "alice"))

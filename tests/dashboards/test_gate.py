@@ -265,6 +265,7 @@ def test_slider_of_a_busy_kernel_is_not_stopped(server: Server) -> None:
 def test_busy_kernel_gets_no_more_than_it_can_hold(server: Server) -> None:
     """What a visitor sends to a busy kernel ends at a limit, also over new sockets; what is done does not count."""
     opened = visit(server, "flood", "/page")
+    eventually(lambda: opened.kernel_id in kernels(server))  # a fork may get its name after its page
     processes = kernels(server)[opened.kernel_id], psutil.Process(server.process.pid)
     before = sum(process.memory_info().rss for process in processes)
     socket = opened.connect()

@@ -32,28 +32,27 @@ UNASKED = "its dashboard says fork=False"
 
 
 def _fork_by_default(builder: ModuleType) -> None:
-    builder.create_app.__kwdefaults__.update(fork=True, fork_spares=AS_WARM)
+    builder.create_app.__kwdefaults__.update(fork_spares=AS_WARM)
     settings = builder.Builder._settings
 
-    def with_spares(self: Any, *arguments: Any) -> Any:
+    def forking(self: Any, *arguments: Any) -> Any:
         made = settings(self, *arguments)
+        made = replace(made, fork=True) if made.fork is None else made
         return replace(made, fork_spares=made.warm) if made.fork and made.fork_spares == AS_WARM else made
 
-    builder.Builder._settings = with_spares
+    builder.Builder._settings = forking
 
 
 def _fork_by_default_in_asgi(builder: ModuleType) -> None:
-    builder.create_asgi_app.__kwdefaults__.update(fork=True, fork_spares=AS_WARM)
+    builder.create_asgi_app.__kwdefaults__.update(fork_spares=AS_WARM)
 
 
 def _fork_by_default_in_serve(serve: ModuleType) -> None:
     builder = serve.Serve.builder
 
     def forking(self: Any) -> Any:
-        said = self.config.get("Serve", {})
-        for name, default in {"fork": True, "fork_spares": AS_WARM}.items():
-            if name not in said:
-                setattr(self, name, default)
+        if "fork_spares" not in self.config.get("Serve", {}):
+            self.fork_spares = AS_WARM
         return builder(self)
 
     serve.Serve.builder = forking
