@@ -102,6 +102,7 @@ class Album:
         assert len(self._fonts) == 1, (name, self._fonts)
 
 
+@pytest.mark.unforked("a cell failed")
 @pytest.mark.parametrize("look", LOOKS)
 def test_states_of_a_page(servers: Servers, browser: Browser, look: str, tmp_path: Path) -> None:
     """The index, a page, its menu, its work, errors, a lost connection, an end, refusals, and who is looking."""
@@ -169,6 +170,7 @@ def test_pages_are_printed_on_white_paper(servers: Servers, browser: Browser) ->
         )
 
 
+@pytest.mark.unforked("a cell failed")
 @pytest.mark.parametrize("look", LOOKS)
 def test_states_of_a_login(servers: Servers, browser: Browser, look: str, tmp_path: Path) -> None:
     """The index of a stranger, the form, a wrong password, a page for members, the way out; and no login at all."""
