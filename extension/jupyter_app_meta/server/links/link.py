@@ -40,7 +40,7 @@ from .rates import Bucket, Rates
 from .work import Content, Work
 
 RATE, BURST, IN_FLIGHT, SHARE, WRITING = 200.0, 128, 64, 2, 4
-SLOWEST, SECONDS = 25.0, 2.0
+SLOWEST, SECONDS = 50.0, 2.0
 MOST = 2 * forms.TEXT_LIMIT + 1024 * 1024
 """Bytes of a question, whose texts are escaped. A larger one is dropped before it is read."""
 
