@@ -89,9 +89,11 @@ def test_overlapping_parts_are_absurd(subprotocol: str | None) -> None:
 # --- what is under way -----------------------------------------------------------------------------------------------
 
 
-def envelope(msg_id: str, cost: int = 100, msg_type: str = "comm_msg", comm_id: str = "c") -> Envelope:
+def envelope(
+    msg_id: str, cost: int = 100, msg_type: str = "comm_msg", comm_id: str = "c", channel: str = "shell"
+) -> Envelope:
     """Return what is known of a message."""
-    return Envelope("shell", msg_id, msg_type, comm_id, cost)
+    return Envelope(channel, msg_id, msg_type, comm_id, cost)
 
 
 def flight(account: Account | None = None, clock: Any = lambda: 0.0) -> Flight:
@@ -138,6 +140,44 @@ def test_only_the_sender_hears_that_a_message_is_done() -> None:
     page.leave(first)
     page.end("a", second)
     assert page.bytes == 0
+
+
+def test_what_no_socket_heard_makes_room_in_the_end() -> None:
+    """A kernel takes messages in turn: after four of another socket, sent later, it has done the three before."""
+    account = Account()
+    page, first, other, second = flight(account), object(), object(), object()
+    for name in "abc":
+        page.begin(first, envelope(name))
+    page.begin(other, envelope("before"))
+    page.leave(first)  # and the kernel says "idle" now
+    page.end("before", other)
+    for number in range(4):
+        assert page.bytes == 300
+        page.begin(second, envelope(f"control {number}", channel="control"))
+        page.end(f"control {number}", second)
+        page.begin(other, envelope(f"other {number}")) if number < 2 else None
+        page.end(f"other {number}", other)
+        page.begin(second, envelope(f"{number}"))
+        page.end(f"{number}", second)
+    assert page.bytes == account.bytes == 0
+    page.begin(second, envelope("a"))
+    page.end("a", second)
+    assert page.bytes == 0
+
+
+def test_what_a_busy_kernel_has_not_taken_stays_under_way() -> None:
+    """However many sockets send and leave; one that says "idle" late changes nothing any more."""
+    page = flight()
+    for number in range(9):
+        page.begin(number, envelope(f"{number}", cost=10))
+        page.leave(number)
+    page.begin("s", envelope("last", cost=10))
+    assert page.bytes == 100
+    page.end("3", "s")
+    assert page.bytes == 90
+    page.end("3", "s")
+    page.end("last", "s")
+    assert page.bytes == 80
 
 
 def test_id_under_way_is_not_used_again() -> None:

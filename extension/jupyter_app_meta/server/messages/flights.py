@@ -5,11 +5,15 @@
    asynchronous cell runs, ipykernel sends no status for the callbacks that it lets through.
 3. "idle" counts if it is heard on the socket that sent the message. Once that socket is closed, any socket of the page
    counts.
+4. "idle" may be published between two sockets, when no socket hears it. A kernel takes messages of several sockets in
+   turn. So a closed socket's messages are done when the kernel has done more messages of one other socket, sent
+   since, than the closed one has under way.
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -17,6 +21,9 @@ from .incoming import Envelope, Refused
 
 SPARE = 1024 * 1024
 """Extra bytes for the requests with which a page connects, so that it can reconnect to a busy kernel."""
+
+LEFT = 64
+"""Of so many closed sockets and channels it is noted what the kernel does after them. A page has hardly more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +52,17 @@ class Account:
 
 @dataclass(slots=True, eq=False)
 class _Lane:
-    """The messages of one socket and channel, oldest first; the socket is None once it is closed."""
+    """The messages of one socket and channel, oldest first, by their ids: their cost and number.
+
+    Once the socket is closed, it is None. ``since`` is the number of the page's last message by then, and ``turns``
+    says how many later ones of each other lane the kernel has done.
+    """
 
     socket: object | None
-    waiting: dict[str, int] = field(default_factory=dict)
+    channel: str
+    waiting: dict[str, tuple[int, int]] = field(default_factory=dict)
+    since: int = 0
+    turns: Counter[_Lane] = field(default_factory=Counter)
 
 
 class Flight:
@@ -58,6 +72,8 @@ class Flight:
         self._limits, self._account, self._clock = limits, account, clock
         self._lanes: dict[tuple[int, str], _Lane] = {}
         self._found: dict[str, _Lane] = {}
+        self._left: deque[_Lane] = deque(maxlen=LEFT)
+        self._number = 0
         self._comms: set[str] = set()
         self._tokens, self._since = float(limits.burst), clock()
         self.bytes = 0
@@ -72,8 +88,9 @@ class Flight:
         if self.bytes + cost > self._limits.page + spare or self._account.bytes + cost > self._limits.visitor + spare:
             raise Refused(1008, "more than the kernel can take")
         self._count_comms(envelope)
-        lane = self._lanes.setdefault((id(socket), envelope.channel), _Lane(socket))
-        lane.waiting[envelope.msg_id] = cost
+        lane = self._lanes.setdefault((id(socket), envelope.channel), _Lane(socket, envelope.channel))
+        self._number += 1
+        lane.waiting[envelope.msg_id] = cost, self._number
         self._found[envelope.msg_id] = lane
         self._add(cost)
 
@@ -83,10 +100,26 @@ class Flight:
         if lane is None or lane.socket not in (None, socket):
             return
         for earlier in tuple(lane.waiting):
-            self._add(-lane.waiting.pop(earlier))
-            del self._found[earlier]
+            self._take_turn(lane, self._forget(lane, earlier))
             if earlier == msg_id:
                 return
+
+    def _forget(self, lane: _Lane, msg_id: str) -> int:
+        """Forget a message that is done; return its number."""
+        cost, number = lane.waiting.pop(msg_id)
+        del self._found[msg_id]
+        self._add(-cost)
+        return number
+
+    def _take_turn(self, lane: _Lane, number: int) -> None:
+        """Forget what closed sockets have sent as soon as the kernel must have taken all of it."""
+        for left in tuple(self._left):
+            if left.channel == lane.channel and number > left.since:
+                left.turns[lane] += 1
+            if left.turns[lane] > len(left.waiting):
+                self._left.remove(left)
+                for msg_id in tuple(left.waiting):
+                    self._forget(left, msg_id)
 
     def lose(self, size: int) -> None:
         """Note a message of this size that is read but not passed on; raises Refused beyond the rate.
@@ -102,12 +135,16 @@ class Flight:
     def leave(self, socket: object) -> None:
         """Note that a socket is closed; its messages are still under way."""
         for key in [key for key in self._lanes if key[0] == id(socket)]:
-            self._lanes.pop(key).socket = None
+            left = self._lanes.pop(key)
+            left.socket, left.since = None, self._number
+            if left.waiting:
+                self._left.append(left)
 
     def close(self) -> None:
         """Note that the kernel has ended: no message is under way any more."""
         self._lanes.clear()
         self._found.clear()
+        self._left.clear()
         self._add(-self.bytes)
 
     def _take(self, tokens: float) -> None:
