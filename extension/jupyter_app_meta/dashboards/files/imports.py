@@ -33,7 +33,10 @@ _question = re.compile(
     r"(?:\bapp_meta|get_query_string|wait_for_request)\s*\(|%app_meta|QUERY_STRING|VOILA_REQUEST_URL|"
     r"\b(?:visitor|session|shared)\."
 )
-_made_up = re.compile(r"\b(uuid[14678]?|token_(?:bytes|hex|urlsafe)|urandom)\s*\(")
+_made_up = re.compile(
+    r"\b(uuid[14678]?|token_(?:bytes|hex|urlsafe)|urandom|SystemRandom|randbelow|randbytes|getrandbits|"
+    r"(?:secrets|random)\.choices?)\s*\("
+)
 
 VOILA = (
     "imports voila.utils. It works, but needs Voila beside the kernel: read app_meta().request.query_params in place "
