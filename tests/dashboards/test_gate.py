@@ -142,8 +142,8 @@ REFUSED: dict[str, tuple[int, Callable[[Socket], tuple[Json, str]]]] = {
     "a type that is a number": (1008, lambda s: (comm_msg(s, msg_type=7), "shell")),
     "a version that is a number": (1007, lambda s: (comm_msg(s, version=7), "shell")),
     "a subshell": (1007, lambda s: (comm_msg(s, subshell_id=CANARY), "shell")),
-    "metadata that is no object": (1007, without("metadata")),
-    "content that is no object": (1007, without("content")),
+    "metadata that is not an object": (1007, without("metadata")),
+    "content that is not an object": (1007, without("content")),
 }
 
 

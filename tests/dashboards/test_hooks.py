@@ -102,7 +102,7 @@ async def test_no_function_lets_everybody_in() -> None:
 
 
 class Truth:
-    """Something that is true, as a numpy bool is, and is no bool."""
+    """A value that is true and is not a bool, such as a numpy bool."""
 
     def __bool__(self) -> bool:
         return True

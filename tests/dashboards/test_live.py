@@ -156,7 +156,7 @@ def test_request_of_another_site_changes_nothing(root: Visitor, pages: dict[str,
     ],
 )
 def test_message_is_taken_or_refused(root: Visitor, pages: dict[str, Opened], body: str, status: int) -> None:
-    """A body that is no message is refused by a sentence."""
+    """A body that is not a message is refused by a sentence."""
     path = f"{SESSIONS}/{listed(root)[0]['id']}/messages"
     answer = root.call("POST", path, content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == status and (status == 204 or "message" in answer.json())
@@ -183,7 +183,7 @@ def test_page_is_ended(server: Server, root: Visitor, pages: dict[str, Opened]) 
     events = [json.loads(line) for line in (server.home / "root" / "events.jsonl").read_text().splitlines()]
     [ended] = [event for event in events if event.get("action") == "session_end"]
     assert (ended["username"], ended["session"]) == ("root", id)
-    pages["alice"] = visit(server, "alice", "/sales")  # an end is no ban
+    pages["alice"] = visit(server, "alice", "/sales")  # an ended page may be opened again
 
 
 async def test_another_server_of_the_store_ends_a_page(server: Server, store: Store, pages: dict[str, Opened]) -> None:

@@ -83,7 +83,7 @@ def test_service(tmp_path: Path) -> None:
 
 
 def test_first_version_of_groups(tmp_path: Path) -> None:
-    """Its files have other names; its largest number is no limit; a path that the container does not see is passed."""
+    """Its files have other names; its largest number is not a limit; a path outside the container is passed."""
     home = system(tmp_path, available=8000, group="4:memory:/docker/0123456789")
     old_group(home, "", limit=2**63 - 4096, used=7000)
     assert not memory.is_short(home)

@@ -105,7 +105,7 @@ def test_each_record_has_a_time_and_a_level(tmp_path: Path, flags: tuple[str, ..
     ],
 )
 async def test_metrics_are_for_this_machine(tmp_path: Path, headers: Mapping[str, str]) -> None:
-    """A request that a proxy may have passed on, or a website has sent, gets no metrics; health is no secret."""
+    """A request that a proxy may have passed on, or a website has sent, gets no metrics; health is public."""
     async with served(create_app().with_dynamic_directory(path="/", directory=tmp_path)) as http:
         assert (await http.get("/metrics")).status_code == 200
         refused = await http.get("/metrics", headers=headers)

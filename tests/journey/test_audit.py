@@ -366,7 +366,7 @@ def test_message_that_nobody_can_read_is_neither_passed_on_nor_written(server: S
 
 
 def test_id_of_any_form_disturbs_nothing(server: Server, book: Book) -> None:
-    """An id of ten thousand characters, with line breaks, or that is no text: one event each, cut to 128 characters."""
+    """A long id, with line breaks, or that is not a text: one event each, cut to 128 characters."""
     visitor = person(server, "alice")
     kernel = visitor.start_kernel()
     ids: list[Any] = ["x" * 10_240, "a\nb\r\n\x00", "\u2028é", "", 7, None, ["a", {"b": 1}], {"a": "\n"}]

@@ -47,7 +47,7 @@ def shown(request):
         json.dump(facts, file)
     return {{"path": request.url.path}}
 
-# What is no dict of JSON values, or too much of it.
+# Values that are not a dict of JSON values, or are too large.
 def nothing(request): return None
 def text(request): return SECRET
 def a_list(request): return [SECRET]

@@ -85,7 +85,7 @@ def test_what_does_not_matter_is_not_told(tmp_path: Path) -> None:
 
 
 def test_there_is_room_for_so_many(tmp_path: Path) -> None:
-    """A notebook that reads thousands of files is no problem, nor is a name that is long."""
+    """A notebook may read thousands of files, and names may be long."""
     for number in range(2000):
         (tmp_path / f"{number}.csv").touch()
     deep = tmp_path.joinpath(*["x" * 200] * 3)

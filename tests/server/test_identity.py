@@ -533,7 +533,7 @@ MODEL: dict[str, Any] = {
 
 
 class HubUser(ServerUser):
-    """A user as jupyterhub-singleuser makes them: the Hub's model is no field."""
+    """A user as jupyterhub-singleuser makes them: the Hub's model is not a field."""
 
     def __init__(self, hub_user: dict[str, Any]) -> None:
         self.hub_user = hub_user

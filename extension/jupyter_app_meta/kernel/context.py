@@ -52,8 +52,8 @@ class Seen(NamedTuple):
     grant: str | None = None
 
 
-NOBODY = AppMeta()
-UNSEEN = Seen(NOBODY)
+UNKNOWN = AppMeta()
+UNSEEN = Seen(UNKNOWN)
 
 
 class Started(NamedTuple):
@@ -85,7 +85,7 @@ def app_meta(*, timeout: float | None = None) -> AppMeta:
     except (NotClaimed, claims.BadTimeout):
         raise
     except Exception:
-        return NOBODY
+        return UNKNOWN
 
 
 def seen(*, waits: bool = True) -> Seen:
@@ -184,7 +184,7 @@ def _resolve(kernel: Any, message: Message, timeout: float | None, waits: bool) 
     found, is_pending = _read(kernel, message)
     if is_pending:
         if not waits:
-            return Seen(NOBODY, found.grant)
+            return Seen(UNKNOWN, found.grant)
         listen(kernel)
         found = Seen(claims.the_claim.wait(found.meta.session.kernel_id, timeout), claims.the_claim.grant)
     while len(_known) >= _KNOWN_LIMIT:

@@ -30,7 +30,7 @@ OWN = ("Connection", "Content-", "Cookie", "Host", "Origin", "Sec-", "Transfer-"
 """Beginnings of the headers without which a request does not reach its page."""
 
 _header = re.compile(r"([!#$%&'*+.^_`|~\w-]+):[ \t]*([\x20-\x7e]*)", re.ASCII)
-NOBODY = "anonymous"
+ANONYMOUS = "anonymous"
 
 
 class MadeUpIdentityProvider(VisitorProvider):
@@ -93,7 +93,7 @@ def _looked_as(told: dict[str, Any]) -> Identified:
     name, groups = told.get("user"), told.get("groups")
     chosen: list[Any] = groups[:MOST_GROUPS] if isinstance(groups, list) else [None]
     if not name or not all(map(_is_text, [name, *chosen])):
-        return Identified(NOBODY, display_name="Nobody", is_anonymous=True, key="made-up:nobody")
+        return Identified(ANONYMOUS, display_name="Nobody", is_anonymous=True, key="made-up:nobody")
     return Identified(str(name), groups=tuple(chosen), key=f"made-up:user:{name}")
 
 

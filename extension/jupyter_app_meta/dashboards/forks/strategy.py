@@ -178,7 +178,7 @@ class Forks:
                 self._ahead.append(run)
 
     def _gives_way(self, template: Template) -> bool:
-        """Whether a template that nobody asked for, and from which no page comes now, takes the room of pages."""
+        """Whether a template that was made by default, and from which no page comes now, takes the room of pages."""
         return not (self._demand.is_named or template.has_forks) and memory.is_short()
 
     async def _replace(self) -> None:
@@ -242,7 +242,7 @@ class Forks:
         """Wait longer with each failure of one version."""
         self._failures = min(self._failures + 1, MOST_FAILURES)
         pause = (REFUSED_PAUSE if refused else PAUSE) * 2.0**self._failures
-        is_unwanted = refused and not self._demand.is_named  # what it makes when it runs ahead is for nobody
+        is_unwanted = refused and not self._demand.is_named  # each try runs the notebook once more
         self._not_before = time.monotonic() + (UNWANTED_PAUSE if is_unwanted else min(pause, self._max_age))
 
     def _give_up(self, blueprint: Blueprint, error: Exception) -> None:

@@ -15,7 +15,7 @@ from ...services import Services
 if TYPE_CHECKING:
     from ..base import Handler
 
-NOBODY = (
+NO_LOGIN = (
     "Nobody is authenticated here: require_user() refuses everybody. Choose --users, --oidc-issuer or --proxy-header."
 )
 
@@ -23,7 +23,7 @@ NOBODY = (
 def announce(provider: IdentityProvider, services: Services) -> None:
     """Warn if no visitor can be authenticated."""
     if not provider.auth_enabled and not services.context.policy.user_header:
-        services.log.warning(NOBODY)
+        services.log.warning(NO_LOGIN)
 
 
 def share(provider: IdentityProvider, services: Services) -> None:
