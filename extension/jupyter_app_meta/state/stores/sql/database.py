@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import random
 import secrets
 import select
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
@@ -22,8 +23,13 @@ from .tables import found_schema, make
 CONNECTIONS, PATIENCE = 8, 5
 # Seconds after which a connection that rested is asked whether it still works; where it is noted since when it rests.
 RESTED, RESTS = 10.0, "app-meta-rests"
-# Servers that make the tables at the same moment: the second one looks again.
-TRIES = 3
+# How often something is tried: making the tables, which another server may make at the same moment, and a transaction
+# that the database gave up in favour of another; and the longest pause between two tries, in seconds.
+TRIES, PAUSE = 3, 0.05
+# The codes of a deadlock and of a conflict between serializable transactions.
+VICTIMS = frozenset({"40P01", "40001"})
+
+Result = TypeVar("Result")
 
 
 class Database:
@@ -53,6 +59,21 @@ class Database:
             yield db
             with self.errors(doubt=True):
                 db.commit()
+
+    def write(self, work: Callable[[sa.Connection], Result]) -> Result:
+        """Do the work in a transaction, which an exception undoes, and return its result.
+
+        It is done again if the database has undone it in favour of another transaction: then nothing has happened.
+        """
+        for left in reversed(range(TRIES)):
+            try:
+                with self.writing() as db:
+                    return work(db)
+            except StateUnavailable as error:
+                if not left or not _is_victim(error.__cause__):
+                    raise
+            time.sleep(random.uniform(0, PAUSE))  # noqa: S311  # the pause is not a secret
+        raise AssertionError
 
     @contextmanager
     def _lent(self, **options: object) -> Iterator[sa.Connection]:
@@ -107,6 +128,11 @@ class Database:
             cause = type(getattr(error, "orig", None) or error).__name__
             place = f"The state database ({self.dialect} at {self._url.host or self._url.database or 'its default'})"
             raise StateUnavailable(f"{place} cannot be used: {cause}.", may_have_happened=doubt) from error
+
+
+def _is_victim(error: BaseException | None) -> bool:
+    """Return whether the database has undone a transaction in favour of another, by the error of its driver."""
+    return getattr(getattr(error, "orig", None) or error, "sqlstate", None) in VICTIMS
 
 
 def _parsed(url: str) -> sa.URL:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,7 +22,7 @@ from ..names import unquoted
 from ..notices import encode
 from ..numbers import added
 from ..recent import HOUR, Recent
-from ..schema import TOMB
+from . import removal
 from .database import Database
 from .notify import LISTENERS, listen, noticed
 from .steps import Held, Plain, Steps, Stored
@@ -29,8 +30,6 @@ from .tables import PARTS, Statements, chosen, clock, entries, scopes
 
 # Seconds between two looks at what others wrote; microseconds that a transaction may take from clock to commit.
 POLL, WINDOW = 1.0, 10_000_000
-# Scopes that one step of an export or a sweep takes.
-PAGE = 500
 
 Put = tuple[str, float | None]
 """A text, and when it is over."""
@@ -77,7 +76,8 @@ class Sql:
     ) -> dict[str, int]:
         """See `Store.apply`."""
         changed = [*puts, *drops]
-        with self._db.writing() as db:
+
+        def work(db: sa.Connection) -> dict[str, int]:
             held = self._hold(db, scope, None if whole else expects, changed if puts and limits else ())
             check_expected(held.entries, expects)
             if not changed:
@@ -85,17 +85,21 @@ class Sql:
             held.check(limits, puts)
             expires = None if ttl is None else held.now + ttl
             revision = self._write(db, scope, held, {key: (text, expires) for key, text in puts.items()}, drops)
-        return dict.fromkeys(puts, revision)
+            return dict.fromkeys(puts, revision)
+
+        return self._db.write(work)
 
     def add(self, scope: Scope, key: str, amount: float, *, limits: Limits | None = None) -> Entry:
         """See `Store.add`."""
-        with self._db.writing() as db:
+
+        def work(db: sa.Connection) -> Entry:
             held = self._hold(db, scope, [key], [key] if limits else ())
             have = held.found.get(key)
             total = added(key, have.text if have else None, amount)
             held.check(limits, {key: total})
-            revision = self._write(db, scope, held, {key: (total, have.expires if have else None)})
-        return Entry(total, revision)
+            return Entry(total, self._write(db, scope, held, {key: (total, have.expires if have else None)}))
+
+        return self._db.write(work)
 
     def try_add(self, scope: Scope, key: str, amount: float, *, limits: Limits | None = None) -> Entry:
         """See `Store.try_add`. No other writer is faster: the scope's row is locked."""
@@ -103,7 +107,8 @@ class Sql:
 
     def replace(self, scope: Scope, key: str, version: int, text: str, *, limits: Limits | None = None) -> int:
         """See `Store.replace`."""
-        with self._db.writing() as db:
+
+        def work(db: sa.Connection) -> int:
             held = self._hold(db, scope, [key], [key] if limits else ())
             have = held.found.get(key)
             if (have.version if have else 0) != version:
@@ -111,14 +116,12 @@ class Sql:
             held.check(limits, {key: text})
             return self._write(db, scope, held, {key: (text, have.expires if have else None)})
 
+        return self._db.write(work)
+
     def erase(self, where: Where) -> int:
         """See `Store.erase`."""
-        condition = chosen(where.limited())
-        with self._db.writing() as db:
-            rows = db.execute(
-                sa.select(scopes.c.scope, scopes.c.revision).where(condition).order_by(scopes.c.scope).with_for_update()
-            ).all()
-            return sum(self._blank(db, scope, last) for scope, last in rows)
+        where.limited()
+        return self._db.write(lambda db: removal.erase(db, where, partial(self._blank, db)))
 
     def export(self, where: Where) -> Iterator[Row]:
         """See `Store.export`."""
@@ -134,10 +137,9 @@ class Sql:
 
     def sweep(self) -> int:
         """See `Store.sweep`."""
-        with self._db.writing() as db:
+        with self._db.reading() as db:
             now = self._time(db)
-            removed = db.execute(entries.delete().where(entries.c.expires <= now)).rowcount
-            db.execute(scopes.delete().where(scopes.c.audience == "", scopes.c.used < now - TOMB))
+        removed = removal.sweep(self._db, sa.literal(now, sa.Double))
         for id_, scope, used in self._scopes(Where()):
             life = self._keep(scope)
             if life is not None and used < now - life:
@@ -210,24 +212,23 @@ class Sql:
 
     def _end(self, scope: str, since: float) -> int:
         """Remove a scope that was last used before ``since``."""
-        with self._db.writing() as db:
+
+        def work(db: sa.Connection) -> int:
             unused = sa.and_(scopes.c.scope == scope, scopes.c.used < since)
             if not db.execute(sa.select(scopes.c.scope).where(unused).with_for_update()).first():
                 return 0
             removed = db.execute(entries.delete().where(entries.c.scope == scope)).rowcount
             db.execute(scopes.delete().where(scopes.c.scope == scope))
-        return removed
+            return removed
+
+        return self._db.write(work)
 
     def _scopes(self, where: Where) -> Iterator[tuple[str, Scope, float]]:
         """Yield the scopes and when each was last used, a page at a time: nothing is held open between."""
-        query = sa.select(scopes.c.scope, *PARTS, scopes.c.used).where(chosen(where)).order_by(scopes.c.scope)
-        last: str | None = ""
-        while last is not None:
-            with self._db.reading() as db:
-                page = db.execute(query.where(scopes.c.scope > last).limit(PAGE)).all()
+        query = sa.select(scopes.c.scope, *PARTS, scopes.c.used).where(chosen(where))
+        for page in removal.paged(self._db, query, scopes.c.scope):
             for id_, *parts, used in page:
                 yield id_, Scope(*parts), used
-            last = page[-1][0] if len(page) == PAGE else None
 
     def _listen(self, stopped: threading.Event) -> Iterator[Notice | None]:
         with self._db.own() as db:

@@ -1,0 +1,98 @@
+"""What removes from many scopes, beside those who write to them: neither is given up for the other."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+from databases import PostgresServer, Server, running
+from texts import put, texts, until
+
+from jupyter_app_meta.state.keys import Scope
+from jupyter_app_meta.state.stores.base import Store, Where
+from jupyter_app_meta.state.stores.open import open_store
+from jupyter_app_meta.state.stores.sql import database, patience
+
+KEYS = ("a", "b", "c")
+
+
+@pytest.fixture(scope="module", params=[PostgresServer])
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A database server of these tests alone."""
+    with running(request.param) as started:
+        yield started
+
+
+@pytest.fixture
+def store(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """A store in it that waits long: the database, and not a busy machine, gives up."""
+    for module in (database, patience):
+        monkeypatch.setattr(module, "PATIENCE", 60)
+    opened = open_store(server.url)
+    yield opened
+    opened.close()
+
+
+@contextmanager
+def held(server: Server, table: str, **row: str) -> Iterator[Callable[[], int]]:
+    """Hold the lock of a row; yields how many others wait for a lock."""
+    condition = " AND ".join(f"{name} = %({name})s" for name in row)
+    with psycopg.connect(server.url) as db, psycopg.connect(server.url, autocommit=True) as asks:
+        assert db.execute(f"SELECT 1 FROM {table} WHERE {condition} FOR UPDATE", row).fetchone()
+
+        def waiting() -> int:
+            found = asks.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'").fetchone()
+            return int(found[0]) if found else 0
+
+        yield waiting
+
+
+def done(*asked: Future[Any]) -> None:
+    """Wait for what was asked; raises what it raised."""
+    for future in asked:
+        future.result(60)
+
+
+def test_a_sweep_and_a_writer_of_what_is_over_do_not_wait_for_each_other(server: Server, store: Store) -> None:
+    """The sweep has the first entry and waits for the second one; the writer wants the last one, then the first."""
+    scope = Scope("visitor", uuid.uuid4().hex)
+    put(store, scope, ttl=0.01, **dict.fromkeys(KEYS, "1"))
+    until(lambda: not texts(store, scope))
+    with ThreadPoolExecutor(2) as threads:
+        with held(server, "entries", scope=scope.id, key='"b"') as waiting:
+            sweep = threads.submit(store.sweep)
+            until(lambda: waiting() == 1 or sweep.done())
+            before = waiting()
+            write = threads.submit(store.apply, scope, {}, dict.fromkeys(reversed(KEYS), "2"), (), None)
+            until(lambda: waiting() > before or write.done())
+        done(sweep, write)
+    assert texts(store, scope) == dict.fromkeys(KEYS, "2")
+
+
+def test_a_sweep_does_not_wait_for_a_scope_that_is_held(server: Server, store: Store) -> None:
+    """It removes what is over elsewhere. Its next round finds the rest."""
+    busy, idle = (Scope("visitor", uuid.uuid4().hex) for _ in range(2))
+    for scope in (busy, idle):
+        put(store, scope, ttl=0.01, **dict.fromkeys(KEYS, "1"))
+        until(lambda scope=scope: not texts(store, scope))  # type: ignore[misc]  # mypy does not infer it
+    with held(server, "scopes", scope=busy.id):
+        assert store.sweep() == len(KEYS)
+    assert store.sweep() == len(KEYS)
+
+
+def test_two_that_erase_the_same_scopes_do_not_wait_for_each_other(server: Server, store: Store) -> None:
+    """One by the person, one by the place. Both want the same scopes."""
+    space, alice = uuid.uuid4().hex, f'["{uuid.uuid4().hex}"]'
+    scopes = sorted((Scope("session", space, alice, f"tab {number}") for number in range(9)), key=lambda one: one.id)
+    for scope in scopes:
+        put(store, scope, k="1")
+    with ThreadPoolExecutor(2) as threads:
+        with held(server, "scopes", scope=scopes[4].id) as waiting:
+            erasing = [threads.submit(store.erase, where) for where in (Where(identity=alice), Where(space=space))]
+            until(lambda: waiting() == 2)
+        assert sorted(one.result(60) for one in erasing) == [0, len(scopes)]
