@@ -1,4 +1,4 @@
-"""How long what is stored is kept."""
+"""How long what is stored is kept, and what a deployer may not allow."""
 
 from __future__ import annotations
 
@@ -59,3 +59,11 @@ def test_what_a_console_shares_is_not_kept_for_ever() -> None:
     console, notebook = (places.space("k-1", SessionInfo(path=path).path, "edit") for path in (None, "a.ipynb"))
     assert extension.keep(scope_of("shared", console, None)) == 7 * DAY
     assert extension.keep(scope_of("shared", notebook, None)) is None
+
+
+def test_limits_that_no_message_can_have_are_refused() -> None:
+    """A deployer cannot allow what a kernel and its server would not read: the option would do nothing."""
+    with pytest.raises(TraitError, match="state_limits"):
+        AppMetaExtension(state_limits={"keys": 10_001})
+    assert AppMetaExtension(state_limits={"keys": 10_000, "scope": 2**40}).limits().scope == 2**40
+    assert "at most key: 1000, value: 16777216, keys: 10000 can be set" in str(AppMetaExtension.state_limits.help)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import copy
 import json
 import logging
+import pickle
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +18,7 @@ from typing import Any
 import pytest
 
 from jupyter_app_meta.errors import Conflict, StateError, TooLarge, Unstorable
+from jupyter_app_meta.kernel.state.asking import check_size
 from jupyter_app_meta.kernel.state.mapping import TRIES, State
 from jupyter_app_meta.kernel.state.memory import Memory
 from jupyter_app_meta.state import grants
@@ -38,6 +42,7 @@ class Asked:
 
     def __call__(self, operation: Operation) -> Any:
         """Return the result, or raise the error that the author sees."""
+        check_size(operation)
         request = Request(f"id-{next(self._ids)}", self._grant, "visitor", operation)
         content = self._service.answer("k-1", json.loads(json.dumps(write_request(request))))
         answer = read_answer(json.loads(json.dumps(content)))
@@ -96,9 +101,19 @@ def test_what_is_read_is_read_only(state: State) -> None:
         state["cart"].append(1)
     with pytest.raises(TypeError, match="read-only"):
         state["cart"][0]["n"] = 2
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="read-only"):
         state.snapshot()["x"] = 1  # type: ignore[index]  # what a type checker refuses too
     assert state["cart"] == [{"n": 1}]
+
+
+def test_a_snapshot_is_a_value(state: State) -> None:
+    """It can be written as JSON, copied, pickled and stored, as each value that comes from state."""
+    state.update({"a": [1], "b": {"c": 1.0}})
+    snapshot = state.snapshot()
+    assert json.loads(json.dumps(snapshot)) == snapshot == copy.deepcopy(snapshot)
+    assert pickle.loads(pickle.dumps(snapshot)) == snapshot  # our own
+    state["before"] = snapshot
+    assert state["before"] == {"a": [1], "b": {"c": 1.0}}
 
 
 def test_an_update_is_all_or_nothing(state: State) -> None:
@@ -109,6 +124,20 @@ def test_an_update_is_all_or_nothing(state: State) -> None:
         state.update({"a": 1, "b": "x" * 65536})
     with pytest.raises(TooLarge, match="'key'"):
         state["k" * 201] = 1
+    assert len(state) == 0
+
+
+def test_a_key_that_no_server_reads_is_missing_and_too_large(state: State) -> None:
+    """A longer key than any deployer may allow is a limit like others, and not a fault of the server."""
+    key = "k" * 20_000
+    assert key not in state and state.get(key, 5) == 5 and state.pop(key, 6) == 6
+    for write in (lambda: state.set(key, 1), lambda: state.add(key), lambda: state.setdefault(key, 1)):
+        with pytest.raises(TooLarge, match=r"20000 characters, and AppMetaExtension\.state_limits\['key'\]"):
+            write()
+    with pytest.raises(TooLarge, match=r"state_limits\['keys'\]"):
+        state.update(dict.fromkeys(map(str, range(10_001)), 1))
+    with pytest.raises(TooLarge, match=r"state_limits\['value'\]"):
+        state["a"] = "x" * (16 * 1024 * 1024)
     assert len(state) == 0
 
 
@@ -172,6 +201,18 @@ def test_async_names_are_those_of_state(state: State) -> None:
     names = {name for name in dir(State) if not name.startswith("_")} - {"aio"}
     assert {name for name in names if not hasattr(state.aio, name)} == set()
     assert state.aio.kept == state.kept
+
+
+def test_async_state_is_not_walked_without_await(state: State) -> None:
+    """``in`` and ``for`` would count from 0 for ever; they say what to write instead."""
+    aio: Any = state.aio
+    with pytest.raises(TypeError, match=r"await state\.aio\.keys\(\)"):
+        "a" in aio  # noqa: B015  # it raises
+    with pytest.raises(TypeError, match="not iterable"):
+        list(aio)
+    assert asyncio.run(aio.pop("a", default=5)) == 5
+    with pytest.raises(KeyError):
+        asyncio.run(aio.pop("a"))
 
 
 def test_a_function_that_fails_changes_nothing(state: State) -> None:
@@ -258,12 +299,29 @@ def test_a_transaction_is_used_once_and_in_a_block(state: State) -> None:
         pass
 
 
+def test_a_transaction_that_is_over_loses_no_write(state: State) -> None:
+    """What is written after its block would not be stored, so it is refused; nothing is read as if it were absent."""
+    with state.transaction() as t:
+        t["a"] = 1
+    uses: tuple[Any, ...] = (
+        lambda: t.update(b=2),
+        lambda: t["a"],
+        lambda: t.pop("a"),
+        lambda: len(t),
+        lambda: "a" in t,
+    )
+    for use in uses:
+        with pytest.raises(StateError, match="is over"):
+            use()
+    assert dict(state) == {"a": 1}
+
+
 def test_a_time_to_live_ends(state: State) -> None:
     """A value with a ttl is there, and a plain write takes the ttl away."""
     state.set("a", 1, ttl=3600)
     state.set("b", 1, ttl=timedelta(hours=1))
     assert sorted(state) == ["a", "b"]
-    wrong: tuple[Any, ...] = (0, -1, True, "5", float("inf"), timedelta(0))
+    wrong: tuple[Any, ...] = (0, -1, True, "5", float("inf"), timedelta(0), 1e10, 10**400, timedelta.max)
     for ttl in wrong:
         with pytest.raises((TypeError, ValueError), match="ttl must be"):
             state.set("a", 2, ttl=ttl)
@@ -287,6 +345,13 @@ def test_memory_is_changed_by_its_own_process_only() -> None:
     watch = State(Memory()).on_change(lambda change: pytest.fail("called"))
     watch.close()
     watch.close()
+
+
+def test_only_a_function_can_watch(state: State) -> None:
+    """A key in its place would be noticed at the first change only."""
+    wrong: Any = "votes"
+    with pytest.raises(TypeError, match="needs a function, not str"):
+        state.on_change(wrong)
 
 
 def test_nothing_is_shown_by_accident(state: State) -> None:

@@ -7,13 +7,15 @@ import json
 import pickle
 import random
 import uuid
-from collections import OrderedDict, defaultdict, namedtuple
+from collections import OrderedDict, defaultdict, deque, namedtuple
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import IntEnum, StrEnum
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -52,6 +54,13 @@ class Name(str):
     """A text of a type of its own."""
 
     __slots__ = ()
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A dataclass, as authors have them."""
+
+    one: int
 
 
 Point = namedtuple("Point", "x y")  # noqa: PYI024  # the untyped form is what many notebooks have
@@ -180,6 +189,13 @@ def test_values_at_the_edges_come_back(value: Any) -> None:
         (Path("x"), "store str(value)"),
         (1j, "of type complex: store [value.real, value.imag]"),
         (range(3), "of type range: store list(value)"),
+        ({"a": 1}.keys(), "of type dict_keys: store list(value)"),
+        ({"a": 1}.values(), "of type dict_values: store list(value)"),
+        ({"a": 1}.items(), "of type dict_items: store dict(value)"),
+        (MappingProxyType({}), "of type mappingproxy: store dict(value)"),
+        (deque((1,)), "of type collections.deque: store list(value)"),
+        (Pair(1), "Pair: store dataclasses.asdict(value)"),
+        (pd.Index([1]), "of type pandas.Index: store value.tolist()"),
         (Color.RED, "Color: store value.value"),
         (Level.LOW, "Level: store value.value"),
         (Name("a"), "Name: store str(value), because it would come back as str"),

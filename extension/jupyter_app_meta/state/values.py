@@ -41,6 +41,12 @@ _REMEDIES: Mapping[str, str] = {
     "builtins.bytearray": "store base64.b64encode(value).decode()",
     "builtins.complex": "store [value.real, value.imag]",
     "builtins.range": "store list(value)",
+    "builtins.dict_keys": "store list(value)",
+    "builtins.dict_values": "store list(value)",
+    "builtins.dict_items": "store dict(value)",
+    "builtins.mappingproxy": "store dict(value)",
+    "builtins.coroutine": "await it first, or use state.aio",
+    "collections.deque": "store list(value)",
     "datetime.datetime": "store value.isoformat() and read it with datetime.fromisoformat(text)",
     "datetime.date": "store value.isoformat() and read it with date.fromisoformat(text)",
     "datetime.time": "store value.isoformat() and read it with time.fromisoformat(text)",
@@ -52,6 +58,7 @@ _REMEDIES: Mapping[str, str] = {
     "numpy.ndarray": f"store value.tolist(){_IF_SMALL}",
     "pandas.DataFrame": f"store value.to_dict('records'){_IF_SMALL}",
     "pandas.Series": f"store value.tolist(){_IF_SMALL}",
+    "pandas.Index": f"store value.tolist(){_IF_SMALL}",
 }
 _PLAIN = "store plain values: None, bool, int, float, str, list, dict"
 
@@ -117,7 +124,7 @@ class Limits:
             raise too_large("scope", problem, self.scope, "Delete keys that are not used.")
 
 
-def too_large(limit: str, problem: str, allowed: int, remedy: str) -> TooLarge:
+def too_large(limit: str, problem: str, allowed: int | str, remedy: str) -> TooLarge:
     """Return the error of a limit, which names the option."""
     return TooLarge(f"{problem}, and AppMetaExtension.state_limits[{limit!r}] allows {allowed}. {remedy}".rstrip())
 
@@ -243,6 +250,8 @@ def _remedy(value: object) -> str:
     kind = type(value)
     if isinstance(value, enum.Enum):
         return "store value.value"
+    if hasattr(kind, "__dataclass_fields__"):
+        return "store dataclasses.asdict(value)"
     names = [f"{base.__module__.partition('.')[0]}.{base.__name__}" for base in kind.__mro__]
     if "numpy.generic" in names:
         return "store value.item()"

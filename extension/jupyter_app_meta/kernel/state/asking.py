@@ -19,11 +19,12 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from ... import wire
-from ...errors import AppMetaError, StateError, StateUnavailable, TooLarge
+from ...errors import AppMetaError, StateError, StateUnavailable
 from ...state import messages
-from ...state.forms import TEXT_LIMIT, Misunderstood
+from ...state.forms import KEY_LIMIT, KEYS_LIMIT, TEXT_LIMIT, Misunderstood
 from ...state.live.events import Event, read_event
 from ...state.operations import (
+    Add,
     Answer,
     Apply,
     Done,
@@ -40,6 +41,7 @@ from ...state.operations import (
     write_request,
 )
 from ...state.paging.operations import AskBrowser
+from ...state.values import too_large
 from .. import context
 
 FIRST = 0.2
@@ -55,8 +57,7 @@ def ask(kernel: Any, grant: str, audience: str, operation: Operation) -> Any:
     """Return the server's answer; raises the error that the server names, or StateUnavailable without an answer."""
     if threading.current_thread() is getattr(kernel, "control_thread", None):
         raise StateError("State cannot be used on the kernel's control thread, where the answer would arrive.")
-    if isinstance(operation, Apply) and sum(map(len, operation.puts.values())) > TEXT_LIMIT:
-        raise TooLarge(f"At most {TEXT_LIMIT} characters can be stored at once.")
+    check_size(operation)
     name, patience = messages.link_of(grant)
     if connect := getattr(kernel, "connect", None):  # a forked kernel has no control channel yet
         connect(patience)
@@ -70,6 +71,22 @@ def ask(kernel: Any, grant: str, audience: str, operation: Operation) -> Any:
     if isinstance(answer, Done):
         return answer.result
     raise answer.exception()
+
+
+def check_size(operation: Operation) -> None:
+    """Raise TooLarge for a write that no server reads, whatever its deployer allows."""
+    if not isinstance(operation, Apply | Add):
+        return
+    puts = operation.puts if isinstance(operation, Apply) else {operation.key: ""}
+    longest, size = max(puts, key=len, default=""), sum(map(len, puts.values()))
+    if len(longest) > KEY_LIMIT:
+        problem = f"The key {longest[:20]!r}… has {len(longest)} characters"
+        raise too_large("key", problem, f"at most {KEY_LIMIT}", "")
+    if len(puts) > KEYS_LIMIT:
+        raise too_large("keys", f"This write has {len(puts)} keys", f"at most {KEYS_LIMIT}", "")
+    if size > TEXT_LIMIT:
+        remedy = "Keep the data elsewhere and store its name."
+        raise too_large("value", f"This write takes {size} bytes", f"at most {TEXT_LIMIT}", remedy)
 
 
 def _answer(kernel: Any, request: Request, link: bytes, answers: SimpleQueue[Answer], patience: float) -> Answer:

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from ...errors import Conflict
 from ...state.values import Json
@@ -28,6 +28,13 @@ class AsyncState:
     def __getitem__(self, key: str) -> Awaitable[Json]:
         """Return the value of a key: ``await state.aio["votes"]``."""
         return asyncio.to_thread(self._state.__getitem__, key)
+
+    # Python would take ``in`` and ``for`` for a count from 0 that a missing key ends, and would never come to the end.
+    __iter__ = None
+
+    def __contains__(self, key: object) -> NoReturn:
+        """Refuse, because ``in`` cannot be awaited."""
+        raise TypeError("`in` cannot be awaited: use `key in await state.aio.keys()`")
 
     async def get(self, key: str, default: Any = None) -> Json:
         """Return the value of a key, or the default if it is missing."""
@@ -57,9 +64,9 @@ class AsyncState:
         """Store several values, all of them or none."""
         await asyncio.to_thread(self._state.update, other, ttl=ttl, **more)
 
-    async def pop(self, key: str, *default: Any) -> Json:
+    async def pop(self, key: str, default: Any = mapping.ABSENT) -> Json:
         """Delete a key and return its value; return the default, or raise KeyError, if it is missing."""
-        return await asyncio.to_thread(self._state.pop, key, *default)
+        return await asyncio.to_thread(self._state.pop, key, default)
 
     async def popitem(self) -> tuple[str, Json]:
         """Delete any one key and return it with its value; raise KeyError if there is none."""

@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable, ItemsView, Iterator, Mapping, MutableMapping, ValuesView
 from datetime import timedelta
 from functools import partial
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...errors import Conflict
+from ...records import Frozen
 from ...state import values
+from ...state.forms import KEY_LIMIT, TTL_LIMIT
 from ...state.operations import Add, Apply, Clear, Entries, Read, read_entries, read_entry
 from .transaction import Ask, Transaction
 
@@ -29,7 +30,7 @@ Json = values.Json
 TRIES = 32
 """How often ``change`` tries before it gives up."""
 
-_ABSENT: Any = object()
+ABSENT: Any = object()
 
 
 class State(MutableMapping[str, Json]):
@@ -66,7 +67,7 @@ class State(MutableMapping[str, Json]):
 
     def snapshot(self) -> Mapping[str, Json]:
         """Return all values as they are at one moment; a read-only copy."""
-        return MappingProxyType({key: values.decode(text) for key, (text, _) in self._read().items()})
+        return Frozen({key: values.decode(text) for key, (text, _) in self._read().items()})
 
     def __setitem__(self, key: str, value: Json) -> None:
         self.set(key, value)
@@ -89,7 +90,7 @@ class State(MutableMapping[str, Json]):
     def __delitem__(self, key: str) -> None:
         self.pop(key)
 
-    def pop(self, key: str, default: Any = _ABSENT) -> Json:
+    def pop(self, key: str, default: Any = ABSENT) -> Json:
         """Delete a key and return its value, atomically; return the default, or raise KeyError, if it is missing."""
 
         def take() -> Json:
@@ -100,7 +101,7 @@ class State(MutableMapping[str, Json]):
         try:
             return _tried(take)
         except KeyError:
-            if default is _ABSENT:
+            if default is ABSENT:
                 raise
             return default
 
@@ -181,6 +182,8 @@ class State(MutableMapping[str, Json]):
         """
         if function is None:
             return partial(self.on_change, key=key)
+        if not callable(function):
+            raise TypeError(f"on_change(function, key) needs a function, not {type(function).__name__}")
         from .watching import Watch
 
         return Watch(self._ask, function, None if key is None else values.check_key(key))
@@ -202,7 +205,9 @@ class State(MutableMapping[str, Json]):
         return f"<{type(self).__name__}>"  # what is stored is shown where an author asks for it
 
     def _read(self, *keys: str) -> Entries:
-        return read_entries(self._ask(Read(keys or None)))
+        # A longer key cannot be stored, and the server would not read the question.
+        short = tuple(key for key in keys if len(key) <= KEY_LIMIT)
+        return read_entries(self._ask(Read(short if keys else None)))
 
 
 def _found(entries: Entries, key: str) -> tuple[Json, int]:
@@ -236,6 +241,7 @@ def _seconds(ttl: float | timedelta | None) -> float | None:
     seconds = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         raise TypeError(f"ttl must be seconds or a timedelta, not {type(ttl).__name__}")
-    if not 0 < seconds < float("inf"):
-        raise ValueError(f"ttl must be above 0 seconds and finite, not {seconds}")
+    if not 0 < seconds <= TTL_LIMIT:
+        limit = f"at most {TTL_LIMIT:.0f}, which are 100 years"
+        raise ValueError(f"ttl must be above 0 seconds and {limit}, not {seconds}: without a ttl, a value stays")
     return float(seconds)

@@ -22,24 +22,25 @@ Ask: TypeAlias = Callable[[Operation], Any]
 class Transaction(MutableMapping[str, values.Json]):
     """A mapping that is used in a ``with`` block, once."""
 
-    __slots__ = ("_ask", "_began", "_drops", "_puts", "_seen", "_whole")
+    __slots__ = ("_ask", "_began", "_drops", "_is_over", "_puts", "_seen", "_whole")
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
         self._began: Entries | None = None
+        self._is_over = False
         self._seen: set[str] = set()
         self._puts: dict[str, str] = {}
         self._drops: set[str] = set()
         self._whole = False
 
     def __enter__(self) -> Self:
-        if self._began is not None:
+        if self._began is not None or self._is_over:
             raise StateError("A transaction is used once: begin another one with state.transaction().")
         self._began = read_entries(self._ask(Read()))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        began, self._began = self._entries, {}
+        began, self._began, self._is_over = self._entries, None, True
         drops = tuple(key for key in sorted(self._drops) if key in began)
         if kind is None and (self._puts or drops):
             expects = {key: began[key][1] if key in began else 0 for key in self._seen}
@@ -77,6 +78,8 @@ class Transaction(MutableMapping[str, values.Json]):
 
     @property
     def _entries(self) -> Entries:
+        if self._is_over:
+            raise StateError("This transaction is over, and nothing more is read or written: begin another one.")
         if self._began is None:
             raise StateError("A transaction is used in a block: with state.transaction() as t: ...")
         return self._began

@@ -6,6 +6,7 @@ from typing import Any
 
 from traitlets import Dict, Enum, Float, HasTraits, Integer, List, TraitError, Unicode, validate
 
+from ...state.forms import KEY_LIMIT, KEYS_LIMIT, TEXT_LIMIT
 from ...state.keys import AUDIENCES, Identity, Scope
 from ...state.values import Limits
 from .granting import OF_A_KERNEL
@@ -16,8 +17,15 @@ DAY = 24 * 60 * 60
 LIMITS = {"key": 200, "value": 64 * 1024, "keys": 1000, "scope": 1024 * 1024}
 """Characters of a key, bytes of a value, keys of a scope and bytes of a scope."""
 
+MOST = {"key": KEY_LIMIT, "value": TEXT_LIMIT, "keys": KEYS_LIMIT, "scope": None}
+"""What a deployer may allow at most. A kernel and its server read no larger messages."""
+
 RETENTION: dict[str, float | None] = {"session": 7, "visitor": 365, "anonymous": 30, "shared": None}
 """Days after the last use; None: for ever."""
+
+
+def _listed(limits: dict[str, Any]) -> str:
+    return ", ".join(f"{name}: {limit}" for name, limit in limits.items() if limit is not None)
 
 
 class StateOptions(HasTraits):
@@ -27,10 +35,10 @@ class StateOptions(HasTraits):
         5.0, min=0.1, help="How many seconds code in a kernel waits for an answer about stored state."
     ).tag(config=True)
     state_limits = Dict(
-        per_key_traits={name: Integer(min=1) for name in LIMITS},
+        per_key_traits={name: Integer(min=1, max=most) for name, most in MOST.items()},
         help="The limits of stored state, such as {'value': 131072}: 'key' is in characters, 'value' in bytes, 'keys' "
         "is how many keys one scope may have, and 'scope' how many bytes. A scope is one tab's, one visitor's or one "
-        "dashboard's state. The defaults are " + ", ".join(f"{name}: {limit}" for name, limit in LIMITS.items()) + ".",
+        "dashboard's state. The defaults are " + _listed(LIMITS) + "; at most " + _listed(MOST) + " can be set.",
     ).tag(config=True)
     state_retention = Dict(
         per_key_traits={name: Float(min=0, allow_none=True) for name in RETENTION},
