@@ -7,6 +7,7 @@ import atexit
 import multiprocessing.util
 import subprocess
 import sys
+import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from tempfile import TemporaryDirectory
@@ -23,6 +24,7 @@ OF_MODULES: dict[Any, tuple[str, ...]] = {
     asyncio: ("_set_running_loop",),
     atexit: ("_clear", "_run_exitfuncs"),
     multiprocessing.util: ("_finalizer_registry", "_run_after_forkers", "_exit_function"),
+    threading: ("_shutdown",),
     weakref.finalize: ("_registry", "_registered_with_atexit"),
     TemporaryDirectory: ("_cleanup",),
     IPythonKernel: ("_execute_sleep", "_supports_kernel_subshells", "_topic"),

@@ -41,6 +41,10 @@ lines = open("lines.txt", "rb", buffering=0)
 first = lines.readline()
 log = open("log.txt", "a")
 print("ahead", file=log)
+import logging.handlers
+logger, records = logging.getLogger("kept"), logging.handlers.MemoryHandler(1000)
+records.setTarget(logging.FileHandler("records.txt"))
+logger.addHandler(records)
 template_pid, template_session = os.getpid(), get_ipython().kernel.session.session
 async def count():
     global counted
@@ -294,6 +298,36 @@ def test_a_child_ends_its_own(ready: Ready) -> None:
     assert ends.read_text() == "ended own\n"
     assert inherited.is_dir()
     assert not own.exists()
+
+
+def test_what_a_child_has_written_is_not_lost(ready: Ready) -> None:
+    """Step 4: what its files and log handlers have buffered is written out at its end, as by any Python."""
+    child, name = ready.child(), os.urandom(8).hex()
+    own = f"own = open('{name}.txt', 'w'); n = own.write('{name}')"
+    assert child.run(f"{own}\nprint('{name}', file=log)\nlogger.warning('{name}')", visitor="alice") == ""
+    child.own.close()
+    assert child.ended()
+    for file in (f"{name}.txt", "log.txt", "records.txt"):
+        assert (ready.home / file).read_text().count(name) == 1
+    assert (ready.home / "log.txt").read_text().count("ahead") == 1
+
+
+@pytest.mark.parametrize("how", ["threading.Thread(target=store).start()", "pool = Pool(1); pool.submit(store)"])
+def test_a_child_waits_for_its_threads(ready: Ready, how: str) -> None:
+    """Step 4: one that still stores something when the page is closed goes on to its end, as in any Python."""
+    child, name = ready.child(), f"{os.urandom(8).hex()}.txt"
+    code = f"""
+import time
+from concurrent.futures import ThreadPoolExecutor as Pool
+def store():
+    while not os.path.exists("{name}.ending"): time.sleep(0.01)
+    open("{name}", "w").write("stored")
+{how}"""
+    assert child.run(code, visitor="alice") == ""
+    child.own.close()
+    (ready.home / f"{name}.ending").touch()
+    assert child.ended()
+    assert (ready.home / name).read_text() == "stored"
 
 
 def test_a_folder_of_the_template_stays(ready: Ready) -> None:

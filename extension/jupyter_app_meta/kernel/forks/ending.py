@@ -2,20 +2,25 @@
 
 1. ``atexit`` functions, finalizers and processes of the template are not the child's: its siblings still use what they
    would remove.
-2. The interpreter is not torn down, because that would end what the template made, and takes long.
+2. The interpreter is not torn down, because that would end what the template made, and takes long. What the
+   interpreter's end does for the child's own work is done: its threads are waited for, unless they are daemons, and
+   its log handlers and files are written out.
 3. Processes that the child started are told to end, as ipykernel tells them.
 """
 
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import signal
 import sys
+import threading
 import weakref
-from contextlib import suppress
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NoReturn
+
+from . import files
 
 if TYPE_CHECKING:
     from .process import Process
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
 def forget() -> None:
     """Take from this process, a child, what its template would do at its end."""
     atexit._clear()
+    atexit.register(logging.shutdown)  # it belongs to each process: a handler may keep records for a while
     finalize: Any = weakref.finalize
     for kept in tuple(finalize._registry):
         kept.atexit = False
@@ -54,9 +60,8 @@ def _end_child(process: Process) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     os.killpg(0, signal.SIGTERM)  # the child leads its own group; `multiprocessing` waits for its processes
+    threading._shutdown()  # type: ignore[attr-defined]  # private: it waits for threads that may still store something
     atexit._run_exitfuncs()
+    files.flush(process.files)
     if process.attached is not None:
         process.attached.close()
-    for stream in (sys.__stdout__, sys.__stderr__):
-        with suppress(OSError, ValueError, AttributeError):  # there may be none
-            stream.flush()  # type: ignore[union-attr]

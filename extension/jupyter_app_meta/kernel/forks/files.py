@@ -1,7 +1,7 @@
-"""The open files of a process that is forked: written out before, and opened again by each child.
+"""The open files of a process that is forked: written out before, opened again and at last written out by each child.
 
 Parent and children share the position of a file that was open before the fork, and each would write what was still
-buffered then.
+buffered then. A child ends without the interpreter's end, which would write out what is buffered.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import gc
 import io
 import os
 import stat
-from collections.abc import Collection
+import weakref
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 LATER = os.O_CREAT | os.O_EXCL | os.O_TRUNC
 """What must not happen again when a file is opened once more."""
@@ -36,13 +38,23 @@ def flags(number: int) -> int:
     return int(dict(line.split(":", 1) for line in lines)["flags"], 8)
 
 
-def flush() -> None:
-    """Write out what the open files of Python and C have buffered. A file that cannot be written keeps it."""
-    for found in gc.get_objects():
-        if issubclass(type(found), BUFFERED):  # isinstance() would run code of objects that stand for others
-            with suppress(OSError, ValueError):  # it is closed or detached
-                found.flush()
+def flush(before: Iterable[weakref.ref[Any]] = ()) -> list[weakref.ref[Any]]:
+    """Write out what the open files of Python and C have buffered; return those of Python that there are now.
+
+    A file that cannot be written keeps it. ``before`` are files that a template had: the garbage collector does not
+    list them in a child, because they were frozen.
+    """
+    found = [*(file for each in before if (file := each()) is not None), *_buffered()]
+    for file in found:
+        with suppress(OSError, ValueError):  # it is closed or detached
+            file.flush()
     ctypes.CDLL(None).fflush(None)
+    return [weakref.ref(file) for file in found]
+
+
+def _buffered() -> list[Any]:
+    # isinstance() would run code of objects that stand for others
+    return [found for found in gc.get_objects() if issubclass(type(found), BUFFERED)]
 
 
 def can_reopen(number: int) -> bool:

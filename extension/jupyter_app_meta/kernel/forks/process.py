@@ -11,6 +11,7 @@ import os
 import selectors
 import sys
 import threading
+import weakref
 from typing import Any
 
 from ... import wire
@@ -39,6 +40,7 @@ class Process:
         self.loop = Loop()
         asyncio.set_event_loop(self.loop)
         self.seeds, self.reads = Seeds(), Reads()
+        self.files: list[weakref.ref[Any]] = []
         self.is_child = False
         self.app: application.Application
         self.attached: Any = None

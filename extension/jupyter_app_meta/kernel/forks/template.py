@@ -162,7 +162,7 @@ class Template:
             self._refuse(why)
             return
         process.flush()
-        files.flush()
+        process.files = files.flush()
         gc.collect()
         gc.freeze()
         idle.compact()
