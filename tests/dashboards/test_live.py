@@ -100,6 +100,8 @@ def test_administrator_sees_who_is_looking(root: Visitor, pages: dict[str, Opene
     assert all([*row] == names and row["since"] <= row["seen"] and row["seen"].endswith("Z") for row in found)
     assert [row["page"] for row in listed(root, user="bob")] == ["/stock/north", "/sales"]
     assert [row["username"] for row in listed(root, dashboard="/sales")] == ["alice", "bob"]
+    assert [row["username"] for row in listed(root, dashboard="/sales/", user="")] == ["alice", "bob"]
+    assert [row["id"] for row in listed(root, dashboard="", user="")] == [row["id"] for row in found]
     assert not listed(root, user="bob", dashboard="/nowhere")
     socket.connection.close()
 

@@ -40,8 +40,10 @@ def add(leaves: dict[str, argparse.ArgumentParser]) -> None:
 
 
 def place(text: str) -> str:
-    """Return a dashboard's path as state has it, without a slash at its end; a name as it is."""
-    return f"/{text.strip('/')}" if text.startswith("/") else text
+    """Return a dashboard's path as state has it."""
+    from ..state import keys  # late: `--help` needs none of it
+
+    return keys.place(text)
 
 
 def get(store: Store, arguments: argparse.Namespace) -> int:

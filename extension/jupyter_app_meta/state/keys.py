@@ -180,6 +180,11 @@ def scope_of(audience: str, space: Space, identity: Identity | None, tab: str | 
     return Scope(audience, space.everywhere if audience == "preferences" else space.text, identity.text)
 
 
+def place(text: str) -> str:
+    """Return a dashboard's path as a space has it, without a slash at its end; a name as it is."""
+    return f"/{text.strip('/')}" if text.startswith("/") else text
+
+
 def _tab(space: Space, tab: str | None) -> str | None:
     """Return the tab. In an editor the open notebook is the session, because no page of ours knows the tab there."""
     if space.way == "edit":

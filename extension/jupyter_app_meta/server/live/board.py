@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from ...errors import StateUnavailable, TooLarge
-from ...state.keys import Space
+from ...state.keys import Space, place
 from ...state.sessions import Command, Filter, Session, Sessions, found, tell
 from ...state.stores.base import Notice, Store
 from ..stores import beside
@@ -115,9 +115,10 @@ class Board:
         """Return the live pages of all servers, the oldest first; raises StateUnavailable.
 
         ``dashboard`` is a dashboard's path, ``user`` a username, or realm, kind and username such as
-        ``hub:user:alice``. ``seen`` and ``connections`` are None for pages of other servers.
+        ``hub:user:alice``; what is empty excludes no page. ``seen`` and ``connections`` are None for pages of other
+        servers.
         """
-        which = Filter(dashboard, user)
+        which = Filter(place(dashboard) if dashboard else None, user or None)
         elsewhere = await beside.asked(self._store, lambda: found(self._store, which))
         own = [own.session for own in self._own.values() if which.has(own.session)]
         rows = [*own, *(row for row in elsewhere if row.server != self._sessions.server)]
