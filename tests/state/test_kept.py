@@ -230,6 +230,24 @@ def test_a_watcher_hears_of_others_and_sees_who_it_is(hers: Socket, his: Socket)
     assert hers.run("print(heard)").text == "[]\n"
 
 
+def test_a_function_that_a_thread_registers_is_of_the_threads_visitor(hers: Socket, his: Socket) -> None:
+    """A thread's request is on the thread: what the thread registers sees it all the same, and prints in its cell."""
+    hers.run(
+        "import threading\nheard = []\n"
+        "def note(told): heard.append((app_meta().user.username, visitor.state.get('n'), told)); print('<told>')\n"
+        "def register():\n    global own\n    own = [shared.state.on_change(note, key='k'), session.on('m', note)]\n"
+        "visitor.state['n'] = 1"
+    )
+    cell = hers.message("execute_request", {"code": "t = threading.Thread(target=register); t.start(); t.join()"})
+    assert not hers.collect(hers.send(cell)).text
+    his.run("shared.state['k'] = 2; shared.send('m', 3)")
+    eventually(lambda: hers.run("print(len(heard))").text == "2\n")
+    seen = "('alice', 1, Change(key='k', by='bob')), ('alice', 1, 3)"
+    assert hers.run("print(heard); [one.close() for one in own]").text == f"[{seen}]\n"
+    printed = [message for message in hers.seen if "<told>" in message["content"].get("text", "")]
+    assert {message["parent_header"]["msg_id"] for message in printed} == {cell["header"]["msg_id"]}
+
+
 def test_a_function_that_fails_keeps_no_other_from_being_called(people: Server, hers: Socket, his: Socket) -> None:
     """The kernel's log has the kind of its error, and the others are called, for the next change too."""
     fails = "def fails(change): raise ZeroDivisionError\nasync def late(change): raise FileExistsError\n"

@@ -20,9 +20,9 @@ import warnings
 from _thread import get_ident
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from .. import wire
 from ..errors import BadStamp, NotClaimed, UnknownVersion
@@ -146,6 +146,26 @@ def seen_now() -> Pin | None:
     if _started and (meta := _of_start(parent)):
         return Pin(meta, None)
     return Pin(None, Message.of(parent)) if parent else _valid_pin(kernel)
+
+
+def context_now() -> Context:
+    """Return a copy of the running context, in which the kernel's own thread sees what this code sees.
+
+    A thread that the author's code started has its request on the thread, and not in its context. Nor has its context
+    the cell to which output goes.
+    """
+    here, kernel = copy_context(), cast(Any, this_kernel())
+    pin = seen_now() if threads.pinned() is not None else None
+    if pin is None:
+        return here
+    if pin.meta is not None:
+        here.run(_bound.set, Bound(None, pin.meta))
+    elif pin.message is not None and kernel is not None:
+        parent = {**pin.message._asdict(), "parent_header": {}, "content": {}}
+        here.run(kernel._shell_parent.set, parent)
+        if place_output := getattr(kernel.shell, "set_thread_parent", None):
+            here.run(place_output, parent)
+    return here
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import asyncio
 import inspect
 from collections.abc import Callable
 from contextlib import suppress
-from contextvars import Context, copy_context
+from contextvars import Context
 from functools import partial
 from typing import Any, cast
 
@@ -22,6 +22,7 @@ from ...state import values
 from ...state.forms import MESSAGE_DATA, MESSAGE_NAME
 from ...state.live.events import Event, Sent
 from ...state.operations import Listen, Send, Unlisten
+from ..context import context_now
 from ..messages import this_kernel
 from . import asking
 from .asked import Asked
@@ -38,7 +39,7 @@ class Receiver:
     __slots__ = ("_ask", "_context", "_function", "_others", "_place", "_waiting", "name")
 
     def __init__(self, name: str, function: Function) -> None:
-        self.name, self._function, self._context = check_name(name), function, copy_context()
+        self.name, self._function, self._context = check_name(name), function, context_now()
         if not callable(function):
             raise TypeError(f"session.on(name, function) needs a function, not {type(function).__name__}")
         asking.on_event(_heard)

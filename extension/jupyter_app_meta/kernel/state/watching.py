@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from contextvars import Context, copy_context
+from contextvars import Context
 from typing import Any, NamedTuple, cast
 
 from ...errors import AppMetaError
 from ...state.live.events import Changed, Event
 from ...state.operations import Unwatch
 from ...state.operations import Watch as Start
+from ..context import context_now
 from ..messages import this_kernel
 from . import asking
 from .calling import call
@@ -37,7 +38,7 @@ class Watch:
 
     def __init__(self, ask: Ask, function: Callable[[Change], Any], key: str | None) -> None:
         self._ask, self._function, self._key = ask, function, key
-        self._context: Context = copy_context()
+        self._context: Context = context_now()
         self.waiting: set[Change] = set()  # what the main loop has not come to yet: equal changes are told once
         asking.on_event(_tell)
         self._name = str(ask(Start()) or "")
