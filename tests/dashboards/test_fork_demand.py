@@ -33,6 +33,7 @@ NOTEBOOKS = {
     "late": (LATE,),
     "keeps": (KEEPS, WHO, "print('own place', folder.name)"),
     "invents": (INVENTS, WHO, "print('own place', name)"),
+    "helped": ("from helper import name", WHO, "print('own place', name)"),
     "named": (WHO,),
     "off": (WHO,),
     "warm": (WHO,),
@@ -52,6 +53,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     for name, cells in NOTEBOOKS.items():
         write(home / "root" / name / "page.ipynb", *cells)
     (home / "root" / "reads" / "price.txt").write_text("5 EUR")
+    (home / "root" / "helped" / "helper.py").write_text(INVENTS)
     with staging(home, APP) as server:
         yield server
 
@@ -97,7 +99,9 @@ def test_a_notebook_that_asks_only_later_runs_for_each_visitor(server: Server) -
     eventually(lambda: not inhabitants(folder(server, "late")))
 
 
-@pytest.mark.parametrize(("name", "why"), [("keeps", "it makes '"), ("invents", "it calls uuid4() before it asks")])
+@pytest.mark.parametrize(
+    ("name", "why"), [("keeps", "it makes '"), ("invents", "it calls uuid4()"), ("helped", "it calls uuid4()")]
+)
 def test_what_a_notebook_makes_for_one_visitor_is_not_shared(server: Server, name: str, why: str) -> None:
     """Its author may not know that it runs ahead. So each visitor has a folder or a name, as without forks."""
     log = f"page: its kernels cannot be forked, because {why}"

@@ -35,7 +35,7 @@ _question = re.compile(
 )
 _made_up = re.compile(
     r"\b(uuid[14678]?|token_(?:bytes|hex|urlsafe)|urandom|SystemRandom|randbelow|randbytes|getrandbits|"
-    r"(?:secrets|random)\.choices?)\s*\("
+    r"(?:secrets|random)\.choices?)\s*\(|\b(default_rng|RandomState|Random)\s*\(\s*\)"
 )
 
 VOILA = (
@@ -52,13 +52,17 @@ def advice(notebook: NotebookNode) -> str:
 def unique(code: list[str], left: list[str]) -> str:
     """Return what code makes up before it asks, if each visitor should have one; or nothing.
 
-    ``left`` are the cells that have not run to their end. The first of them asks.
+    ``left`` are the cells that have not run to their end. The first of them asks. A generator of random numbers that
+    was not seeded counts, because its numbers would be the same for all. The process sees more than a text says
+    (``kernel.forks.ahead.unique``), but not that.
     """
     asking = left[0] if left else ""
     asked = _question.search(asking)
     ahead = *code[: len(code) - len(left)], asking[: asked.start()] if asked else asking
     for found in filter(None, map(_made_up.search, ahead)):
-        return f"it calls {found[1]}() before it asks who is looking, and its visitors would share the result"
+        return (
+            f"it calls {found[1] or found[2]}() before it asks who is looking, and its visitors would share the result"
+        )
     return ""
 
 

@@ -41,6 +41,7 @@ def become(process: Process, own: int, foreign: list[int]) -> None:
     files.reopen({process.lifeline, *process.private.descriptors, *loop_descriptors(process.loop)})
     process.seeds.in_child()
     process.reads.end()
+    process.unique.end()
 
 
 def live(lifeline: int) -> None:

@@ -20,6 +20,7 @@ from .. import claims
 from . import application, attaching, ending
 from .ahead import rehearsal
 from .ahead.reads import Reads
+from .ahead.unique import Unique
 from .seeds import Seeds
 from .sockets import frames
 from .sockets.private import Private
@@ -39,7 +40,7 @@ class Process:
         self.private, self.lifeline = private, lifeline
         self.loop = Loop()
         asyncio.set_event_loop(self.loop)
-        self.seeds, self.reads = Seeds(), Reads()
+        self.seeds, self.reads, self.unique = Seeds(), Reads(), Unique()
         self.files: list[weakref.ref[Any]] = []
         self.is_child = False
         self.app: application.Application

@@ -31,7 +31,7 @@ from ipykernel._version import version_info
 
 from .. import authors, claims, extension
 from . import child, ending, files, life, safety, title
-from .ahead import idle, preload, reads, rehearsal
+from .ahead import idle, preload, rehearsal
 from .asking import Asking
 from .process import Process
 from .sockets import commands, frames
@@ -44,6 +44,8 @@ NEEDED = (7, 4)
 
 MOST_FILES, LONGEST_PATH = 180, 250
 """How many files are told to the server, and how many bytes a path may take there."""
+
+TOO_MANY = f"it reads more files before it asks who is looking than can be looked at for changes ({MOST_FILES})"
 
 
 class Template:
@@ -67,6 +69,7 @@ class Template:
         extension.load_page(shell)
         process.seeds.watch()
         process.reads.watch()
+        process.unique.watch(shell)
         preload.usual()
         rehearsal.sample()
         title.find()
@@ -166,7 +169,7 @@ class Template:
         gc.collect()
         gc.freeze()
         idle.compact()
-        self._tell({"said": "ready", **_shared(process.reads)})
+        self._tell({"said": "ready", **_shared(process)})
         if not self._stands_still:
             self._stand_still()
 
@@ -216,20 +219,23 @@ class Template:
         self._tell({"said": "ended", "pid": pid, "status": os.waitstatus_to_exitcode(status)})
 
 
-def _shared(read: reads.Reads) -> dict[str, Any]:
+def _shared(process: Process) -> dict[str, Any]:
     """Return what all children depend on: the author's own modules, and the files that were read, with their versions.
 
     ``but`` says why they should not be children of one process, unless the deployer wants that.
     """
+    read = process.reads
     found = [*((file, None) for file in authors.modules()), *read.files()]
     files = [each for each in found if len(json.dumps(each[0])) <= LONGEST_PATH][:MOST_FILES]
-    but = ""
-    if made := read.made():
-        name = os.fsencode(made).decode("utf-8", "replace")[-LONGEST_PATH:]
-        but = f"it makes {name!r} before it asks who is looking, and its visitors would share that"
-    elif len(files) < len(found) or read.is_full:
-        but = f"it reads more files before it asks who is looking than can be looked at for changes ({MOST_FILES})"
-    return {"files": files, "but": but}
+    is_whole = len(files) == len(found) and not read.is_full
+    return {"files": files, "but": process.unique.why() or _made(read.made()) or ("" if is_whole else TOO_MANY)}
+
+
+def _made(path: str | None) -> str:
+    if path is None:
+        return ""
+    name = os.fsencode(path).decode("utf-8", "replace")[-LONGEST_PATH:]
+    return f"it makes {name!r} before it asks who is looking, and its visitors would share that"
 
 
 def main(argv: list[str]) -> NoReturn:
