@@ -19,7 +19,7 @@ from jupyter_app_meta.state.revoked import Revoked
 from jupyter_app_meta.state.sessions import Command, Session, Sessions
 from jupyter_app_meta.state.stores.base import Store, Where
 from jupyter_app_meta.state.stores.open import open_store
-from jupyter_app_meta.state.stores.servers import Lease, alive
+from jupyter_app_meta.state.stores.servers import Lease, Served, alive
 
 pytestmark = pytest.mark.usefixtures("unpatched")
 
@@ -195,6 +195,22 @@ def test_a_path_of_several_deployments_is_not_guessed(
     assert run(url, "forget", "--user", "hub:user:alice", "--deployment", "/team/", "--yes") == 2
 
 
+def test_the_list_is_json_for_programs(url: str, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the same owners and sizes; another command does not propose its own unknown option."""
+    assert run(url, "list", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found[0] == {
+        "audience": "session",
+        "dashboard": "/sales",
+        "person": "hub:user:alice",
+        "entries": 1,
+        "bytes": 1,
+    }
+    assert found[2] == {"audience": "shared", "dashboard": "/sales", "person": "", "entries": 1, "bytes": 1}
+    assert run(url, "sweep", "--json") == 2
+    assert "did you mean --json" not in capsys.readouterr().err
+
+
 def test_names_cannot_control_the_terminal(url: str, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     """What a visitor is called is printed without control characters."""
     odd = Identity("hub", "hub", "user", "\x1b[2J")
@@ -220,6 +236,23 @@ def test_a_value_is_read_and_set(url: str, store: Store, capsys: pytest.CaptureF
     assert capsys.readouterr().out == new
     assert run(url, "set", "--dashboard", "/new/", "n=1") == 0 and capsys.readouterr().out == "Set 'n' of /new.\n"
     assert store.read(scope_of("shared", Space.run("/", "/new"), None).id, None)["n"].text == "1"
+
+
+def test_the_first_value_is_put_where_a_running_server_has_the_dashboard(
+    url: str, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its row in the store says so. Several deployments are not guessed; the configuration may name its own."""
+    Lease(store, "aaaa", Served.of("/", {"/fresh": "fresh", "/both": "both"})).take()
+    Lease(store, "bbbb", Served.of("/team/", {"/both": "both"})).take()
+    assert run(url, "set", "--dashboard", "/fresh", "n=1") == 0
+    assert capsys.readouterr().out == "Set 'n' of /fresh.\n"
+    assert run(url, "set", "--dashboard", "/both", "n=1") == 1
+    assert "add --deployment" in capsys.readouterr().err
+    assert run(url, "set", "--dashboard", "/both", "--deployment", "/team/", "n=1") == 0
+    assert run(url, "set", "--dashboard", "/own", "n=1", "--AppMetaExtension.state_deployment=sales") == 0
+    assert "check that a dashboard of sales is at /own" in capsys.readouterr().out
+    for deployment, path in (("/", "/fresh"), ("/team/", "/both"), ("sales", "/own")):
+        assert store.read(scope_of("shared", Space.run(deployment, path), None).id, None)["n"].text == "1"
 
 
 @pytest.mark.parametrize(

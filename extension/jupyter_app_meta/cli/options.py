@@ -19,7 +19,7 @@ def nearest(argument: str, known: Iterable[str]) -> str:
     if not argument.startswith("-"):
         return f"unexpected argument {argument!r}."
     name = argument.partition("=")[0]
-    known = sorted(set(known))
+    known = sorted({*known} - {name})  # another command may have it
     near = get_close_matches(name, known, 1, cutoff=0.65)
     hint = f"did you mean {near[0]}?" if near else "`--help` lists the options."
     return f"unknown option {name}; {hint}"

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -37,6 +38,9 @@ OPENS = (
     "`jupyter server`, such as --AppMetaExtension.state_url_file=FILE. No server needs to run."
 )
 
+LISTED = ("audience", "dashboard", "person", "entries", "bytes")
+"""What the list has as JSON. Empty: preferences are of no dashboard, and what is shared is of no person."""
+
 WIDTH = 60
 """Characters of a value that `show` shows."""
 
@@ -62,6 +66,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> dict[s
         leaves[name].add_argument(
             "--deployment", metavar="NAME", help="the state_deployment of the dashboard, where several have its path"
         )
+    leaves["list"].add_argument("--json", action="store_true", help="print the list as JSON")
     leaves["forget"].add_argument("--yes", action="store_true", help="do not ask")
     state_values.add(leaves)
     return {f"state {name}": leaf for name, leaf in leaves.items()}
@@ -75,7 +80,7 @@ def main(arguments: argparse.Namespace, options: list[str]) -> int:
     with opening(extension) as store:
         try:
             if arguments.action == "set":
-                return state_values.put(store, arguments, extension.limits())
+                return state_values.put(store, arguments, extension)
             return _RUNS[arguments.action](store, arguments)
         except StateUnavailable as error:
             raise Refused(str(error), 1) from error
@@ -134,6 +139,9 @@ def _list(store: Store, arguments: argparse.Namespace) -> int:
     for row in _counted(keeping.outline(store)):
         total = owners.setdefault((row.scope.audience, keeping.place_of(row) or "", keeping.person_of(row)), [0, 0])
         total[0], total[1] = total[0] + 1, total[1] + len(row.text)
+    if arguments.json:
+        print(json.dumps([dict(zip(LISTED, (*owner, *total), strict=True)) for owner, total in sorted(owners.items())]))
+        return 0
     for (audience, place, person), (count, size) in sorted(owners.items()):
         print(f"{audience:<12}{plain(place):<28}{plain(person):<40}{count} entries, {size} bytes")
     return _none("Nothing is stored.") if not owners else 0

@@ -56,19 +56,22 @@ def get(store: Store, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def put(store: Store, arguments: argparse.Namespace, limits: Limits) -> int:
+def put(store: Store, arguments: argparse.Namespace, extension: AppMetaExtension) -> int:
     """Set values, all or none."""
+    limits = extension.limits()
     puts = dict(_pair(text, limits) for text in arguments.values)
     found = _scope(store, arguments)
-    scope = found or _new_scope(arguments)
+    served = frozenset[str]() if found else _deployments(store, arguments)
+    scope = found or _new_scope(arguments, served, extension.state_deployment)
     try:
         store.apply(scope, {}, puts, (), None, limits=limits)
     except TooLarge as error:
         raise Refused(str(error), 1) from error
     where = plain(arguments.dashboard)
     print(f"Set {', '.join(map(repr, puts))} of {where}.")
-    if not found:
-        print(f"No state was stored there: check that a dashboard of {plain(arguments.deployment)} is at {where}.")
+    if not found and not served:
+        deployment = plain(arguments.deployment or extension.state_deployment)
+        print(f"No state was stored there: check that a dashboard of {deployment} is at {where}.")
     return 0
 
 
@@ -103,14 +106,24 @@ def _scope(store: Store, arguments: argparse.Namespace) -> Scope | None:
     return next(iter(found), None)
 
 
-def _new_scope(arguments: argparse.Namespace) -> Scope:
-    """Return where the first value of a dashboard is put."""
+def _deployments(store: Store, arguments: argparse.Namespace) -> frozenset[str]:
+    """Return the deployments of the running servers that have the dashboard; no other than the one that is named."""
+    from ..state.stores.servers import serving
+
+    named = arguments.deployment
+    return frozenset(name for name in serving(store, arguments.dashboard) if named in (None, name))
+
+
+def _new_scope(arguments: argparse.Namespace, served: frozenset[str], configured: str) -> Scope:
+    """Return where the first value of a dashboard is put: where a server that runs would look for it."""
     from ..state.keys import Space, scope_of
 
-    if arguments.user or not arguments.deployment:
-        remedy = "a person has state after a visit" if arguments.user else "add --deployment, which is its base URL"
-        raise Refused(f"nothing is stored there yet: {remedy}.", 1)
-    return scope_of("shared", Space(arguments.deployment, "run", arguments.dashboard), None)
+    if arguments.user:
+        raise Refused("nothing is stored there yet: a person has state after a visit.", 1)
+    deployment = arguments.deployment or configured or (min(served) if len(served) == 1 else "")
+    if not deployment:
+        raise Refused("nothing is stored there yet: add --deployment, which is its base URL.", 1)
+    return scope_of("shared", Space(deployment, "run", arguments.dashboard), None)
 
 
 def copy(source: str, target: str, extension: AppMetaExtension) -> int:

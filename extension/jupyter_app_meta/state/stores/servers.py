@@ -163,6 +163,13 @@ def alive(store: Store) -> frozenset[str]:
     return frozenset(row.key for row in store.outline(Where(scope=SERVERS.id)))
 
 
+def serving(store: Store, place: str) -> frozenset[str]:
+    """Return the deployments of the living servers whose dashboards keep state under this place."""
+    rows = _processes(entry.text for entry in store.readable(SERVERS.id, None).values())
+    found = (process.served for process in rows if not process.has_ended())
+    return frozenset(served.deployment for served in found if place in served.places)
+
+
 def holder(store: Store, name: str) -> str | None:
     """Return which process has a name; None if no living server has it."""
     found = store.read(SERVERS.id, (name,)).get(name)
