@@ -22,6 +22,14 @@ c.pthread_create(ctypes.byref(ctypes.c_ulong()), None, ctypes.cast(c.pause, ctyp
 """
 """A thread that Python does not know, in the C library's own code."""
 
+HALF_READ = """import sqlite3
+made = sqlite3.connect('a.db')
+made.executescript('create table t (n); insert into t values (1), (2)')
+made.close()
+kept = sqlite3.connect('file:a.db?mode=ro', uri=True)
+rows = kept.execute('select * from t')
+next(rows)"""
+
 REFUSED = {
     "thread": (
         "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), name='poller', daemon=True).start()",
@@ -52,6 +60,9 @@ REFUSED = {
         "import sqlite3\nkept = sqlite3.connect('sales.db')\nkept.execute('create table t (n)')",
         "sales.db is open for writing",
     ),
+    "locked": ("import fcntl\nkept = open('out.txt', 'a')\nfcntl.flock(kept, fcntl.LOCK_EX)", "out.txt is locked"),
+    "locked in part": ("import fcntl\nkept = open('out.txt', 'a')\nfcntl.lockf(kept, fcntl.LOCK_EX)", "is locked"),
+    "half read": (HALF_READ, "a.db is locked"),
     "temporary": ("import tempfile\nkept = tempfile.NamedTemporaryFile()", "is open for writing"),
     "memory": (
         "import mmap\nkept = mmap.mmap(-1, 4096)",
@@ -63,6 +74,9 @@ ALLOWED = {
     "nothing": "",
     "reading": "kept = open(__import__('sys').executable, 'rb')",
     "appending": "kept = open('log.txt', 'a')",
+    "reading what others read": (
+        "import fcntl, sys\nkept = open(sys.executable, 'rb')\nfcntl.flock(kept, fcntl.LOCK_SH)"
+    ),
     "null": "kept = open('/dev/null', 'w')",
     "folder": "import os\nos.open('.', os.O_RDONLY)",
     "temporary folder": "import tempfile\nkept = tempfile.TemporaryDirectory()",

@@ -34,8 +34,19 @@ def descriptors() -> list[tuple[int, str]]:
 
 def flags(number: int) -> int:
     """Return the flags with which a descriptor was opened."""
+    return next(int(text, 8) for name, text in _info(number) if name == "flags")
+
+
+def is_locked(number: int) -> bool:
+    """Whether this process has a lock of a file that a child would not have. A shared one of flock() is no obstacle."""
+    locks = (text for name, text in _info(number) if name == "lock")
+    return any(not ("FLOCK" in lock and "READ" in lock) for lock in locks)
+
+
+def _info(number: int) -> list[tuple[str, str]]:
+    """Return what the system knows of a descriptor: names, each with a text."""
     lines = Path(f"/proc/self/fdinfo/{number}").read_text().splitlines()
-    return int(dict(line.split(":", 1) for line in lines)["flags"], 8)
+    return [(name, text) for name, _, text in (line.partition(":") for line in lines)]
 
 
 def flush(before: Iterable[weakref.ref[Any]] = ()) -> list[weakref.ref[Any]]:

@@ -6,7 +6,7 @@ are refused, each by name:
 1. Threads of Python, which would be missing in the child, and threads of libraries that do not know of forks.
 2. Processes that this one started: only it can wait for them.
 3. Sockets, pipes, devices and the like, and files that are open for writing: all children would use the same one. A
-   file that is open for appending or reading is opened again by each child (``files``).
+   file that is open for appending or reading is opened again by each child (``files``), unless it is locked.
 4. Memory that is shared with other processes, and timers, which a child does not inherit.
 5. A process that does not want to know how its children end.
 
@@ -105,6 +105,8 @@ def _descriptor(number: int, target: str) -> str:
     flags = files.flags(number)
     if flags & os.O_ACCMODE != os.O_RDONLY and not flags & os.O_APPEND:
         return f"the file {target} is open for writing"
+    if files.is_locked(number):
+        return f"the file {target} is locked"
     return "" if files.can_reopen(number) else f"the file {target} cannot be opened again"
 
 

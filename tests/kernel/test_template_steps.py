@@ -1,0 +1,114 @@
+"""More of what each child has of its own: what no visit of a page shows, and code of a notebook may ask for."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from templates import Child, Template, template
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only")
+
+AHEAD = """
+import asyncio, ctypes, json, multiprocessing.util, os, signal
+from ipykernel.kernelapp import IPKernelApp
+from jupyter_app_meta import app_meta
+def at_end(name):
+    print("ended", name, file=open("ends.txt", "a"))
+class Thing: pass
+thing, forks, signals = Thing(), [], asyncio.Event()
+kept = multiprocessing.util.Finalize(None, at_end, ("template's",), exitpriority=1)
+multiprocessing.util.register_after_fork(thing, lambda _: forks.append("after"))
+asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, signals.set)
+session = get_ipython().kernel.session
+c = ctypes.CDLL(None)
+c.fopen.restype = ctypes.c_void_p
+file = ctypes.c_void_p(c.fopen(b"written-by-c.txt", b"a"))
+n = c.fputs(b"ahead ", file)
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the notebook."""
+    return tmp_path_factory.mktemp("steps")
+
+
+@pytest.fixture(scope="module")
+def made(home: Path) -> Iterator[tuple[Template, str]]:
+    """A template that waits in a cell for its visitors, and the id of that cell's message."""
+    with template(home) as made:
+        for code in (AHEAD, *["display(1)"] * 20, "digests, count = {*session.digest_history}, session.message_count"):
+            made.run(code, pending=True)
+        asked = made.ask("app_meta()")
+        assert made.prepare() == ""
+        yield made, asked
+
+
+@pytest.fixture
+def child(made: tuple[Template, str]) -> Child:
+    """The kernel of a visitor, whose cell has ended."""
+    child = made[0].fork()
+    child.claim("alice")
+    child.finish(made[1])
+    return child
+
+
+def value(child: Child, expression: str) -> Any:
+    """Return what an expression is in a child."""
+    return json.loads(child.run(f"print(json.dumps({expression}))", visitor="alice"))
+
+
+def test_the_loop_is_that_of_the_process(child: Child) -> None:
+    """Step 3: also for code that asks the policy, from outside of the loop."""
+    loop = "asyncio.get_event_loop_policy().get_event_loop() is asyncio.get_running_loop()"
+    assert value(child, loop) is True
+
+
+def test_a_signal_wakes_the_loop_of_the_child(child: Child) -> None:
+    """Step 3: a handler that the notebook added to its loop is called in the child that gets the signal."""
+    child.send_signal(signal.SIGUSR1)
+    assert child.run("print(await asyncio.wait_for(signals.wait(), 60))", visitor="alice") == "True\n"
+
+
+def test_multiprocessing_ends_what_is_the_childs(child: Child, home: Path) -> None:
+    """Step 4: what the template planned is not done, what is planned in the child is, and it knows of the fork."""
+    assert value(child, "forks") == ["after"]
+    name = os.urandom(8).hex()
+    child.run(f"own = multiprocessing.util.Finalize(None, at_end, ('{name}',), exitpriority=1)", visitor="alice")
+    child.own.close()
+    assert child.ended()
+    text = (home / "ends.txt").read_text()
+    assert name in text
+    assert "template's" not in text
+
+
+def test_a_session_begins_anew(child: Child) -> None:
+    """Step 5: neither what it has seen nor how many messages it has sent are the template's."""
+    assert value(child, "[len(digests) > 20, bool(digests & session.digest_history)]") == [True, False]
+    assert value(child, "[count > 40, session.message_count < count]") == [True, True]
+
+
+def test_a_kernel_is_named_after_itself(child: Child) -> None:
+    """Step 5: its connection file, and the topics under which it publishes."""
+    kernel = "get_ipython().kernel"
+    assert value(child, "IPKernelApp.instance().connection_file") == f"kernel-{child.id}.json"
+    topics = f"[{kernel}.shell.displayhook.topic.decode(), {kernel}.ident]"
+    topic, ident = value(child, topics)
+    assert topic == f"kernel.{ident}.execute_result"
+
+
+def test_what_c_code_has_buffered_is_written_once(child: Child, home: Path) -> None:
+    """Step 6: by the template, what it had before; by the child, what was added."""
+    name = os.urandom(8).hex()
+    child.run(f"n = c.fputs(b'{name} ', file)", visitor="alice")
+    child.own.close()
+    assert child.ended()
+    text = (home / "written-by-c.txt").read_text().split()
+    assert (text.count("ahead"), text.count(name)) == (1, 1)
