@@ -211,6 +211,20 @@ def test_the_list_is_json_for_programs(url: str, store: Store, capsys: pytest.Ca
     assert "did you mean --json" not in capsys.readouterr().err
 
 
+def test_a_long_name_is_shown_apart_from_what_follows(
+    url: str, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An operator copies it from the list: a person without a login has a long name."""
+    browser = Identity("jupyter_server.auth.identity.PasswordIdentityProvider", "none", "browser", "0" * 32)
+    long = Space.run("/", f"/{'folder/' * 9}sales")
+    store.apply(scope_of("visitor", long, browser), {}, {"n": "1"}, (), None)
+    assert run(url, "list") == 0
+    found = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["visitor", long.place, keeping.person_of(next(store.export(Where(space=long.text)))), "1"] in [
+        line[:4] for line in found
+    ]
+
+
 def test_names_cannot_control_the_terminal(url: str, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     """What a visitor is called is printed without control characters."""
     odd = Identity("hub", "hub", "user", "\x1b[2J")

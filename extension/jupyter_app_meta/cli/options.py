@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -23,6 +23,12 @@ def nearest(argument: str, known: Iterable[str]) -> str:
     near = get_close_matches(name, known, 1, cutoff=0.65)
     hint = f"did you mean {near[0]}?" if near else "`--help` lists the options."
     return f"unknown option {name}; {hint}"
+
+
+def table(lines: Sequence[Sequence[str]]) -> str:
+    """Return the lines in columns that are as wide as their longest text."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
 
 def plain(text: str | None) -> str:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ..errors import StateUnavailable, TooLarge
-from .options import Refused, plain
+from .options import Refused, plain, table
 from .state import OPENS, opened
 from .state_values import place
 
@@ -94,9 +94,7 @@ def _table(rows: list[dict[str, str | None]]) -> str:
     """Return the rows in columns below their names; empty without rows."""
     if not rows:
         return ""
-    lines = [list(COLUMNS), *([plain(row[name]) for name in COLUMNS] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+    return table([COLUMNS, *([plain(row[name]) for name in COLUMNS] for row in rows)])
 
 
 def _end(store: Store, arguments: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import PolicyError, RequirementMissing, StateUnavailable
 from . import state_values
-from .options import Refused, plain
+from .options import Refused, plain, table
 
 if TYPE_CHECKING:
     from ..server.app import AppMetaExtension
@@ -142,9 +142,11 @@ def _list(store: Store, arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps([dict(zip(LISTED, (*owner, *total), strict=True)) for owner, total in sorted(owners.items())]))
         return 0
-    for (audience, place, person), (count, size) in sorted(owners.items()):
-        print(f"{audience:<12}{plain(place):<28}{plain(person):<40}{count} entries, {size} bytes")
-    return _none("Nothing is stored.") if not owners else 0
+    if not owners:
+        return _none("Nothing is stored.")
+    lines = sorted(owners.items())
+    print(table([[*map(plain, owner), f"{count} entries, {size} bytes"] for owner, (count, size) in lines]))
+    return 0
 
 
 def _show(store: Store, arguments: argparse.Namespace) -> int:
