@@ -14,7 +14,7 @@ import websocket
 from browsing import PATIENCE, Tab
 from harness import Server, Visitor, free_port, launched, without_others
 from playwright.sync_api import Browser, Page, expect
-from stage import browse, eventually, kernels
+from stage import browse, eventually, kernel_process, kernels
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 PASSWORDS = {"alice": "wonderland", "bob": "builder"}
@@ -139,7 +139,7 @@ def test_sigterm_ends_the_kernels(host: Server) -> None:
 
 def assert_ends(server: Server, kernel_id: str) -> None:
     """Send SIGTERM: the server ends, and so does its kernel."""
-    kernel = kernels(server)[kernel_id]
+    kernel = kernel_process(server, kernel_id)
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(60) == -signal.SIGTERM, server.log
     assert not kernel.is_running() or kernel.status() == psutil.STATUS_ZOMBIE

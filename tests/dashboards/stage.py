@@ -159,6 +159,12 @@ def kernels(server: Server) -> dict[str, psutil.Process]:
     return found
 
 
+def kernel_process(server: Server, kernel_id: str) -> psutil.Process:
+    """Return the process of a page's kernel. A page that asks nothing may be complete before its fork has its name."""
+    eventually(lambda: kernel_id in kernels(server))
+    return kernels(server)[kernel_id]
+
+
 def sockets(process: psutil.Process) -> list[Path]:
     """Return the files at which a kernel listens. No channel has a port."""
     assert len(process.net_connections("inet")) <= 1  # ipykernel's own, for what processes of the kernel print

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import psutil
 import pytest
 from harness import Server, without_kernels
-from stage import FORK, SLIDER, WHO, Opened, browse, eventually, kernels, move, staging, visit, write
+from stage import FORK, SLIDER, WHO, Opened, browse, eventually, kernel_process, kernels, move, staging, visit, write
 
 from jupyter_app_meta.state.keys import AUDIENCES
 from jupyter_app_meta.state.stores.base import Where
@@ -250,7 +250,7 @@ def test_pages_end_when_nobody_looks_at_them(server: Server) -> None:
         tab = lost.connect()
         began = time.monotonic()
         never = visit(server, "alice", "/cold")
-        processes = {page.kernel_id: kernels(server)[page.kernel_id] for page in (never, lost)}
+        processes = {page.kernel_id: kernel_process(server, page.kernel_id) for page in (never, lost)}
         assert not psutil.wait_procs([processes[never.kernel_id]], timeout=CONNECT_TIMEOUT + 60)[1]
         assert time.monotonic() - began > CONNECT_TIMEOUT
         tab.collect(tab.send(tab.message("kernel_info_request", {})))
@@ -266,7 +266,7 @@ def test_page_ends_with_its_kernel(server: Server) -> None:
     """A kernel that crashes is not started anew, its page's socket is closed, and nothing of it stays."""
     opened = visit(server, "alice", "/cold")
     tab = opened.connect()
-    kernels(server)[opened.kernel_id].kill()
+    kernel_process(server, opened.kernel_id).kill()
     with pytest.raises(ConnectionError):
         tab.until(lambda message: False, timeout=60)
     assert opened.visitor.get(f"api/kernels/{opened.kernel_id}").status_code == 403

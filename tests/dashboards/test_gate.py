@@ -13,7 +13,7 @@ import psutil
 import pytest
 import websocket
 from harness import FORMATS, Format, Json, Server, Socket, pack
-from stage import SLIDER, Opened, eventually, kernels, move, staging, visit, write
+from stage import SLIDER, Opened, eventually, kernel_process, kernels, move, staging, visit, write
 
 from jupyter_app_meta.server.messages.gate import UNREAD
 
@@ -266,7 +266,7 @@ def test_busy_kernel_gets_no_more_than_it_can_hold(server: Server) -> None:
     """What a visitor sends to a busy kernel ends at a limit, also over new sockets; what is done does not count."""
     opened = visit(server, "flood", "/page")
     eventually(lambda: opened.kernel_id in kernels(server))  # a fork may get its name after its page
-    processes = kernels(server)[opened.kernel_id], psutil.Process(server.process.pid)
+    processes = kernel_process(server, opened.kernel_id), psutil.Process(server.process.pid)
     before = sum(process.memory_info().rss for process in processes)
     socket = opened.connect()
 

@@ -19,7 +19,7 @@ import httpx
 import pytest
 import websocket
 from harness import FORMATS, Format, Server, free_port, kernelspec, launched, serving
-from stage import KERNEL, SLIDER, WHO, Opened, eventually, kernels, move, staging, visit, write
+from stage import KERNEL, SLIDER, WHO, Opened, eventually, kernel_process, kernels, move, staging, visit, write
 
 pytestmark = pytest.mark.unforked("kernels run behind a gateway")
 
@@ -244,7 +244,7 @@ def test_dead_kernel_ends_its_page(servers: tuple[Server, Server]) -> None:
     before = set(kernels(behind))
     opened = visit(server, "alice", "/slider")
     socket, (mine,) = opened.connect(), set(kernels(behind)) - before
-    kernels(behind)[mine].kill()
+    kernel_process(behind, mine).kill()
     with pytest.raises(ConnectionError, match="the kernel has ended"):
         socket.until(lambda _: False, 30)
     eventually(lambda: mine not in kernels(behind))

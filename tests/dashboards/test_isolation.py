@@ -12,7 +12,7 @@ import pytest
 import websocket
 from harness import FORMATS, V1, Format, Json, Server, Socket, Visitor, pack, without_kernels
 from jupyter_server.services.kernels.connection.base import serialize_msg_to_ws_v1
-from stage import ASK, SLIDER, WHO, Opened, browse, eventually, kernels, move, staging, visit, write
+from stage import ASK, SLIDER, WHO, Opened, browse, eventually, kernel_process, kernels, move, staging, visit, write
 
 APP = """
 app = (create_app(identity_provider=People, config={"AppMetaExtension": {"cookies_allow": ["theme"]}})
@@ -81,7 +81,7 @@ def touching(socket: Socket, mark: Path, msg_type: str = "execute_request") -> J
 @pytest.mark.parametrize("format", FORMATS)
 def test_only_comm_and_info_messages_reach_the_kernel(server: Server, hers: Opened, mark: Path, format: Format) -> None:
     """Every other type is refused on every channel, which closes the socket; the page goes on with another one."""
-    kernel = kernels(server)[hers.kernel_id]
+    kernel = kernel_process(server, hers.kernel_id)
     for msg_type in REFUSED:
         for channel in CHANNELS:
             socket = hers.connect(format=format)
@@ -212,7 +212,7 @@ def test_visitor_reaches_their_own_kernel(server: Server, hers: Opened) -> None:
 def test_visitor_ends_their_own_kernel(server: Server) -> None:
     """DELETE ends the kernel's process, and from then on there is none."""
     opened = visit(server, "alice", "/quiet")
-    process = kernels(server)[opened.kernel_id]
+    process = kernel_process(server, opened.kernel_id)
     assert attempt(opened.visitor, "DELETE", opened.kernel_id)[0] == 204
     eventually(lambda: not process.is_running())
     assert attempt(opened.visitor, "GET", opened.kernel_id)[0] == 403
@@ -256,7 +256,7 @@ def test_another_origin_is_refused(server: Server, hers: Opened) -> None:
 def test_closing_page_needs_no_xsrf_token(server: Server) -> None:
     """The page's script posts without one, and the kernel's process ends."""
     opened = visit(server, "alice", "/quiet")
-    process = kernels(server)[opened.kernel_id]
+    process = kernel_process(server, opened.kernel_id)
     origin = {"Origin": server.url.rstrip("/")}
     response = opened.visitor.http.post(f"voila/api/shutdown/{opened.kernel_id}", headers=origin)
     assert response.status_code == 204

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from harness import Server, Visitor
-from stage import WHO, Opened, eventually, kernels, staging, visit, write
+from stage import WHO, Opened, eventually, kernel_process, staging, visit, write
 
 from jupyter_app_meta.server.live.board import Board
 from jupyter_app_meta.state.stores.base import Store, Where
@@ -174,7 +174,7 @@ def test_message_reaches_the_code_of_the_page(root: Visitor, store: Store, pages
 def test_page_is_ended(server: Server, root: Visitor, pages: dict[str, Opened]) -> None:
     """The socket closes with a code of its own, the kernel ends, the row goes, and the audit says who did it."""
     page = pages.pop("alice")
-    socket, process = page.connect(), kernels(server)[page.kernel_id]
+    socket, process = page.connect(), kernel_process(server, page.kernel_id)
     id = listed(root)[0]["id"]
     assert root.call("DELETE", f"{SESSIONS}/{id}").status_code == 204
     with pytest.raises(ConnectionError, match="administrator"):
@@ -191,7 +191,7 @@ def test_page_is_ended(server: Server, root: Visitor, pages: dict[str, Opened]) 
 async def test_another_server_of_the_store_ends_a_page(server: Server, store: Store, pages: dict[str, Opened]) -> None:
     """It sees all pages, and asks the server that has the page to end it."""
     page = pages.pop("bob")
-    process = kernels(server)[page.kernel_id]
+    process = kernel_process(server, page.kernel_id)
     board = Board(store, "other", logging.getLogger())
     [row] = [row for row in await board.list(user="bob") if row["page"] == "/stock/north"]
     assert row["seen"] is row["connections"] is None

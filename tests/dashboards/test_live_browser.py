@@ -6,7 +6,7 @@ from pathlib import Path
 
 from browsing import AXE, PATIENCE, window
 from playwright.sync_api import Browser, expect
-from stage import WHO, eventually, kernels, staging, visit, write
+from stage import WHO, eventually, kernel_process, staging, visit, write
 from test_live import APP, SESSIONS
 
 
@@ -24,7 +24,7 @@ def test_administrator_ends_a_page(browser: Browser, tmp_path: Path) -> None:
         expect(page.locator(".am-open span")).to_have_text(["alice", "<b>bob</b>"], timeout=PATIENCE)
         page.add_script_tag(path=AXE)
         assert page.evaluate("axe.run().then((found) => found.violations.map((wrong) => wrong.id))") == []
-        process = kernels(server)[opened.kernel_id]
+        process = kernel_process(server, opened.kernel_id)
         page.once("dialog", lambda dialog: dialog.accept())
         page.get_by_role("button", name="End the page /sales of alice").click()
         expect(page.get_by_role("status")).to_have_text("1 open page", timeout=PATIENCE)

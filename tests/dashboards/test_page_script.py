@@ -13,7 +13,7 @@ import pytest
 from browsing import PATIENCE, Relay, Tab, contrast, luminance, window
 from harness import Server, free_port
 from playwright.sync_api import Browser, BrowserContext, FilePayload, Page, expect
-from stage import SLIDER, WHO, eventually, kernels, staging, write
+from stage import SLIDER, WHO, eventually, kernel_process, kernels, staging, write
 
 from jupyter_app_meta.dashboards.load.limits import DEFAULT_LIMIT, largest
 from jupyter_app_meta.dashboards.web.page_script import script, told
@@ -87,7 +87,7 @@ def quiet(page: Page) -> None:
 def kill_kernel(server: Server, tab: Tab) -> str:
     """End the process of a page's kernel, and return its id."""
     kernel_id = tab.kernel_id
-    kernels(server)[kernel_id].kill()
+    kernel_process(server, kernel_id).kill()
     return kernel_id
 
 

@@ -11,7 +11,7 @@ import pytest
 import websocket
 from harness import Server, free_port
 from nginx import UPGRADE, answers, nginx, program
-from stage import ASK, SLIDER, WHO, eventually, kernels, move, serving_folder, visit, write
+from stage import ASK, SLIDER, WHO, eventually, kernel_process, move, serving_folder, visit, write
 
 PREFIX = "/apps/dash/"
 
@@ -73,7 +73,7 @@ def test_page_knows_its_address_as_the_visitor_sees_it(server: Server) -> None:
 def test_callback_works_through_the_proxy(server: Server) -> None:
     """A WebSocket is passed on, is the visitor's own, and closing the page ends its kernel."""
     opened = visit(server, "bob", "page", region="apac")
-    process = kernels(server)[opened.kernel_id]
+    process = kernel_process(server, opened.kernel_id)
     assert move(opened.connect(), opened, 4).startswith("bob|{'region': 'apac'}|")
     with pytest.raises(websocket.WebSocketBadStatusException):
         server.visitor(cookies={"person": "alice"}).connect(opened.kernel_id)

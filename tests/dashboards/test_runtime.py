@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from harness import Server, free_port, kernelspec, launched
-from stage import eventually, kernels, sockets, visit, write
+from stage import eventually, kernel_process, sockets, visit, write
 
 from jupyter_app_meta.dashboards.setup import browser, runtime
 
@@ -62,7 +62,7 @@ def test_long_tmpdir_is_not_used(tmp_path: Path) -> None:
     long.mkdir()
     with runtime_env(tmp_path, "home", {"TMPDIR": str(long)}) as server:
         opened = visit(server, None, "page")
-        process = kernels(server)[opened.kernel_id]
+        process = kernel_process(server, opened.kernel_id)
         assert folders(long) == []
         opened.connect().close()  # a fork listens from then on
         assert sockets(process)

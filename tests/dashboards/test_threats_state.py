@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from harness import FORMATS, Format, Server, Visitor
-from stage import Opened, browse, kernels, move, serving_folder, sockets, staging, visit, write
+from stage import Opened, browse, kernel_process, move, serving_folder, sockets, staging, visit, write
 
 from jupyter_app_meta.state.keys import AUDIENCES
 from jupyter_app_meta.state.messages import link_of
@@ -157,7 +157,7 @@ def test_visitors_alone_store_nothing(server: Server, hers: Opened) -> None:
 def test_kernels_of_dashboards_are_behind_files_of_their_own_account(server: Server, hers: Opened) -> None:
     """Another account of the machine reaches no kernel, and so no link: their sockets are files in a closed folder."""
     hers.connect().close()  # a fork listens from then on
-    listening = sockets(kernels(server)[hers.kernel_id])
+    listening = sockets(kernel_process(server, hers.kernel_id))
     assert listening and all(file.parent.stat().st_mode & 0o077 == 0 for file in listening)
 
 

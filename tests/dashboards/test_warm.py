@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 import pytest
 from harness import Server, without_kernels
-from stage import ASK, SLIDER, WHO, Opened, browse, eventually, kernels, move, staging, visit, write
+from stage import ASK, SLIDER, WHO, Opened, browse, eventually, kernel_process, kernels, move, staging, visit, write
 
 TIMER = """import os, time
 print('ran at', time.time())
@@ -173,7 +173,7 @@ def test_kernels_are_replaced_after_each_visit(server: Server) -> None:
     """A visitor takes a kernel that waited, and another one is soon there in its place."""
     before = eventually(lambda: found if len(found := ahead(server, "early")) == 2 else {})
     opened = visit(server, "alice", "/early")
-    taken = kernels(server)[opened.kernel_id].pid
+    taken = kernel_process(server, opened.kernel_id).pid
     assert taken in before
     eventually(lambda: len(ahead(server, "early").keys() - {taken}) == 2)
     opened.close()
