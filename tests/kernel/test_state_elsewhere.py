@@ -34,19 +34,19 @@ def test_a_script_keeps_state_in_its_memory_and_is_warned_once(tmp_path: Path) -
     script.write_text(STORE + STORE)
     for _ in range(2):
         run = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=True)
-        assert run.stdout == "1 2 2 {}\n" * 2
+        assert run.stdout == "1 2 3 {}\n" * 2
         assert run.stderr.count(TOLD) == 1 and "fake_request(state={...}, shared={...})" in run.stderr
 
 
 def test_a_notebook_that_a_program_runs_keeps_state_in_its_memory() -> None:
     """As papermill and nbconvert run it: each cell finds what the one before stored, and the output has one warning."""
-    cells = [STORE, "print(dict(session.state))", "print(visitor.pages(), shared.viewers())"]
+    cells = [STORE, "print(dict(shared.state), dict(session.state))", "print(visitor.pages(), shared.viewers())"]
     notebook = new_notebook(cells=[new_code_cell(cell) for cell in cells])
     NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
     said = "".join(output.get("text", "") for cell in notebook.cells for output in cell.outputs)
     nbformat.validate(notebook)
-    assert said.count(TOLD) == 1 and "1 2 2 {}\n" in said
-    assert said.endswith("{'n': [1, 2.0]}\n() ()\n")
+    assert said.count(TOLD) == 1 and "1 2 3 {}\n" in said
+    assert said.endswith("{'n': [1, 2.0]} {}\n() ()\n")
 
 
 def test_a_fake_request_seeds_state_and_keeps_it_apart() -> None:
@@ -60,6 +60,25 @@ def test_a_fake_request_seeds_state_and_keeps_it_apart() -> None:
             assert session.state["cart"] == [1]
         with fake_request(user="bob"):
             assert dict(visitor.state) == dict(shared.state) == {}
+
+
+def test_a_visitor_forgets_each_tab_and_no_preference() -> None:
+    """As on a server: the dashboard's state of the person, and neither what is shared nor what all dashboards read."""
+    with fake_request(user="alice", state={"cart": [1]}, shared={"votes": 3}):
+        visitor.preferences["theme"] = "dark"
+        assert visitor.forget() == 2
+        assert dict(session.state) == dict(visitor.state) == {}
+        assert dict(shared.state) == {"votes": 3} and dict(visitor.preferences) == {"theme": "dark"}
+
+
+@pytest.mark.parametrize("value", [["dark"], {"theme": 1}, None, "x" * 201])
+def test_a_preference_is_short_here_too(value: object) -> None:
+    """What each server refuses is refused in a test, whatever keys the deployer will name."""
+    with fake_request(user="alice"):
+        visitor.preferences.update(theme="x" * 200, size=1.5, compact=True)
+        with pytest.raises(TypeError, match="a preference is a bool, a number or a text of at most 200 characters"):
+            visitor.preferences["theme"] = value
+        assert visitor.preferences["theme"] == "x" * 200
 
 
 def test_what_a_fake_begins_with_is_checked_as_a_write_is() -> None:

@@ -48,8 +48,6 @@ from .rules import Rules
 from .stores import sealed
 from .stores.base import CONTENDED, Entry, Notice, Store, Where
 
-PREFERENCE_LIMIT = 200  # characters of a preference
-
 Content = dict[str, Any]
 Tell = Callable[[str, Event], object]
 
@@ -287,8 +285,7 @@ def _check_preference(names: frozenset[str], key: str, value: object) -> None:
     if key not in names:
         allowed = ", ".join(sorted(names)) or "none"
         raise Unstorable(f"{key!r} is not a preference of this server. AppMetaExtension.preferences allows: {allowed}.")
-    if not isinstance(value, bool | int | float | str) or len(str(value)) > PREFERENCE_LIMIT:
-        raise Unstorable(f"a preference is a bool, a number or a text of at most {PREFERENCE_LIMIT} characters")
+    values.check_preference(value)
 
 
 def _pairs(found: dict[str, Entry]) -> dict[str, Any]:

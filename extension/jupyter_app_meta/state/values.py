@@ -24,6 +24,7 @@ from ..records import Frozen
 Json: TypeAlias = Any
 
 DEPTH = 50
+PREFERENCE_LIMIT = 200  # characters of a preference
 INT_BITS = 14_284  # ints with more bits may have more than 4300 digits, which Python refuses to read
 
 READ_ONLY_LIST = (
@@ -136,6 +137,12 @@ def check_key(key: object) -> str:
     if not key.isascii() and not _is_text(key):
         raise Unstorable("the key has half of a surrogate pair, which is not text: store the whole character")
     return key
+
+
+def check_preference(value: object) -> None:
+    """Raise Unstorable unless the value may be a preference: every dashboard reads it, so it is small."""
+    if not isinstance(value, bool | int | float | str) or len(str(value)) > PREFERENCE_LIMIT:
+        raise Unstorable(f"a preference is a bool, a number or a text of at most {PREFERENCE_LIMIT} characters")
 
 
 def encode(value: Json) -> str:

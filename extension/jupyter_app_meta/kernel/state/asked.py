@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import warnings
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from ...errors import NoVisitor, StateNotKept, StateUnavailable
 from ...state.operations import Listen, Operation, Pages, Send, Unlisten, Viewers
@@ -19,11 +19,8 @@ from .. import claims, context, messages
 from ..messages import this_kernel
 from . import asking
 from .mapping import State
-from .memory import Memory
+from .memory import Memory, memories
 from .seeds import memories_of
-
-if TYPE_CHECKING:
-    from .receiving import Receiver
 
 NOT_KEPT = (
     "There is no server here, so state is kept in the memory of this process and is gone when it ends. "
@@ -32,8 +29,7 @@ NOT_KEPT = (
 
 _UNSTORED = (Send, Listen, Unlisten, Pages, Viewers)
 
-_own: dict[str, Memory] = {}
-_receivers: list[Receiver] = []
+_own = memories([])
 
 
 @cache
@@ -76,7 +72,7 @@ class Asked:
             return None
         if warns:
             _warn()
-        return _own.setdefault(self.audience, Memory(receivers=_receivers))
+        return _own[self.audience]
 
 
 def _why_not(seen: context.Seen) -> Exception:

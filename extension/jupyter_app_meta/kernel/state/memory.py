@@ -39,17 +39,21 @@ class _Held(NamedTuple):
 class Memory:
     """The entries of one scope. It is safe to use from any thread.
 
-    ``receivers`` are the functions of all scopes of the process, or of one fake, that receive messages.
+    ``receivers`` are the functions of all scopes of the process, or of one fake, that receive messages. ``tabs`` is the
+    memory that is erased as well if a visitor is forgotten.
     """
 
-    __slots__ = ("_clock", "_held", "_limits", "_lock", "_receivers", "_version")
+    __slots__ = ("_clock", "_held", "_is_preferences", "_limits", "_lock", "_receivers", "_tabs", "_version")
 
     def __init__(
         self,
         limits: values.Limits | None = None,
         clock: Callable[[], float] = time.monotonic,
         receivers: list[Receiver] | None = None,
+        tabs: Memory | None = None,
+        is_preferences: bool = False,
     ) -> None:
+        self._tabs, self._is_preferences = tabs, is_preferences
         self._receivers = [] if receivers is None else receivers
         self._limits, self._clock, self._lock = limits or values.Limits(), clock, Lock()
         self._held: dict[str, _Held] = {}
@@ -66,6 +70,8 @@ class Memory:
                 return self._receivers
             case Pages() | Viewers():  # there is no page
                 return []
+            case Forget() if self._tabs is not None:
+                return self._stored(operation) + self._tabs(operation)
         return self._stored(operation)
 
     def _stored(self, operation: Operation) -> Any:
@@ -100,6 +106,8 @@ class Memory:
                 raise Conflict(key)
         for key, text in write.puts.items():
             self._limits.check(key, text)
+            if self._is_preferences:
+                values.check_preference(values.decode(text))
         kept = {key: held.text for key, held in self._held.items() if key not in write.drops}
         self._check(({**kept, **write.puts}).values())
         self._version += 1
@@ -121,6 +129,13 @@ class Memory:
     def _check(self, texts: Iterable[str]) -> None:
         sizes = [len(text) for text in texts]
         self._limits.check_scope(len(sizes), sum(sizes))
+
+
+def memories(receivers: list[Receiver]) -> dict[str, Memory]:
+    """Return an empty memory for each audience of one process, or of one fake."""
+    tab, shared = Memory(receivers=receivers), Memory(receivers=receivers)
+    visitor, preferences = Memory(receivers=receivers, tabs=tab), Memory(receivers=receivers, is_preferences=True)
+    return {"session": tab, "visitor": visitor, "preferences": preferences, "shared": shared}
 
 
 def added(before: object, amount: float, key: str) -> float:

@@ -8,8 +8,8 @@ from typing import Any
 
 from ...model import AppMeta
 from ...state import values
-from ...state.operations import AUDIENCES, Apply
-from .memory import Memory
+from ...state.operations import Apply
+from .memory import Memory, memories
 
 Memories = Mapping[str, Memory]
 
@@ -19,16 +19,11 @@ _of: dict[int, Memories] = {}
 
 def seeded(state: Mapping[str, Any] | None, shared: Mapping[str, Any] | None) -> Memories:
     """Return memories: ``state`` is what a tab and a visitor begin with, ``shared`` is what is shared."""
-    begins = {"session": state, "visitor": state, "preferences": None, "shared": shared}
-    receivers: list[Any] = []
-    return {audience: _memory(begins[audience] or {}, receivers) for audience in AUDIENCES}
-
-
-def _memory(begin: Mapping[str, Any], receivers: list[Any]) -> Memory:
-    memory = Memory(receivers=receivers)
-    if puts := {values.check_key(key): values.encode(value) for key, value in begin.items()}:
-        memory(Apply(puts=puts))
-    return memory
+    made = memories([])
+    for audience, begin in (("session", state), ("visitor", state), ("shared", shared)):
+        if puts := {values.check_key(key): values.encode(value) for key, value in (begin or {}).items()}:
+            made[audience](Apply(puts=puts))
+    return made
 
 
 def keep(meta: AppMeta, memories: Memories) -> None:
