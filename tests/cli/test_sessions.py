@@ -70,7 +70,7 @@ def test_it_lists_the_pages_of_servers_that_live(
         ("alice", "/sales", "aaaa"),
         ("bob\x1b[2J", "/stock", "bbbb"),
     ]
-    assert [*rows[0]] == "id username kind dashboard page kernel_id server since".split()
+    assert [*rows[0]] == "id username kind dashboard page kernel_id server since seen connections".split()
     assert rows[0]["since"] == "2026-11-30T00:53:20Z"
     assert [row["server"] for row in listed(url, capsys, "--dashboard", "/stock")] == ["bbbb"]
     assert [row["server"] for row in listed(url, capsys, "--user", "hub:user:alice")] == ["aaaa"]

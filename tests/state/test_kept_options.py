@@ -84,8 +84,12 @@ def test_a_person_has_and_erases_what_is_stored_in_all_notebooks(server: Server)
         *2 * [("session", "s", 1)],
         *2 * [("visitor", "v", 1)],
     ]
+    wants = {"Accept": "text/html, application/json"}
+    answer = carol.http.get(MINE, headers=wants)
+    assert answer.json() == lines and answer.headers["Content-Type"] == "application/json"
     assert carol.http.delete(MINE).status_code == 403
     assert carol.call("DELETE", MINE).status_code == 204 and not carol.get(MINE).text
+    assert carol.http.get(MINE, headers=wants).json() == []
     for socket, left in ((first, 0), (second, 0), (other, 1)):
         counts = socket.run("print(len(session.state), len(visitor.state), len(shared.state))").text
         assert counts == f"{left} {left} 1\n"

@@ -21,6 +21,7 @@ from jupyter_app_meta.errors import Conflict, StateError, TooLarge, Unstorable
 from jupyter_app_meta.kernel.state.asking import check_size
 from jupyter_app_meta.kernel.state.mapping import TRIES, State
 from jupyter_app_meta.kernel.state.memory import Memory
+from jupyter_app_meta.kernel.state.transaction import Transaction
 from jupyter_app_meta.state import grants
 from jupyter_app_meta.state.grants import Claims
 from jupyter_app_meta.state.keys import Identity, Space
@@ -345,6 +346,15 @@ def test_memory_is_changed_by_its_own_process_only() -> None:
     watch = State(Memory()).on_change(lambda change: pytest.fail("called"))
     watch.close()
     watch.close()
+
+
+def test_the_classes_are_found_where_the_package_is() -> None:
+    """For annotations in an author's own code."""
+    from jupyter_app_meta import kernel
+
+    assert (kernel.state.State, kernel.state.Transaction) == (State, Transaction)
+    with pytest.raises(AttributeError, match="no attribute 'Stat'"):
+        kernel.state.Stat  # type: ignore[attr-defined]  # noqa: B018  # it raises
 
 
 def test_only_a_function_can_watch(state: State) -> None:

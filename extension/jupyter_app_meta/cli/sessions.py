@@ -28,7 +28,7 @@ ACTIONS = {
 }
 
 COLUMNS = ("id", "username", "dashboard", "page", "kernel_id", "server", "since")
-"""What the table shows. JSON has the visitor's kind, too."""
+"""What the table shows. JSON has the names that it has over HTTP."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> dict[str, argparse.ArgumentParser]:
@@ -87,7 +87,8 @@ def _told(row: Session) -> dict[str, str | None]:
         dashboard = None
     since = datetime.fromtimestamp(row.since, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     who = {"id": row.id, "username": row.username, "kind": row.kind, "dashboard": dashboard}
-    return {**who, "page": row.page, "kernel_id": row.kernel_id, "server": row.server, "since": since}
+    where = {"page": row.page, "kernel_id": row.kernel_id, "server": row.server, "since": since}
+    return {**who, **where, "seen": None, "connections": None}  # their server alone knows these
 
 
 def _table(rows: list[dict[str, str | None]]) -> str:

@@ -37,12 +37,15 @@ class Mine(JupyterHandler):
 
     @web.authenticated
     async def get(self) -> None:
-        """Answer with one JSON object for each entry, as ``jupyter app-meta state export`` writes them."""
+        """Answer with one JSON object for each entry, as ``jupyter app-meta state export`` writes them.
+
+        They are the lines of a text, or one JSON list for a client that accepts ``application/json``.
+        """
         kept, own = self._own()
-        self.set_header("Content-Type", "application/x-ndjson")
+        self.set_header("Content-Type", "application/json" if self._is_list else "application/x-ndjson")
         self.set_header("Cache-Control", "no-store")
         assert self.xsrf_token  # gives the browser its cookie: who sees this may want to erase it
-        lines = _lines(kept.store, own)
+        lines = _listed(_lines(kept.store, own)) if self._is_list else (f"{line}\n" for line in _lines(kept.store, own))
         while batch := await self._batch(kept.store, lines):
             self.write(batch)
             await self.flush()
@@ -55,6 +58,10 @@ class Mine(JupyterHandler):
         kept, own = self._own()
         await self._asked(kept.store, lambda: _forget(kept, own))
         self.set_status(204)
+
+    @property
+    def _is_list(self) -> bool:
+        return "application/json" in self.request.headers.get("Accept", "").lower()
 
     def _own(self) -> tuple[Kept, Identity]:
         """Return the store, and whose state is meant; raises HTTPError where there is none."""
@@ -71,11 +78,12 @@ class Mine(JupyterHandler):
     async def _batch(self, store: Store, lines: Iterator[str]) -> str:
         """Return the next lines; a last one says so if the store fails after others were sent."""
         try:
-            return await self._asked(store, lambda: "".join(f"{line}\n" for line in islice(lines, LINES)))
+            return await self._asked(store, lambda: "".join(islice(lines, LINES)))
         except web.HTTPError as error:
             if not self._headers_written:
                 raise
-            return json.dumps({"error": f"{error.log_message}, so this is not all"}) + "\n"
+            told = json.dumps({"error": f"{error.log_message}, so this is not all"})
+            return f",\n{told}]\n" if self._is_list else f"{told}\n"
 
     async def _asked(self, store: Store, question: Callable[[], T]) -> T:
         if beside.is_busy(store):
@@ -94,6 +102,14 @@ class Mine(JupyterHandler):
 def _lines(store: Store, own: Identity) -> Iterator[str]:
     rows = store.export(Where(identity=own.text))
     return (keeping.line(row) for row in rows if row.scope.audience in AUDIENCES)
+
+
+def _listed(lines: Iterator[str]) -> Iterator[str]:
+    """Yield the parts of a JSON list, so that it is sent as it is read."""
+    yield "["
+    for number, line in enumerate(lines):
+        yield f",\n{line}" if number else line
+    yield "]\n"
 
 
 def _forget(kept: Kept, own: Identity) -> None:
