@@ -59,7 +59,8 @@ def counts(status, request):
     tasks = collections.Counter(getattr(each, "__qualname__", type(each).__name__) for each in coroutines)
     return json.dumps({{"objects": ours, "tasks": tasks, "threads": threading.active_count()}})
 
-config = {{"AppMetaExtension": {{"state_url": f"sqlite:///{{Path('state.db').resolve()}}"}}}}
+# fifty kernels at once may keep the server from answering for longer than the default of five seconds
+config = {{"AppMetaExtension": {{"state_url": f"sqlite:///{{Path('state.db').resolve()}}", "state_timeout": 60}}}}
 app = (create_app(identity_provider=People, on_error=counts, config=config,
                   connect_timeout={CONNECT_TIMEOUT}, idle_timeout={IDLE_TIMEOUT})
        .with_app(path="/counts", root="small.ipynb", authorize=lambda user, request: False)
