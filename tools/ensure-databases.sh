@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes sure that the tests of state have a Redis and a PostgreSQL to start: finds them, or installs them where apt and
-# root allow. Nothing here starts one.
+# Makes sure that the tests of state have a Redis, a PostgreSQL and a MariaDB to start: finds them, or installs them where
+# apt and root allow. Nothing here starts one.
 set -eu
 
 find_redis() {
@@ -17,17 +17,29 @@ find_postgres() {
     return 1
 }
 
-find_redis && find_postgres && exit 0
+find_mariadb() {
+    for name in mariadbd mariadb-install-db; do
+        PATH="${MARIADB_BIN:-}:$PATH:/usr/sbin" command -v "$name" >/dev/null || return 1
+    done
+}
+
+find_all() {
+    find_redis && find_postgres && find_mariadb
+}
+
+find_all && exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    echo "Installing Redis and PostgreSQL for the tests of state …"
+    echo "Installing Redis, PostgreSQL and MariaDB for the tests of state …"
     apt-get update -qq
     # The packages would start a server of the system, which the tests do not use.
     mkdir -p /etc/postgresql-common
     [ -e /etc/postgresql-common/createcluster.conf ] || echo "create_main_cluster = false" > /etc/postgresql-common/createcluster.conf
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends redis-server postgresql >/dev/null
-    find_redis && find_postgres && exit 0
+    # The core packages of MariaDB have its programs, and no service. Its server needs a program of the client's.
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+        redis-server postgresql mariadb-server-core mariadb-client-core >/dev/null
+    find_all && exit 0
 fi
 
-echo "The tests of state need Redis and PostgreSQL: install them, or set REDIS_SERVER and POSTGRES_BIN." >&2
+echo "The tests of state need Redis, PostgreSQL and MariaDB: install them, or set REDIS_SERVER, POSTGRES_BIN and MARIADB_BIN." >&2
 [ "${CI:-}" != true ]

@@ -1,4 +1,4 @@
-"""Redis and PostgreSQL as servers of a test's own, on Unix sockets that nothing else knows."""
+"""Redis, PostgreSQL and MariaDB as servers of a test's own, on Unix sockets that nothing else knows."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import subprocess
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
+import pymysql
 import pytest
 
 from jupyter_app_meta.errors import StateUnavailable
@@ -32,6 +34,8 @@ def open_any(url: str, keep: Keep = for_ever) -> Store:
 
 class Server(ABC):
     """A database server that can be stopped and started again, with nothing of it left at the end."""
+
+    end = signal.SIGINT
 
     def __init__(self, folder: Path, account: str | None) -> None:
         self.folder, self.account = folder, account
@@ -62,7 +66,7 @@ class Server(ABC):
     def stop(self) -> None:
         """End it, and wait until it is gone."""
         if self.process is not None:
-            self.process.send_signal(signal.SIGINT)
+            self.process.send_signal(self.end)
             try:
                 self.process.wait(30)
             finally:
@@ -92,8 +96,8 @@ class RedisServer(Server):
     @property
     def command(self) -> list[str]:
         """What starts it."""
-        socket = ["--port", "0", "--unixsocket", str(self.folder / "redis")]
-        return [_redis(), *socket, "--save", "", "--appendonly", "no", "--dir", str(self.folder)]
+        place = ["--port", "0", "--unixsocket", str(self.folder / "redis")]
+        return [_redis(), *place, "--save", "", "--appendonly", "no", "--dir", str(self.folder)]
 
 
 class PostgresServer(Server):
@@ -119,11 +123,60 @@ class PostgresServer(Server):
         super().start()
 
 
+class MariaServer(Server):
+    """A MariaDB with an empty database, which trusts each client that reaches its socket."""
+
+    end = signal.SIGTERM
+
+    @property
+    def url(self) -> str:
+        """What `open_store` takes."""
+        return f"mariadb://root@/test?unix_socket={self.folder}/socket"
+
+    @property
+    def command(self) -> list[str]:
+        """What starts it."""
+        options = [f"--socket={self.folder}/socket", "--skip-networking", f"--pid-file={self.folder}/pid"]
+        return [_maria("mariadbd"), *self._options, *options, *self.more]
+
+    more: tuple[str, ...] = ()
+    """What is changed of its defaults."""
+
+    @property
+    def _options(self) -> list[str]:
+        own = ["--user=root"] if os.getuid() == 0 else []
+        light = ["--innodb-flush-log-at-trx-commit=0", "--innodb-log-file-size=8M", "--innodb-buffer-pool-size=16M"]
+        return ["--no-defaults", *own, f"--datadir={self.folder}/data", *light]
+
+    def start(self) -> None:
+        """Start it, and make its data first."""
+        if not (self.folder / "data").exists():
+            make = [_maria("mariadb-install-db"), *self._options, "--auth-root-authentication-method=normal"]
+            subprocess.run(make, check=True, capture_output=True, cwd=self.folder)
+        super().start()
+
+
+def outside(server: Server, *, autocommit: bool = True) -> Any:
+    """Return a connection of another client to a SQL database. Its cursors take ``%s``."""
+    if isinstance(server, MariaServer):
+        return pymysql.connect(
+            user="root", unix_socket=f"{server.folder}/socket", database="test", autocommit=autocommit
+        )
+    return psycopg.connect(server.url, autocommit=autocommit)
+
+
+def asked(db: Any, statement: str, *values: object) -> list[tuple[Any, ...]]:
+    """Return the rows that a statement gives on a connection of `outside`."""
+    with closing(db.cursor()) as cursor:
+        cursor.execute(statement, values or None)
+        return list(cursor.fetchall()) if cursor.description else []
+
+
 @contextmanager
 def running(kind: type[Server]) -> Iterator[Server]:
     """Run a server until the block ends; a machine without its program skips the test, but in CI."""
     account = "postgres" if kind is PostgresServer and os.getuid() == 0 else None
-    _ = _postgres() if kind is PostgresServer else _redis()
+    PROGRAMS[kind]()
     # A socket's path must be short, and PostgreSQL's account must reach it.
     folder = Path(tempfile.mkdtemp(prefix="state-"))
     if account is not None:
@@ -148,7 +201,7 @@ def empty_store(kind: str, folder: Path) -> Iterator[str]:
         case "sqlalchemy":
             yield f"sqlite+pysqlite:///{folder}/state.db"
         case _:
-            with running(PostgresServer if kind == "postgresql" else RedisServer) as server:
+            with running(KINDS[kind]) as server:
                 yield server.url
 
 
@@ -170,8 +223,22 @@ def _postgres() -> Path:
     return next((folder for folder in folders if (folder / "initdb").exists()), None) or Path(_missing("PostgreSQL"))
 
 
+def _maria(program: str) -> str:
+    # Debian keeps servers in a folder that is on the path of root only.
+    path = os.pathsep.join([os.environ.get("MARIADB_BIN", ""), os.environ.get("PATH", ""), "/usr/sbin"])
+    return shutil.which(program, path=path) or _missing("MariaDB")
+
+
 def _missing(program: str) -> str:
     message = f"there is no {program}: tools/ensure-databases.sh installs one"
     if os.environ.get("CI") == "true":
         pytest.fail(message)
     pytest.skip(message)
+
+
+KINDS: dict[str, type[Server]] = {"redis": RedisServer, "postgresql": PostgresServer, "mariadb": MariaServer}
+PROGRAMS: dict[type[Server], Callable[[], object]] = {
+    RedisServer: _redis,
+    PostgresServer: _postgres,
+    MariaServer: lambda: (_maria("mariadbd"), _maria("mariadb-install-db")),
+}

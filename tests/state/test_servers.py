@@ -35,7 +35,7 @@ DIES = (
 )
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql", "redis"])
+@pytest.fixture(scope="module", params=["sqlite", "postgresql", "mariadb", "redis"])
 def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a store that is empty."""
     with empty_store(request.param, tmp_path_factory.mktemp("servers")) as url:

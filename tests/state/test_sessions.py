@@ -24,7 +24,7 @@ from jupyter_app_meta.state.stores.servers import Lease
 ALICE = Identity("hub", "hub", "user", "alice")
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql", "redis"])
+@pytest.fixture(scope="module", params=["sqlite", "postgresql", "mariadb", "redis"])
 def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a store that is empty."""
     with empty_store(request.param, tmp_path_factory.mktemp("sessions")) as url:

@@ -26,7 +26,7 @@ ROUNDS = 15
 WRITER = Path(__file__).with_name("writer.py")
 
 
-@pytest.fixture(scope="module", params=["sqlite", "encrypted", "sqlalchemy", "postgresql", "redis"])
+@pytest.fixture(scope="module", params=["sqlite", "encrypted", "sqlalchemy", "postgresql", "mariadb", "redis"])
 def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a store that is empty."""
     with empty_store(request.param, tmp_path_factory.mktemp("stores")) as url:

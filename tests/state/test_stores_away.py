@@ -6,25 +6,29 @@ import signal
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext, suppress
+from pathlib import Path
 from queue import Queue
 from typing import Any
 
 import psutil
 import psycopg
+import pymysql
 import pytest
 import redis
-from databases import PostgresServer, RedisServer, Server, running
+import sqlalchemy as sa
+from databases import MariaServer, PostgresServer, RedisServer, Server, asked, outside, running
+from texts import until
 
 from jupyter_app_meta.errors import PolicyError, StateUnavailable
 from jupyter_app_meta.state.keys import Scope
 from jupyter_app_meta.state.stores.base import RESYNC, Notice, Store
 from jupyter_app_meta.state.stores.open import open_store
 from jupyter_app_meta.state.stores.redis import server as redis_server
-from jupyter_app_meta.state.stores.sql import database, patience
+from jupyter_app_meta.state.stores.sql import Sql, database, patience
 
 
-@pytest.fixture(scope="module", params=[PostgresServer, RedisServer])
+@pytest.fixture(scope="module", params=[PostgresServer, MariaServer, RedisServer])
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """A database server of these tests alone."""
     with running(request.param) as started:
@@ -42,6 +46,13 @@ def own_redis() -> Iterator[Server]:
 def own_postgres() -> Iterator[Server]:
     """A PostgreSQL of these tests alone."""
     with running(PostgresServer) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def own_maria() -> Iterator[Server]:
+    """A MariaDB of these tests alone."""
+    with running(MariaServer) as started:
         yield started
 
 
@@ -66,9 +77,16 @@ def end_connections(server: Server) -> None:
             for kind in ("normal", "pubsub"):
                 client.client_kill_filter(_type=kind, skipme=True)
         return
-    with psycopg.connect(server.url, autocommit=True) as db:
-        others = "backend_type = 'client backend' AND pid <> pg_backend_pid()"
-        db.execute(f"SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity WHERE {others}")
+    with closing(outside(server)) as db:
+        if isinstance(server, PostgresServer):
+            others = "backend_type = 'client backend' AND pid <> pg_backend_pid()"
+            asked(db, f"SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity WHERE {others}")
+            return
+        others = "SELECT id FROM information_schema.processlist WHERE id <> connection_id()"
+        for (connection,) in asked(db, others):
+            with suppress(pymysql.Error):  # it may have ended by itself
+                asked(db, f"KILL {connection}")
+        until(lambda: not asked(db, others))
 
 
 def ways_to_ask(store: Store, scope: Scope) -> list[Callable[[], object]]:
@@ -87,6 +105,20 @@ def until_heard(heard: Queue[Notice], notice: Notice) -> None:
         assert time.monotonic() < deadline
 
 
+def freeze(server: Server) -> None:
+    """Stop a server that is one process, and wait until each of its threads has stopped."""
+    assert server.process is not None
+    server.process.send_signal(signal.SIGSTOP)
+    tasks = Path(f"/proc/{server.process.pid}/task")
+    until(lambda: all(" T " in (task / "stat").read_text().rpartition(")")[2] for task in tasks.iterdir()))
+
+
+def until_resync(server: Server, heard: Queue[Notice]) -> None:
+    """Wait for the notice that something may have been missed. A database that is polled has all of it still there."""
+    if not isinstance(server, MariaServer):
+        until_heard(heard, RESYNC)
+
+
 def test_a_lost_connection_costs_no_call_and_a_resync(server: Server, store: Store, scope: Scope) -> None:
     """The next call is answered at once; a listener hears that it may have missed something, then goes on hearing."""
     heard: Queue[Notice] = Queue()
@@ -96,9 +128,9 @@ def test_a_lost_connection_costs_no_call_and_a_resync(server: Server, store: Sto
     for ask in ways_to_ask(store, scope):
         ask()
     assert store.read(scope.id, ["n"])["n"].text == "2"
-    until_heard(heard, RESYNC)
+    until_resync(server, heard)
     other.add(scope, "n", 1)
-    until_heard(heard, Notice(scope.id, frozenset({"n"})))
+    until_heard(heard, Notice(scope.id, None if isinstance(server, MariaServer) else frozenset({"n"})))
     feed.close()
     other.close()
 
@@ -120,7 +152,7 @@ def test_a_server_that_is_away_is_an_error_until_it_is_back(server: Server, stor
     for opened in (store, later):
         for ask in ways_to_ask(opened, scope):
             ask()
-    until_heard(heard, RESYNC)
+    until_resync(server, heard)
     feed.close()
     later.close()
 
@@ -133,8 +165,8 @@ def test_a_newer_schema_is_refused_by_name(server: Server, scope: Scope) -> None
             with redis.Redis.from_url(server.url) as client:
                 client.set("app-meta:schema", schema)
         else:
-            with psycopg.connect(server.url) as db:
-                db.execute("UPDATE meta SET value = %s WHERE name = 'schema'", (schema,))
+            with closing(outside(server)) as db:
+                asked(db, "UPDATE meta SET value = %s WHERE name = 'schema'", schema)
 
     first = open_store(server.url)
     first.check()
@@ -167,7 +199,7 @@ def test_a_frozen_server_holds_no_thread(server: Server, scope: Scope, monkeypat
         for ask in ways_to_ask(store, scope):
             with pytest.raises(StateUnavailable):
                 ask()
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 60
     finally:
         for process in frozen:
             process.resume()
@@ -212,13 +244,34 @@ def test_a_frozen_server_leaves_a_doubt(own_redis: Server, scope: Scope, monkeyp
     store = open_store(own_redis.url)
     store.add(scope, "n", 1)
     assert own_redis.process is not None
-    own_redis.process.send_signal(signal.SIGSTOP)
+    freeze(own_redis)
     try:
         with pytest.raises(StateUnavailable) as frozen:
             store.add(scope, "n", 1)
         assert frozen.value.may_have_happened
     finally:
         own_redis.process.send_signal(signal.SIGCONT)
+    assert store.add(scope, "n", 1).text == "3"
+    store.close()
+
+
+def test_a_commit_without_an_answer_leaves_a_doubt(
+    own_maria: Server, scope: Scope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error says that it may have happened. It had, once. What was not yet committed has not."""
+    monkeypatch.setattr(database, "PATIENCE", 2)
+    store = Sql(own_maria.url)
+    store.add(scope, "n", 1)
+    assert own_maria.process is not None
+    process = psutil.Process(own_maria.process.pid)
+    for event, happens in (("commit", True), ("before_cursor_execute", False)):
+        sa.event.listen(store._db._engine, event, lambda *_: freeze(own_maria), once=True)
+        try:
+            with pytest.raises(StateUnavailable) as frozen:
+                store.add(scope, "n", 1)
+            assert frozen.value.may_have_happened is happens
+        finally:
+            process.resume()
     assert store.add(scope, "n", 1).text == "3"
     store.close()
 

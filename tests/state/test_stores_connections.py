@@ -5,12 +5,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 
-import psycopg
 import pytest
 import redis
-from databases import PostgresServer, RedisServer, Server, running
+from databases import MariaServer, PostgresServer, RedisServer, Server, asked, outside, running
 from texts import until
 
 from jupyter_app_meta.state.keys import Scope
@@ -25,7 +25,7 @@ MOST = 16 + 1
 PEOPLE, ROUNDS = 60, 5
 
 
-@pytest.fixture(params=[PostgresServer, RedisServer])
+@pytest.fixture(params=[PostgresServer, MariaServer, RedisServer])
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """A database server of this test alone."""
     with running(request.param) as started:
@@ -37,10 +37,12 @@ def connections(server: Server) -> int:
     if isinstance(server, RedisServer):
         with redis.Redis.from_url(server.url) as client:
             return len(client.client_list()) - 1
-    with psycopg.connect(server.url) as db:
-        (count,) = db.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
-        ).fetchone() or (0,)
+    counted = {
+        PostgresServer: "pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
+        MariaServer: "information_schema.processlist WHERE id <> connection_id()",
+    }
+    with closing(outside(server)) as db:
+        ((count,),) = asked(db, f"SELECT count(*) FROM {counted[type(server)]}")
     return int(count)
 
 

@@ -26,12 +26,16 @@ from jupyter_app_meta.state.stores.open import open_store
         ("redis://user:s3cret@host:port", "not a Redis URL"),
         ("postgresql://user:s3cret@host:port/db", "not a database URL"),
         ("postgresql+parrot://user:s3cret@host/db", r"'postgresql\+parrot', because this driver is not supported: use"),
-        ("postgresql+psycopg2://user:s3cret@host/db", "this driver is not supported: use sqlite:///, postgresql://"),
-        ("sqlite+aiosqlite:///state.db", "this driver is not supported"),
-        ("mysql+pymysql://user:s3cret@host/db", r"no store for 'mysql\+pymysql', because it takes Alice and alice for"),
-        ("mariadb://user:s3cret@host/db", "because it takes Alice and alice for one person: use sqlite:///"),
-        ("oracle://user:s3cret@host/db", "because it has no empty text"),
-        ("mssql+pyodbc://user:s3cret@host/db", "because it does not let writers of one scope take turns"),
+        (
+            "mysql+parrot://user:s3cret@host/db",
+            r"'mysql\+parrot', because this driver is not supported: use sqlite:///",
+        ),
+        ("sqlite+aiosqlite:///state.db", "because this driver is not supported, as it is asynchronous: use sqlite:///"),
+        ("mysql+aiomysql://user:s3cret@host/db", r"'mysql\+aiomysql', because .* as it is asynchronous"),
+        ("postgresql+asyncpg://user:s3cret@host/db", r"'postgresql\+asyncpg', because .* as it is asynchronous"),
+        ("mysql+pymysql://user:s3cret@host:port/db", "not a database URL"),
+        ("mongodb+srv://user:s3cret@host/db", r"no store for 'mongodb\+srv': use sqlite:///"),
+        ("../sql://user:s3cret@host/db", r"no store for '\.\./sql': use sqlite:///"),
     ],
 )
 def test_a_url_of_no_store_is_named(url: str, problem: str) -> None:
@@ -44,7 +48,11 @@ def test_a_url_of_no_store_is_named(url: str, problem: str) -> None:
 
 @pytest.mark.parametrize(
     ("url", "package", "extra"),
-    [("redis://localhost", "redis", "state-redis"), ("postgresql://localhost/app", "sqlalchemy", "state-sql")],
+    [
+        ("redis://localhost", "redis", "state-redis"),
+        ("postgresql://localhost/app", "sqlalchemy", "state-sql"),
+        ("mysql+mysqldb://localhost/app", "sqlalchemy", "state-sql"),
+    ],
 )
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, url: str, package: str, extra: str) -> None:
     """With the command that installs it."""
@@ -53,6 +61,32 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, url: str, pac
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(RequirementMissing, match=rf"needs {package}: pip install 'jupyter-app-meta\[{extra}\]'"):
         open_store(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "module", "package"),
+    [
+        ("mysql+mysqldb://user:s3cret@host/db", "MySQLdb", "mysqlclient"),
+        ("mariadb://user:s3cret@host/db", "pymysql", r"jupyter-app-meta\[state-sql\]"),
+        ("postgresql+psycopg2://user:s3cret@host/db", "psycopg2", "psycopg2-binary"),
+        ("oracle+oracledb://user:s3cret@host/db", "oracledb", "oracledb"),
+    ],
+)
+def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch, url: str, module: str, package: str) -> None:
+    """With what installs it, whose name is not always that of the module."""
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(RequirementMissing, match=f"needs {package}: pip install '{package}'") as missing:
+        open_store(url)
+    assert "s3cret" not in str(missing.value)
+
+
+def test_a_scheme_of_nothing_is_no_matter_of_sqlalchemy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without SQLAlchemy, too, the URL is what is wrong."""
+    for name in [name for name in sys.modules if name.split(".")[0] == "sqlalchemy" or ".state.stores." in name]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "sqlalchemy", None)
+    with pytest.raises(PolicyError, match="no store for 'mongodb': use sqlite:///"):
+        open_store("mongodb://user:s3cret@host/db")
 
 
 def test_a_file_needs_neither_redis_nor_sqlalchemy(tmp_path: Path) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
-import psycopg
 import pytest
-from databases import PostgresServer, Server, running
+from databases import MariaServer, PostgresServer, Server, asked, outside, running
 from texts import put, texts, until
 
 from jupyter_app_meta.state.keys import Scope
@@ -19,9 +18,14 @@ from jupyter_app_meta.state.stores.open import open_store
 from jupyter_app_meta.state.stores.sql import database, patience
 
 KEYS = ("a", "b", "c")
+WAITING: dict[type[Server], str] = {
+    PostgresServer: "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'",
+    MariaServer: "SELECT variable_value FROM information_schema.global_status "
+    "WHERE variable_name = 'INNODB_ROW_LOCK_CURRENT_WAITS'",
+}
 
 
-@pytest.fixture(scope="module", params=[PostgresServer])
+@pytest.fixture(scope="module", params=[PostgresServer, MariaServer])
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """A database server of these tests alone."""
     with running(request.param) as started:
@@ -41,13 +45,14 @@ def store(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
 @contextmanager
 def held(server: Server, table: str, **row: str) -> Iterator[Callable[[], int]]:
     """Hold the lock of a row; yields how many others wait for a lock."""
-    condition = " AND ".join(f"{name} = %({name})s" for name in row)
-    with psycopg.connect(server.url) as db, psycopg.connect(server.url, autocommit=True) as asks:
-        assert db.execute(f"SELECT 1 FROM {table} WHERE {condition} FOR UPDATE", row).fetchone()
+    quote = '"' if isinstance(server, PostgresServer) else "`"
+    condition = " AND ".join(f"{quote}{name}{quote} = %s" for name in row)
+    with closing(outside(server, autocommit=False)) as db, closing(outside(server)) as asks:
+        assert asked(db, f"SELECT 1 FROM {table} WHERE {condition} FOR UPDATE", *row.values())
 
         def waiting() -> int:
-            found = asks.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'").fetchone()
-            return int(found[0]) if found else 0
+            ((count,),) = asked(asks, WAITING[type(server)])
+            return int(count)
 
         yield waiting
 

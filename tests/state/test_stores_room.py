@@ -23,7 +23,7 @@ FILLER = Path(__file__).with_name("filler.py")
 KEYS = 20
 
 
-@pytest.fixture(scope="module", params=["sqlite", "sqlalchemy", "postgresql", "redis"])
+@pytest.fixture(scope="module", params=["sqlite", "sqlalchemy", "postgresql", "mariadb", "redis"])
 def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a store that is empty."""
     with empty_store(request.param, tmp_path_factory.mktemp("stores")) as url:

@@ -107,9 +107,10 @@ class AppMetaExtension(StateOptions, ExtensionApp):
         "EventLogger.handlers sets where the events go.",
     ).tag(config=True)
     state_url = Unicode(
-        help="Where state is kept: sqlite:////absolute/path.db, redis://host, postgresql://user@host/database, or "
-        "'off'. By default it is a SQLite file beside Jupyter's data, which only this account can read. Several "
-        "servers behind one address need one Redis or database."
+        help="Where state is kept: sqlite:////absolute/path.db, redis://host, postgresql://user@host/database, "
+        "mariadb://user@host/database, the URL of another SQL database that SQLAlchemy knows, or 'off'. By default it "
+        "is a SQLite file beside Jupyter's data, which only this account can read. Several servers behind one address "
+        "need one Redis or database."
     ).tag(config=True)
     state_url_file = Unicode(
         help="A file with the URL for state_url. A password in it appears neither in the command line nor in the "

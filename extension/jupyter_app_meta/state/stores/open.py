@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from ...errors import PolicyError, RequirementMissing
 from .base import Keep, Store, for_ever
 
+SCHEME = re.compile(r"\w{1,60}(\+\w{1,60})?", re.ASCII)
 REDIS = frozenset({"redis", "rediss", "unix", "valkey", "valkeys"})
-SQL = frozenset({"postgresql", "postgres", "postgresql+psycopg", "sqlite+pysqlite"})
-UNFIT = {
-    "mysql": "it takes Alice and alice for one person",
-    "mariadb": "it takes Alice and alice for one person",
-    "oracle": "it has no empty text",
-    "mssql": "it does not let writers of one scope take turns",
-}
-"""Databases that SQLAlchemy knows and that cannot keep state, by the scheme of their URL."""
+SQL = frozenset({"postgresql", "postgres", "sqlite", "mysql", "mariadb", "oracle", "mssql"})
+"""Databases that SQLAlchemy knows itself, by the scheme of their URL; packages may add others."""
 
 
 def open_store(url: str, keep: Keep = for_ever, keys: Sequence[bytes] = ()) -> Store:
@@ -35,17 +31,26 @@ def _plain(url: str, keep: Keep) -> Store:
         return _sqlite(url, keep)
     if colon and scheme in REDIS:
         return _redis(url, keep)
-    if colon and scheme in SQL:
+    why = _unfit(scheme) if colon and SCHEME.fullmatch(scheme) else ""
+    if why is None:
         return _sql(url, keep)
     # The rest of a URL may have a password.
-    raise PolicyError("state_url", f"no store for {_named(scheme)}: use sqlite:///, postgresql:// or redis://.")
+    because = f", because {why}" if why else ""
+    raise PolicyError("state_url", f"no store for {scheme[:30]!r}{because}: use sqlite:///, postgresql:// or redis://.")
 
 
-def _named(scheme: str) -> str:
-    """Return a scheme, and why its database cannot keep state, where that is known."""
-    kind, plus, _ = scheme.partition("+")
-    why = "this driver is not supported" if plus and kind in {*SQL, "sqlite"} else UNFIT.get(kind, "")
-    return f"{scheme[:30]!r}{why and f', because {why}'}"
+def _unfit(scheme: str) -> str | None:
+    """Return why a scheme names no SQL database that can be asked, empty if it names none; None if it does."""
+    is_known = scheme.partition("+")[0] in SQL
+    try:
+        from .sql import refusal
+
+        why = refusal(scheme)
+    except ImportError as error:
+        if is_known:
+            raise _missing("sql", error) from error
+        return ""
+    return "this driver is not supported" if why == "" and is_known else why
 
 
 def _sqlite(url: str, keep: Keep) -> Store:
@@ -60,10 +65,8 @@ def _sqlite(url: str, keep: Keep) -> Store:
 
 
 def _sql(url: str, keep: Keep) -> Store:
-    try:
-        from .sql import Sql
-    except ImportError as error:
-        raise _missing("sql", error) from error
+    from .sql import Sql
+
     return Sql(url, keep)
 
 

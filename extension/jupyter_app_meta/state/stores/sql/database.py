@@ -7,7 +7,7 @@ import secrets
 import select
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
@@ -17,7 +17,8 @@ from sqlalchemy.engine import make_url
 
 from ....errors import PolicyError, RequirementMissing, StateUnavailable
 from ..schema import check_schema
-from .tables import found_schema, make
+from . import dialects, proof
+from .tables import Statements, found_schema, make
 
 # Connections that are kept, and seconds to wait: for one of them, for the server, and for a lock.
 CONNECTIONS, PATIENCE = 8, 5
@@ -26,8 +27,6 @@ RESTED, RESTS = 10.0, "app-meta-rests"
 # How often something is tried: making the tables, which another server may make at the same moment, and a transaction
 # that the database gave up in favour of another; and the longest pause between two tries, in seconds.
 TRIES, PAUSE = 3, 0.05
-# The codes of a deadlock and of a conflict between serializable transactions.
-VICTIMS = frozenset({"40P01", "40001"})
 
 Result = TypeVar("Result")
 
@@ -41,14 +40,17 @@ class Database:
         self._engine = _engine(self._url)
         self.sql = self._engine.dialect
         self.dialect, self.driver = self.sql.name, self.sql.driver
-        self.pipelines = self.driver == "psycopg" and _pipelines()
+        self.is_postgresql = (self.dialect, self.driver) == ("postgresql", "psycopg")
+        self.pipelines = self.is_postgresql and _pipelines()
+        self.clock = dialects.clock(self.dialect)
+        self.statements = Statements(self.dialect, self.clock, arrays=self.pipelines)
         self._ready, self._lock = False, threading.Lock()
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """Lend a connection; errors of the database become `StateUnavailable`."""
         # A read is one statement: with psycopg it need not pay the round trips of a transaction.
-        options = {"isolation_level": "AUTOCOMMIT"} if self.driver == "psycopg" else {}
+        options = {"isolation_level": "AUTOCOMMIT"} if self.is_postgresql else {}
         with self._lent(**options) as db:
             yield db
 
@@ -70,7 +72,7 @@ class Database:
                 with self.writing() as db:
                     return work(db)
             except StateUnavailable as error:
-                if not left or not _is_victim(error.__cause__):
+                if not left or not dialects.is_victim(error.__cause__):
                     raise
             time.sleep(random.uniform(0, PAUSE))  # noqa: S311  # the pause is not a secret
         raise AssertionError
@@ -93,6 +95,16 @@ class Database:
                 pooled.detach()
                 yield driver
 
+    @property
+    def is_tested(self) -> bool:
+        """Whether our tests know this database. One that was not asked yet may be another than its URL says."""
+        maria = getattr(self.sql, "is_mariadb", False) and self.driver == "pymysql"
+        return maria or not self._needs_proof
+
+    @property
+    def _needs_proof(self) -> bool:
+        return not self.is_postgresql and (self.dialect, self.driver) != ("sqlite", "pysqlite")
+
     def close(self) -> None:
         """Close the connections that nothing uses."""
         self._engine.dispose()
@@ -108,12 +120,16 @@ class Database:
                 except sa.exc.DBAPIError:
                     if attempt == TRIES:
                         raise
+            if self._needs_proof:
+                proof.prove(self._engine, self.statements)
             self._ready = True
 
     def _make(self) -> None:
-        with self._engine.connect().execution_options(writes=True) as db, db.begin():
+        with self._engine.connect().execution_options(writes=True) as db:
             found = found_schema(db)
             if found is None:
+                if self._needs_proof:
+                    proof.before(db)
                 make(db)
             else:
                 check_schema(f"The {self.dialect} database", found)
@@ -130,42 +146,43 @@ class Database:
             raise StateUnavailable(f"{place} cannot be used: {cause}.", may_have_happened=doubt) from error
 
 
-def _is_victim(error: BaseException | None) -> bool:
-    """Return whether the database has undone a transaction in favour of another, by the error of its driver."""
-    return getattr(getattr(error, "orig", None) or error, "sqlstate", None) in VICTIMS
-
-
 def _parsed(url: str) -> sa.URL:
     try:
         parsed = make_url(url)
     except (sa.exc.ArgumentError, ValueError):
         # The exception would show the URL, which may have a password.
         raise PolicyError("state_url", "it is not a database URL: postgresql://user@host/database.") from None
-    if parsed.drivername in {"postgres", "postgresql"}:
-        return parsed.set(drivername="postgresql+psycopg")
-    return parsed
+    return parsed.set(drivername=dialects.DRIVERS.get(parsed.drivername, parsed.drivername))
 
 
 def _engine(url: sa.URL) -> sa.Engine:
-    options: dict[str, Any] = {"hide_parameters": True}
-    lite = url.get_backend_name() == "sqlite"
-    if lite:
-        options["pool_pre_ping"] = True
-    else:
+    name, driver = url.get_backend_name(), url.get_driver_name()
+    # psycopg sees without a round trip whether a connection still works.
+    options: dict[str, Any] = {"hide_parameters": True, "pool_pre_ping": driver != "psycopg"}
+    if name != "sqlite":
         options |= {"pool_size": CONNECTIONS, "max_overflow": CONNECTIONS, "pool_timeout": PATIENCE}
-        options |= {"isolation_level": "READ COMMITTED", "connect_args": {"connect_timeout": PATIENCE}}
+        options |= {"connect_args": dialects.arguments(url, PATIENCE)}
+    if dialects.known(name):
+        options["isolation_level"] = "READ COMMITTED"
     try:
         engine = sa.create_engine(url, **options)
     except ImportError as error:
-        raise RequirementMissing(f"state_url names a database that needs {error.name}: pip install it.") from error
-    if lite:
+        package = dialects.PACKAGES.get(error.name or "", error.name or driver)
+        raise RequirementMissing(f"state_url names a database that needs {package}: pip install {package!r}") from error
+    _listen(engine, name, driver)
+    return engine
+
+
+def _listen(engine: sa.Engine, name: str, driver: str) -> None:
+    if name == "sqlite":
         _write_ahead(engine)
-    else:
-        sa.event.listen(engine, "connect", _limit)
+        return
+    # Before SQLAlchemy looks at the session, as some of its SQL depends on what is set.
+    sa.event.listen(engine, "connect", partial(_settle, dialects.settings(name, PATIENCE)), insert=True)
+    if driver == "psycopg":
         sa.event.listen(engine, "do_connect", _patient)
         sa.event.listen(engine, "checkin", _rests)
         sa.event.listen(engine, "checkout", partial(_check, engine.dialect))
-    return engine
 
 
 def _pipelines() -> bool:
@@ -182,10 +199,12 @@ def _patient(dialect: object, record: object, arguments: Any, options: dict[str,
     return Patient.connect(*arguments, **options)
 
 
-def _limit(db: Any, record: object) -> None:
-    """Let PostgreSQL give up what would take longer than those who asked wait."""
-    db.execute(f"SET lock_timeout = '{PATIENCE}s'")
-    db.execute(f"SET statement_timeout = '{PATIENCE}s'")
+def _settle(statements: Sequence[str], db: Any, record: object) -> None:
+    """Set a new session to what it needs."""
+    cursor = db.cursor()
+    for statement in statements:
+        cursor.execute(statement)
+    cursor.close()
     db.commit()
 
 

@@ -13,8 +13,6 @@ from ..feeding import LOOK
 from ..notices import decode
 
 CHANNEL = "app_meta_state"
-# Drivers of which `listen` knows how they tell.
-LISTENERS = frozenset({"psycopg"})
 
 
 def noticed(change: sa.Update) -> Any:

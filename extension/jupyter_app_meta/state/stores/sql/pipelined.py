@@ -18,7 +18,7 @@ from ..base import Entry
 from ..names import quoted
 from ..room import Room
 from .steps import Columns, Held, Stored, put_rows, stored
-from .tables import Statements, entries, replacing, scopes
+from .tables import Statements, scopes
 
 ROW = tuple(column.name for column in scopes.c if column.name != "scope")
 
@@ -32,7 +32,7 @@ class Pipelined:
 
         self._all, self._some, self._room = rendered(sql.all), rendered(sql.some), rendered(sql.room)
         self._lock, self._drop = rendered(sql.lock), rendered(sql.drop)
-        self._put, self._change = rendered(replacing(entries)), rendered(noticed, ROW)
+        self._put, self._change = rendered(sql.replace), rendered(noticed, ROW)
 
     def read(self, db: sa.Connection, scope: str, keys: Collection[str] | None) -> dict[str, Entry]:
         """See `Steps.read`."""

@@ -89,10 +89,12 @@ class Plain:
     ) -> None:
         """See `Steps.write`. The scope's lock keeps other writers out between removing and putting."""
         db.execute(self._noticed, {**row, "which": scope})
-        db.execute(self._sql.drop, {"scope": scope, "keys": [quoted(key) for key in (*puts, *drops)]})
+        put, gone = (self._sql.put, (*puts, *drops)) if self._sql.replace is None else (self._sql.replace, tuple(drops))
+        if gone:
+            db.execute(self._sql.drop, {"scope": scope, "keys": [quoted(key) for key in gone]})
         rows = put_rows(scope, puts)
         if rows:
-            db.execute(self._sql.put, rows if len(rows) > 1 else rows[0])
+            db.execute(put, rows if len(rows) > 1 else rows[0])
 
     def _found(self, db: sa.Connection, scope: str, keys: Collection[str] | None) -> dict[str, Stored]:
         if keys is None:

@@ -1,7 +1,7 @@
-"""State in a SQL database, by SQLAlchemy: PostgreSQL, or a SQLite file.
+"""State in a SQL database, by SQLAlchemy: PostgreSQL, MariaDB, or a SQLite file.
 
 A write locks its scope's row, so writers of one scope take turns. PostgreSQL tells the other servers of a change
-(``LISTEN``); SQLite is asked once a second.
+(``LISTEN``); other databases are asked once a second.
 """
 
 from __future__ import annotations
@@ -24,12 +24,17 @@ from ..numbers import added
 from ..recent import HOUR, Recent
 from . import removal
 from .database import Database
-from .notify import LISTENERS, listen, noticed
+from .notify import listen, noticed
 from .steps import Held, Plain, Steps, Stored
-from .tables import PARTS, Statements, chosen, clock, entries, scopes
+from .tables import PARTS, Statements, chosen, entries, scopes
 
 # Seconds between two looks at what others wrote; microseconds that a transaction may take from clock to commit.
 POLL, WINDOW = 1.0, 10_000_000
+
+UNTESTED = (
+    "The state database ({} by {}) is not among those that are tested: PostgreSQL by psycopg, MariaDB by PyMySQL, "
+    "SQLite and Redis. It has proved at the start that it keeps what state needs."
+)
 
 Put = tuple[str, float | None]
 """A text, and when it is over."""
@@ -40,10 +45,9 @@ class Sql:
 
     def __init__(self, url: str, keep: Keep = for_ever, *, poll: float = POLL) -> None:
         self._db, self._keep, self._poll = Database(url), keep, poll
-        self._now = clock(self._db.dialect)
-        self._sql = Statements(self._now, arrays=self._db.pipelines)
+        self._now, self._sql = self._db.clock, self._db.statements
         self._seen, self._recent = Seen(WINDOW), Recent()
-        self._notifies = self._db.driver in LISTENERS
+        self._notifies = self._db.is_postgresql
         self._noticed = noticed(self._sql.change) if self._notifies else self._sql.change
         self._steps = _steps(self._db, self._sql, self._noticed)
         self._feed = Feed(self._listen if self._notifies else self._changes)
@@ -153,7 +157,7 @@ class Sql:
     def check(self) -> tuple[str, ...]:
         """See `Store.check`."""
         with self._db.reading():
-            return ()
+            return () if self._db.is_tested else (UNTESTED.format(self._db.dialect, self._db.driver),)
 
     def close(self) -> None:
         """See `Store.close`."""
