@@ -230,6 +230,14 @@ def test_a_watcher_hears_of_others_and_sees_who_it_is(hers: Socket, his: Socket)
     assert hers.run("print(heard)").text == "[]\n"
 
 
+def test_a_watch_that_is_closed_hears_nothing_that_waits(hers: Socket, his: Socket) -> None:
+    """Its cell may close it while the main loop has not come to a change yet."""
+    hers.run("heard = []; watch = shared.state.on_change(heard.append)")
+    waits = "import time\nwhile not watch.waiting: time.sleep(0.01)\n"
+    assert not his.run(f"shared.state['k'] = 1\n{waits}watch.close()").text
+    assert hers.run("import asyncio; await asyncio.sleep(0); print(heard)").text == "[]\n"
+
+
 def test_a_function_that_a_thread_registers_is_of_the_threads_visitor(hers: Socket, his: Socket) -> None:
     """A thread's request is on the thread: what the thread registers sees it all the same, and prints in its cell."""
     hers.run(

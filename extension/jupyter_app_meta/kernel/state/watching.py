@@ -70,7 +70,8 @@ class Watch:
     def call(self, kernel: Any, change: Change) -> None:
         """Call the function, on the kernel's main loop."""
         self.waiting.discard(change)
-        call(kernel, self._context, self._function, change)
+        if self in _watches.get(self._name, ()):  # not closed since
+            call(kernel, self._context, self._function, change)
 
 
 _watches: dict[str, list[Watch]] = {}
