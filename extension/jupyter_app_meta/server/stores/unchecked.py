@@ -63,12 +63,12 @@ class Unchecked:
         return self._passed.erase(where)
 
     def export(self, where: Where) -> Iterator[Row]:
-        """See `Store.export`."""
-        return self._passed.export(where)
+        """See `Store.export`. As there, nothing is asked before the first row is taken."""
+        yield from self._passed.export(where)
 
     def outline(self, where: Where) -> Iterator[Row]:
-        """See `Store.outline`."""
-        return self._passed.outline(where)
+        """See `Store.outline`. As there, nothing is asked before the first row is taken."""
+        yield from self._passed.outline(where)
 
     def sweep(self) -> int:
         """See `Store.sweep`."""
