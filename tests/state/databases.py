@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-import pymysql
 import pytest
 
 from jupyter_app_meta.errors import StateUnavailable
@@ -159,6 +158,8 @@ class MariaServer(Server):
 def outside(server: Server, *, autocommit: bool = True) -> Any:
     """Return a connection of another client to a SQL database. Its cursors take ``%s``."""
     if isinstance(server, MariaServer):
+        import pymysql  # most tests need none
+
         return pymysql.connect(
             user="root", unix_socket=f"{server.folder}/socket", database="test", autocommit=autocommit
         )

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from itertools import repeat
 
 import pytest
 import sqlalchemy as sa
@@ -82,6 +83,26 @@ def test_tables_that_do_not_keep_state_are_refused_by_name(tables: Server, chang
             ask()
     store.close()
     assert left(tables) == []
+
+
+def test_a_proof_takes_no_offence_at_a_lock_of_another(tables: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What erases or sweeps may lock its rows for a moment, as it looks at them."""
+    undoes = proof._Proof.undoes
+    with closing(outside(tables, autocommit=False)) as db:
+
+        def held(self: proof._Proof) -> None:
+            undoes(self)
+            assert asked(db, "SELECT scope FROM scopes FOR UPDATE")
+
+        def pauses() -> Iterator[float]:
+            yield 0.0
+            db.rollback()
+            yield from repeat(0.0)
+
+        monkeypatch.setattr(proof._Proof, "undoes", held)
+        monkeypatch.setattr(proof, "PAUSES", pauses())
+        with closing(open_store(tables.url)) as store:
+            assert store.check() == ()
 
 
 def test_a_proof_leaves_nothing(tables: Server) -> None:

@@ -90,6 +90,24 @@ def test_a_sweep_does_not_wait_for_a_scope_that_is_held(server: Server, store: S
     assert store.sweep() == len(KEYS)
 
 
+@pytest.mark.parametrize("server", [MariaServer], indirect=True)
+def test_a_write_that_the_database_gives_up_is_done_again(server: Server, store: Store) -> None:
+    """Another client locks an entry first, and its scope afterwards. As it has written more, the write is given up."""
+    scope = Scope("visitor", uuid.uuid4().hex)
+    put(store, scope, a="1")
+    with ThreadPoolExecutor(1) as threads, closing(outside(server, autocommit=False)) as db:
+        for number in range(99):
+            asked(db, "INSERT INTO meta (name, value) VALUES (%s, '')", f"{scope.id} {number}")
+        asked(db, "SELECT 1 FROM entries WHERE scope = %s FOR UPDATE", scope.id)
+        write = threads.submit(put, store, scope, a="2")
+        with closing(outside(server)) as asks:
+            until(lambda: int(asked(asks, WAITING[MariaServer])[0][0]) == 1)
+        asked(db, "SELECT 1 FROM scopes WHERE scope = %s FOR UPDATE", scope.id)
+        db.rollback()
+        write.result(60)
+    assert texts(store, scope) == {"a": "2"}
+
+
 def test_two_that_erase_the_same_scopes_do_not_wait_for_each_other(server: Server, store: Store) -> None:
     """One by the person, one by the place. Both want the same scopes."""
     space, alice = uuid.uuid4().hex, f'["{uuid.uuid4().hex}"]'
