@@ -38,6 +38,17 @@ def test_a_script_keeps_state_in_its_memory_and_is_warned_once(tmp_path: Path) -
         assert run.stderr.count(TOLD) == 1 and "fake_request(state={...}, shared={...})" in run.stderr
 
 
+@pytest.mark.parametrize(
+    "use", ["visitor.state.get('n')", "dict(visitor.state)", "visitor.state.add('n')", "visitor.forget()"]
+)
+def test_the_warning_names_the_line_of_the_script(tmp_path: Path, use: str) -> None:
+    """And no line of ours, however many of our functions are in between."""
+    script = tmp_path / "script.py"
+    script.write_text(f"from jupyter_app_meta import visitor\n\n{use}\n")
+    run = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=True)
+    assert run.stderr.startswith(f"{script}:3: {TOLD}")
+
+
 def test_a_notebook_that_a_program_runs_keeps_state_in_its_memory() -> None:
     """As papermill and nbconvert run it: each cell finds what the one before stored, and the output has one warning."""
     cells = [STORE, "print(dict(shared.state), dict(session.state))", "print(visitor.pages(), shared.viewers())"]

@@ -150,6 +150,8 @@ def test_adding_is_exact(state: State) -> None:
     for key, amount in (("text", 1), ("n", "1"), ("n", True), ("n", None)):
         with pytest.raises(TypeError):
             state.add(key, amount)  # type: ignore[arg-type]  # what a type checker refuses too
+    with pytest.raises(TypeError, match=r"add\('text'\) needs a number, and the value is a str: set a number first"):
+        state.add("text")
     with pytest.raises(OverflowError):
         state.add("n", 2**63)
     with pytest.raises(Unstorable):

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from functools import cache
 from typing import Any, Literal
@@ -26,6 +27,9 @@ NOT_KEPT = (
     "There is no server here, so state is kept in the memory of this process and is gone when it ends. "
     "Seed it in tests with fake_request(state={...}, shared={...})."
 )
+
+# `get` and `dict(state)` come here by the methods of a mapping.
+_NOT_THE_AUTHORS = (f"{__name__.partition('.')[0]}.", "collections.abc", "_collections_abc")
 
 _UNSTORED = (Send, Listen, Unlisten, Pages, Viewers)
 
@@ -89,7 +93,10 @@ def _why_not(seen: context.Seen) -> Exception:
 
 @cache
 def _warn() -> None:
-    warnings.warn(NOT_KEPT, StateNotKept, stacklevel=6)
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_NOT_THE_AUTHORS):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(NOT_KEPT, StateNotKept, stacklevel=level)
 
 
 def has_server() -> bool:

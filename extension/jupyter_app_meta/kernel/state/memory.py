@@ -141,8 +141,9 @@ def memories(receivers: list[Receiver]) -> dict[str, Memory]:
 def added(before: object, amount: float, key: str) -> float:
     """Return the sum; raise TypeError unless a number is there, and OverflowError for a sum that is not finite."""
     if isinstance(before, bool) or not isinstance(before, int | float):
-        raise TypeError(f"the value of {key!r} is not a number, so nothing can be added to it")
+        kind = type(before).__name__
+        raise TypeError(f"add({key!r}) needs a number, and the value is a {kind}: set a number first.")
     total = before + amount
     if isinstance(total, float) and not isfinite(total):
-        raise OverflowError(f"the sum of {key!r} is not a finite number")
+        raise OverflowError(f"add({key!r}): the sum is not a finite number.")
     return total
