@@ -279,6 +279,20 @@ def test_a_transaction_that_lists_notices_what_was_added(state: State, read: Any
     assert (conflict.value.key, dict(state)) == ("new", {"a": 1, "new": 1})
 
 
+def test_a_transaction_that_looks_for_too_many_keys_says_so(state: State) -> None:
+    """A key that cannot be stored is absent; more keys than a message can name are a limit."""
+    with state.transaction() as t:
+        assert t.get("k" * 20_000) is None
+        t["b"] = 2
+    assert dict(state) == {"b": 2}
+    if not isinstance(state._ask, Memory):
+        many = state.transaction()
+        many.__enter__()
+        many["b"] = sum(str(number) in many for number in range(10_001))
+        with pytest.raises(TooLarge, match=r"state_limits\['keys'\]"):
+            many.__exit__(None)
+
+
 def test_a_transaction_ignores_what_it_did_not_read(state: State) -> None:
     """A write alone expects nothing, and a block that only reads never conflicts."""
     state["a"] = 1

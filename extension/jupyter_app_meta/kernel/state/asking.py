@@ -82,8 +82,9 @@ def check_size(operation: Operation) -> None:
     if len(longest) > KEY_LIMIT:
         problem = f"The key {longest[:20]!r}… has {len(longest)} characters"
         raise too_large("key", problem, f"at most {KEY_LIMIT}", "")
-    if len(puts) > KEYS_LIMIT:
-        raise too_large("keys", f"This write has {len(puts)} keys", f"at most {KEYS_LIMIT}", "")
+    count = max(len(puts), len(operation.expects)) if isinstance(operation, Apply) else 1
+    if count > KEYS_LIMIT:
+        raise too_large("keys", f"This write reads or writes {count} keys", f"at most {KEYS_LIMIT}", "")
     if size > TEXT_LIMIT:
         remedy = "Keep the data elsewhere and store its name."
         raise too_large("value", f"This write takes {size} bytes", f"at most {TEXT_LIMIT}", remedy)

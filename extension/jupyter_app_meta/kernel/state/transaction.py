@@ -14,6 +14,7 @@ from typing import Any, Self, TypeAlias
 
 from ...errors import StateError
 from ...state import values
+from ...state.forms import KEY_LIMIT
 from ...state.operations import Apply, Entries, Operation, Read, read_entries
 
 Ask: TypeAlias = Callable[[Operation], Any]
@@ -89,5 +90,6 @@ class Transaction(MutableMapping[str, values.Json]):
         began = self._entries.get(key)
         if key in self._puts:
             return self._puts[key]
-        self._seen.add(key)
+        if len(key) <= KEY_LIMIT:  # a longer one is absent for ever, and the server would not read it
+            self._seen.add(key)
         return None if began is None or key in self._drops else began[0]
