@@ -36,6 +36,9 @@ def test_state_that_is_not_kept_is_an_error_and_never_a_default(tmp_path: Path, 
         socket = visitor.connect(visitor.start_kernel())
         assert socket.run(ASK).text == "StateUnavailable " * 4 + "edit\n"
         assert told in server.log
+        if url != "off":
+            lost = eventually(lambda: [line for line in server.log.splitlines() if "feed of the state" in line])
+            assert all(line.startswith("[W ") for line in lost)  # as each other line of the server's
         for method in ("GET", "DELETE"):
             answer = visitor.call(method, "api/app-meta/me/state")
             assert (answer.status_code, "Traceback" in server.log) == (404 if url == "off" else 503, False)

@@ -175,7 +175,7 @@ class AppMetaExtension(StateOptions, ExtensionApp):
     def initialize_settings(self) -> None:
         """Open the store. Wrap the server's classes once the loop runs: all other extensions have loaded by then."""
         os.environ.pop(wire.KEY_VARIABLE, None)  # kernels of this server have their own keys
-        logs.guard(self.log)
+        logs.join(self.log)
         self.announce()
         assert self.serverapp is not None
         try:

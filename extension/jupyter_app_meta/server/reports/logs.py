@@ -110,6 +110,14 @@ def guard(*more: logging.Logger | None) -> None:
         logger.addFilter(_filter)
 
 
+def join(log: logging.Logger) -> None:
+    """Guard a server's log, and let our loggers write to it, as tornado's do, unless they have a handler."""
+    guard(log)
+    ours = logging.getLogger(LOGGERS[0])
+    if not ours.hasHandlers():
+        ours.parent = log
+
+
 def _message(record: logging.LogRecord) -> str:
     try:
         if not record.args:
