@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from templates import Child, Template, template
+from templates import PATIENCE, Child, Template, template
+from test_template import gone, until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only")
 
@@ -112,3 +115,47 @@ def test_what_c_code_has_buffered_is_written_once(child: Child, home: Path) -> N
     assert child.ended()
     text = (home / "written-by-c.txt").read_text().split()
     assert (text.count("ahead"), text.count(name)) == (1, 1)
+
+
+MAKES = """
+import atexit, os, subprocess, tempfile
+folder = tempfile.TemporaryDirectory()
+def at_end(): print("ended", file=open("template-ends.txt", "a"))
+n = atexit.register(at_end)
+from jupyter_app_meta import app_meta
+"""
+STARTS = "process = subprocess.Popen(['sleep', '3600'])\nprint(process.pid)"
+
+
+def test_a_refused_template_leaves_nothing(tmp_path: Path) -> None:
+    """Neither a process nor a folder: a notebook is tried again and again. What is planned for the end is done."""
+    with template(tmp_path) as made:
+        made.run(MAKES, pending=True)
+        started = int(made.run(STARTS, pending=True))
+        folder = Path(made.run("print(folder.name)", pending=True).strip())
+        assert "the process 'sleep' that it started" in made.prepare()
+        assert folder.is_dir()
+        made.control.shutdown(socket.SHUT_RDWR)
+        made.process.wait(PATIENCE)
+    until(lambda: gone(started))
+    assert not folder.exists()
+    assert (tmp_path / "template-ends.txt").read_text() == "ended\n"
+
+
+def test_what_children_share_goes_with_the_last_of_them(tmp_path: Path) -> None:
+    """A template that ends while a child lives leaves its folder; one that outlives its children removes it."""
+    for outlives in (True, False):
+        with template(tmp_path) as made:
+            made.run(MAKES, pending=True)
+            folder = Path(made.run("print(folder.name)", pending=True).strip())
+            assert made.prepare() == ""
+            child = made.fork()
+            if outlives:
+                child.own.close()
+                assert child.ended()
+            made.control.shutdown(socket.SHUT_RDWR)
+            made.process.wait(PATIENCE)
+            assert folder.exists() is not outlives
+            if not outlives:
+                assert child.run("import os; print(os.path.isdir(folder.name))", visitor="alice") == "True\n"
+    shutil.rmtree(folder)

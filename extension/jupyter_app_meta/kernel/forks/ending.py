@@ -1,4 +1,4 @@
-"""How a child ends: by what it registered itself, and by nothing that its template registered.
+"""How a child ends: by what it registered itself, and by nothing that its template registered. And how a template ends.
 
 1. ``atexit`` functions, finalizers and processes of the template are not the child's: its siblings still use what they
    would remove.
@@ -6,6 +6,8 @@
    interpreter's end does for the child's own work is done: its threads are waited for, unless they are daemons, and
    its log handlers and files are written out.
 3. Processes that the child started are told to end, as ipykernel tells them.
+4. A template does the same for what it started and registered, such as its temporary folders, unless children live,
+   which may use these.
 """
 
 from __future__ import annotations
@@ -47,21 +49,32 @@ def _removes_folder(planned: Any) -> bool:
     return planned is not None and getattr(planned[1], "__func__", None) is cleanup.__func__
 
 
-def end(process: Process) -> NoReturn:
-    """End this process."""
+def end(process: Process, *, shared: bool = False) -> NoReturn:
+    """End this process. ``shared`` says that it is a template whose children live."""
     try:
         if process.is_child:
             _end_child(process)
+        elif not shared:
+            _end_started()
+            _end_registered(process)
     finally:
         os._exit(0)
 
 
 def _end_child(process: Process) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    os.killpg(0, signal.SIGTERM)  # the child leads its own group; `multiprocessing` waits for its processes
+    _end_started()
     threading._shutdown()  # type: ignore[attr-defined]  # private: it waits for threads that may still store something
-    atexit._run_exitfuncs()
-    files.flush(process.files)
+    _end_registered(process)
     if process.attached is not None:
         process.attached.close()
+
+
+def _end_started() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    os.killpg(0, signal.SIGTERM)  # this process leads its own group; `multiprocessing` waits for its processes
+
+
+def _end_registered(process: Process) -> None:
+    atexit._run_exitfuncs()
+    files.flush(process.files)

@@ -78,7 +78,7 @@ class Template:
             self._refuse("its ipykernel is older than 7.4")
         self._tell({"said": "started", "pid": os.getpid()})
         process.loop.run_forever()
-        ending.end(process)
+        self._end()
 
     # What the server and the cells want
 
@@ -125,14 +125,14 @@ class Template:
             elif number in self._children:
                 self._reap(number)
             else:
-                os._exit(0)
+                self._end()
             if self._process.is_child:
                 return
 
     def _obey(self) -> None:
         command, descriptors = commands.receive(self._commands)
         if command is None:
-            os._exit(0)
+            self._end()
         if command["do"] == "prepare":
             self._try_to_prepare(command.get("imports", ()))
         elif command["do"] == "fork":
@@ -142,7 +142,14 @@ class Template:
         try:
             commands.send(self._commands, answer, descriptors)
         except OSError:  # the server has closed its end
-            os._exit(0)
+            self._end()
+
+    def _end(self) -> NoReturn:
+        """End this process: what it registered for its end is done if no child lives."""
+        waiting = select.poll()
+        for number in self._children:
+            waiting.register(number, select.POLLIN)
+        ending.end(self._process, shared=len(waiting.poll(0)) < len(self._children))
 
     # The fork
 
