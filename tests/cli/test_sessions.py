@@ -113,6 +113,8 @@ def test_the_server_that_has_a_page_is_asked(
         (("end", "0" * 32), 1, "see `jupyter app-meta sessions list`"),
         (("send", "ID", "x", "NaN"), 2, "is JSON"),
         (("send", "ID", "x", "[" * 100_000), 2, "is JSON"),
+        (("send", "ID", "x", "1e999"), 2, "is not a value: value is inf"),
+        (("send", "ID", "x", "[" * 60 + "]" * 60), 2, "nested more than 50 deep"),
         (("send", "ID", "x", json.dumps("x" * DATA)), 1, "at most 65536"),
     ],
 )

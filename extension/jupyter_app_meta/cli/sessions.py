@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ..errors import StateUnavailable, TooLarge
+from ..errors import StateUnavailable, TooLarge, Unstorable
 from .options import Refused, plain, table
 from .state import OPENS, opened
 from .state_values import place
@@ -106,9 +106,13 @@ def _end(store: Store, arguments: argparse.Namespace) -> int:
 
 def _send(store: Store, arguments: argparse.Namespace) -> int:
     from ..state.sessions import Command
+    from ..state.values import encode
 
     try:
-        data = json.dumps(json.loads(arguments.data, parse_constant=_refuse), allow_nan=False)
+        encode(value := json.loads(arguments.data, parse_constant=_refuse))
+        data = json.dumps(value)
+    except Unstorable as error:
+        raise Refused(f"the data of a message is not a value: {error}") from error
     except (ValueError, RecursionError) as error:
         raise Refused("the data of a message is JSON, such as 1, '\"hello\"' or '{\"minutes\": 5}'.") from error
     return _tell(store, Command("send", arguments.id, arguments.name, data), "give a message to")

@@ -16,8 +16,9 @@ from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.utils import ensure_async
 from tornado import web
 
-from ...errors import StateUnavailable, TooLarge
+from ...errors import StateUnavailable, TooLarge, Unstorable
 from ...model import User
+from ...state.values import encode
 from .. import identity
 from ..context import StampingContext
 from .admins import is_admin
@@ -140,7 +141,9 @@ class Messages(Administered):
         try:
             body = json.loads(self.request.body, parse_constant=_refuse)
             name, data = body["name"], body.get("data")
-            json.dumps(data, allow_nan=False)  # 1e999 is read as infinite
+            encode(data)  # functions receive values only: 1e999 is infinite, and half a character is not text
+        except Unstorable as error:
+            raise web.HTTPError(400, f"the data of a message is not a value: {error}") from None
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise web.HTTPError(400, 'a message is a JSON object such as {"name": "hello", "data": 1}') from None
         if not isinstance(name, str) or not name or not name.isprintable():
