@@ -337,6 +337,7 @@ def test_a_copy_has_no_password_among_its_arguments(tmp_path: Path, capsys: pyte
         ("redis://localhost:1/0?password=s3cret", 2, "write it into a file"),
         ("unix:///none?db=0&password=s3cret", 2, "write it into a file"),
         ("postgresql://localhost:1/db?sslpassword=s3cret", 2, "write it into a file"),
+        ("mariadb://localhost:1/db?passwd=s3cret", 2, "write it into a file"),
         (str(tmp_path / "none"), 1, "cannot be read"),
         ("ftp://x", 1, "no store for"),
         (f"sqlite:///{tmp_path}/typo.db", 1, "typo.db does not exist"),

@@ -186,6 +186,6 @@ def _url(place: str) -> str:
 
 
 def _has_password(url: str) -> bool:
-    """Whether a URL has a password before its host, or in its query as PostgreSQL and Redis allow it."""
+    """Whether a URL has a password before its host, or in its query, as PostgreSQL, MySQL and Redis allow it."""
     parts = urlsplit(url)
-    return bool(parts.password) or any("password" in name.lower() for name, _ in parse_qsl(parts.query))
+    return bool(parts.password) or any("passw" in name.lower() for name, _ in parse_qsl(parts.query))

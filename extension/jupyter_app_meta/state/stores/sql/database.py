@@ -126,10 +126,10 @@ class Database:
 
     def _make(self) -> None:
         with self._engine.connect().execution_options(writes=True) as db:
+            if self._needs_proof:
+                proof.before(db)
             found = found_schema(db)
             if found is None:
-                if self._needs_proof:
-                    proof.before(db)
                 make(db)
             else:
                 check_schema(f"The {self.dialect} database", found)
