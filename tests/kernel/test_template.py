@@ -575,6 +575,15 @@ def test_the_template_ends_with_its_sockets(alone: Template) -> None:
     assert child.ended()
 
 
+def test_a_template_that_is_interrupted_in_its_question_ends(alone: Template, tmp_path: Path) -> None:
+    """The error does not go into the cell that asks, whose rest would run for nobody."""
+    alone.ask("app_meta()\nopen('went-on', 'w').close()")
+    assert alone.prepare() == ""
+    alone.process.send_signal(signal.SIGINT)
+    assert alone.process.wait(PATIENCE) == 1
+    assert not (tmp_path / "went-on").exists()
+
+
 def test_children_survive_a_template_that_is_killed(alone: Template) -> None:
     """Their sockets are their own."""
     assert alone.prepare() == ""

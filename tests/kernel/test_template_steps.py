@@ -16,6 +16,8 @@ import pytest
 from templates import PATIENCE, Child, Template, template
 from test_template import gone, until
 
+from jupyter_app_meta.kernel.forks.sockets import frames
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only")
 
 AHEAD = """
@@ -159,3 +161,19 @@ def test_what_children_share_goes_with_the_last_of_them(tmp_path: Path) -> None:
             if not outlives:
                 assert child.run("import os; print(os.path.isdir(folder.name))", visitor="alice") == "True\n"
     shutil.rmtree(folder)
+
+
+def test_a_template_takes_no_visitor_and_no_browser(tmp_path: Path) -> None:
+    """Whatever its own socket says: a claim that is signed with its key, or addresses to listen at."""
+    channels = "shell", "iopub", "stdin", "control", "hb"
+    ports = {f"{name}_port": number for number, name in enumerate(channels, 1)}
+    with template(tmp_path) as made:
+        made.run("from jupyter_app_meta import app_meta", pending=True)
+        made.claim("mallory")
+        made.write(frames.ATTACH, json.dumps({"transport": "ipc", "ip": str(tmp_path / "k"), **ports}).encode())
+        asked = made.ask("print(app_meta().user.username)")
+        assert made.prepare() == ""
+        child = made.fork()
+        child.claim("alice")
+        assert child.finish(asked) == "alice\n"
+    assert not list(tmp_path.glob("k-*"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 import json
 import logging
 from concurrent.futures import Future
@@ -178,6 +180,20 @@ def test_what_a_busy_kernel_has_not_taken_stays_under_way() -> None:
     page.end("3", "s")
     page.end("last", "s")
     assert page.bytes == 80
+
+
+def test_sockets_that_come_and_go_are_forgotten() -> None:
+    """Also while a closed one's messages wait, of which the kernel has perhaps lost some."""
+    page, first = flight(clock=itertools.count().__next__), object()
+    for name in "ab":
+        page.begin(first, envelope(name, cost=1))
+    page.leave(first)
+    for number in range(500):
+        page.begin(socket := object(), envelope(f"{number}", cost=1))
+        page.end(f"{number}", socket)
+        page.leave(socket)
+    assert page.bytes == 2
+    assert sum(type(found).__name__ == "_Lane" for found in gc.get_objects()) < 200
 
 
 def test_id_under_way_is_not_used_again() -> None:

@@ -115,6 +115,8 @@ class Flight:
         """Forget what closed sockets have sent as soon as the kernel must have taken all of it."""
         for left in tuple(self._left):
             if left.channel == lane.channel and number > left.since:
+                if len(left.turns) >= LEFT:  # it waits for long, and sockets have come and gone: they are counted anew
+                    left.turns.clear()
                 left.turns[lane] += 1
             if left.turns[lane] > len(left.waiting):
                 self._left.remove(left)
