@@ -25,6 +25,9 @@ VISITS = int(os.environ.get("APP_META_VISITS", "12"))
 THREADS = 8
 """So many threads ask the store, each made when all others are in use."""
 
+CONNECT_TIMEOUT = 60
+"""So many seconds a kernel is kept for a page that was complete before its visitor left: the default."""
+
 PLACES = ("", "dash/", "t/acme/d/")
 
 DASHBOARDS = f"""
@@ -100,7 +103,7 @@ def at_rest(host: Server) -> Figures:
         known = [measured._replace(megabytes=0, objects={}) for measured in found[-2:]]
         return len(known) == 2 and known[0] == known[1]
 
-    eventually(lambda: not kernels(host))
+    eventually(lambda: not kernels(host), CONNECT_TIMEOUT + 60)
     eventually(rests)
     return found[-1]
 

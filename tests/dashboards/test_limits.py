@@ -152,5 +152,6 @@ def test_out_of_descriptors(tmp_path: Path, connections: int | None) -> None:
             for connection in crowd[100:]:
                 assert connection.recv(12) in (b"HTTP/1.1 503", b"")
         eventually(lambda: httpx.get(server.url, timeout=30, verify=NO_TLS).status_code == 200)
-        assert os.path.getsize(server.log_file) - before < 5000
+        # A page that could not be rendered meanwhile has a traceback. Endless tries would be megabytes.
+        assert os.path.getsize(server.log_file) - before < 50_000
         assert "Refusing connections" in server.log
