@@ -105,6 +105,21 @@ def until_heard(heard: Queue[Notice], notice: Notice) -> None:
         assert time.monotonic() < deadline
 
 
+def waiting_of(store: Sql) -> Callable[[int], None]:
+    """Return what says how many seconds each connection of a new store by PyMySQL waits from now on."""
+    made: list[Any] = []
+    options: dict[str, int] = {}
+    sa.event.listen(store._db._engine, "connect", lambda db, _: made.append(db))
+    sa.event.listen(store._db._engine, "do_connect", lambda dialect, record, given, named: named.update(options))
+
+    def wait(seconds: int) -> None:
+        options.update(connect_timeout=seconds, read_timeout=seconds)
+        for db in made:
+            db._read_timeout = seconds
+
+    return wait
+
+
 def freeze(server: Server) -> None:
     """Stop a server that is one process, and wait until each of its threads has stopped."""
     assert server.process is not None
@@ -186,9 +201,11 @@ def test_a_newer_schema_is_refused_by_name(server: Server, scope: Scope) -> None
 def test_a_frozen_server_holds_no_thread(server: Server, scope: Scope, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each call ends with an error, although nothing answers, and the store works again with its server."""
     monkeypatch.setattr(redis_server, "PATIENCE", 2.0)
-    monkeypatch.setattr(database, "PATIENCE", 2)
+    monkeypatch.setattr(database, "PATIENCE", 60 if isinstance(server, MariaServer) else 2)
     store = open_store(server.url)
+    wait = waiting_of(store) if isinstance(store, Sql) and isinstance(server, MariaServer) else lambda seconds: None
     store.add(scope, "n", 1)
+    wait(2)
     assert server.process is not None
     frozen = [psutil.Process(server.process.pid), *psutil.Process(server.process.pid).children()]
     for process in frozen:
@@ -204,6 +221,7 @@ def test_a_frozen_server_holds_no_thread(server: Server, scope: Scope, monkeypat
         for process in frozen:
             process.resume()
     monkeypatch.setattr(patience, "PATIENCE", 60.0)  # a busy machine may answer late
+    wait(60)
     assert int(store.add(scope, "n", 1).text) >= 2
     store.close()
 
@@ -259,19 +277,27 @@ def test_a_commit_without_an_answer_leaves_a_doubt(
     own_maria: Server, scope: Scope, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The error says that it may have happened. It had, once. What was not yet committed has not."""
-    monkeypatch.setattr(database, "PATIENCE", 2)
+    monkeypatch.setattr(database, "PATIENCE", 60)  # a busy machine may answer late
     store = Sql(own_maria.url)
+    wait = waiting_of(store)
     store.add(scope, "n", 1)
+
+    def stop(*_: object) -> None:
+        freeze(own_maria)
+        wait(2)
+
     assert own_maria.process is not None
     process = psutil.Process(own_maria.process.pid)
     for event, happens in (("commit", True), ("before_cursor_execute", False)):
-        sa.event.listen(store._db._engine, event, lambda *_: freeze(own_maria), once=True)
+        wait(60)
+        sa.event.listen(store._db._engine, event, stop, once=True)
         try:
             with pytest.raises(StateUnavailable) as frozen:
                 store.add(scope, "n", 1)
             assert frozen.value.may_have_happened is happens
         finally:
             process.resume()
+    wait(60)
     assert store.add(scope, "n", 1).text == "3"
     store.close()
 

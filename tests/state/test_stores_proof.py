@@ -18,7 +18,7 @@ from jupyter_app_meta.errors import PolicyError
 from jupyter_app_meta.state.keys import Scope
 from jupyter_app_meta.state.stores.base import Where
 from jupyter_app_meta.state.stores.open import open_store
-from jupyter_app_meta.state.stores.sql import proof
+from jupyter_app_meta.state.stores.sql import database, proof
 
 SCOPE = Scope("visitor", uuid.uuid4().hex, '["hub","cookie","user","alice"]')
 TOGETHER = 4
@@ -38,6 +38,12 @@ def postgres() -> Iterator[Server]:
     """A PostgreSQL of these tests alone."""
     with running(PostgresServer) as started:
         yield started
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may answer late."""
+    monkeypatch.setattr(database, "PATIENCE", 60)
 
 
 @pytest.fixture

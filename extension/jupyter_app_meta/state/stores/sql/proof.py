@@ -63,7 +63,7 @@ def prove(engine: sa.Engine, sql: Statements) -> None:
     """Prove the rest, in the tables. Raises PolicyError."""
     proof = _Proof(engine, sql)
     try:
-        for part in (proof.undoes, proof.takes_turns, proof.tells_apart, proof.keeps, proof.tells_time):
+        for part in (proof.tells_time, proof.undoes, proof.takes_turns, proof.tells_apart, proof.keeps):
             part()
     finally:
         with suppress(sa.exc.DBAPIError):
