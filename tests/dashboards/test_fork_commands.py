@@ -172,6 +172,7 @@ def test_none_is_named_before_the_environment_is_set(sets: str) -> None:
         (["import numpy as np\nprices = np.random.default_rng(42).normal(size=9)"], "app_meta()", ""),
         (["import numpy as np\nrng = np.random.default_rng( )"], "app_meta()", "default_rng"),
         (["import random\nrng = random.Random()"], "app_meta()\nrng.random()", "Random"),
+        (["import os\nname = f'/tmp/{os.getpid()}.csv'"], "app_meta()", "getpid"),
         (["import random\nrng = random.Random(5)"], "app_meta()", ""),
         (["from uuid import uuid4", "import numpy"], "from jupyter_app_meta import app_meta\nx = uuid4()", "uuid4"),
         (["from secrets import token_hex"], "ballot = visitor.state.setdefault('ballot', token_hex(8))", ""),

@@ -177,3 +177,16 @@ def test_a_template_takes_no_visitor_and_no_browser(tmp_path: Path) -> None:
         child.claim("alice")
         assert child.finish(asked) == "alice\n"
     assert not list(tmp_path.glob("k-*"))
+
+
+@pytest.mark.parametrize(("kind", "stamp"), [("app_meta_claim_request", "pending"), ("execute_request", "given")])
+def test_only_a_claim_gives_a_child(made: tuple[Template, str], kind: str, stamp: Any) -> None:
+    """Neither another message that the server has signed for this kernel, nor a claim that is still to come."""
+    child = made[0].fork()
+    header = {"msg_id": "1", "msg_type": kind}
+    signed = child.stamp("1", kind, child.visit("mallory"), stamp)
+    child.write(frames.VISITOR, json.dumps({"header": header, "stamp": signed}).encode())
+    child.claim("alice")
+    child.finish(made[1])
+    assert value(child, "app_meta().user.username") == "alice"
+    assert child.run("print(app_meta().user.username)", pending=True) == "alice\n"

@@ -34,7 +34,6 @@ MADE_UP = {
     ),
     "in a class": (RUN, ASK, "uuid4"),
     "a name of no file yet": ("import tempfile\nname = tempfile.mktemp()", ASK, "mktemp"),
-    "a number of the process": ("import os\nname = f'/tmp/{os.getpid()}.csv'", ASK, "getpid"),
     "by chance": ("import random\ngroup = random.choice('AB')", ASK, "choice"),
     "for the end": ("import atexit\n@atexit.register\ndef clean(): pass", ASK, "atexit.register"),
 }

@@ -34,7 +34,7 @@ _question = re.compile(
     r"\b(?:visitor|session|shared)\."
 )
 _made_up = re.compile(
-    r"\b(uuid[14678]?|token_(?:bytes|hex|urlsafe)|urandom|SystemRandom|randbelow|randbytes|getrandbits|"
+    r"\b(uuid[14678]?|token_(?:bytes|hex|urlsafe)|urandom|getpid|SystemRandom|randbelow|randbytes|getrandbits|"
     r"(?:secrets|random)\.choices?)\s*\(|\b(default_rng|RandomState|Random)\s*\(\s*\)"
 )
 

@@ -41,7 +41,7 @@ def become(process: Process, own: int, foreign: list[int]) -> None:
     files.reopen({process.lifeline, *process.private.descriptors, *loop_descriptors(process.loop)})
     process.seeds.in_child()
     process.reads.end()
-    process.unique.end()
+    process.unique.is_over = True  # to call a function would copy more of the template's memory
 
 
 def live(lifeline: int) -> None:

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 def forget() -> None:
     """Take from this process, a child, what its template would do at its end."""
     atexit._clear()
-    atexit.register(logging.shutdown)  # it belongs to each process: a handler may keep records for a while
     finalize: Any = weakref.finalize
     for kept in tuple(finalize._registry):
         kept.atexit = False
@@ -77,4 +76,5 @@ def _end_started() -> None:
 
 def _end_registered(process: Process) -> None:
     atexit._run_exitfuncs()
+    logging.shutdown()  # a child has forgotten it, but a handler may have kept records; it can be done twice
     files.flush(process.files)

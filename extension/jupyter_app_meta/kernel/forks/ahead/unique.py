@@ -27,37 +27,27 @@ MAKERS = {
     uuid: ("uuid1", "uuid4", "uuid6", "uuid7", "uuid8"),
     secrets: ("choice", "randbelow", "randbits", "token_bytes", "token_hex", "token_urlsafe"),
     random: ("choice", "choices", "getrandbits", "randbytes"),
-    os: ("urandom", "getpid"),
+    os: ("urandom",),
     tempfile: ("mktemp",),
     atexit: ("register",),
 }
 """Functions with which names and keys are made."""
 
-OFTEN_CALLED = (os, "getpid")
-"""A function that a child calls for each message, so it gets it back."""
-
 
 class Unique:
-    """Knows which of these functions the author's own code has called, until this process is a child."""
+    """Knows which of these functions the author's own code has called, until it is over: this process is a child."""
 
     def __init__(self) -> None:
         self._shell: Any = None
         self._called = ""
-        self._is_over = False
-        self._often: Any = None
+        self.is_over = False
 
     def watch(self, shell: Any) -> None:
         """Note from now on what code calls that is the author's; the shell tells which cells are."""
         self._shell = shell
-        self._often = getattr(*OFTEN_CALLED)
         for module, names in MAKERS.items():
             for name in filter(module.__dict__.__contains__, names):
                 setattr(module, name, self._watched(module, name))
-
-    def end(self) -> None:
-        """Note nothing any more."""
-        self._is_over = True
-        setattr(*OFTEN_CALLED, self._often)
 
     def why(self) -> str:
         """Return why visitors should not share what was called, or nothing."""
@@ -72,7 +62,7 @@ class Unique:
 
         @functools.wraps(function)
         def watched(*given: Any, **named: Any) -> Any:
-            if not (self._is_over or self._called) and authors.wrote(sys._getframe(1), self._shell):
+            if not (self.is_over or self._called) and authors.wrote(sys._getframe(1), self._shell):
                 self._called = name
             return function(*given, **named)
 
