@@ -56,6 +56,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture
+def impatient(tmp_path: Path) -> Iterator[Server]:
+    """A server that waits no longer than usual for the tab of a page, which a client without scripts never says."""
+    write(tmp_path / "root" / "page.ipynb", WHO, COUNT)
+    with staging(tmp_path, APP) as server:
+        yield server
+
+
 class Said(NamedTuple):
     """What a page said of its tab, and which number its first cell found in the tab's state."""
 
@@ -205,9 +213,9 @@ def restored(context: BrowserContext) -> Page:
         context.pages[0].wait_for_timeout(50)
 
 
-def test_only_the_page_itself_says_its_tab(server: Server) -> None:
+def test_only_the_page_itself_says_its_tab(impatient: Server) -> None:
     """A word without a token, from another site, another visitor, a form, or of another form is refused."""
-    alice, bob = (server.visitor(cookies={"person": name}) for name in ("alice", "bob"))
+    alice, bob = (impatient.visitor(cookies={"person": name}) for name in ("alice", "bob"))
     pages = {visitor: KERNEL_ID.search(visitor.get("page").text) for visitor in (alice, bob)}
     ids = {visitor: found[1] for visitor, found in pages.items() if found}
 
