@@ -74,9 +74,10 @@ IMPORTS = """
 import atexit, os, pickle, random, secrets, subprocess, sys, tempfile, uuid
 from uuid import uuid4
 from random import choice
+from os import getpid
 """
 SENDS = """
-sent = [uuid4, choice, uuid.uuid4, random.choices, secrets.token_hex, os.urandom, os.getpid, tempfile.mktemp]
+sent = [uuid4, choice, getpid, uuid.uuid4, random.choices, secrets.token_hex, os.urandom, os.getpid, tempfile.mktemp]
 code = "import pickle, sys; print(*(each.__name__ for each in pickle.load(sys.stdin.buffer)))"
 done = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(sent), capture_output=True)
 print(done.stdout.decode())
@@ -89,4 +90,14 @@ def test_a_child_may_send_the_functions_to_another_process(tmp_path: Path) -> No
         made.run(IMPORTS, pending=True)
         assert made.prepare() == ""
         printed = made.fork().run(SENDS)
-    assert printed.split() == ["uuid4", "choice", "uuid4", "choices", "token_hex", "urandom", "getpid", "mktemp"]
+    assert printed.split() == [
+        "uuid4",
+        "choice",
+        "getpid",
+        "uuid4",
+        "choices",
+        "token_hex",
+        "urandom",
+        "getpid",
+        "mktemp",
+    ]

@@ -110,7 +110,9 @@ def waiting_of(store: Sql) -> Callable[[int], None]:
     made: list[Any] = []
     options: dict[str, int] = {}
     sa.event.listen(store._db._engine, "connect", lambda db, _: made.append(db))
-    sa.event.listen(store._db._engine, "do_connect", lambda dialect, record, given, named: named.update(options))
+    dialect: Any = store._db.sql
+    connect = dialect.connect
+    dialect.connect = lambda *given, **named: connect(*given, **named | options)
 
     def wait(seconds: int) -> None:
         options.update(connect_timeout=seconds, read_timeout=seconds)
@@ -231,13 +233,13 @@ def test_a_connection_that_rested_long_is_asked_whether_it_works(
     own_postgres: Server, scope: Scope, monkeypatch: pytest.MonkeyPatch, rested: float, is_asked: bool
 ) -> None:
     """What lies in between may have forgotten it: no call fails. A connection that was used lately is not asked."""
-    connect = database._patient
+    connect = database._connect
 
     def patient(*given: Any) -> Any:
         monkeypatch.setattr(patience, "PATIENCE", 60.0)  # a busy machine may answer late
         return connect(*given)
 
-    monkeypatch.setattr(database, "_patient", patient)
+    monkeypatch.setattr(database, "_connect", patient)
     monkeypatch.setattr(database, "RESTED", rested)
     store = open_store(own_postgres.url)
     store.add(scope, "n", 1)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
 
-from jupyter_app_meta.errors import PolicyError, RequirementMissing
+from jupyter_app_meta.errors import PolicyError, RequirementMissing, StateUnavailable
 from jupyter_app_meta.state.stores.open import open_store
 
 
@@ -78,6 +79,29 @@ def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch, url: str, mo
     with pytest.raises(RequirementMissing, match=f"needs {package}: pip install '{package}'") as missing:
         open_store(url)
     assert "s3cret" not in str(missing.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "driver", "option"),
+    [
+        ("mariadb://user:s3cret@/db?sslmode=s3cret", "pymysql", "sslmode"),
+        ("mysql://user:s3cret@/db?ssl=s3cret", "pymysql", "ssl"),
+        ("mysql://user:s3cret@/db?read_timeout=s3cret", "pymysql", "read_timeout"),
+        ("postgresql://user:s3cret@/db?parrot=s3cret", "psycopg", "parrot"),
+        ("postgresql+pg8000://user:s3cret@/db?sslmode=s3cret", "pg8000", "sslmode"),
+    ],
+)
+def test_an_option_that_a_driver_does_not_take_is_refused(url: str, driver: str, option: str) -> None:
+    """Each driver has its own. The error names them, and not what they are set to."""
+    with pytest.raises(PolicyError, match=rf"the driver {driver} does not take .*\({option}\)\.") as refused:
+        open_store(url).check()
+    assert "s3cret" not in "".join(traceback.format_exception(refused.value))
+
+
+def test_a_file_that_a_driver_does_not_find_is_an_error_of_the_store() -> None:
+    """It is read when the driver connects. Pages work without their state."""
+    with pytest.raises(StateUnavailable, match="cannot be used: FileNotFoundError"):
+        open_store("mariadb://user@localhost/db?ssl_ca=/not/there").check()
 
 
 def test_a_scheme_of_nothing_is_no_matter_of_sqlalchemy(monkeypatch: pytest.MonkeyPatch) -> None:

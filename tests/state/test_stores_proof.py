@@ -24,6 +24,7 @@ SCOPE = Scope("visitor", uuid.uuid4().hex, '["hub","cookie","user","alice"]')
 TOGETHER = 4
 CONVERT = "ALTER TABLE scopes CONVERT TO CHARACTER SET utf8mb4 COLLATE"
 MODIFY = "ALTER TABLE entries MODIFY"
+INDEXES = "SELECT index_name, column_name FROM information_schema.statistics WHERE table_schema = 'test' ORDER BY 1, 2"
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +72,7 @@ def left(server: Server) -> list[tuple[object, ...]]:
         (f"{CONVERT} utf8mb4_general_ci", "it takes Alice and alice for one person"),
         (f"{CONVERT} uca1400_nopad_as_ci", "it takes Alice and alice for one person"),
         (f"{CONVERT} uca1400_nopad_ai_cs", "it takes álice and alice for one person"),
+        (f"{CONVERT} uca1400_nopad_as_cs", "it takes texts with and without characters that are not seen for one"),
         (f"{CONVERT} utf8mb4_bin", "it takes texts with and without a space at the end for one"),
         ("ALTER TABLE scopes MODIFY identity VARCHAR(3)", "it does not keep the names of people"),
         (f"{MODIFY} value TEXT", "it does not keep a text of [0-9]+ characters"),
@@ -128,6 +130,26 @@ def test_servers_that_start_together_make_the_tables_once(tables: Server) -> Non
     for store in stores:
         store.close()
     assert left(tables) == []
+
+
+def test_tables_that_were_left_without_an_index_get_it(tables: Server) -> None:
+    """A server was killed as it made them: MariaDB makes each index in a transaction of its own."""
+    with closing(outside(tables)) as db:
+        indexes = asked(db, INDEXES)
+        asked(db, "ALTER TABLE scopes DROP INDEX scopes_identity, DROP INDEX ix_scopes_revision")
+        asked(db, "DELETE FROM meta")
+        with closing(open_store(tables.url)) as store:
+            assert store.check() == ()
+        assert asked(db, INDEXES) == indexes
+
+
+def test_a_character_set_that_is_too_small_is_refused(tables: Server) -> None:
+    """The URL asks for it, and the driver could not send each name."""
+    with (
+        closing(open_store(f"{tables.url}&charset=latin1")) as store,
+        pytest.raises(PolicyError, match="it does not keep the names of people and dashboards"),
+    ):
+        store.check()
 
 
 def test_a_session_is_set_to_what_state_needs(tables: Server) -> None:

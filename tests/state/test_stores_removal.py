@@ -108,6 +108,28 @@ def test_a_write_that_the_database_gives_up_is_done_again(server: Server, store:
     assert texts(store, scope) == {"a": "2"}
 
 
+def test_a_scope_that_another_has_just_made_is_not_removed_before_a_write(server: Server, store: Any) -> None:
+    """The writer, who found none, finds it when it makes its own. It has the row from then on."""
+    scope, hold, calls = Scope("visitor", uuid.uuid4().hex), store._steps.hold, iter(range(9))
+    made = "INSERT INTO scopes (scope, audience, space, revision, used) VALUES (%s, '', '', 0, 0)"
+    removing: list[Future[Any]] = []
+    with ThreadPoolExecutor(1) as threads, closing(outside(server)) as db, closing(outside(server)) as asks:
+
+        def steps(*given: Any) -> Any:
+            if next(calls):
+                removing.append(threads.submit(asked, db, "DELETE FROM scopes WHERE scope = %s", scope.id))
+                until(lambda: removing[0].done() or int(asked(asks, WAITING[type(server)])[0][0]) == 1)
+                return hold(*given)
+            found = hold(*given)
+            asked(db, made, scope.id)
+            return found
+
+        store._steps.hold = steps
+        put(store, scope, k="1")
+        done(*removing)
+    assert texts(store, scope) == {"k": "1"}
+
+
 def test_two_that_erase_the_same_scopes_do_not_wait_for_each_other(server: Server, store: Store) -> None:
     """One by the person, one by the place. Both want the same scopes."""
     space, alice = uuid.uuid4().hex, f'["{uuid.uuid4().hex}"]'

@@ -139,7 +139,9 @@ class Database:
         """Raise `StateUnavailable` for errors of SQLAlchemy and of the driver; ``doubt``: it may have happened."""
         try:
             yield
-        except (sa.exc.SQLAlchemyError, self.sql.loaded_dbapi.Error) as error:
+        except StateUnavailable:
+            raise
+        except (sa.exc.SQLAlchemyError, self.sql.loaded_dbapi.Error, OSError) as error:
             # The texts of drivers may quote what was to be stored.
             cause = type(getattr(error, "orig", None) or error).__name__
             place = f"The state database ({self.dialect} at {self._url.host or self._url.database or 'its default'})"
@@ -166,6 +168,8 @@ def _engine(url: sa.URL) -> sa.Engine:
         options["isolation_level"] = "READ COMMITTED"
     try:
         engine = sa.create_engine(url, **options)
+    except (ValueError, sa.exc.ArgumentError) as error:
+        raise _refused(url, error) from None
     except ImportError as error:
         package = dialects.PACKAGES.get(error.name or "", error.name or driver)
         raise RequirementMissing(f"state_url names a database that needs {package}: pip install {package!r}") from error
@@ -177,12 +181,35 @@ def _listen(engine: sa.Engine, name: str, driver: str) -> None:
     if name == "sqlite":
         _write_ahead(engine)
         return
+    sa.event.listen(engine, "do_connect", partial(_connect, engine.url))
     # Before SQLAlchemy looks at the session, as some of its SQL depends on what is set.
     sa.event.listen(engine, "connect", partial(_settle, dialects.settings(name, PATIENCE)), insert=True)
     if driver == "psycopg":
-        sa.event.listen(engine, "do_connect", _patient)
         sa.event.listen(engine, "checkin", _rests)
         sa.event.listen(engine, "checkout", partial(_check, engine.dialect))
+
+
+def _connect(url: sa.URL, dialect: sa.Dialect, record: object, arguments: Any, options: dict[str, Any]) -> Any:
+    """Connect; raises PolicyError if the driver does not take an option of the URL."""
+    wrong: tuple[type[Exception], ...] = (TypeError, AttributeError, ValueError, LookupError)
+    try:
+        if dialect.driver != "psycopg":
+            return dialect.connect(*arguments, **options)
+        from .patience import Patient  # the driver is an extra
+
+        wrong = (*wrong, Patient.Refused)
+        return Patient.connect(*arguments, **options)
+    except wrong as error:
+        if not url.query:  # it is the answer of something else
+            raise
+        raise _refused(url, error) from None
+
+
+def _refused(url: sa.URL, error: Exception) -> PolicyError:
+    """Return the error of options that a driver does not take. Their values may be secret, and so may its text."""
+    names = ", ".join(sorted(filter(str.isidentifier, url.query))) or "none"
+    problem = f"the driver {url.get_driver_name()} does not take an option of the URL ({type(error).__name__})"
+    return PolicyError("state_url", f"{problem}: check what stands behind its question mark ({names}).")
 
 
 def _pipelines() -> bool:
@@ -190,13 +217,6 @@ def _pipelines() -> bool:
     import psycopg  # the driver is an extra
 
     return psycopg.Pipeline.is_supported()
-
-
-def _patient(dialect: object, record: object, arguments: Any, options: dict[str, Any]) -> Any:
-    """Connect so that a PostgreSQL that does not answer at all, not even that it gives up, holds no thread."""
-    from .patience import Patient  # the driver is an extra
-
-    return Patient.connect(*arguments, **options)
 
 
 def _settle(statements: Sequence[str], db: Any, record: object) -> None:

@@ -116,14 +116,16 @@ def replacing(name: str, table: sa.Table) -> Any:
 
 
 def beginning(name: str, table: sa.Table) -> Any:
-    """Return the statement that makes a row, unless there is one.
+    """Return the statement that makes a row, or locks the one that is there, so that no removal takes it meanwhile.
 
     An INSERT that finds one locks it in MySQL for reading: two that then want to write would wait for each other.
     """
-    if name not in MYSQL:
-        return table.insert()
     (key,) = table.primary_key.columns
-    return mysql.insert(table).on_duplicate_key_update({key.name: key})
+    if name in MYSQL:
+        return mysql.insert(table).on_duplicate_key_update({key.name: key})
+    if name in POSTGRESQL:
+        return postgresql.insert(table).on_conflict_do_update(index_elements=[key.name], set_={key.name: key})
+    return table.insert()
 
 
 def adapted(metadata: sa.MetaData, dialect: Any) -> sa.MetaData:

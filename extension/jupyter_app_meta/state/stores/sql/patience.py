@@ -15,6 +15,8 @@ PATIENCE = 6.0
 class Patient(psycopg.Connection[Any]):
     """A connection that is closed if an answer does not come in time."""
 
+    Refused = psycopg.ProgrammingError  #: what connecting raises for an option that there is not
+
     def wait(self, gen: Generator[Any, Any, Any], *args: Any, **options: Any) -> Any:
         """Wait for an answer; raise OperationalError without one."""
         return super().wait(self._bounded(gen), *args, **options)

@@ -25,13 +25,14 @@ from .tables import Statements, entries, scopes
 LONG = 1 << 20
 """Characters of a long text, and half of what a statement may have."""
 
-WORDS = ("alice", "Alice", "álice", "alice ", "alice\t", "😀", "")
+WORDS = ("alice", "Alice", "álice", "a\u0301lice", "ali\u200bce", "alice ", "alice\t", "😀", "")
 """Texts that a database may take for one another. Names are stored as they are, keys in quotes and in ASCII."""
 
 SAYS = {
     "Alice": "it takes Alice and alice for one person",
     "álice": "it takes álice and alice for one person",
     "alice ": "it takes texts with and without a space at the end for one",
+    "ali\u200bce": "it takes texts with and without characters that are not seen for one",
 }
 """What is said of a database that takes a text for the first one."""
 
@@ -210,5 +211,5 @@ def _meaning(reason: str) -> Iterator[Callable[[object], None]]:
 
     try:
         yield fails
-    except REFUSED as error:
-        raise unfit(f"{reason} ({type(error.orig).__name__})") from None
+    except (*REFUSED, UnicodeError) as error:  # a URL may ask for a character set that has too few
+        raise unfit(f"{reason} ({type(getattr(error, 'orig', error)).__name__})") from None

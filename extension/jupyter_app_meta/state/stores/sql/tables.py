@@ -104,7 +104,10 @@ def found_schema(db: sa.Connection) -> str | None:
 def make(db: sa.Connection) -> None:
     """Make the tables that are not there, and commit. The version comes last."""
     with dialects.alone(db):
-        dialects.adapted(metadata, db.dialect).create_all(db)
+        tables = dialects.adapted(metadata, db.dialect)
+        tables.create_all(db)
+        for index in (index for table in tables.sorted_tables for index in table.indexes):
+            index.create(db, checkfirst=True)  # a server may have been killed between a table and its index
         if found_schema(db) is None:
             db.execute(meta.insert(), {"name": "schema", "value": SCHEMA})
         db.commit()  # before another server looks
