@@ -195,7 +195,7 @@ def test_a_url_of_no_store_is_a_fault() -> None:
     """Without a word of the password that it may have."""
     found = checked("mongodb://ada:s3cret@host")
     assert [status for status, _ in found] == ["FAULT"]
-    assert "state_url: no store for 'mongodb': use sqlite:///, postgresql:// or redis://." in found[0][1]
+    assert "state_url: no store for 'mongodb': use sqlite:///, redis://, postgresql://, mariadb://" in found[0][1]
     assert "s3cret" not in found[0][1]
 
 

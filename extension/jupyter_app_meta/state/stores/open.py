@@ -14,6 +14,8 @@ REDIS = frozenset({"redis", "rediss", "unix", "valkey", "valkeys"})
 SQL = frozenset({"postgresql", "postgres", "sqlite", "mysql", "mariadb", "oracle", "mssql"})
 """Databases that SQLAlchemy knows itself, by the scheme of their URL; packages may add others."""
 
+USE = "use sqlite:///, redis://, postgresql://, mariadb:// or another database whose dialect SQLAlchemy finds"
+
 
 def open_store(url: str, keep: Keep = for_ever, keys: Sequence[bytes] = ()) -> Store:
     """Return the store of a URL; it connects when it is first used. ``keep`` says how long unused scopes stay.
@@ -36,7 +38,7 @@ def _plain(url: str, keep: Keep) -> Store:
         return _sql(url, keep)
     # The rest of a URL may have a password.
     because = f", because {why}" if why else ""
-    raise PolicyError("state_url", f"no store for {scheme[:30]!r}{because}: use sqlite:///, postgresql:// or redis://.")
+    raise PolicyError("state_url", f"no store for {scheme[:30]!r}{because}: {USE}.")
 
 
 def _unfit(scheme: str) -> str | None:
