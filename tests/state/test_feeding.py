@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from queue import Queue
 from typing import Any
 
+from jupyter_app_meta.errors import StateUnavailable
 from jupyter_app_meta.state.stores.base import Notice
 from jupyter_app_meta.state.stores.feeding import Feed, Seen
 
@@ -69,3 +71,13 @@ def test_an_own_write_on_top_of_one_that_is_not_known_is_told() -> None:
     assert seen.fresh([("scope", 11)]) == ["scope"]
     seen.own("scope", 13, 14)
     assert seen.fresh([("scope", 14)]) == ["scope"]
+
+
+def test_a_write_that_another_made_in_place_of_an_own_one_that_failed_is_told() -> None:
+    """Also if it has the revision that the own write would have had, as after a clock was set back."""
+    seen = Seen(window=0)
+    seen.begin([("scope", 10)])
+    with suppress(StateUnavailable), seen.unless_undone():
+        seen.own("scope", 10, 11)
+        raise StateUnavailable("The disk is full.")
+    assert seen.fresh([("scope", 11)]) == ["scope"]

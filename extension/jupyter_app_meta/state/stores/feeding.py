@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
+from ...errors import StateUnavailable
 from .base import RESYNC, Notice
 
 # Seconds: how long `feed()` waits until the store is heard, and how long a lost store is left alone.
@@ -144,6 +146,19 @@ class Seen:
         with self._lock:
             if self._known is not None and (last <= self._floor or self._known.get(scope) == last):
                 self._known[scope] = revision
+
+    @contextmanager
+    def unless_undone(self) -> Iterator[None]:
+        """Forget what is known if the store fails in this block: an own write of it may not have happened.
+
+        If the clock was set back, another's write may have the revision that it would have had.
+        """
+        try:
+            yield
+        except StateUnavailable:
+            with self._lock:
+                self._known = None if self._known is None else {}
+            raise
 
     def fresh(self, rows: Iterable[tuple[str, int]]) -> list[str]:
         """Return the scopes of a poll that others wrote; from now on they are known.

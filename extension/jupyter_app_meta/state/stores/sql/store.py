@@ -23,7 +23,7 @@ from ..notices import encode
 from ..numbers import added
 from ..recent import HOUR, Recent
 from . import removal
-from .database import Database
+from .database import Database, Result
 from .notify import listen, noticed
 from .steps import Held, Plain, Steps, Stored
 from .tables import PARTS, Statements, chosen, entries, scopes
@@ -91,7 +91,7 @@ class Sql:
             revision = self._write(db, scope, held, {key: (text, expires) for key, text in puts.items()}, drops)
             return dict.fromkeys(puts, revision)
 
-        return self._db.write(work)
+        return self._change(work)
 
     def add(self, scope: Scope, key: str, amount: float, *, limits: Limits | None = None) -> Entry:
         """See `Store.add`."""
@@ -103,7 +103,7 @@ class Sql:
             held.check(limits, {key: total})
             return Entry(total, self._write(db, scope, held, {key: (total, have.expires if have else None)}))
 
-        return self._db.write(work)
+        return self._change(work)
 
     def try_add(self, scope: Scope, key: str, amount: float, *, limits: Limits | None = None) -> Entry:
         """See `Store.try_add`. No other writer is faster: the scope's row is locked."""
@@ -120,12 +120,12 @@ class Sql:
             held.check(limits, {key: text})
             return self._write(db, scope, held, {key: (text, have.expires if have else None)})
 
-        return self._db.write(work)
+        return self._change(work)
 
     def erase(self, where: Where) -> int:
         """See `Store.erase`."""
         where.limited()
-        return self._db.write(lambda db: removal.erase(db, where, partial(self._blank, db)))
+        return self._change(lambda db: removal.erase(db, where, partial(self._blank, db)))
 
     def export(self, where: Where) -> Iterator[Row]:
         """See `Store.export`."""
@@ -163,6 +163,11 @@ class Sql:
         """See `Store.close`."""
         self._feed.close()
         self._db.close()
+
+    def _change(self, work: Callable[[sa.Connection], Result]) -> Result:
+        """Do work that writes to scopes, and return its result."""
+        with self._seen.unless_undone():
+            return self._db.write(work)
 
     def _hold(self, db: sa.Connection, scope: Scope, keys: Collection[str] | None, changed: Collection[str]) -> Held:
         """Lock the scope's row, and make it if there is none; return what the scope has."""

@@ -82,7 +82,7 @@ class Sqlite:
         limits: Limits | None = None,
     ) -> dict[str, int]:
         """See `Store.apply`."""
-        with self._file.writing() as db:
+        with self._seen.unless_undone(), self._file.writing() as db:
             check_expected(_read(db, scope.id, None if whole else expects), expects)
             if not puts and not drops:
                 return {}
@@ -95,7 +95,7 @@ class Sqlite:
 
     def add(self, scope: Scope, key: str, amount: float, *, limits: Limits | None = None) -> Entry:
         """See `Store.add`."""
-        with self._file.writing() as db:
+        with self._seen.unless_undone(), self._file.writing() as db:
             text, _, expires = _one(db, scope.id, key)
             total = added(key, text, amount)
             _check_room(db, scope.id, limits, {key: total})
@@ -109,7 +109,7 @@ class Sqlite:
 
     def replace(self, scope: Scope, key: str, version: int, text: str, *, limits: Limits | None = None) -> int:
         """See `Store.replace`."""
-        with self._file.writing() as db:
+        with self._seen.unless_undone(), self._file.writing() as db:
             _, found, expires = _one(db, scope.id, key)
             if found != version:
                 raise Conflict(key)
@@ -121,7 +121,7 @@ class Sqlite:
     def erase(self, where: Where) -> int:
         """See `Store.erase`."""
         condition, values = _condition(where.limited())
-        with self._file.writing() as db:
+        with self._seen.unless_undone(), self._file.writing() as db:
             chosen = f"SELECT scope FROM scopes WHERE {condition}"
             scopes = db.execute(f"SELECT scope, revision FROM scopes WHERE {condition}", values).fetchall()
             erased = db.execute(f"DELETE FROM entries WHERE scope IN ({chosen})", values).rowcount
