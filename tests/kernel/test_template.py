@@ -6,6 +6,7 @@ The template of most tests runs these cells once. Each test has children of its 
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import os
 import random
@@ -14,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -310,6 +312,17 @@ def test_what_a_child_has_written_is_not_lost(ready: Ready) -> None:
     for file in (f"{name}.txt", "log.txt", "records.txt"):
         assert (ready.home / file).read_text().count(name) == 1
     assert (ready.home / "log.txt").read_text().count("ahead") == 1
+
+
+def test_a_child_completes_its_archives(ready: Ready) -> None:
+    """Step 4: a compressed file or an archive that is still open gets its end, as from any Python."""
+    child, name = ready.child(), os.urandom(8).hex()
+    files = f"one = gzip.open('{name}.gz', 'wt'); n = one.write('{name}'); all = zipfile.ZipFile('{name}.zip', 'w')"
+    assert child.run(f"import gzip, zipfile\n{files}\nall.writestr('it', '{name}')", visitor="alice") == ""
+    child.own.close()
+    assert child.ended()
+    with gzip.open(ready.home / f"{name}.gz", "rt") as one, zipfile.ZipFile(ready.home / f"{name}.zip") as archive:
+        assert one.read() == name == archive.read("it").decode()
 
 
 @pytest.mark.parametrize("how", ["threading.Thread(target=store).start()", "pool = Pool(1); pool.submit(store)"])

@@ -4,7 +4,7 @@
    would remove.
 2. The interpreter is not torn down, because that would end what the template made, and takes long. What the
    interpreter's end does for the child's own work is done: its threads are waited for, unless they are daemons, and
-   its log handlers and files are written out.
+   its log handlers and files are written out, also the end of an archive.
 3. Processes that the child started are told to end, as ipykernel tells them.
 4. A template does the same for what it started and registered, such as its temporary folders, unless children live,
    which may use these.
@@ -64,6 +64,8 @@ def _end_child(process: Process) -> None:
     _end_started()
     threading._shutdown()  # type: ignore[attr-defined]  # private: it waits for threads that may still store something
     _end_registered(process)
+    if files.finish():
+        files.flush(process.files)
     if process.attached is not None:
         process.attached.close()
 

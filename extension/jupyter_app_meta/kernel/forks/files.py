@@ -11,16 +11,22 @@ import gc
 import io
 import os
 import stat
+import sys
 import weakref
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+FILE: Any = io.IOBase.__base__
+"""What all files of Python are, without what an abstract class does to find out."""
+
 LATER = os.O_CREAT | os.O_EXCL | os.O_TRUNC
 """What must not happen again when a file is opened once more."""
 
 BUFFERED = (io.BufferedWriter, io.BufferedRandom, io.TextIOWrapper)
+PLAIN = (*BUFFERED, io.BufferedReader, io.BufferedRWPair, io.FileIO, io.BytesIO, io.StringIO)
+"""Files that have nothing to write at their end but what is buffered."""
 
 
 def descriptors() -> list[tuple[int, str]]:
@@ -61,6 +67,25 @@ def flush(before: Iterable[weakref.ref[Any]] = ()) -> list[weakref.ref[Any]]:
             file.flush()
     ctypes.CDLL(None).fflush(None)
     return [weakref.ref(file) for file in found]
+
+
+def finish() -> bool:
+    """Close the compressed files and archives that this process, a child, has opened: only that writes their end.
+
+    The interpreter's end would do so. The garbage collector does not list those of the template, which all children
+    share. Returns whether there were any.
+    """
+    archive = getattr(sys.modules.get("zipfile"), "ZipFile", ())
+    kinds = ((found, type(found)) for found in gc.get_objects())  # isinstance() would run code, as below
+    ends = [
+        found
+        for found, kind in kinds
+        if issubclass(kind, archive) or (issubclass(kind, FILE) and not issubclass(kind, PLAIN))
+    ]
+    for found in ends:
+        with suppress(Exception):  # what a library or an author has written may raise anything
+            found.close()
+    return bool(ends)
 
 
 def _buffered() -> list[Any]:
