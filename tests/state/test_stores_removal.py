@@ -55,6 +55,7 @@ def held(server: Server, table: str, **row: str) -> Iterator[Callable[[], int]]:
             return int(count)
 
         yield waiting
+        db.rollback()  # a server lets go of the locks of a connection that was closed only once it has noticed
 
 
 def done(*asked: Future[Any]) -> None:
