@@ -343,6 +343,20 @@ def store():
     assert (ready.home / name).read_text() == "stored"
 
 
+@pytest.mark.parametrize("how", ["threading.Thread(target=never).start()", "atexit.register(never)"])
+def test_a_child_that_does_not_come_to_its_end_is_ended(ready: Ready, how: str) -> None:
+    """Step 4: no process is left if the server was killed, and cannot kill it."""
+    child = ready.child()
+    code = f"""
+from jupyter_app_meta.kernel.forks import ending
+ending.LONGEST = 1
+def never(): threading.Event().wait()
+{how}"""
+    assert child.run(code, visitor="alice") == ""
+    child.own.close()
+    assert child.ended()
+
+
 def test_a_folder_of_the_template_stays(ready: Ready) -> None:
     """Step 4: a child that lets go of a temporary folder does not remove it from its siblings."""
     child = ready.child()

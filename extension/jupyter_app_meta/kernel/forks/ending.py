@@ -8,6 +8,7 @@
 3. Processes that the child started are told to end, as ipykernel tells them.
 4. A template does the same for what it started and registered, such as its temporary folders, unless children live,
    which may use these.
+5. A thread or a function that does not come to its end holds up neither for more than ``LONGEST`` seconds.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ from . import files
 
 if TYPE_CHECKING:
     from .process import Process
+
+LONGEST = 10
+"""Seconds that an end may take. A server kills a process that takes longer, but not if the server itself was killed."""
 
 
 def forget() -> None:
@@ -50,6 +54,8 @@ def _removes_folder(planned: Any) -> bool:
 
 def end(process: Process, *, shared: bool = False) -> NoReturn:
     """End this process. ``shared`` says that it is a template whose children live."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # which ends the process, whatever its threads do
+    signal.alarm(LONGEST)
     try:
         if process.is_child:
             _end_child(process)
